@@ -1,0 +1,44 @@
+import type { Plaintext } from "../crypto/plaintext.js";
+import type { RegistryEntry, RegistryType } from "../factory-config/entry.js";
+
+/** What holds a token to its repositories: an IAM session policy, the registry itself, or nothing. */
+export type ScopeEnforcer = "iam-session-policy" | "registry" | "none";
+
+/** What a provider is asked for: one token for one registry. */
+export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
+  entry: E;
+  /** The registry host to mint for, normalised. Absent only for an `aws` entry without a host: the reply's `proxyEndpoint` names it. */
+  host: string | undefined;
+  /** Immutable id of the factory: part of the session names that the cloud's own log shows. */
+  factoryId: string;
+  /** The opened secret and what to call it in a message. */
+  secret: { name: string; version: number; value: Plaintext };
+  /** A demand, sorted and without duplicates: the token must reach no others. `undefined`: all that the principal can reach. */
+  repositories: readonly string[] | undefined;
+  /** The caller accepts a token that reaches more than `repositories`; the reply then says `scopeEnforcedBy: none`. */
+  allowBroader: boolean;
+  /** Aborted when nobody waits for the answer any more. */
+  signal: AbortSignal;
+};
+
+/** A freshly minted registry token. It lives in memory only. */
+export type MintedToken = {
+  /** The host to present it to. */
+  registry: string;
+  type: RegistryType;
+  expiresAt: Date;
+  /** What it is limited to; absent when it reaches all that the principal can. */
+  repositories?: readonly string[];
+  scopeEnforcedBy: ScopeEnforcer;
+  revocable: false;
+  /** The stored credential itself went out (`passThrough`). */
+  raw?: true;
+} & ({ kind: "password"; username: string; password: string } | { kind: "bearer"; bearer: string });
+
+/**
+ * The part of the broker that speaks to one kind of registry.
+ * `mint` throws a `Problem` for everything that a person can act on.
+ */
+export interface RegistryProvider<E extends RegistryEntry> {
+  mint(request: MintRequest<E>): Promise<MintedToken>;
+}

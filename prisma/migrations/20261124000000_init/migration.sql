@@ -194,7 +194,7 @@ CREATE TRIGGER "audit_events_no_truncate" BEFORE TRUNCATE ON "audit_events"
 -- Tells every replica, at commit, that what it remembers of a factory (or of the operators) is out of date.
 CREATE FUNCTION "announce_generation"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('factory_secrets_generation', NEW."id"::text);
+    PERFORM pg_notify('factory_secrets_generation', NEW."id"::text || ' ' || NEW."generation"::text);
     RETURN NULL;
 END
 $$;

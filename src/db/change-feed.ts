@@ -1,0 +1,98 @@
+import pg from "pg";
+import type { Generations } from "./generations.js";
+
+const channel = "factory_secrets_generation";
+const pollMs = 500;
+const reconnectMs = 1_000;
+const keepAliveMs = 10_000;
+
+export type ChangeFeed = { close(): Promise<void> };
+
+/**
+ * Keeps `generations` up to date: LISTEN on one connection of its own, and a poll every 500 ms while that one is lost.
+ * The token path does not depend on it (its audit insert compares generations); everything else is never
+ * out of date for longer than a second.
+ */
+export function startChangeFeed(input: {
+  directUrl: string;
+  pool: pg.Pool;
+  generations: Generations;
+  onLost: (error: Error) => void;
+}): ChangeFeed {
+  let closed = false;
+  let listener: pg.Client | undefined;
+  let polling: NodeJS.Timeout | undefined;
+
+  const connect = async (): Promise<void> => {
+    if (closed) return;
+    const client = new pg.Client({
+      connectionString: input.directUrl,
+      application_name: "factory-secrets changes",
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveMs,
+    });
+    const lost = once((error: Error) => {
+      if (listener === client) listener = undefined;
+      client.removeAllListeners("notification");
+      void client.end().catch(() => undefined);
+      if (closed) return;
+      input.onLost(error);
+      startPolling();
+      setTimeout(() => void connect(), reconnectMs).unref();
+    });
+    client.on("error", lost);
+    client.on("end", () => lost(new Error("the LISTEN connection ended")));
+    client.on("notification", (message) => observePayload(input.generations, message.payload));
+    try {
+      await client.connect();
+      await client.query(`LISTEN ${channel}`);
+      // What was announced before LISTEN took hold was announced to nobody.
+      await poll(input.pool, input.generations);
+      listener = client;
+      clearInterval(polling);
+      polling = undefined;
+      if (closed) await client.end();
+    } catch (error) {
+      lost(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  const startPolling = (): void => {
+    polling ??= setInterval(() => void poll(input.pool, input.generations).catch(() => undefined), pollMs).unref();
+  };
+
+  startPolling();
+  void connect();
+  return {
+    async close() {
+      closed = true;
+      clearInterval(polling);
+      await listener?.end().catch(() => undefined);
+    },
+  };
+}
+
+async function poll(pool: pg.Pool, generations: Generations): Promise<void> {
+  const ids = generations.ids();
+  const { rows } = await pool.query<{ id: string; generation: string }>({
+    name: "poll-generations",
+    text: `SELECT id, generation FROM factories WHERE id = ANY($1::uuid[])
+           UNION ALL SELECT id, generation FROM installation`,
+    values: [ids],
+  });
+  for (const row of rows) generations.observe(row.id, BigInt(row.generation));
+}
+
+function observePayload(generations: Generations, payload: string | undefined): void {
+  const [id, generation] = (payload ?? "").split(" ");
+  if (id && generation && /^\d+$/.test(generation)) generations.observe(id, BigInt(generation));
+}
+
+function once<A>(run: (argument: A) => void): (argument: A) => void {
+  let done = false;
+  return (argument) => {
+    if (done) return;
+    done = true;
+    run(argument);
+  };
+}

@@ -1,0 +1,43 @@
+import { PrismaPg } from "@prisma/adapter-pg";
+import pg from "pg";
+import { PrismaClient } from "./generated/client.js";
+
+/** The one pool of connections, as `pg` and as Prisma see it. */
+export type Database = { pool: pg.Pool; prisma: PrismaClient; close(): Promise<void> };
+
+export type { PrismaClient } from "./generated/client.js";
+
+/** How long a request waits for a connection, and how long one statement may run. */
+const waitMs = 5_000;
+
+/**
+ * Opens the pool. Statements that begin with a comment `/* name *\/` are prepared under that name:
+ * Postgres spends half of an unprepared statement on planning it.
+ */
+export function openDatabase(input: { url: string; connections: number; onError: (error: Error) => void }): Database {
+  const pool = new pg.Pool({
+    connectionString: input.url,
+    max: input.connections,
+    connectionTimeoutMillis: waitMs,
+    statement_timeout: waitMs,
+    // A transaction whose client is gone must not hold its locks.
+    idle_in_transaction_session_timeout: 2 * waitMs,
+    application_name: "factory-secrets",
+  });
+  // Without a listener an idle connection that breaks would end the process.
+  pool.on("error", input.onError);
+  const adapter = new PrismaPg(pool, {
+    statementNameGenerator: (query) => /^\/\* ([a-z-]+) \*\//.exec(query.sql)?.[1] ?? "",
+    onPoolError: input.onError,
+    onConnectionError: input.onError,
+  });
+  const prisma = new PrismaClient({ adapter, transactionOptions: { maxWait: waitMs, timeout: 2 * waitMs } });
+  return {
+    pool,
+    prisma,
+    async close() {
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  };
+}

@@ -58,6 +58,8 @@ export type ProblemExtras = {
   failures?: readonly Failure[];
   /** Whole seconds; becomes the `Retry-After` header. */
   retryAfterSeconds?: number;
+  /** The methods that the path takes; becomes the `Allow` header. */
+  allow?: string;
   /** What really happened: logged once, never sent. Must not hold a secret. */
   cause?: unknown;
 };
@@ -73,6 +75,7 @@ export class Problem extends Error {
   readonly invalid: readonly Invalid[] | undefined;
   readonly failures: readonly Failure[] | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly allow: string | undefined;
 
   constructor(
     readonly code: ProblemCode,
@@ -85,5 +88,6 @@ export class Problem extends Error {
     this.invalid = extras.invalid;
     this.failures = extras.failures;
     this.retryAfterSeconds = extras.retryAfterSeconds;
+    this.allow = extras.allow;
   }
 }

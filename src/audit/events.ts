@@ -1,0 +1,65 @@
+import type { Actor, FactoryRef } from "../identity/caller.js";
+import type { Grant } from "../identity/grant.js";
+
+type CredentialRef = { id: string; name: string };
+
+/** Everything that can happen. The union is closed: an event that is not here cannot be written. */
+export type EventBody =
+  | { action: "operator-token.created" | "operator-token.revoked"; credential: CredentialRef }
+  | { action: "factory.created" | "factory.deleted" }
+  | { action: "api-token.created"; credential: CredentialRef; permissions: readonly string[]; expiresAt?: string }
+  | { action: "api-token.revoked"; credential: CredentialRef }
+  | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
+  | { action: "job.ended"; credential: CredentialRef }
+  | { action: "secret.written"; secret: string; secretVersion: number; via: "api" | "fioctl"; warnings?: readonly string[] }
+  | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true }
+  | { action: "secret.open-failed"; secret: string; secretVersion: number }
+  | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
+  | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }
+  | ({ action: "registry-token.issued" } & TokenFacts & {
+        kind: "password" | "bearer";
+        scopeEnforcedBy: "iam-session-policy" | "registry" | "none";
+        expiresAt: string;
+        cached: boolean;
+        raw?: true;
+      })
+  | ({ action: "registry-token.failed" | "registry-token.refreshed"; code?: string } & TokenFacts)
+  | { action: "request.refused"; route: string; code: string }
+  | { action: "authentication.refused"; count: number };
+
+type TokenFacts = {
+  registry: string;
+  entry: string;
+  secret: string;
+  secretVersion: number;
+  repositories?: readonly string[];
+};
+
+export type AuditEvent = {
+  at: Date;
+  outcome: "allowed" | "refused" | "failed";
+  actor: Actor;
+  factory?: FactoryRef;
+  requestId?: string;
+  address?: string;
+  body: EventBody;
+};
+
+/**
+ * The bytes of an event that the audit keeps and a later seal covers: UTF-8 JSON without white space, members sorted by
+ * name at every depth (as RFC 8785 orders them; all our names are ASCII), absent members left out.
+ */
+export function canonicalBytes(event: AuditEvent): string {
+  const { at, outcome, actor, factory, requestId, address, body } = event;
+  return canonicalJson({ ...body, at: at.toISOString(), outcome, actor, factory, requestId, address });
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
+  return `{${members.join(",")}}`;
+}

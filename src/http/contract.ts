@@ -1,0 +1,46 @@
+import { z } from "zod";
+
+/** A point in time as RFC 3339 in UTC. */
+export const Timestamp = z.iso.datetime().meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
+
+export const FactoryName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "1 to 63 lower-case letters, digits and dashes, not beginning with a dash")
+  .meta({ description: "Name of a factory.", example: "acme" });
+
+export const FactoryParams = z.object({ factory: z.string() });
+
+export const IdParams = z.object({ id: z.uuid() });
+
+export const FactoryIdParams = z.object({ factory: z.string(), id: z.uuid() });
+
+/** How every list is asked for. */
+export const PageQuery = z.strictObject({
+  pageSize: z.coerce.number().int().min(1).max(200).default(50).meta({ description: "1 to 200." }),
+  pageToken: z.string().min(1).max(1000).optional().meta({ description: "`nextPageToken` of the page before." }),
+});
+
+export const NextPageToken = z
+  .string()
+  .optional()
+  .meta({ description: "Ask for the next page with it. Absent on the last page." });
+
+export const ProblemDocument = z
+  .object({
+    type: z.string().meta({ description: "URI reference that names the kind of problem." }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().meta({ description: "What happened and what to do next." }),
+    code: z.string().meta({ description: "Stable name of the problem." }),
+    message: z.string().meta({ description: "The same sentence as `detail`, where fioctl looks for it." }),
+    requestId: z.string(),
+    invalid: z
+      .array(
+        z.object({ at: z.string(), reason: z.string() }).meta({ id: "InvalidInput", description: "Never quotes a value." }),
+      )
+      .optional(),
+    failures: z
+      .array(z.object({ registry: z.string(), code: z.string(), message: z.string() }).meta({ id: "RegistryFailure" }))
+      .optional(),
+  })
+  .meta({ id: "Problem", description: "RFC 9457 problem details." });

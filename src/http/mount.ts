@@ -1,0 +1,136 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type express from "express";
+import type { Caller, FactoryRef } from "../identity/caller.js";
+import { isDatabaseUnavailable } from "../db/database-errors.js";
+import { Problem } from "./problem.js";
+import { type BodyReader, bodyReader } from "./read-body.js";
+import { requestFacts } from "./request-facts.js";
+import { type AnyReply, type AnyRouteInput, PreparedJson, type Route } from "./route.js";
+import { send, sendProblem } from "./send.js";
+import { validate } from "./validate.js";
+
+/** What the pipe in front of every handler needs. */
+export type Pipe = {
+  /** @returns the caller, or `undefined` when no credential was sent; throws the one 401 for any that is not valid */
+  authenticate(headers: IncomingHttpHeaders, address: string): Promise<Caller | undefined>;
+  /** The factory of that name, or `undefined` when this caller may not know of it. */
+  findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
+  /** Writes down that a known caller was refused. Never throws. */
+  recordRefusal(refusal: { caller: Caller; factory: FactoryRef | undefined; route: string; problem: Problem; facts: AnyRouteInput["request"] }): Promise<void>;
+  /** Called once for each answered request. */
+  onAnswered(answered: { route: string; status: number; seconds: number; requestId: string; caller: Caller | undefined; problem: Problem | undefined }): void;
+};
+
+export const noCredential = (): Problem =>
+  new Problem("unauthenticated", "Present a valid token, as `OSF-TOKEN: <token>` or `Authorization: Bearer <token>`.");
+
+const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
+
+const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants", "destination-not-approved"]);
+
+/** Puts every route on the router, in front of each the same pipe: authenticate, authorise, read, validate, run, parse the reply. */
+export function mount<Deps>(router: express.Router, routes: readonly Route<Deps>[], deps: Deps, pipe: Pipe): void {
+  for (const route of routes) {
+    const readBody = bodyReader(route.body);
+    router[route.method](expressPath(route), (req, res) => answer(route, deps, pipe, readBody, req, res));
+  }
+  for (const path of new Set(routes.map(expressPath))) {
+    const here = routes.filter((route) => expressPath(route) === path);
+    const allowed = here.map((route) => route.method.toUpperCase()).join(", ");
+    router.all(path, () => {
+      throw new Problem("method-not-allowed", `This path takes ${allowed}.`, { allow: allowed });
+    });
+  }
+}
+
+/** `/a/{b}/c:verb` as path-to-regexp 8 writes it: there a bare colon begins a parameter. */
+export function expressPath(route: Pick<Route<never>, "path" | "trailingSlash">): string {
+  const path = route.path.replaceAll(":", "\\:").replace(/\{(\w+)\}/g, ":$1");
+  return route.trailingSlash === "both" ? path.replace(/\/$/, "{/}") : path;
+}
+
+async function answer<Deps>(
+  route: Route<Deps>,
+  deps: Deps,
+  pipe: Pipe,
+  readBody: BodyReader,
+  req: express.Request,
+  res: express.Response,
+): Promise<void> {
+  const startedAt = performance.now();
+  const facts = requestFacts(req, res);
+  let caller: Caller | undefined;
+  let factory: FactoryRef | undefined;
+  let problem: Problem | undefined;
+  try {
+    if (route.auth !== "anyone") {
+      caller = await pipe.authenticate(req.headers, facts.address);
+      if (caller === undefined) throw noCredential();
+      if (typeof route.auth === "object") factory = await pipe.findFactory(caller, String(req.params.factory));
+      authorise(route, caller, factory);
+    }
+    const params = route.params ? validate(route.params, req.params, "path") : undefined;
+    const query = route.query ? validate(route.query, req.query, "query") : refuseQuery(req.query);
+    const body = await readBody(req, res);
+    const input = { params, query, body, request: facts, ...(caller && { caller }), ...(factory && { factory }) };
+    sendReply(route, res, await route.handle(deps, input), facts.id);
+  } catch (error) {
+    problem = asProblem(error);
+    if (caller && (refusalCodes.has(problem.code) || (problem.code === "not-found" && !factory))) {
+      await pipe.recordRefusal({ caller, factory, route: route.id, problem, facts });
+    }
+    if (res.headersSent) res.destroy();
+    else sendProblem(res, problem, facts.id);
+  }
+  const seconds = (performance.now() - startedAt) / 1000;
+  pipe.onAnswered({ route: route.id, status: res.statusCode, seconds, requestId: facts.id, caller, problem });
+}
+
+function authorise<Deps>(route: Route<Deps>, caller: Caller, factory: FactoryRef | undefined): void {
+  const { auth } = route;
+  if (auth === "anyone" || auth === "any-caller") return;
+  if (auth === "operator") {
+    if (caller.kind !== "operator") throw new Problem("forbidden", "Only an operator's token may do this.");
+    return;
+  }
+  if (factory === undefined) throw noFactory();
+  if (!caller.permissions.has(auth.permission)) {
+    throw new Problem("forbidden", `This credential lacks the permission ${auth.permission}.`);
+  }
+}
+
+function refuseQuery(query: unknown): undefined {
+  if (typeof query === "object" && query !== null && Object.keys(query).length > 0) {
+    throw new Problem("invalid-request", "This takes no query parameters.");
+  }
+  return undefined;
+}
+
+function sendReply<Deps>(route: Route<Deps>, res: express.Response, reply: AnyReply, requestId: string): void {
+  const spec = route.replies[reply.status];
+  if (!spec) throw new Error(`route ${route.id} does not declare status ${reply.status}`);
+  const headers: Record<string, string> = { ...reply.headers, "X-Request-Id": requestId };
+  if (route.holdsCredential) headers["Cache-Control"] = "no-store";
+  if (!spec.content) return send(res, reply.status, headers, "");
+  const mediaType = reply.mediaType ?? Object.keys(spec.content)[0] ?? "application/json";
+  headers["Content-Type"] = mediaType === "application/json" ? mediaType : headers["Content-Type"] ?? `${mediaType}; charset=utf-8`;
+  send(res, reply.status, headers, replyBody(spec.content[mediaType], mediaType, reply.body));
+}
+
+// A reply is parsed by its declared schema: a column that leaked into it is stripped here.
+function replyBody(schema: Route<never>["params"], mediaType: string, body: unknown): string | Buffer {
+  if (body instanceof PreparedJson) return body.text;
+  if (Buffer.isBuffer(body)) return body;
+  if (!schema) throw new Error(`no schema for ${mediaType}`);
+  const parsed: unknown = schema.parse(body);
+  return mediaType === "application/json" ? JSON.stringify(parsed) : String(parsed);
+}
+
+/** What the client is told of an error. Anything that is not a `Problem` stays inside. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (isDatabaseUnavailable(error)) {
+    return new Problem("unavailable", "The database did not answer. Try again.", { retryAfterSeconds: 1, cause: error });
+  }
+  return new Problem("internal", "The service failed. The request id finds the reason in its log.", { cause: error });
+}

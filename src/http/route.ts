@@ -1,0 +1,141 @@
+import type { z } from "zod";
+import type { Caller, FactoryRef } from "../identity/caller.js";
+import type { Permission } from "../identity/permissions.js";
+import type { ProblemCode } from "./problem.js";
+
+// This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
+
+/**
+ * Who may call a route: anyone; any valid credential; an operator; or a credential of the factory in the
+ * path that holds the permission (operators hold every one).
+ */
+export type RouteAuth = "anyone" | "any-caller" | "operator" | { permission: Permission };
+
+/** A body in JSON, checked by `schema`; or a document handed to the handler as its bytes. */
+export type JsonBody<S extends z.ZodType = z.ZodType> = { kind: "json"; schema: S; maxBytes?: number };
+export type DocumentBody = { kind: "document"; mediaType: string; maxBytes: number };
+export type BodySpec = JsonBody | DocumentBody;
+
+/** What one status carries: a schema for each media type, or nothing. */
+export type ReplySpec = {
+  description: string;
+  content?: Readonly<Record<string, z.ZodType>>;
+  headers?: Readonly<Record<string, string>>;
+};
+
+/** A JSON reply that was parsed and serialised when it was made, so that the hot path need not do it again. */
+export class PreparedJson {
+  constructor(readonly text: string) {}
+}
+
+/** What every handler is told of the request beside its parsed parts. */
+export type RequestFacts = {
+  id: string;
+  /** The client's address, as far as the trusted proxies allow to know it. */
+  address: string;
+  ifMatch: string | undefined;
+  ifNoneMatch: string | undefined;
+  /** Aborted when the client goes away before the answer. */
+  signal: AbortSignal;
+  accepts(...mediaTypes: string[]): string | undefined;
+};
+
+type AuthInput<A extends RouteAuth> = A extends "anyone"
+  ? { caller?: undefined }
+  : A extends { permission: Permission }
+    ? { caller: Caller; factory: FactoryRef }
+    : { caller: Caller };
+
+type BodyInput<B> = B extends JsonBody<infer S> ? z.output<S> : B extends DocumentBody ? Buffer : undefined;
+
+export type RouteInput<A extends RouteAuth, P extends z.ZodType, Q extends z.ZodType, B> = AuthInput<A> & {
+  params: z.output<P>;
+  query: z.output<Q>;
+  body: BodyInput<B>;
+  request: RequestFacts;
+};
+
+type ReplyBody<C> = C extends Readonly<Record<string, z.ZodType>> ? z.input<C[keyof C]> | PreparedJson : undefined;
+
+export type HandlerReply<R> = {
+  [S in keyof R & number]: R[S] extends { content: infer C }
+    ? { status: S; body: ReplyBody<C>; mediaType?: string; headers?: Record<string, string> }
+    : { status: S; body?: undefined; mediaType?: undefined; headers?: Record<string, string> };
+}[keyof R & number];
+
+export type Method = "get" | "put" | "post" | "delete" | "patch";
+
+export type RouteDeclaration<
+  A extends RouteAuth,
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends BodySpec | undefined,
+  R extends Readonly<Record<number, ReplySpec>>,
+> = {
+  /** `operationId` of the OpenAPI document, and the route's name in logs and metrics. */
+  id: string;
+  method: Method;
+  /** As OpenAPI writes it: `/v1/factories/{factory}/secrets:batch`. A colon is a colon. */
+  path: `/${string}`;
+  /** `both`: the path answers with and without its last slash. */
+  trailingSlash?: "both";
+  tag: string;
+  summary: string;
+  description?: string;
+  /** Has no default: forgetting it must not open a door. */
+  auth: A;
+  params?: P;
+  query?: Q;
+  body?: B;
+  replies: R;
+  /** What it can answer beside the problems that every route of its kind can. */
+  problems: readonly ProblemCode[];
+  /** `Cache-Control: no-store`: the reply can hold a credential. */
+  holdsCredential?: true;
+};
+
+/** A route as the list of all routes knows it. */
+export type Route<Deps> = RouteDeclaration<
+  RouteAuth,
+  z.ZodType,
+  z.ZodType,
+  BodySpec | undefined,
+  Readonly<Record<number, ReplySpec>>
+> & {
+  handle(deps: Deps, input: AnyRouteInput): Promise<AnyReply>;
+};
+
+export type AnyRouteInput = {
+  caller?: Caller;
+  factory?: FactoryRef;
+  params: unknown;
+  query: unknown;
+  body: unknown;
+  request: RequestFacts;
+};
+
+export type AnyReply = { status: number; body?: unknown; mediaType?: string; headers?: Record<string, string> };
+
+/**
+ * Declares one route. Express routing, validation, types, `security` and the OpenAPI document all come from this.
+ * `handle` gets the narrow dependencies that it names and the parsed request.
+ */
+export function route<
+  const A extends RouteAuth,
+  const R extends Readonly<Record<number, ReplySpec>>,
+  Deps,
+  P extends z.ZodType = z.ZodUndefined,
+  Q extends z.ZodType = z.ZodUndefined,
+  B extends BodySpec | undefined = undefined,
+>(
+  declaration: RouteDeclaration<A, P, Q, B, R>,
+  handle: (deps: Deps, input: RouteInput<A, P, Q, B>) => Promise<HandlerReply<R>>,
+): Route<Deps> {
+  // Safe: mount.ts parses params, query and body by this very declaration before it calls `handle`.
+  return { ...declaration, handle } as unknown as Route<Deps>;
+}
+
+/** A body in JSON. */
+export function json<S extends z.ZodType>(schema: S, maxBytes?: number): JsonBody<S> {
+  return maxBytes === undefined ? { kind: "json", schema } : { kind: "json", schema, maxBytes };
+}

@@ -1,0 +1,35 @@
+import type { ServerResponse } from "node:http";
+import { Problem } from "./problem.js";
+
+/** Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. */
+export function send(res: ServerResponse, status: number, headers: Record<string, string>, body: string | Buffer): void {
+  res.writeHead(status, { ...headers, "Content-Length": String(Buffer.byteLength(body)) });
+  res.end(body);
+}
+
+/** Sends a problem as RFC 9457 says, with `message` for fioctl. */
+export function sendProblem(res: ServerResponse, problem: Problem, requestId: string): void {
+  const headers: Record<string, string> = {
+    "Content-Type": "application/problem+json",
+    "Cache-Control": "no-store",
+    "X-Request-Id": requestId,
+  };
+  if (problem.status === 401) headers["WWW-Authenticate"] = 'Bearer realm="factory-secrets"';
+  if (problem.retryAfterSeconds !== undefined) headers["Retry-After"] = String(problem.retryAfterSeconds);
+  if (problem.allow !== undefined) headers.Allow = problem.allow;
+  send(res, problem.status, headers, JSON.stringify(problemDocument(problem, requestId)));
+}
+
+export function problemDocument(problem: Problem, requestId: string): Record<string, unknown> {
+  return {
+    type: `urn:factory-secrets:problem:${problem.code}`,
+    title: problem.title,
+    status: problem.status,
+    detail: problem.detail,
+    code: problem.code,
+    message: problem.detail,
+    requestId,
+    ...(problem.invalid && { invalid: problem.invalid }),
+    ...(problem.failures && { failures: problem.failures }),
+  };
+}

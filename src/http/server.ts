@@ -1,0 +1,86 @@
+import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import express from "express";
+import { Problem } from "./problem.js";
+import { asProblem, mount, type Pipe } from "./mount.js";
+import { requestFacts } from "./request-facts.js";
+import type { Route } from "./route.js";
+import { sendProblem } from "./send.js";
+
+/** An ID token of up to 16 KiB must arrive, and base64 of it too. */
+const maxHeaderBytes = 48 * 1024;
+
+/** Makes the HTTP server of these routes. It does not listen yet. */
+export function createHttpServer<Deps>(input: {
+  routes: readonly Route<Deps>[];
+  deps: Deps;
+  pipe: Pipe;
+  /** Addresses and CIDRs whose `X-Forwarded-For` is believed. */
+  trustedProxies: readonly string[];
+}): Server {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.set("case sensitive routing", true);
+  app.set("strict routing", true);
+  app.set("query parser", "simple");
+  app.set("trust proxy", [...input.trustedProxies]);
+  const router = express.Router({ caseSensitive: true, strict: true });
+  mount(router, input.routes, input.deps, input.pipe);
+  app.use(router);
+  app.use((_req, _res, next) => next(new Problem("not-found", "There is nothing at this path. /openapi.json lists every route.")));
+  app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
+    const problem = routingProblem(error);
+    const facts = requestFacts(req, res);
+    if (res.headersSent) res.destroy();
+    else sendProblem(res, problem, facts.id);
+    input.pipe.onAnswered({ route: "unrouted", status: res.statusCode, seconds: 0, requestId: facts.id, caller: undefined, problem });
+  });
+  const server = createServer({ ...classesOf(app), maxHeaderSize: maxHeaderBytes }, app);
+  server.on("clientError", answerClientError);
+  return server;
+}
+
+// Express sets the prototype of every request and reply, which throws V8's caches away for the rest of the request:
+// half of all its time. Objects that are born with that prototype make the change a no-op.
+function classesOf(app: express.Express) {
+  class Request extends IncomingMessage {}
+  class Response extends ServerResponse<Request> {}
+  Object.setPrototypeOf(Request.prototype, app.request);
+  Object.setPrototypeOf(Response.prototype, app.response);
+  Object.assign(app, { request: Request.prototype, response: Response.prototype });
+  return { IncomingMessage: Request, ServerResponse: Response };
+}
+
+function routingProblem(error: unknown): Problem {
+  // Express answers a path that does not decode with a URIError that quotes it.
+  if (error instanceof URIError) return new Problem("invalid-request", "The path is not validly percent-encoded.");
+  return asProblem(error);
+}
+
+type ClientError = Error & { code?: string };
+
+// Node has not made a reply object here: the bytes go to the socket.
+function answerClientError(error: ClientError, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const tooLarge = error.code === "HPACK_OVERFLOW" || error.code === "HPE_HEADER_OVERFLOW";
+  const problem = tooLarge
+    ? new Problem("header-too-large", `The headers are larger than ${maxHeaderBytes} bytes.`)
+    : new Problem("invalid-request", "This is not a valid HTTP request.");
+  const status = tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const body = JSON.stringify({
+    type: `urn:factory-secrets:problem:${problem.code}`,
+    title: problem.title,
+    status: problem.status,
+    detail: problem.detail,
+    code: problem.code,
+    message: problem.detail,
+    requestId: "none",
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

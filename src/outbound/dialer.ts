@@ -1,0 +1,113 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { createSecureContext, rootCertificates, type SecureContext, type TLSSocket } from "node:tls";
+import type { buildConnector } from "undici";
+import { type AddressRange, isInRanges, isNeverAllowedAddress, refusalOfAddress } from "./addresses.js";
+import { type ConnectToRule, type HostAndPort, hostAndPortKey, normaliseHost } from "./connect-to.js";
+import { destinationRefused, upstreamTimeout } from "./failures.js";
+import { openTunnel, type ProxySettings } from "./proxy.js";
+import { openPinnedSocket, type ResolvedAddress, secureSocket } from "./sockets.js";
+
+/** Resolves a host name to all its addresses. */
+export type ResolveHost = (hostname: string) => Promise<readonly ResolvedAddress[]>;
+
+export type DialerSettings = {
+  connectTo: readonly ConnectToRule[];
+  allowAddresses: readonly AddressRange[];
+  /** Further certificate authorities, PEM, besides those of Node. */
+  caCertificates: readonly string[];
+  proxy: ProxySettings | undefined;
+  /** For resolving, connecting and all TLS handshakes together. */
+  connectTimeoutMs: number;
+};
+
+/**
+ * The one place that opens outbound connections. A host name is resolved once, each address is judged, and the
+ * connection is made to an address of that very list: no second lookup happens that could give another answer
+ * (DNS rebinding). TLS is verified for the host that was asked for, wherever the connection goes.
+ *
+ * The connector gives a `Problem` (`destination-refused`, `upstream-unreachable`, `upstream-timeout`) or the socket's error.
+ */
+export function createDialer(settings: DialerSettings, deps: { resolve: ResolveHost }): buildConnector.connector {
+  const connectTo = new Map(settings.connectTo.map((rule) => [hostAndPortKey(rule.from), rule.to]));
+  const { proxy, allowAddresses } = settings;
+  let secureContext: SecureContext | undefined;
+
+  // Parsing the root certificates takes milliseconds: once, not for each connection.
+  function trust(): SecureContext | undefined {
+    if (settings.caCertificates.length === 0) return undefined;
+    secureContext ??= createSecureContext({ ca: [...rootCertificates, ...settings.caCertificates] });
+    return secureContext;
+  }
+
+  async function dial(wanted: HostAndPort, signal: AbortSignal): Promise<TLSSocket> {
+    const mapped = connectTo.get(hostAndPortKey(wanted));
+    const target = mapped ?? wanted;
+    const addresses = await unlessAborted(resolveHost(target.host, deps.resolve), signal);
+    const permitted = addresses.filter(({ address }) =>
+      mapped === undefined
+        ? refusalOf(wanted.host, address, allowAddresses) === undefined
+        : !isNeverAllowedAddress(address),
+    );
+    const [first] = permitted;
+    if (first === undefined)
+      throw destinationRefused(wanted.host, describeRefusal(wanted.host, addresses, allowAddresses));
+    const socket =
+      proxy === undefined
+        ? await openPinnedSocket(target, permitted, signal)
+        : await openTunnel(proxy, { host: first.address, port: target.port }, { signal, secureContext: trust() });
+    return secureSocket(socket, wanted.host, trust(), signal);
+  }
+
+  return (options, callback) => {
+    const wanted = { host: normaliseHost(options.hostname), port: Number(options.port || 443) };
+    const signal = AbortSignal.timeout(settings.connectTimeoutMs);
+    dial(wanted, signal).then(
+      (socket) => callback(null, socket),
+      (error: unknown) =>
+        callback(signal.aborted ? upstreamTimeout(wanted.host, settings.connectTimeoutMs) : asError(error), null),
+    );
+  };
+}
+
+/** The system's resolver: `/etc/hosts` and DNS, as every other program on the machine. */
+export async function resolveWithSystem(hostname: string): Promise<readonly ResolvedAddress[]> {
+  return lookup(hostname, { all: true, verbatim: true });
+}
+
+async function resolveHost(host: string, resolve: ResolveHost): Promise<readonly ResolvedAddress[]> {
+  const family = isIP(host);
+  if (family !== 0) return [{ address: host, family }];
+  const addresses = await resolve(host);
+  // IPv4 first: networks without IPv6 are common, and a proxy is asked for one address only.
+  return [...addresses].sort((a, b) => a.family - b.family);
+}
+
+// A host written as an address is called only where the operator named it: cloud registries have names, and their
+// certificates are for those, so whoever writes an address mistyped or probes.
+function refusalOf(wantedHost: string, address: string, allowed: readonly AddressRange[]): string | undefined {
+  const refusal = refusalOfAddress(address, allowed);
+  if (refusal !== undefined || isIP(wantedHost) === 0 || isInRanges(address, allowed)) return refusal;
+  return "is written as an address instead of a name";
+}
+
+function describeRefusal(
+  host: string,
+  addresses: readonly ResolvedAddress[],
+  allowed: readonly AddressRange[],
+): string {
+  const [first] = addresses;
+  if (first === undefined) return "resolves to no address";
+  return `${first.address} ${refusalOf(host, first.address, allowed) ?? "is a link-local or metadata address"}`;
+}
+
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(asError(signal.reason)), { once: true });
+    work.then(resolve, reject);
+  });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error("The connection failed.", { cause: error });
+}

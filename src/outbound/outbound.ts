@@ -1,0 +1,217 @@
+import { Agent, request as undiciRequest } from "undici";
+import { Problem } from "../http/problem.js";
+import type { AddressRange } from "./addresses.js";
+import { type CircuitPermit, type CircuitSettings, createCircuits } from "./circuit.js";
+import { type ConnectToRule, hostAndPortKey, normaliseHost } from "./connect-to.js";
+import { describeOutbound } from "./describe.js";
+import { createDialer, type ResolveHost, resolveWithSystem } from "./dialer.js";
+import { transportProblem, upstreamTimeout } from "./failures.js";
+import type { ProxySettings } from "./proxy.js";
+
+export type OutboundSettings = {
+  connectTo: readonly ConnectToRule[];
+  allowAddresses: readonly AddressRange[];
+  /** Further certificate authorities, PEM, from FACTORY_SECRETS_CA_FILE. */
+  caCertificates: readonly string[];
+  proxy: ProxySettings | undefined;
+  /** For a whole call, from the name lookup to the last byte of the reply. */
+  totalTimeoutMs: number;
+  /** For the connection alone. */
+  connectTimeoutMs: number;
+  circuit: CircuitSettings;
+};
+
+/** What holds unless the operator or a test says otherwise: 5 s a call, a pause after five failures in a row. */
+export const outboundDefaults = {
+  connectTo: [],
+  allowAddresses: [],
+  caCertificates: [],
+  proxy: undefined,
+  totalTimeoutMs: 5_000,
+  connectTimeoutMs: 4_000,
+  circuit: { failureLimit: 5, pauseMs: 10_000, maxPauseMs: 60_000 },
+} as const satisfies OutboundSettings;
+
+export type OutboundRequest = {
+  url: string | URL;
+  method?: "GET" | "POST";
+  headers?: Readonly<Record<string, string>>;
+  body?: string | Uint8Array;
+  /** Aborts the call; `request` then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Of the reply's body; 64 KiB unless told. */
+  maxBytes?: number;
+};
+
+/** A reply of any status but a redirect. Header names are in lower case; a header sent twice has two values. */
+export type OutboundReply = {
+  status: number;
+  headers: Readonly<Record<string, readonly string[]>>;
+  body: Buffer;
+};
+
+/** One call that ended, for metrics. `host` is `host:port` as asked for; tenants name it, so it is no metric label. */
+export type OutboundCall = {
+  host: string;
+  outcome: "answered" | "server-error" | "timeout" | "unreachable" | "invalid" | "refused" | "circuit-open" | "aborted";
+  seconds: number;
+};
+
+export type OutboundDeps = {
+  resolve?: ResolveHost;
+  nowMs?: () => number;
+  observe?: (call: OutboundCall) => void;
+};
+
+/** Calls to hosts that users name, guarded. */
+export type Outbound = {
+  /**
+   * Makes one https call. Redirects are not followed.
+   * @throws Problem `destination-refused`, `upstream-unreachable`, `upstream-timeout`, `upstream-invalid`,
+   * `upstream-circuit-open`; or the reason of `signal`.
+   */
+  request(request: OutboundRequest): Promise<OutboundReply>;
+  /** The settings in force that change where calls go, one sentence each; to be logged at start. Never a credential. */
+  describe(): readonly string[];
+  /** Closes idle connections and cuts the others. */
+  close(): Promise<void>;
+};
+
+const defaultMaxBytes = 64 * 1024;
+
+/** Makes the one guarded way out of the service (see `createDialer` for what is checked). */
+export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = {}): Outbound {
+  const nowMs = deps.nowMs ?? Date.now;
+  const circuits = createCircuits(settings.circuit, { nowMs });
+  const agent = new Agent({
+    connect: createDialer(settings, { resolve: deps.resolve ?? resolveWithSystem }),
+    // Bounds what a burst of cold tokens, or of tenants with hosts of their own, can hold open.
+    connections: 16,
+    maxOrigins: 1_000,
+    keepAliveTimeout: 4_000,
+    keepAliveMaxTimeout: 10_000,
+    maxHeaderSize: 16 * 1024,
+  });
+
+  async function request(wanted: OutboundRequest): Promise<OutboundReply> {
+    const url = checkedUrl(wanted.url);
+    const host = hostAndPortKey({ host: normaliseHost(url.hostname), port: Number(url.port || 443) });
+    const startedMs = nowMs();
+    const finish = (outcome: OutboundCall["outcome"]) =>
+      deps.observe?.({ host, outcome, seconds: (nowMs() - startedMs) / 1_000 });
+    const permit = enterCircuit(host, finish);
+    const timeout = AbortSignal.timeout(settings.totalTimeoutMs);
+    try {
+      const signal = wanted.signal === undefined ? timeout : AbortSignal.any([wanted.signal, timeout]);
+      const reply = await send(agent, url, wanted, signal);
+      const isFailing = reply.status >= 500;
+      if (isFailing) permit.failed();
+      else permit.succeeded();
+      finish(isFailing ? "server-error" : "answered");
+      return reply;
+    } catch (error) {
+      if (wanted.signal?.aborted === true) {
+        permit.cancelled();
+        finish("aborted");
+        throw wanted.signal.reason;
+      }
+      const problem = timeout.aborted
+        ? upstreamTimeout(url.hostname, settings.totalTimeoutMs)
+        : transportProblem(url.hostname, error);
+      finish(settle(permit, problem));
+      throw problem;
+    }
+  }
+
+  function enterCircuit(host: string, finish: (outcome: OutboundCall["outcome"]) => void): CircuitPermit {
+    try {
+      return circuits.enter(host);
+    } catch (error) {
+      finish("circuit-open");
+      throw error;
+    }
+  }
+
+  return { request, describe: () => describeOutbound(settings), close: () => agent.destroy() };
+}
+
+function checkedUrl(url: string | URL): URL {
+  if (!URL.canParse(String(url)))
+    throw new Problem("destination-refused", "The registry named an address that is not a URL.");
+  const checked = new URL(url);
+  if (checked.protocol !== "https:") {
+    throw new Problem("destination-refused", `${checked.hostname} may not be called: only https is spoken.`);
+  }
+  if (checked.username !== "" || checked.password !== "") {
+    throw new Problem(
+      "destination-refused",
+      `${checked.hostname} may not be called with a user or password in the URL.`,
+    );
+  }
+  // TLS and the pool know the host without the root's dot.
+  checked.hostname = checked.hostname.replace(/\.$/, "");
+  return checked;
+}
+
+async function send(agent: Agent, url: URL, wanted: OutboundRequest, signal: AbortSignal): Promise<OutboundReply> {
+  const reply = await undiciRequest(url, {
+    dispatcher: agent,
+    method: wanted.method ?? "GET",
+    headers: { accept: "application/json", "user-agent": "factory-secrets", ...wanted.headers },
+    ...(wanted.body === undefined ? {} : { body: wanted.body }),
+    signal,
+  });
+  if (reply.statusCode >= 300 && reply.statusCode <= 399) {
+    // Its body is not read: whoever redirects us has nothing else to say.
+    reply.body.on("error", () => undefined).destroy();
+    throw new Problem("upstream-invalid", `${url.hostname} answered with a redirect. Redirects are not followed.`);
+  }
+  return {
+    status: reply.statusCode,
+    headers: headerLists(reply.headers),
+    body: await readBounded(reply.body, url.hostname, wanted.maxBytes ?? defaultMaxBytes),
+  };
+}
+
+async function readBounded(body: AsyncIterable<Buffer>, host: string, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  // Leaving the loop destroys the stream and with it the connection.
+  for await (const chunk of body) {
+    total += chunk.length;
+    if (total > maxBytes) {
+      throw new Problem(
+        "upstream-invalid",
+        `${host} answered with more than ${maxBytes} bytes, far more than a token takes.`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, total);
+}
+
+function headerLists(headers: Readonly<Record<string, string | string[] | undefined>>): OutboundReply["headers"] {
+  const lists: Record<string, readonly string[]> = Object.create(null);
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) lists[name] = typeof value === "string" ? [value] : value;
+  }
+  return lists;
+}
+
+// Only what says that the upstream is unwell counts: a refusal of ours, or a reply too long, does not.
+function settle(permit: CircuitPermit, problem: Problem): OutboundCall["outcome"] {
+  switch (problem.code) {
+    case "upstream-timeout":
+      permit.failed();
+      return "timeout";
+    case "upstream-unreachable":
+      permit.failed();
+      return "unreachable";
+    case "upstream-invalid":
+      permit.succeeded();
+      return "invalid";
+    default:
+      permit.cancelled();
+      return "refused";
+  }
+}

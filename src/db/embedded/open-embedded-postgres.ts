@@ -37,6 +37,8 @@ export type EmbeddedPostgres = {
   adminUrl: string;
   /** Where Postgres keeps its files: in the data directory, or below the system directory. */
   cluster: string;
+  /** The process id of the postmaster. */
+  pid: number;
   /** Stops Postgres and gives the data directory free. To be called last, when every connection is closed. */
   stop(): Promise<void>;
 };
@@ -72,6 +74,7 @@ export async function openEmbeddedPostgres(
       url: connectionUrl(connection, "service", postmaster.port),
       adminUrl: connectionUrl(connection, "admin", postmaster.port),
       cluster: home.cluster,
+      pid: postmaster.pid,
       stop: () => {
         stopped ??= stop();
         return stopped;

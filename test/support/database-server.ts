@@ -1,0 +1,132 @@
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+import type { TestProject } from "vitest/node";
+import { lockDirectory } from "../../src/db/embedded/directory-lock.js";
+import { findPostmaster } from "../../src/db/embedded/find-postmaster.js";
+import { openEmbeddedPostgres } from "../../src/db/embedded/open-embedded-postgres.js";
+import { stopPostmaster } from "../../src/db/embedded/run-postmaster.js";
+import { applyMigrations } from "../../src/db/migrate.js";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    testServer: TestServer;
+  }
+}
+
+/** The Postgres that a test run shares. */
+export type TestServer = {
+  /** May create databases. */
+  adminUrl: string;
+  /** Owns the databases of the tests; no superuser, like the service's role. */
+  serviceUrl: string;
+  /** All databases of this run begin with it. */
+  prefix: string;
+  /** A migrated, empty database to copy. */
+  template: string;
+};
+
+const directoryPrefix = "factory-secrets-test-";
+const migrations = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
+
+/**
+ * Vitest's global setup: one throw-away Postgres for the whole run with one migrated template database, or, when
+ * `TEST_DATABASE_URL` is set, databases on that server. Gives the teardown.
+ */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const prefix = `test_${randomBytes(4).toString("hex")}`;
+  const template = `${prefix}_template`;
+  const given = process.env.TEST_DATABASE_URL;
+  const server = given === undefined ? await startServer() : { adminUrl: given, serviceUrl: given, stop: undefined };
+  const tearDown = server.stop ?? (() => dropDatabases(server.adminUrl, prefix));
+  try {
+    await makeTemplate(server, template);
+  } catch (error) {
+    await tearDown();
+    throw error;
+  }
+  project.provide("testServer", { adminUrl: server.adminUrl, serviceUrl: server.serviceUrl, prefix, template });
+  return tearDown;
+}
+
+async function startServer(): Promise<{ adminUrl: string; serviceUrl: string; stop: () => Promise<void> }> {
+  await removeLeftovers();
+  const directory = await mkdtemp(join(tmpdir(), directoryPrefix));
+  const deps = {
+    onProgress: () => undefined,
+    onUnexpectedExit: (message: string) => void process.stderr.write(`${message}\n`),
+  };
+  const server = await openEmbeddedPostgres(deps, { dataDirectory: directory, durability: { fsync: false } });
+  // For an exit without teardown (a second Ctrl-C). Nothing asynchronous runs any more there.
+  const removeNow = () => {
+    process.kill(server.pid, "SIGQUIT");
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+  };
+  process.once("exit", removeNow);
+  const stop = async () => {
+    process.off("exit", removeNow);
+    await server.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  return { adminUrl: server.adminUrl, serviceUrl: server.url, stop };
+}
+
+async function makeTemplate(server: { adminUrl: string; serviceUrl: string }, template: string): Promise<void> {
+  const owner = new URL(server.serviceUrl).username;
+  const admin = new pg.Client({ connectionString: server.adminUrl });
+  await admin.connect();
+  try {
+    await admin.query(
+      `CREATE DATABASE ${template} OWNER ${admin.escapeIdentifier(owner)} TEMPLATE template0 ENCODING 'UTF8'`,
+    );
+  } finally {
+    await admin.end();
+  }
+  const url = new URL(server.serviceUrl);
+  url.pathname = `/${template}`;
+  const pool = new pg.Pool({ connectionString: url.href });
+  try {
+    await applyMigrations({ pool, onProgress: () => undefined }, migrations);
+  } finally {
+    await pool.end();
+  }
+}
+
+async function dropDatabases(adminUrl: string, prefix: string): Promise<void> {
+  const admin = new pg.Client({ connectionString: adminUrl });
+  await admin.connect();
+  try {
+    const { rows } = await admin.query<{ datname: string }>(
+      "SELECT datname FROM pg_database WHERE starts_with(datname, $1)",
+      [prefix],
+    );
+    for (const { datname } of rows) {
+      await admin.query(`DROP DATABASE IF EXISTS ${admin.escapeIdentifier(datname)} WITH (FORCE)`);
+    }
+  } finally {
+    await admin.end();
+  }
+}
+
+/** What runs that were killed have left: their directories, and the Postgres that still runs in them. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(directoryPrefix)) continue;
+    const directory = join(tmpdir(), name);
+    const age = await stat(directory).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    );
+    // A younger one may be of a run that is just starting and has not taken its lock yet.
+    if (age < 60_000) continue;
+    const lock = await lockDirectory(directory).catch(() => undefined);
+    if (lock === undefined) continue;
+    const postmaster = await findPostmaster(join(directory, "postgres"));
+    if (postmaster !== undefined) await stopPostmaster(postmaster);
+    await rm(directory, { recursive: true, force: true });
+  }
+}

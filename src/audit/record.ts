@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
+import { isDatabaseUnavailable } from "../db/database-errors.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
 
 /** An event as the insert statements take it: one element of their jsonb parameter. */
@@ -130,11 +131,20 @@ export class AuditWriter {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, maxBatch);
-      try {
-        this.#settle(batch, await this.#insert(batch));
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
+      await this.#insertAndSettle(batch);
+    }
+  }
+
+  async #insertAndSettle(batch: readonly Waiting[]): Promise<void> {
+    try {
+      this.#settle(batch, await this.#insert(batch));
+    } catch (error) {
+      // One row that Postgres will not take must not fail its neighbours.
+      if (batch.length > 1 && !isDatabaseUnavailable(error)) {
+        for (const one of batch) await this.#insertAndSettle([one]);
+        return;
       }
+      for (const { reject } of batch) reject(error);
     }
   }
 

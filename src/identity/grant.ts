@@ -1,14 +1,32 @@
 import { z } from "zod";
 
 /**
+ * A repository's name as the distribution specification writes it. Nothing else gets through: a `*` would widen an
+ * IAM resource, a `:` or a space a token scope.
+ * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+ */
+export const RepositoryName = z
+  .string()
+  .max(255)
+  .regex(
+    /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/,
+    "a repository name: lower-case letters and digits, with . _ - between them and / between parts; no tag, no host",
+  )
+  .meta({ id: "RepositoryName", example: "team/app" });
+
+/**
  * What one line of a job's rights reaches: one registry, and in it some repositories or all.
  * A list of grants is a union; its lines are never merged field by field.
  */
 export const Grant = z
   .strictObject({
-    registry: z.string().min(1).max(300).meta({ description: "Host or id of a registry entry.", example: "ghcr.io" }),
+    registry: z
+      .string()
+      .max(300)
+      .regex(/^[A-Za-z0-9._:[\]-]+$/, "the host or the id of a registry entry")
+      .meta({ description: "Host or id of a registry entry.", example: "ghcr.io" }),
     repositories: z
-      .array(z.string().min(1).max(255))
+      .array(RepositoryName)
       .min(1)
       .max(100)
       .optional()

@@ -1,0 +1,131 @@
+import { randomUUID } from "node:crypto";
+import type { AuditWriter } from "../audit/record.js";
+import type { KeyRing } from "../crypto/key-ring.js";
+import type { PrismaClient } from "../db/database.js";
+import { sqlState } from "../db/database-errors.js";
+import { FactoryParams, PageQuery } from "../http/contract.js";
+import { pageOf, pageStart } from "../http/page.js";
+import { Problem } from "../http/problem.js";
+import { json, route } from "../http/route.js";
+import { actorOf } from "../identity/caller.js";
+import { Factory, FactoryList, NewFactory } from "./contract.js";
+import { eraseFactory, factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };
+
+const noFactory = (): Problem => new Problem("not-found", "There is no such factory.");
+
+const view = (row: { id: string; name: string; createdAt: Date }) => ({
+  id: row.id,
+  name: row.name,
+  createdAt: row.createdAt.toISOString(),
+});
+
+const list = route(
+  {
+    id: "listFactories",
+    method: "get",
+    path: "/v1/factories",
+    tag: "Factories",
+    summary: "List the factories",
+    auth: "operator",
+    query: PageQuery,
+    replies: { 200: { description: "By name.", content: { "application/json": FactoryList } } },
+    problems: [],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
+    const after = pageStart(query.pageToken, (text) => text.length < 64);
+    const rows = await listFactories(prisma, query.pageSize, after);
+    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.name, view) };
+  },
+);
+
+const create = route(
+  {
+    id: "createFactory",
+    method: "post",
+    path: "/v1/factories",
+    tag: "Factories",
+    summary: "Create a factory",
+    description: "A name is given out once: it stays taken after the factory is deleted.",
+    auth: "operator",
+    body: json(NewFactory),
+    replies: { 201: { description: "Created.", content: { "application/json": Factory } } },
+    problems: ["already-exists", "name-retired"],
+  },
+  async ({ prisma, audit, keys }: Deps, { caller, body, request }) => {
+    const factory = { id: randomUUID(), name: body.name, createdAt: new Date() };
+    // Wrapped before the transaction begins: a cloud KMS answers over the network.
+    const dataKeys = [await keys.createDataKey(factory.id, "secret"), await keys.createDataKey(factory.id, "fingerprint")];
+    try {
+      await prisma.$transaction(async (transaction) => {
+        await insertFactory(transaction, factory, dataKeys);
+        const requested = { requestId: request.id, address: request.address };
+        const event = { at: factory.createdAt, outcome: "allowed", actor: actorOf(caller), ...requested } as const;
+        await audit.writeWith(transaction, [
+          { ...event, factory: { id: factory.id, name: factory.name }, body: { action: "factory.created" } },
+        ]);
+      });
+    } catch (error) {
+      throw (await nameTaken(prisma, body.name, error)) ?? error;
+    }
+    return { status: 201, body: view(factory) };
+  },
+);
+
+async function nameTaken(prisma: PrismaClient, name: string, error: unknown): Promise<Problem | undefined> {
+  const uniqueViolation = sqlState(error) === "23505" || (error instanceof Error && "code" in error && error.code === "P2002");
+  if (!uniqueViolation) return undefined;
+  const holder = await factoryOfName(prisma, name);
+  return holder?.deletedAt
+    ? new Problem("name-retired", `A factory named "${name}" existed before, and a name is never given out again. Choose another.`)
+    : new Problem("already-exists", `There is a factory named "${name}" already.`);
+}
+
+const get = route(
+  {
+    id: "getFactory",
+    method: "get",
+    path: "/v1/factories/{factory}",
+    tag: "Factories",
+    summary: "One factory",
+    auth: "operator",
+    params: FactoryParams,
+    replies: { 200: { description: "The factory.", content: { "application/json": Factory } } },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { params }) => {
+    const row = await findFactory(prisma, params.factory);
+    if (!row) throw noFactory();
+    return { status: 200, body: view(row) };
+  },
+);
+
+const remove = route(
+  {
+    id: "deleteFactory",
+    method: "delete",
+    path: "/v1/factories/{factory}",
+    tag: "Factories",
+    summary: "Delete a factory",
+    description: "Its secrets, their keys and its config are destroyed, its credentials withdrawn. The audit stays.",
+    auth: "operator",
+    params: FactoryParams,
+    replies: { 204: { description: "Deleted." } },
+    problems: ["not-found"],
+  },
+  async ({ prisma, audit }: Pick<Deps, "prisma" | "audit">, { caller, params, request }) => {
+    const row = await findFactory(prisma, params.factory);
+    if (!row) throw noFactory();
+    await prisma.$transaction(async (transaction) => {
+      if (!(await eraseFactory(transaction, row.id))) throw noFactory();
+      const requested = { requestId: request.id, address: request.address };
+      const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), ...requested } as const;
+      const body = { action: "factory.deleted" } as const;
+      await audit.writeWith(transaction, [{ ...event, factory: { id: row.id, name: row.name }, body }]);
+    });
+    return { status: 204 };
+  },
+);
+
+export const factoryRoutes = [list, create, get, remove];

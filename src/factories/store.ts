@@ -1,0 +1,61 @@
+import type { PrismaClient } from "../db/database.js";
+import type { WrappedDataKey } from "../crypto/key-ring.js";
+
+type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
+const shown = { id: true, name: true, createdAt: true } as const;
+
+export async function insertFactory(
+  transaction: Transaction,
+  factory: { id: string; name: string; createdAt: Date },
+  dataKeys: readonly WrappedDataKey[],
+): Promise<void> {
+  await transaction.factory.create({ data: factory });
+  await transaction.dataKey.createMany({
+    data: dataKeys.map((key) => ({
+      id: key.id,
+      factoryId: factory.id,
+      purpose: key.purpose,
+      keyEncryptionKeyId: key.keyEncryptionKeyId,
+      wrapped: new Uint8Array(key.wrapped),
+    })),
+  });
+}
+
+export async function listFactories(prisma: PrismaClient, pageSize: number, after: string | undefined) {
+  return prisma.factory.findMany({
+    select: shown,
+    where: { deletedAt: null, ...(after && { name: { gt: after } }) },
+    orderBy: { name: "asc" },
+    take: pageSize + 1,
+  });
+}
+
+export async function findFactory(prisma: PrismaClient, name: string) {
+  return prisma.factory.findFirst({ select: shown, where: { name, deletedAt: null } });
+}
+
+/** Whether the name is, or ever was, a factory's. */
+export async function factoryOfName(prisma: PrismaClient, name: string) {
+  return prisma.factory.findUnique({ select: { deletedAt: true }, where: { name } });
+}
+
+/**
+ * Ends a factory: its secrets, configs and data keys are gone for good, its credentials are withdrawn. What stays
+ * is its row, so that the name is never given out again, and the audit.
+ * @returns false when it was gone already
+ */
+export async function eraseFactory(transaction: Transaction, id: string): Promise<boolean> {
+  const now = new Date();
+  const { count } = await transaction.factory.updateMany({
+    where: { id, deletedAt: null },
+    data: { deletedAt: now, generation: { increment: 1 }, secretCount: 0, configVersion: null, namedSecrets: [] },
+  });
+  if (count === 0) return false;
+  await transaction.secretVersion.deleteMany({ where: { secret: { factoryId: id } } });
+  await transaction.secret.deleteMany({ where: { factoryId: id } });
+  await transaction.dataKey.deleteMany({ where: { factoryId: id } });
+  await transaction.configVersion.deleteMany({ where: { factoryId: id } });
+  await transaction.approvedDestination.deleteMany({ where: { factoryId: id } });
+  await transaction.credential.updateMany({ where: { factoryId: id, revokedAt: null }, data: { revokedAt: now } });
+  return true;
+}

@@ -1,0 +1,160 @@
+import { randomUUID } from "node:crypto";
+import type { EventBody } from "../audit/events.js";
+import type { AuditWriter } from "../audit/record.js";
+import type { PrismaClient } from "../db/database.js";
+import { Problem } from "../http/problem.js";
+import { type Actor, actorOf, type Caller, type FactoryRef } from "./caller.js";
+import { invalidCredential } from "./callers.js";
+import type { Grant } from "./grant.js";
+import type { Permission } from "./permissions.js";
+import { insertCredential } from "./store.js";
+import { createToken, hashToken } from "./token.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter };
+export type Requested = { requestId: string; address: string };
+
+/** What was made. The token itself exists only here and in the reply. */
+export type Created = { id: string; token: string; createdAt: Date; expiresAt?: Date };
+
+/**
+ * Makes an operator token. Without a maker (first start, or the command line of whoever holds the database) the
+ * actor is the service.
+ */
+export async function createOperatorToken(
+  deps: Deps,
+  input: { name: string; maker: Caller | undefined; requested?: Requested },
+): Promise<Created> {
+  const actor: Actor = input.maker ? actorOf(input.maker) : { kind: "service", id: "", name: "factory-secrets" };
+  return create(deps, {
+    kind: "operator",
+    name: input.name,
+    factory: undefined,
+    permissions: [],
+    grants: undefined,
+    expiresAt: undefined,
+    maker: input.maker,
+    derived: false,
+    actor,
+    requested: input.requested,
+    event: (credential) => ({ action: "operator-token.created", credential }),
+  });
+}
+
+/** Makes an API token. It can do nothing that its maker cannot, and lives no longer. */
+export async function createApiToken(
+  deps: Deps,
+  input: {
+    name: string;
+    permissions: readonly Permission[];
+    expiresAt: Date | undefined;
+    maker: Caller;
+    factory: FactoryRef;
+    requested: Requested;
+  },
+): Promise<Created> {
+  const { maker } = input;
+  const beyond = input.permissions.filter((permission) => !maker.permissions.has(permission));
+  if (beyond.length > 0) {
+    throw new Problem("forbidden", `A token never grants more than its maker has: this credential lacks ${beyond.join(", ")}.`);
+  }
+  if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
+    throw new Problem("invalid-request", "/expiresAt: lies in the past", {
+      invalid: [{ at: "/expiresAt", reason: "lies in the past" }],
+    });
+  }
+  if (maker.expiresAt && input.expiresAt && input.expiresAt > maker.expiresAt) {
+    throw new Problem("forbidden", `A token never outlives its maker, which expires at ${maker.expiresAt.toISOString()}.`);
+  }
+  const expiresAt = input.expiresAt ?? maker.expiresAt;
+  const permissions = [...new Set(input.permissions)];
+  return create(deps, {
+    kind: "api-token",
+    name: input.name,
+    factory: input.factory,
+    permissions,
+    grants: undefined,
+    expiresAt,
+    maker,
+    derived: false,
+    actor: actorOf(maker),
+    requested: input.requested,
+    event: (credential) => ({
+      action: "api-token.created",
+      credential,
+      permissions,
+      ...(expiresAt && { expiresAt: expiresAt.toISOString() }),
+    }),
+  });
+}
+
+/** Opens a CI job. Its token ends with it, with its maker, or after `ttlSeconds`, whichever comes first. */
+export async function openJob(
+  deps: Deps,
+  input: {
+    name: string;
+    ttlSeconds: number;
+    grants: readonly Grant[] | undefined;
+    maker: Caller;
+    factory: FactoryRef;
+    requested: Requested;
+  },
+): Promise<Created & { expiresAt: Date }> {
+  const wanted = new Date(Date.now() + input.ttlSeconds * 1000);
+  const { maker } = input;
+  const expiresAt = maker.expiresAt && maker.expiresAt < wanted ? maker.expiresAt : wanted;
+  const created = await create(deps, {
+    kind: "job",
+    name: input.name,
+    factory: input.factory,
+    permissions: [],
+    grants: input.grants,
+    expiresAt,
+    maker,
+    derived: true,
+    actor: actorOf(maker),
+    requested: input.requested,
+    event: (credential) => ({
+      action: "job.opened",
+      credential,
+      expiresAt: expiresAt.toISOString(),
+      ...(input.grants && { grants: input.grants }),
+    }),
+  });
+  return { ...created, expiresAt };
+}
+
+async function create(
+  deps: Deps,
+  input: {
+    kind: "operator" | "api-token" | "job";
+    name: string;
+    factory: FactoryRef | undefined;
+    permissions: readonly Permission[];
+    grants: readonly Grant[] | undefined;
+    expiresAt: Date | undefined;
+    maker: Caller | undefined;
+    /** A derived credential is withdrawn together with its maker. */
+    derived: boolean;
+    actor: Actor;
+    requested: Requested | undefined;
+    event: (credential: { id: string; name: string }) => EventBody;
+  },
+): Promise<Created> {
+  const { kind, name, factory, permissions, grants, expiresAt, maker, actor, requested } = input;
+  const id = randomUUID();
+  const token = createToken(kind);
+  const createdAt = new Date();
+  const audit = deps.audit.row({
+    at: createdAt,
+    outcome: "allowed",
+    actor,
+    body: input.event({ id, name }),
+    ...(factory && { factory }),
+    ...requested,
+  });
+  const parentId = input.derived ? maker?.id : undefined;
+  const credential = { id, kind, name, permissions, grants, createdAt, expiresAt, createdBy: actor, parentId };
+  const stored = { ...credential, factoryId: factory?.id, tokenHash: hashToken(token) };
+  if (!(await insertCredential(deps.prisma, stored, maker?.id, audit))) throw invalidCredential();
+  return { id, token, createdAt, ...(expiresAt && { expiresAt }) };
+}

@@ -1,0 +1,215 @@
+import { z } from "zod";
+import { auditInsert, auditRecordset, type AuditRow, auditSelect } from "../audit/record.js";
+import type { PrismaClient } from "../db/database.js";
+import type { Actor, Caller, CallerKind } from "./caller.js";
+import { Grant } from "./grant.js";
+import { isPermission, type Permission, permissions } from "./permissions.js";
+
+/** A credential as it was read, with the generation of the same snapshot. */
+export type StoredCaller = { caller: Caller; scopeId: string; generation: bigint };
+
+type CredentialRow = {
+  id: string;
+  kind: string;
+  name: string;
+  permissions: string[];
+  grants: unknown;
+  expires_at: Date | null;
+  factory_id: string | null;
+  factory_name: string | null;
+  scope_id: string;
+  generation: bigint;
+};
+
+const selectCaller = `
+  SELECT c.id, c.kind, c.name, c.permissions, c.grants, c.expires_at, f.id AS factory_id, f.name AS factory_name,
+         COALESCE(f.id, i.id) AS scope_id, COALESCE(f.generation, i.generation) AS generation
+  FROM credentials c CROSS JOIN installation i LEFT JOIN factories f ON f.id = c.factory_id
+  WHERE c.revoked_at IS NULL AND f.deleted_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())`;
+
+/** The live credential with this hash, if there is one. */
+export async function findCallerByHash(prisma: PrismaClient, tokenHash: Buffer): Promise<StoredCaller | undefined> {
+  const sql = `/* caller-by-hash */ ${selectCaller} AND c.token_hash = $1`;
+  return callerOf(await prisma.$queryRawUnsafe<CredentialRow[]>(sql, tokenHash));
+}
+
+/** The live credential with this id, if there is one. */
+export async function findCallerById(prisma: PrismaClient, id: string): Promise<StoredCaller | undefined> {
+  const sql = `/* caller-by-id */ ${selectCaller} AND c.id = $1::uuid`;
+  return callerOf(await prisma.$queryRawUnsafe<CredentialRow[]>(sql, id));
+}
+
+function callerOf(rows: readonly CredentialRow[]): StoredCaller | undefined {
+  const row = rows[0];
+  const kind = row && kindOf(row.kind);
+  if (!row || !kind) return undefined;
+  const caller: Caller = {
+    kind,
+    id: row.id,
+    name: row.name,
+    permissions: permissionsOf(kind, row.permissions),
+    ...(row.factory_id && row.factory_name && { factory: { id: row.factory_id, name: row.factory_name } }),
+    ...(row.grants !== null && { grants: z.array(Grant).parse(row.grants) }),
+    ...(row.expires_at && { expiresAt: row.expires_at }),
+  };
+  return { caller, scopeId: row.scope_id, generation: row.generation };
+}
+
+function kindOf(text: string): CallerKind | undefined {
+  return text === "operator" || text === "api-token" || text === "job" ? text : undefined;
+}
+
+function permissionsOf(kind: CallerKind, stored: readonly string[]): ReadonlySet<Permission> {
+  switch (kind) {
+    case "operator":
+      return new Set(permissions);
+    case "api-token":
+      return new Set(stored.filter(isPermission));
+    case "job":
+      return new Set<Permission>(["registry-tokens:issue"]);
+    default:
+      return kind satisfies never;
+  }
+}
+
+export type NewCredential = {
+  id: string;
+  kind: CallerKind;
+  factoryId: string | undefined;
+  /** Withdrawn together with this one. */
+  parentId: string | undefined;
+  name: string;
+  tokenHash: Buffer;
+  permissions: readonly Permission[];
+  grants: readonly Grant[] | undefined;
+  createdAt: Date;
+  createdBy: Actor;
+  expiresAt: Date | undefined;
+};
+
+/**
+ * Writes a credential and its audit row in one statement, if its maker still lives.
+ * @returns false when the maker was withdrawn meanwhile: nothing was written
+ */
+export async function insertCredential(
+  prisma: PrismaClient,
+  credential: NewCredential,
+  makerId: string | undefined,
+  audit: AuditRow,
+): Promise<boolean> {
+  // The lock on the maker's row makes a withdrawal wait for this, and this for a withdrawal.
+  const sql = `/* insert-credential */ WITH maker AS MATERIALIZED (
+      SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE
+    ), made AS (
+      INSERT INTO credentials (id, kind, factory_id, parent_id, name, token_hash, permissions, grants, created_at,
+                               created_by_kind, created_by_id, created_by_name, expires_at)
+      SELECT $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::bytea, $8::text[], $9::jsonb, $10::timestamptz,
+             $11::text, $12::text, $13::text, $14::timestamptz
+      WHERE $1::uuid IS NULL OR EXISTS (SELECT FROM maker)
+      RETURNING id
+    ), audited AS (
+      ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($15::jsonb) AS row(${auditRecordset})
+      WHERE EXISTS (SELECT FROM made)
+    )
+    SELECT id FROM made`;
+  const made = await prisma.$queryRawUnsafe<unknown[]>(
+    sql,
+    makerId ?? null,
+    credential.id,
+    credential.kind,
+    credential.factoryId ?? null,
+    credential.parentId ?? null,
+    credential.name,
+    credential.tokenHash,
+    [...credential.permissions],
+    credential.grants ? JSON.stringify(credential.grants) : null,
+    credential.createdAt.toISOString(),
+    credential.createdBy.kind,
+    credential.createdBy.id,
+    credential.createdBy.name,
+    credential.expiresAt?.toISOString() ?? null,
+    JSON.stringify([audit]),
+  );
+  return made.length === 1;
+}
+
+type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
+
+/**
+ * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
+ * @returns false when there was no such live credential
+ */
+export async function revokeFamily(
+  transaction: Transaction,
+  target: { id: string; kind: CallerKind; factoryId: string | undefined },
+): Promise<boolean> {
+  const revoked = await transaction.$queryRawUnsafe<{ id: string }[]>(
+    `WITH RECURSIVE family AS (
+       SELECT id FROM credentials
+       WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
+       UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
+     )
+     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) RETURNING id`,
+    target.id,
+    target.kind,
+    target.factoryId ?? null,
+  );
+  if (revoked.length === 0) return false;
+  if (target.factoryId === undefined) {
+    // An operator's token reaches every factory, and so does its withdrawal.
+    await transaction.$executeRawUnsafe("UPDATE installation SET generation = generation + 1");
+    await transaction.$executeRawUnsafe("UPDATE factories SET generation = generation + 1 WHERE deleted_at IS NULL");
+  } else {
+    await transaction.$executeRawUnsafe(
+      "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid",
+      target.factoryId,
+    );
+  }
+  return true;
+}
+
+/** How many operator tokens live. Call it after `revokeFamily`, in the same transaction. */
+export async function countOperators(transaction: Transaction): Promise<number> {
+  return transaction.credential.count({ where: { kind: "operator", revokedAt: null } });
+}
+
+const listed = {
+  id: true,
+  name: true,
+  permissions: true,
+  grants: true,
+  createdAt: true,
+  createdByName: true,
+  expiresAt: true,
+  revokedAt: true,
+} as const;
+
+/** Credentials of one kind that still work, newest first; one more than `pageSize`. */
+export async function listCredentials(
+  prisma: PrismaClient,
+  input: { kind: CallerKind; factoryId: string | null; pageSize: number; after: string | undefined; now: Date },
+) {
+  return prisma.credential.findMany({
+    select: listed,
+    where: {
+      kind: input.kind,
+      factoryId: input.factoryId,
+      revokedAt: null,
+      OR: [{ expiresAt: null }, { expiresAt: { gt: input.now } }],
+    },
+    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    take: input.pageSize + 1,
+    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+  });
+}
+
+/** One credential, whether it still works or not. */
+export async function findCredential(prisma: PrismaClient, id: string, kind: CallerKind, factoryId: string) {
+  return prisma.credential.findFirst({ select: listed, where: { id, kind, factoryId } });
+}
+
+/** Forgets jobs that ended or expired before `before`: a busy factory opens thousands a day. The audit keeps their story. */
+export async function deleteOldJobs(prisma: PrismaClient, before: Date): Promise<number> {
+  const { count } = await prisma.credential.deleteMany({ where: { kind: "job", expiresAt: { lt: before } } });
+  return count;
+}

@@ -1,0 +1,37 @@
+import type { EventBody } from "../audit/events.js";
+import type { AuditWriter } from "../audit/record.js";
+import type { PrismaClient } from "../db/database.js";
+import { Problem } from "../http/problem.js";
+import { actorOf, type Caller, type CallerKind, type FactoryRef } from "./caller.js";
+import type { Requested } from "./create-credential.js";
+import { countOperators, revokeFamily } from "./store.js";
+
+const withdrawn = {
+  operator: "operator-token.revoked",
+  "api-token": "api-token.revoked",
+  job: "job.ended",
+} as const satisfies Record<CallerKind, EventBody["action"]>;
+
+/**
+ * Withdraws a credential and all that was derived from it, on every replica.
+ * @throws Problem `not-found` when there is no such live credential here; `last-operator-token` for the last of its kind
+ */
+export async function withdrawCredential(
+  deps: { prisma: PrismaClient; audit: AuditWriter },
+  input: { id: string; kind: CallerKind; factory: FactoryRef | undefined; caller: Caller; requested: Requested },
+): Promise<void> {
+  const { id, kind, factory, caller, requested } = input;
+  await deps.prisma.$transaction(async (transaction) => {
+    const row = await transaction.credential.findUnique({ select: { name: true }, where: { id } });
+    if (!row || !(await revokeFamily(transaction, { id, kind, factoryId: factory?.id }))) {
+      throw new Problem("not-found", "There is no such credential, or it has ended already.");
+    }
+    // revokeFamily holds the installation's row by now, so that two of these cannot both see another one left.
+    if (kind === "operator" && (await countOperators(transaction)) === 0) {
+      throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
+    }
+    const body: EventBody = { action: withdrawn[kind], credential: { id, name: row.name } };
+    const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
+    await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
+  });
+}

@@ -1,0 +1,114 @@
+import { randomUUID } from "node:crypto";
+import { type CloudReply, type CloudRequest, formOf, headerOf } from "../cloud-endpoint.js";
+import { assumeRole, type GrantedSession, getFederationToken, type SessionDeps } from "./grant-session.js";
+import type { Principal } from "./iam-directory.js";
+import { StsError } from "./sts-error.js";
+import { type SignatureVerdict, verifySigV4 } from "./verify-sigv4.js";
+
+export type StsDeps = SessionDeps & { region: string };
+
+const namespace = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+/**
+ * Answers the query protocol of AWS STS, version 2011-06-15: `AssumeRole`, `GetFederationToken`, `GetCallerIdentity`.
+ * Source: AWS Security Token Service API Reference.
+ */
+export function answerSts(deps: StsDeps, request: CloudRequest): CloudReply {
+  try {
+    if (request.method !== "POST" || request.path !== "/")
+      throw new StsError(404, "UnknownOperationException", "POST / is expected.");
+    const caller = authenticate(deps, request);
+    const form = formOf(request);
+    if (form.get("Version") !== "2011-06-15")
+      throw new StsError(400, "InvalidAction", "The version is not 2011-06-15.");
+    const action = form.get("Action") ?? "";
+    return xmlReply(
+      200,
+      `<${action}Response xmlns="${namespace}"><${action}Result>${resultOf(deps, caller, action, form)}</${action}Result><ResponseMetadata><RequestId>${randomUUID()}</RequestId></ResponseMetadata></${action}Response>`,
+    );
+  } catch (error) {
+    if (error instanceof StsError) return stsError(error);
+    throw error;
+  }
+}
+
+/** Answered when STS is called too often; the SDK retries it. */
+export function throttledSts(): CloudReply {
+  return stsError(new StsError(400, "Throttling", "Rate exceeded"));
+}
+
+function resultOf(deps: StsDeps, caller: Principal, action: string, form: URLSearchParams): string {
+  switch (action) {
+    case "GetCallerIdentity":
+      return `<Arn>${escapeXml(caller.arn)}</Arn><UserId>AIDAEXAMPLEEXAMPLE</UserId><Account>${caller.accountId}</Account>`;
+    case "AssumeRole": {
+      const session = assumeRole(deps, caller, form);
+      return `<AssumedRoleUser><Arn>${escapeXml(session.arn)}</Arn><AssumedRoleId>AROAEXAMPLEEXAMPLE:${escapeXml(session.name)}</AssumedRoleId></AssumedRoleUser>${credentialsXml(session)}`;
+    }
+    case "GetFederationToken": {
+      const session = getFederationToken(deps, caller, form);
+      return `<FederatedUser><Arn>${escapeXml(session.arn)}</Arn><FederatedUserId>${caller.accountId}:${escapeXml(session.name)}</FederatedUserId></FederatedUser>${credentialsXml(session)}`;
+    }
+    default:
+      throw new StsError(400, "InvalidAction", `Could not find operation ${action} for version 2011-06-15`);
+  }
+}
+
+function credentialsXml(session: GrantedSession): string {
+  const { accessKeyId, secretAccessKey, sessionToken, expiresAt } = session.credentials;
+  const packed =
+    session.packedPolicyPercent === undefined
+      ? ""
+      : `<PackedPolicySize>${session.packedPolicyPercent}</PackedPolicySize>`;
+  return `<Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${secretAccessKey}</SecretAccessKey><SessionToken>${sessionToken}</SessionToken><Expiration>${expiresAt.toISOString()}</Expiration></Credentials>${packed}`;
+}
+
+function authenticate(deps: StsDeps, request: CloudRequest): Principal {
+  const verdict = verifySigV4(request, {
+    service: "sts",
+    region: deps.region,
+    now: deps.clock.now(),
+    keyOf: (id) => deps.iam.keyOf(id),
+  });
+  if (!verdict.ok) throw signatureError(verdict);
+  const key = deps.iam.keyOf(verdict.accessKeyId);
+  if (key === undefined)
+    throw new StsError(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
+  if (deps.iam.hasExpired(key.principal))
+    throw new StsError(403, "ExpiredToken", "The security token included in the request is expired");
+  if (headerOf(request, "content-type")?.startsWith("application/x-www-form-urlencoded") !== true) {
+    throw new StsError(400, "MalformedInput", "A form is expected.");
+  }
+  return key.principal;
+}
+
+function signatureError(verdict: SignatureVerdict & { ok: false }): StsError {
+  switch (verdict.reason) {
+    case "missing":
+      return new StsError(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
+    case "incomplete":
+      return new StsError(400, "IncompleteSignature", verdict.message);
+    case "unknown-key":
+      return new StsError(403, "InvalidClientTokenId", verdict.message);
+    case "mismatch":
+    case "too-old":
+      return new StsError(403, "SignatureDoesNotMatch", verdict.message);
+    default:
+      return verdict.reason satisfies never;
+  }
+}
+
+function stsError(error: StsError): CloudReply {
+  return xmlReply(
+    error.status,
+    `<ErrorResponse xmlns="${namespace}"><Error><Type>Sender</Type><Code>${error.code}</Code><Message>${escapeXml(error.message)}</Message></Error><RequestId>${randomUUID()}</RequestId></ErrorResponse>`,
+  );
+}
+
+function xmlReply(status: number, body: string): CloudReply {
+  return { status, headers: { "content-type": "text/xml", "x-amzn-requestid": randomUUID() }, body };
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}

@@ -1,0 +1,97 @@
+import type { Clock } from "../clock.js";
+import { type CloudEndpoint, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
+import type { EndpointRegister } from "../endpoint-register.js";
+import { throttledRegistry } from "../registry-v2.js";
+import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
+import { answerSts, throttledSts } from "./answer-sts.js";
+import { answerEcrRegistry } from "./ecr-registry.js";
+import { IamDirectory } from "./iam-directory.js";
+
+/** AWS as the broker sees it: IAM behind STS, ECR and ECR Public, and the registries that take the passwords. */
+export type StandInAws = {
+  iam: IamDirectory;
+  /** `sts.<region>.amazonaws.com` of the first region. */
+  sts: CloudEndpoint;
+  /** `api.ecr.<region>.amazonaws.com` of the first region. */
+  ecr: CloudEndpoint;
+  /** `api.ecr-public.us-east-1.amazonaws.com`. */
+  ecrPublic: CloudEndpoint;
+  /** STS and ECR of another region that was asked for. */
+  region(region: string): { sts: CloudEndpoint; ecr: CloudEndpoint };
+  /** Opens the registry of an account in a region: `<account>.dkr.ecr.<region>.amazonaws.com`. */
+  addRegistry(accountId: string, region: string): { host: string; endpoint: CloudEndpoint };
+  /** What stands behind a password that ECR handed out. */
+  issuedPassword(password: string): IssuedPassword | undefined;
+};
+
+export type StandInAwsOptions = {
+  /** At least one; default `us-east-2`. */
+  regions?: readonly [string, ...string[]];
+  /** See `SessionDeps.packedPolicyLimitBytes`; by default no policy within 2,048 characters is too large. */
+  packedPolicyLimitBytes?: number;
+};
+
+const publicRegion = "us-east-1";
+
+export function createStandInAws(register: EndpointRegister, clock: Clock, options: StandInAwsOptions): StandInAws {
+  const iam = new IamDirectory(clock);
+  const passwords = new Map<string, IssuedPassword>();
+  const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
+  const openRegion = (region: string): { sts: CloudEndpoint; ecr: CloudEndpoint } => ({
+    sts: register.add(
+      [`sts.${region}.amazonaws.com`],
+      createCloudEndpoint({
+        name: `AWS STS ${region}`,
+        operationOf: (request) => formOf(request).get("Action") ?? "unknown",
+        answer: (request) => answerSts({ iam, clock, region, packedPolicyLimitBytes }, request),
+        throttled: throttledSts,
+      }),
+    ),
+    ecr: register.add(
+      [`api.ecr.${region}.amazonaws.com`],
+      createCloudEndpoint({
+        name: `Amazon ECR ${region}`,
+        operationOf: operationOfTarget,
+        answer: (request) => answerEcr({ iam, clock, region, flavour: privateEcr, passwords }, request),
+        throttled: throttledEcr,
+      }),
+    ),
+  });
+  const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
+  const first = openRegion(firstRegion);
+  const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
+  const ecrPublic = register.add(
+    [`api.ecr-public.${publicRegion}.amazonaws.com`],
+    createCloudEndpoint({
+      name: "Amazon ECR Public",
+      operationOf: operationOfTarget,
+      answer: (request) => answerEcr({ iam, clock, region: publicRegion, flavour: publicEcr, passwords }, request),
+      throttled: throttledEcr,
+    }),
+  );
+  return {
+    iam,
+    ...first,
+    ecrPublic,
+    region: (name) => {
+      const found = regions.get(name);
+      if (found === undefined) throw new Error(`The stand-in AWS was started without the region ${name}.`);
+      return found;
+    },
+    addRegistry: (accountId, region) => {
+      const host = `${accountId}.dkr.ecr.${region}.amazonaws.com`;
+      const endpoint = createCloudEndpoint({
+        name: `ECR registry ${host}`,
+        answer: (request) => answerEcrRegistry({ iam, clock, accountId, region, passwords }, request),
+        throttled: throttledRegistry,
+      });
+      return { host, endpoint: register.add([host], endpoint) };
+    },
+    issuedPassword: (password) => passwords.get(password),
+  };
+}
+
+function operationOfTarget(request: { headers: NodeJS.Dict<string | string[]> }): string {
+  const target = request.headers["x-amz-target"];
+  return typeof target === "string" ? (target.split(".").at(-1) ?? "unknown") : "unknown";
+}

@@ -1,0 +1,91 @@
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import type { Clock } from "../clock.js";
+import { type CloudEndpoint, createCloudEndpoint } from "../cloud-endpoint.js";
+import type { EndpointRegister } from "../endpoint-register.js";
+import { throttledRegistry } from "../registry-v2.js";
+import { answerGar } from "./answer-gar.js";
+import {
+  answerGoogleToken,
+  type IssuedGoogleToken,
+  type ServiceAccountRecord,
+  throttledGoogle,
+} from "./answer-google-token.js";
+
+/** Google as the broker sees it: the token endpoint and Artifact Registry hosts. */
+export type StandInGoogle = {
+  /** `oauth2.googleapis.com`. */
+  token: CloudEndpoint;
+  /** Makes a service account with a key of its own; gives back the text of its credentials file. */
+  addServiceAccount(account: { name: string; readable: readonly string[] }): { email: string; credentialsJson: string };
+  disable(email: string): void;
+  /** Opens an Artifact Registry host, for example `us-docker.pkg.dev`. */
+  addRegistry(host: string): { host: string; endpoint: CloudEndpoint };
+  /** What stands behind an access token that was handed out. */
+  issuedToken(accessToken: string): IssuedGoogleToken | undefined;
+};
+
+const projectId = "stand-in-project";
+
+export function createStandInGoogle(register: EndpointRegister, clock: Clock): StandInGoogle {
+  const accounts = new Map<string, ServiceAccountRecord>();
+  const tokens = new Map<string, IssuedGoogleToken>();
+  const token = register.add(
+    ["oauth2.googleapis.com"],
+    createCloudEndpoint({
+      name: "Google token endpoint",
+      answer: (request) => answerGoogleToken({ clock, accounts, tokens }, request),
+      throttled: throttledGoogle,
+    }),
+  );
+  return {
+    token,
+    addServiceAccount: ({ name, readable }) => {
+      const { record, credentialsJson } = createServiceAccount(name, readable);
+      accounts.set(record.email, record);
+      return { email: record.email, credentialsJson };
+    },
+    disable: (email) => {
+      const account = accounts.get(email);
+      if (account !== undefined) accounts.set(email, { ...account, disabled: true });
+    },
+    addRegistry: (host) => {
+      const endpoint = createCloudEndpoint({
+        name: `Artifact Registry ${host}`,
+        answer: (request) => answerGar({ clock, accounts, tokens }, request),
+        throttled: throttledRegistry,
+      });
+      return { host, endpoint: register.add([host], endpoint) };
+    },
+    issuedToken: (accessToken) => tokens.get(accessToken),
+  };
+}
+
+function createServiceAccount(
+  name: string,
+  readable: readonly string[],
+): { record: ServiceAccountRecord; credentialsJson: string } {
+  const { privateKey, publicKey } = generateKeyPairSync("rsa", {
+    modulusLength: 2_048,
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const email = `${name}@${projectId}.iam.gserviceaccount.com`;
+  const keyId = randomBytes(20).toString("hex");
+  const credentials = {
+    type: "service_account",
+    project_id: projectId,
+    private_key_id: keyId,
+    private_key: privateKey,
+    client_email: email,
+    client_id: "100000000000000000001",
+    auth_uri: "https://accounts.google.com/o/oauth2/auth",
+    token_uri: "https://oauth2.googleapis.com/token",
+    auth_provider_x509_cert_url: "https://www.googleapis.com/oauth2/v1/certs",
+    client_x509_cert_url: `https://www.googleapis.com/robot/v1/metadata/x509/${encodeURIComponent(email)}`,
+    universe_domain: "googleapis.com",
+  };
+  return {
+    record: { email, keyId, publicKeyPem: publicKey, readable, disabled: false },
+    credentialsJson: JSON.stringify(credentials, null, 2),
+  };
+}

@@ -129,7 +129,7 @@ export function route<
   B extends BodySpec | undefined = undefined,
 >(
   declaration: RouteDeclaration<A, P, Q, B, R>,
-  handle: (deps: Deps, input: RouteInput<A, P, Q, B>) => Promise<HandlerReply<R>>,
+  handle: (deps: Deps, input: RouteInput<A, P, Q, B>) => Promise<HandlerReply<NoInfer<R>>>,
 ): Route<Deps> {
   // Safe: mount.ts parses params, query and body by this very declaration before it calls `handle`.
   return { ...declaration, handle } as unknown as Route<Deps>;

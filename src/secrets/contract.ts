@@ -1,0 +1,89 @@
+import { z } from "zod";
+import { NextPageToken, Timestamp } from "../http/contract.js";
+
+/** The largest value, in bytes. */
+export const maxValueBytes = 64 * 1024;
+/** The most names that one write may carry. */
+export const maxBatch = 100;
+
+// CI writes each secret to a file of this name.
+export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+export const secretNameRule = "1 to 255 letters, digits, _ . and -, beginning with a letter, a digit or _";
+
+export const SecretName = z
+  .string()
+  .regex(secretNamePattern, secretNameRule)
+  .meta({ description: `Name of a secret: ${secretNameRule}.`, example: "aws_creds" });
+
+export const SecretParams = z.object({ factory: z.string(), name: SecretName });
+
+const ValueText = z
+  .string()
+  .refine((text) => text.isWellFormed(), "holds a lone surrogate, which is no Unicode text; send bytes as valueBase64")
+  .refine((text) => text.length > 0, "is empty; a value has 1 to 65,536 bytes")
+  .refine((text) => Buffer.byteLength(text) <= maxValueBytes, "is larger than 65,536 bytes")
+  .meta({ description: "The value as text; it is stored as its UTF-8 bytes, exactly." });
+
+const ValueBase64 = z
+  .string()
+  .refine((text) => Buffer.from(text, "base64").toString("base64") === text, "is not base64 with its padding")
+  .refine((text) => text.length > 0, "is empty; a value has 1 to 65,536 bytes")
+  .refine((text) => Buffer.byteLength(text, "base64") <= maxValueBytes, "is larger than 65,536 bytes")
+  .meta({ description: "The value's bytes in base64, for what is not text." });
+
+const Description = z
+  .string()
+  .max(1000)
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "no control characters")
+  .meta({ description: "What it is for. Not secret." });
+
+const valueFields = {
+  value: ValueText.optional(),
+  valueBase64: ValueBase64.optional(),
+  description: Description.optional(),
+  expiresAt: Timestamp.optional().meta({ description: "When the credential behind it ends; kept as a note." }),
+  deliverToJobs: z
+    .boolean()
+    .optional()
+    .meta({ description: "The value itself may leave in a job's /secrets. Never for a secret that an entry names." }),
+};
+
+const oneValue = (fields: { value?: string | undefined; valueBase64?: string | undefined }): boolean =>
+  (fields.value === undefined) !== (fields.valueBase64 === undefined);
+const oneValueRule = "give exactly one of value and valueBase64";
+
+export const SecretWrite = z.strictObject(valueFields).refine(oneValue, oneValueRule).meta({ id: "SecretWrite" });
+
+export const NamedSecretWrite = z
+  .strictObject({ name: SecretName, ...valueFields })
+  .refine(oneValue, oneValueRule)
+  .meta({ id: "NamedSecretWrite" });
+
+export const SecretBatch = z
+  .strictObject({ secrets: z.array(NamedSecretWrite).min(1).max(maxBatch, "at most 100 names in one batch") })
+  .meta({ id: "SecretBatch" });
+
+export const Warning = z
+  .object({ code: z.string(), message: z.string() })
+  .meta({ id: "Warning", description: "Something that was accepted and looks like a mistake." });
+
+export const WrittenSecret = z
+  .object({ name: z.string(), version: z.int(), warnings: z.array(Warning) })
+  .meta({ id: "WrittenSecret" });
+
+export const WrittenBatch = z.object({ secrets: z.array(WrittenSecret) }).meta({ id: "WrittenBatch" });
+
+export const Secret = z
+  .object({
+    name: z.string(),
+    version: z.int().meta({ description: "The current version." }),
+    description: z.string().optional(),
+    expiresAt: Timestamp.optional(),
+    deliverToJobs: z.boolean(),
+    usedByRegistries: z.boolean().meta({ description: "An entry of the current config names it." }),
+    createdAt: Timestamp,
+    updatedAt: Timestamp,
+  })
+  .meta({ id: "Secret", description: "What is known of a secret. Its value is never shown." });
+
+export const SecretList = z.object({ items: z.array(Secret), nextPageToken: NextPageToken }).meta({ id: "SecretList" });

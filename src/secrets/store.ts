@@ -1,0 +1,200 @@
+import { auditInsert, auditRecordset, type AuditRow, auditSelect } from "../audit/record.js";
+import type { WrappedDataKey } from "../crypto/key-ring.js";
+import type { PrismaClient } from "../db/database.js";
+import type { Actor } from "../identity/caller.js";
+
+/** What a write must know of a secret beforehand: its version is part of what is sealed. */
+export type SecretHead = {
+  id: string;
+  name: string;
+  currentVersion: number;
+  nextVersion: number;
+  named: boolean;
+  deliverToJobs: boolean;
+};
+
+/** One change as the statement takes it. `version` is the version it makes, and what it was sealed for. */
+export type SecretChange = {
+  op: "create" | "update" | "delete";
+  secret_id: string;
+  name: string;
+  version: number;
+  /** Only if this is the current version. */
+  if_version: number | null;
+  /** Delete although an entry names it. */
+  forced: boolean;
+  data_key_id: string | null;
+  ciphertext: string | null;
+  fingerprint: string | null;
+  /** `null` leaves these three as they are. */
+  description: string | null;
+  expires_at: string | null;
+  deliver_to_jobs: boolean | null;
+};
+
+const change =
+  "op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, description text, expires_at timestamptz, deliver_to_jobs bool";
+
+// All changes or none, in one round trip. `locked` holds those whose secret is still as the writer saw it, with its
+// row locked: if one is missing, every later step finds `go` false and does nothing. A secret that comes or goes, or
+// that an entry names, can change a token answer: then the factory's generation is raised, under the lock that a
+// publisher of configs takes too. Other writes touch no shared row, and do not queue.
+const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($2::jsonb) AS change(${change})
+  ), locked AS MATERIALIZED (
+    SELECT s.id, s.named FROM secrets s JOIN change ON change.secret_id = s.id
+    WHERE change.op <> 'create' AND s.factory_id = $1::uuid AND s.deleted_at IS NULL AND s.next_version = change.version
+      AND (change.if_version IS NULL OR s.current_version = change.if_version)
+      AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
+      AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
+    ORDER BY s.id FOR UPDATE OF s
+  ), plan AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM change WHERE op <> 'create') AS ready,
+           EXISTS (SELECT FROM change WHERE op <> 'update') OR EXISTS (SELECT FROM locked WHERE named) AS raises,
+           (SELECT count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete') FROM change)::int AS added
+  ), factory AS (
+    UPDATE factories f SET generation = f.generation + 1, secret_count = f.secret_count + plan.added FROM plan
+    WHERE plan.ready AND plan.raises AND f.id = $1::uuid AND f.deleted_at IS NULL
+      AND (plan.added <= 0 OR f.secret_count + plan.added <= $3::int)
+    RETURNING f.id, f.named_secrets
+  ), go AS MATERIALIZED (
+    SELECT FROM plan WHERE ready AND (NOT raises OR EXISTS (SELECT FROM factory))
+  ), created AS (
+    INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at)
+    SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
+           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, $4::timestamptz, $4::timestamptz
+    FROM change, factory WHERE change.op = 'create'
+  ), updated AS (
+    UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = $4::timestamptz,
+           description = COALESCE(change.description, s.description), expires_at = COALESCE(change.expires_at, s.expires_at),
+           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs)
+    FROM change, go WHERE change.op = 'update' AND s.id = change.secret_id
+  ), deleted AS (
+    UPDATE secrets s SET deleted_at = $4::timestamptz, named = false FROM change, go
+    WHERE change.op = 'delete' AND s.id = change.secret_id
+  ), sealed AS (
+    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, created_at, created_by_kind, created_by_id, created_by_name)
+    SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
+           decode(change.fingerprint, 'base64'), $4::timestamptz, $5::text, $6::text, $7::text
+    FROM change, go WHERE change.op <> 'delete'
+  ), pruned AS (
+    DELETE FROM secret_versions v USING change, go
+    WHERE change.op = 'update' AND v.secret_id = change.secret_id AND v.version <= change.version - $8::int
+  ), audited AS (
+    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($9::jsonb) AS row(${auditRecordset}), go
+  )
+  SELECT EXISTS (SELECT FROM go) AS done`;
+
+/**
+ * Applies all changes or none, with their audit rows.
+ * @returns false when one of the secrets is no longer as the writer saw it, or the factory has no room: nothing was written
+ * @throws unique violation (23505) when a name to create has come to be meanwhile
+ */
+export async function writeChanges(
+  prisma: PrismaClient,
+  input: {
+    factoryId: string;
+    changes: readonly SecretChange[];
+    maxSecrets: number;
+    keepVersions: number;
+    at: Date;
+    actor: Actor;
+    audit: readonly AuditRow[];
+  },
+): Promise<boolean> {
+  const { actor } = input;
+  const rows = await prisma.$queryRawUnsafe<{ done: boolean }[]>(
+    writeStatement,
+    input.factoryId,
+    JSON.stringify(input.changes),
+    input.maxSecrets,
+    input.at.toISOString(),
+    actor.kind,
+    actor.id,
+    actor.name,
+    input.keepVersions,
+    JSON.stringify(input.audit),
+  );
+  return rows[0]?.done === true;
+}
+
+/** The secrets of these names, as they are now, and how many the factory has. */
+export async function readHeads(
+  prisma: PrismaClient,
+  factoryId: string,
+  names: readonly string[],
+): Promise<{ heads: SecretHead[]; secretCount: number }> {
+  const [heads, factory] = await Promise.all([
+    prisma.secret.findMany({
+      select: { id: true, name: true, currentVersion: true, nextVersion: true, named: true, deliverToJobs: true },
+      where: { factoryId, name: { in: [...names] }, deletedAt: null },
+    }),
+    prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId } }),
+  ]);
+  return { heads, secretCount: factory?.secretCount ?? 0 };
+}
+
+const shown = {
+  name: true,
+  currentVersion: true,
+  description: true,
+  expiresAt: true,
+  deliverToJobs: true,
+  named: true,
+  createdAt: true,
+  updatedAt: true,
+} as const;
+
+/** Metadata by name; one row more than `pageSize`. */
+export async function listSecrets(
+  prisma: PrismaClient,
+  input: { factoryId: string; prefix: string | undefined; after: string | undefined; pageSize: number },
+) {
+  return prisma.secret.findMany({
+    select: shown,
+    where: {
+      factoryId: input.factoryId,
+      deletedAt: null,
+      AND: [input.prefix ? { name: { startsWith: input.prefix } } : {}, input.after ? { name: { gt: input.after } } : {}],
+    },
+    orderBy: { name: "asc" },
+    take: input.pageSize + 1,
+  });
+}
+
+export async function findSecret(prisma: PrismaClient, factoryId: string, name: string) {
+  return prisma.secret.findFirst({ select: shown, where: { factoryId, name, deletedAt: null } });
+}
+
+/** Every name of a factory, in order. A factory has few enough of them (`maxSecrets`). */
+export async function listNames(prisma: PrismaClient, factoryId: string): Promise<string[]> {
+  const rows = await prisma.secret.findMany({
+    select: { name: true },
+    where: { factoryId, deletedAt: null },
+    orderBy: { name: "asc" },
+  });
+  return rows.map((row) => row.name);
+}
+
+/** The sealed bytes of one version, from the row that the caller was authorised for. */
+export async function findCiphertext(
+  prisma: PrismaClient,
+  place: { factoryId: string; secretId: string; version: number },
+): Promise<{ dataKeyId: string; ciphertext: Buffer } | undefined> {
+  const row = await prisma.secretVersion.findFirst({
+    select: { dataKeyId: true, ciphertext: true },
+    where: { secretId: place.secretId, version: place.version, secret: { factoryId: place.factoryId, deletedAt: null } },
+  });
+  return row ? { dataKeyId: row.dataKeyId, ciphertext: Buffer.from(row.ciphertext) } : undefined;
+}
+
+/** The data keys of a factory, wrapped, the active ones first. */
+export async function readDataKeys(prisma: PrismaClient, factoryId: string): Promise<WrappedDataKey[]> {
+  const rows = await prisma.dataKey.findMany({ where: { factoryId }, orderBy: [{ state: "asc" }, { createdAt: "desc" }] });
+  return rows.map((row) => ({
+    id: row.id,
+    purpose: row.purpose === "fingerprint" ? "fingerprint" : "secret",
+    keyEncryptionKeyId: row.keyEncryptionKeyId,
+    wrapped: Buffer.from(row.wrapped),
+  }));
+}

@@ -1,0 +1,206 @@
+import { randomUUID } from "node:crypto";
+import type { EventBody } from "../audit/events.js";
+import type { AuditRow, AuditWriter } from "../audit/record.js";
+import { fingerprint, sealSecret } from "../crypto/envelope.js";
+import type { Plaintext } from "../crypto/plaintext.js";
+import type { PrismaClient } from "../db/database.js";
+import { sqlState } from "../db/database-errors.js";
+import { Problem } from "../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
+import type { FactoryKeys, UnwrappedKeys } from "./factory-keys.js";
+import type { SecretHeads } from "./secret-heads.js";
+import { type SecretChange, type SecretHead, writeChanges } from "./store.js";
+import type { SecretWarning } from "./value-warnings.js";
+
+export type SecretsDeps = {
+  prisma: PrismaClient;
+  audit: AuditWriter;
+  factoryKeys: FactoryKeys;
+  heads: SecretHeads;
+  limits: { maxSecrets: number };
+  /** What looks wrong with a value, knowing the entries that name the secret. */
+  warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
+  /** The entries of the current config that name these secrets, for the sentence of a refusal. */
+  entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
+};
+
+/** A new version of a secret, or its deletion. Fields that are absent stay as they were. */
+export type SecretItem =
+  | {
+      op: "put";
+      name: string;
+      value: Plaintext;
+      description?: string | undefined;
+      expiresAt?: string | undefined;
+      deliverToJobs?: boolean | undefined;
+    }
+  | { op: "delete"; name: string; forced: boolean };
+
+/** `"absent"`: only if there is no such secret. A number: only if this is its current version. */
+export type Precondition = "absent" | "present" | number | undefined;
+
+export type Written = { name: string; version: number; created: boolean; warnings: SecretWarning[] };
+
+export type WriteInput = {
+  factory: FactoryRef;
+  caller: Caller;
+  items: readonly SecretItem[];
+  precondition?: Precondition;
+  via: "api" | "fioctl";
+  requested: { requestId: string; address: string };
+};
+
+/** The last ones; older versions are dropped. */
+const keepVersions = 10;
+const maxAttempts = 60;
+
+/**
+ * Writes and deletes secrets, all or none, in one statement with their audit rows. A deletion of a name that does not
+ * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
+ * whoever loses a race seals anew for the next version.
+ * @throws Problem `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`
+ */
+export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
+  const { factory, items } = input;
+  const warnings = await Promise.all(
+    items.map((item) => (item.op === "put" ? deps.warningsFor(factory, item.name, item.value) : [])),
+  );
+  const keys = await deps.factoryKeys.of(factory.id);
+  const names = items.map((item) => item.name);
+  return deps.heads.inTurn(factory.id, names, async () => {
+    let heads = await deps.heads.remembered(factory.id, names);
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+      const now = new Date();
+      const planned = items.map((item) => plan(keys, factory.id, item, heads.get(item.name), input.precondition));
+      const changes = planned.filter((planning) => planning !== undefined);
+      if (await tryWrite(deps, input, changes, warnings, now)) {
+        deps.heads.remember(factory.id, items, changes);
+        return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));
+      }
+      heads = await deps.heads.readAgain(factory.id, names);
+      await refuseWhatCannotSucceed(deps, input, heads);
+    }
+    throw new Problem("conflict", "Too many others write these names at the same time. Try again.", { retryAfterSeconds: 1 });
+  });
+}
+
+function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {
+  return { name: item.name, version: change?.version ?? 0, created: change?.op === "create", warnings };
+}
+
+async function tryWrite(
+  deps: SecretsDeps,
+  input: WriteInput,
+  changes: readonly SecretChange[],
+  warnings: readonly SecretWarning[][],
+  at: Date,
+): Promise<boolean> {
+  if (changes.length === 0) return true;
+  const { factory, caller } = input;
+  const codes = new Map(input.items.map((item, index) => [item.name, (warnings[index] ?? []).map(({ code }) => code)]));
+  const audit = changes.map((change) => auditRow(deps.audit, input, change, codes.get(change.name) ?? [], at));
+  const { maxSecrets } = deps.limits;
+  const actor = actorOf(caller);
+  try {
+    return await writeChanges(deps.prisma, { factoryId: factory.id, changes, maxSecrets, keepVersions, at, actor, audit });
+  } catch (error) {
+    // Created by another at the same time, or two writers that waited for each other: look again.
+    if (sqlState(error) === "23505" || sqlState(error) === "40P01") return false;
+    // The row's own check: an entry names it and it is flagged for delivery.
+    if (sqlState(error) === "23514") throw namedIsNotDelivered();
+    throw error;
+  }
+}
+
+function plan(
+  keys: UnwrappedKeys,
+  factoryId: string,
+  item: SecretItem,
+  head: SecretHead | undefined,
+  precondition: Precondition,
+): SecretChange | undefined {
+  checkPrecondition(precondition, head);
+  const ifVersion = typeof precondition === "number" ? precondition : null;
+  const nothing = { data_key_id: null, ciphertext: null, fingerprint: null, description: null, expires_at: null, deliver_to_jobs: null };
+  if (item.op === "delete") {
+    if (!head) return undefined;
+    const { id, nextVersion, name } = head;
+    return { op: "delete", secret_id: id, name, version: nextVersion, if_version: ifVersion, forced: item.forced, ...nothing };
+  }
+  const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
+  const value = item.value.revealBytes();
+  return {
+    op: head ? "update" : "create",
+    secret_id: place.secretId,
+    name: item.name,
+    version: place.version,
+    if_version: ifVersion,
+    forced: false,
+    data_key_id: keys.seal.id,
+    ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
+    fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),
+    description: item.description ?? null,
+    expires_at: item.expiresAt ?? null,
+    deliver_to_jobs: item.deliverToJobs ?? null,
+  };
+}
+
+function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {
+  if (precondition === "absent" && head) {
+    throw new Problem("precondition-failed", `The secret "${head.name}" exists, at version ${head.currentVersion}.`);
+  }
+  if ((precondition === "present" || typeof precondition === "number") && !head) {
+    throw new Problem("precondition-failed", "The secret does not exist, so it has no version to match.");
+  }
+}
+
+// Called after a write found something changed, with what is there now.
+async function refuseWhatCannotSucceed(
+  deps: SecretsDeps,
+  input: WriteInput,
+  heads: ReadonlyMap<string, SecretHead>,
+): Promise<void> {
+  for (const item of input.items) {
+    const head = heads.get(item.name);
+    if (typeof input.precondition === "number" && head && head.currentVersion !== input.precondition) {
+      throw new Problem("precondition-failed", `The current version is ${head.currentVersion}, not ${input.precondition}.`);
+    }
+    if (item.op === "put" && head?.named && (item.deliverToJobs ?? head.deliverToJobs)) throw namedIsNotDelivered();
+  }
+  const used = input.items.filter((item) => item.op === "delete" && !item.forced && heads.get(item.name)?.named);
+  if (used.length > 0) throw await secretInUse(deps, input, used.map((item) => item.name));
+  const added = input.items.filter((item) => item.op === "put" && !heads.has(item.name)).length;
+  const count = deps.heads.countOf(input.factory.id);
+  if (added > 0 && count + added > deps.limits.maxSecrets) {
+    const { maxSecrets } = deps.limits;
+    throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets, and this one has ${count}. Delete some first.`);
+  }
+}
+
+async function secretInUse(deps: SecretsDeps, input: WriteInput, names: readonly string[]): Promise<Problem> {
+  const entries = await deps.entriesNaming(input.factory, names);
+  const secrets = names.map((name) => `"${name}"`).join(", ");
+  const named = entries.length > 0 ? entries.join(", ") : "an entry of the factory config";
+  return new Problem(
+    "secret-in-use",
+    `The secret ${secrets} opens ${named}. Take it out of the factory config first, or delete it with ?force=true.`,
+  );
+}
+
+const namedIsNotDelivered = (): Problem =>
+  new Problem("secret-in-use", "An entry of the factory config names this secret, so its value is never delivered to jobs.");
+
+function auditRow(audit: AuditWriter, input: WriteInput, change: SecretChange, warnings: readonly string[], at: Date): AuditRow {
+  const { factory, caller, via, requested } = input;
+  const body: EventBody =
+    change.op === "delete"
+      ? { action: "secret.deleted", secret: change.name, via, ...(change.forced && { forced: true as const }) }
+      : {
+          action: "secret.written",
+          secret: change.name,
+          secretVersion: change.version,
+          via,
+          ...(warnings.length > 0 && { warnings }),
+        };
+  return audit.row({ at, outcome: "allowed", actor: actorOf(caller), factory, body, ...requested });
+}

@@ -1,0 +1,130 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createTestCertificateAuthority } from "../certificates.js";
+import { type ConnectProxy, startConnectProxy } from "./connect-proxy.js";
+import { answerRegistryRealm, type RealmUser, type RegistryRealmOptions } from "./registry-realm.js";
+import { type DockerRegistry, type DockerRegistryAuth, runDockerRegistry } from "./run-docker-registry.js";
+import { type ProgramResult, runProgram } from "./run-program.js";
+import { writeTinyImage } from "./tiny-image.js";
+import { startTlsFront, type TlsFront } from "./tls-front.js";
+
+export type PrivateRegistryOptions = {
+  /** The public name, served on port 443 as far as every client can tell. */
+  host: string;
+  programs: { dockerRegistry: string; skopeo: string };
+  /** Users of a token realm at `https://<host>/token`, or the content of an htpasswd file. */
+  auth: { kind: "token"; users: Readonly<Record<string, RealmUser>> } | { kind: "htpasswd"; htpasswd: string };
+};
+
+export type PrivateRegistry = {
+  host: string;
+  /** What a client has to trust. */
+  caPem: string;
+  /** Its value for `FACTORY_SECRETS_CONNECT_TO`. */
+  connectTo: string;
+  /** Pushes an image with one empty layer as `<repository>:1`, with a user and password. */
+  push(repository: string, login: { user: string; password: string }): Promise<ProgramResult>;
+  /** Pulls `<repository>:1` into a new folder, with further arguments of `skopeo copy` such as a login or a bearer. */
+  pull(repository: string, sourceArguments: readonly string[]): Promise<ProgramResult>;
+  /** Writes a file beside the registry's own, readable by this user only, and gives back its path. */
+  writeFile(name: string, content: string): Promise<string>;
+  close(): Promise<void>;
+};
+
+const realmPath = "/token";
+
+/**
+ * A real docker-registry under a public name: TLS in front, for the token kind a realm on the same host, and `skopeo`
+ * led there by a proxy, so that it verifies the real name. Everything lies in a folder of its own until `close`.
+ */
+export async function startPrivateRegistry(options: PrivateRegistryOptions): Promise<PrivateRegistry> {
+  const { host, programs } = options;
+  const directory = await mkdtemp(join(tmpdir(), "private-registry-"));
+  const authority = await createTestCertificateAuthority();
+  const realm: RegistryRealmOptions | undefined =
+    options.auth.kind === "token"
+      ? {
+          issuer: `${host} realm`,
+          service: host,
+          signer: await authority.issue([host]),
+          users: options.auth.users,
+          lifetimeSeconds: 300,
+        }
+      : undefined;
+  const auth: DockerRegistryAuth =
+    options.auth.kind === "token"
+      ? {
+          kind: "token",
+          realm: `https://${host}${realmPath}`,
+          service: host,
+          issuer: `${host} realm`,
+          trustedCaPem: authority.caPem,
+        }
+      : options.auth;
+  const registry = await runDockerRegistry({
+    program: programs.dockerRegistry,
+    directory: join(directory, "registry"),
+    publicUrl: `https://${host}`,
+    auth,
+  });
+  const front = await startTlsFront({
+    authority,
+    hosts: [host],
+    upstreamPort: registry.port,
+    answer: (request) =>
+      realm !== undefined && request.path === realmPath ? answerRegistryRealm(realm, request) : undefined,
+  });
+  const proxy = await startConnectProxy({ [host]: front.port });
+  const caFile = join(directory, "ca.pem");
+  await writeFile(caFile, authority.caPem);
+  await writeTinyImage(join(directory, "image"), "1");
+  return {
+    host,
+    caPem: authority.caPem,
+    connectTo: `${host}:443=127.0.0.1:${front.port}`,
+    ...skopeoCommands(programs.skopeo, host, directory, { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile }),
+    writeFile: async (name, content) => {
+      const path = join(directory, name);
+      await writeFile(path, content, { mode: 0o600 });
+      return path;
+    },
+    close: () => closeAll(registry, front, proxy, directory),
+  };
+}
+
+function skopeoCommands(
+  skopeo: string,
+  host: string,
+  directory: string,
+  environment: Readonly<Record<string, string>>,
+): Pick<PrivateRegistry, "push" | "pull"> {
+  // A home of its own keeps the logins of whoever runs the test out of it.
+  const inOwnHome = { ...environment, HOME: directory, XDG_RUNTIME_DIR: directory };
+  const copy = (args: readonly string[]) => runProgram(skopeo, ["--insecure-policy", "copy", ...args], inOwnHome);
+  return {
+    push: (repository, { user, password }) =>
+      copy([
+        "--dest-creds",
+        `${user}:${password}`,
+        `oci:${join(directory, "image")}:1`,
+        `docker://${host}/${repository}:1`,
+      ]),
+    pull: async (repository, sourceArguments) => {
+      const target = await mkdtemp(join(directory, "pulled-"));
+      return copy([...sourceArguments, `docker://${host}/${repository}:1`, `dir:${target}`]);
+    },
+  };
+}
+
+async function closeAll(
+  registry: DockerRegistry,
+  front: TlsFront,
+  proxy: ConnectProxy,
+  directory: string,
+): Promise<void> {
+  await proxy.close();
+  await front.close();
+  await registry.stop();
+  await rm(directory, { recursive: true, force: true });
+}

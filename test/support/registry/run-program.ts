@@ -1,0 +1,24 @@
+import { spawn } from "node:child_process";
+
+export type ProgramResult = { exitCode: number; stdout: string; stderr: string };
+
+/** Runs a program to its end with exactly this environment, and gives back what it said. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
+  const child = spawn(program, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  const exitCode = await new Promise<number>((resolve, reject) => {
+    child.once("error", reject).once("close", (code) => resolve(code ?? -1));
+  });
+  return { exitCode, stdout, stderr };
+}

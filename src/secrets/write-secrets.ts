@@ -68,7 +68,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
-    let heads = await deps.heads.remembered(factory.id, names);
+    // A precondition is judged by what is there now; without one, a stale memory costs only a second try.
+    const look = input.precondition === undefined ? "remembered" : "readAgain";
+    let heads = await deps.heads[look](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
       const planned = items.map((item) => plan(keys, factory.id, item, heads.get(item.name), input.precondition));

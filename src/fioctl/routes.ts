@@ -1,0 +1,122 @@
+import { z } from "zod";
+import { Plaintext } from "../crypto/plaintext.js";
+import type { PrismaClient } from "../db/database.js";
+import { FactoryParams } from "../http/contract.js";
+import { type Invalid, Problem } from "../http/problem.js";
+import { json, route } from "../http/route.js";
+import { validate } from "../http/validate.js";
+import type { Caller, FactoryRef } from "../identity/caller.js";
+import { maxBatch } from "../secrets/contract.js";
+import { refuseDuplicates } from "../secrets/routes.js";
+import { listNames } from "../secrets/store.js";
+import { type SecretItem, type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
+import { PlainSecrets, TriggerList, TriggerWrite, TriggerWritten } from "./contract.js";
+
+/** A factory has one trigger as fioctl sees it: two are fatal to it, and its id must not be zero. */
+const triggerId = 1;
+
+const list = route(
+  {
+    id: "fioctlListTriggers",
+    method: "get",
+    path: "/projects/{factory}/lmp/triggers/",
+    trailingSlash: "both",
+    tag: "fioctl",
+    summary: "What `fioctl secrets list` reads",
+    auth: { permission: "secrets:list" },
+    params: FactoryParams,
+    query: z.object({ type: z.string().optional() }),
+    replies: { 200: { description: "No trigger, or the one that holds all names.", content: { "application/json": TriggerList } } },
+    problems: [],
+  },
+  async ({ prisma }: { prisma: PrismaClient }, { factory, query }) => {
+    const wanted = query.type === undefined || query.type === "simple";
+    const names = wanted ? await listNames(prisma, factory.id) : [];
+    const secrets = names.map((name) => ({ name }));
+    const data = secrets.length > 0 ? [{ id: triggerId, type: "simple" as const, secrets }] : [];
+    return { status: 200, body: { status: "success", data } };
+  },
+);
+
+const create = route(
+  {
+    id: "fioctlCreateTrigger",
+    method: "post",
+    path: "/projects/{factory}/lmp/triggers/",
+    trailingSlash: "both",
+    tag: "fioctl",
+    summary: "What `fioctl secrets update` sends to a factory without secrets",
+    description: "Where secrets exist it merges into them. All names or none.",
+    auth: { permission: "secrets:write" },
+    params: FactoryParams,
+    body: json(TriggerWrite),
+    replies: { 201: { description: "Stored.", content: { "application/json": TriggerWritten } } },
+    problems: ["limit-reached", "secret-in-use", "conflict"],
+  },
+  async (deps: SecretsDeps, { caller, factory, body, request }) => {
+    const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
+    return { status: 201, body: { status: "success", data } };
+  },
+);
+
+const patch = route(
+  {
+    id: "fioctlPatchTrigger",
+    method: "patch",
+    path: "/projects/{factory}/lmp/triggers/{id}/",
+    trailingSlash: "both",
+    tag: "fioctl",
+    summary: "What `fioctl secrets update` sends",
+    description: "Only the named secrets change; `null` deletes. All names or none.",
+    auth: { permission: "secrets:write" },
+    params: z.object({ factory: z.string(), id: z.string() }),
+    body: json(TriggerWrite),
+    replies: { 200: { description: "Stored.", content: { "application/json": TriggerWritten } } },
+    problems: ["not-found", "limit-reached", "secret-in-use", "conflict"],
+  },
+  async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
+    if (params.id !== String(triggerId)) throw new Problem("not-found", "There is no such trigger. Run the command again.");
+    const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
+    return { status: 200, body: { status: "success", data } };
+  },
+);
+
+async function update(
+  deps: SecretsDeps,
+  input: {
+    caller: Caller;
+    factory: FactoryRef;
+    body: z.output<typeof TriggerWrite>;
+    requested: { requestId: string; address: string };
+  },
+): Promise<z.input<typeof TriggerWritten>["data"]> {
+  const { caller, factory, requested } = input;
+  const items = itemsOf(input.body);
+  if (items.length === 0) return {};
+  const written = await writeSecrets(deps, { factory, caller, items, via: "fioctl", requested });
+  const warnings = written.flatMap(({ name, warnings: all }) => all.map((warning) => ({ name, ...warning })));
+  return warnings.length > 0 ? { warnings } : {};
+}
+
+function itemsOf(body: z.output<typeof TriggerWrite>): SecretItem[] {
+  const secrets = body.secrets ?? plainMembers(body);
+  refuseDuplicates(secrets.map(({ name }) => name), (index) => `/secrets/${index}/name`);
+  return secrets.map(({ name, value }) =>
+    value === null
+      ? { op: "delete" as const, name, forced: false }
+      : { op: "put" as const, name, value: Plaintext.fromText(value) },
+  );
+}
+
+function plainMembers(body: z.output<typeof TriggerWrite>): { name: string; value: string | null }[] {
+  const { type: _type, id: _id, secrets: _secrets, owner: _owner, definition_repo: _repo, definition_file: _file, ...plain } = body;
+  const parsed = validate(PlainSecrets, plain, "");
+  const secrets = Object.entries(parsed).map(([name, value]) => ({ name, value }));
+  if (secrets.length > maxBatch) {
+    const invalid: Invalid[] = [{ at: "", reason: "at most 100 names in one update" }];
+    throw new Problem("invalid-request", "At most 100 names in one update.", { invalid });
+  }
+  return secrets;
+}
+
+export const fioctlRoutes = [list, create, patch];

@@ -1,0 +1,24 @@
+import { Problem } from "./problem.js";
+import type { RequestFacts } from "./route.js";
+
+/** What the request's headers demand of the version that is there now. */
+export type Precondition = "absent" | "present" | number | undefined;
+
+/**
+ * Reads `If-Match` and `If-None-Match`. Our entity tags are version numbers: `"3"`. A tag that is none of ours matches
+ * nothing, as RFC 9110 (13.1.1) has it.
+ * @throws Problem when both are given, or `If-None-Match` is anything but `*`
+ */
+export function preconditionOf(request: RequestFacts): Precondition {
+  const { ifMatch, ifNoneMatch } = request;
+  if (ifNoneMatch !== undefined) {
+    if (ifMatch === undefined && ifNoneMatch.trim() === "*") return "absent";
+    throw new Problem("invalid-request", "Give If-None-Match: * (only if there is none yet) or If-Match, not both.");
+  }
+  if (ifMatch === undefined) return undefined;
+  if (ifMatch.trim() === "*") return "present";
+  const version = /^\s*"(\d{1,9})"\s*$/.exec(ifMatch)?.[1];
+  return version === undefined ? -1 : Number(version);
+}
+
+export const etagOf = (version: number): Record<string, string> => ({ ETag: `"${version}"` });

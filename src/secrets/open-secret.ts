@@ -1,0 +1,43 @@
+import type { AuditWriter } from "../audit/record.js";
+import { EnvelopeError, openSecret as openEnvelope } from "../crypto/envelope.js";
+import { Plaintext } from "../crypto/plaintext.js";
+import type { PrismaClient } from "../db/database.js";
+import { Problem } from "../http/problem.js";
+import type { Actor, FactoryRef } from "../identity/caller.js";
+import type { FactoryKeys } from "./factory-keys.js";
+import { findCiphertext } from "./store.js";
+
+export type OpenDeps = {
+  prisma: PrismaClient;
+  audit: AuditWriter;
+  factoryKeys: FactoryKeys;
+  onOpenFailed(): void;
+};
+
+/**
+ * Opens one version of a secret for the broker. Whoever calls this audits the read before any answer leaves.
+ * @returns `undefined` when that version is gone
+ * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric
+ */
+export async function openSecretVersion(
+  deps: OpenDeps,
+  input: { factory: FactoryRef; actor: Actor; secret: { id: string; name: string; version: number } },
+): Promise<Plaintext | undefined> {
+  const { factory, actor, secret } = input;
+  const place = { factoryId: factory.id, secretId: secret.id, version: secret.version };
+  const row = await findCiphertext(deps.prisma, place);
+  if (!row) return undefined;
+  try {
+    const key = await deps.factoryKeys.find(factory.id, row.dataKeyId);
+    return Plaintext.fromBytes(openEnvelope(key, place, row.ciphertext));
+  } catch (error) {
+    if (!(error instanceof EnvelopeError)) throw error;
+    deps.onOpenFailed();
+    const body = { action: "secret.open-failed", secret: secret.name, secretVersion: secret.version } as const;
+    await deps.audit.write({ at: new Date(), outcome: "failed", actor, factory, body });
+    throw new Problem(
+      "secret-unreadable",
+      `The stored bytes of the secret "${secret.name}" do not open. Set it again: fioctl secrets update ${secret.name}=...`,
+    );
+  }
+}

@@ -1,0 +1,178 @@
+import { z } from "zod";
+import { Plaintext } from "../crypto/plaintext.js";
+import type { PrismaClient } from "../db/database.js";
+import { FactoryParams, PageQuery } from "../http/contract.js";
+import { pageOf, pageStart } from "../http/page.js";
+import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { type Invalid, Problem } from "../http/problem.js";
+import { json, type RequestFacts, route } from "../http/route.js";
+import {
+  maxValueBytes,
+  NamedSecretWrite,
+  Secret,
+  SecretBatch,
+  SecretList,
+  secretNamePattern,
+  SecretParams,
+  SecretWrite,
+  WrittenBatch,
+  WrittenSecret,
+} from "./contract.js";
+import { findSecret, listSecrets } from "./store.js";
+import { type SecretItem, type SecretsDeps, writeSecrets } from "./write-secrets.js";
+
+type Reader = { prisma: PrismaClient };
+
+const requestedBy = (request: RequestFacts) => ({ requestId: request.id, address: request.address });
+
+type Row = NonNullable<Awaited<ReturnType<typeof findSecret>>>;
+
+function secretView(row: Row): z.input<typeof Secret> {
+  return {
+    name: row.name,
+    version: row.currentVersion,
+    deliverToJobs: row.deliverToJobs,
+    usedByRegistries: row.named,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+    ...(row.description !== null && { description: row.description }),
+    ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
+  };
+}
+
+function itemOf(name: string, write: z.output<typeof SecretWrite>): SecretItem {
+  const { value, valueBase64, description, expiresAt, deliverToJobs } = write;
+  const plaintext =
+    value === undefined ? Plaintext.fromBytes(Buffer.from(valueBase64 ?? "", "base64")) : Plaintext.fromText(value);
+  return { op: "put", name, value: plaintext, description, expiresAt, deliverToJobs };
+}
+
+/** Refuses a list of writes that names one secret twice: which of the two would win is nobody's guess. */
+export function refuseDuplicates(names: readonly string[], at: (index: number) => string): void {
+  const seen = new Set<string>();
+  const invalid: Invalid[] = [];
+  for (const [index, name] of names.entries()) {
+    if (seen.has(name)) invalid.push({ at: at(index), reason: `"${name}" is named twice in one batch` });
+    seen.add(name);
+  }
+  if (invalid[0]) throw new Problem("invalid-request", `${invalid[0].at}: ${invalid[0].reason}`, { invalid });
+}
+
+const list = route(
+  {
+    id: "listSecrets",
+    method: "get",
+    path: "/v1/factories/{factory}/secrets",
+    tag: "Secrets",
+    summary: "List names and metadata, never values",
+    auth: { permission: "secrets:list" },
+    params: FactoryParams,
+    query: PageQuery.extend({
+      prefix: z.string().max(255).optional().meta({ description: "Only names that begin with it." }),
+    }),
+    replies: { 200: { description: "By name.", content: { "application/json": SecretList } } },
+    problems: [],
+  },
+  async ({ prisma }: Reader, { factory, query }) => {
+    const { prefix, pageSize } = query;
+    const after = pageStart(query.pageToken, (text) => secretNamePattern.test(text));
+    const rows = await listSecrets(prisma, { factoryId: factory.id, prefix, after, pageSize });
+    return { status: 200, body: pageOf(rows, pageSize, (row) => row.name, secretView) };
+  },
+);
+
+const get = route(
+  {
+    id: "getSecret",
+    method: "get",
+    path: "/v1/factories/{factory}/secrets/{name}",
+    tag: "Secrets",
+    summary: "What is known of a secret, never its value",
+    auth: { permission: "secrets:list" },
+    params: SecretParams,
+    replies: {
+      200: { description: "The metadata.", content: { "application/json": Secret }, headers: { ETag: "The version." } },
+    },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Reader, { factory, params }) => {
+    const row = await findSecret(prisma, factory.id, params.name);
+    if (!row) throw new Problem("not-found", `There is no secret "${params.name}".`);
+    return { status: 200, body: secretView(row), headers: etagOf(row.currentVersion) };
+  },
+);
+
+const put = route(
+  {
+    id: "putSecret",
+    method: "put",
+    path: "/v1/factories/{factory}/secrets/{name}",
+    tag: "Secrets",
+    summary: "Store a new version of a secret",
+    description:
+      "The newest version is the current one; the last 10 are kept. `If-Match` with the version, or `If-None-Match: *`, makes it conditional.",
+    auth: { permission: "secrets:write" },
+    params: SecretParams,
+    // A value of 64 KiB, as base64 or as JSON text in which every byte is escaped.
+    body: json(SecretWrite, 8 * maxValueBytes),
+    replies: {
+      200: { description: "A further version.", content: { "application/json": WrittenSecret }, headers: { ETag: "The version." } },
+      201: { description: "The first version.", content: { "application/json": WrittenSecret }, headers: { ETag: "The version." } },
+    },
+    problems: ["precondition-failed", "limit-reached", "secret-in-use", "conflict"],
+  },
+  async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
+    const items = [itemOf(params.name, body)];
+    const precondition = preconditionOf(request);
+    const [written] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested: requestedBy(request) });
+    if (!written) throw new Error("a write of one item has one outcome");
+    const { name, version, warnings } = written;
+    return { status: written.created ? 201 : 200, body: { name, version, warnings }, headers: etagOf(version) };
+  },
+);
+
+const remove = route(
+  {
+    id: "deleteSecret",
+    method: "delete",
+    path: "/v1/factories/{factory}/secrets/{name}",
+    tag: "Secrets",
+    summary: "Delete a secret",
+    description: "One that a registry entry names is deleted with `?force=true` only: the entry then opens nothing.",
+    auth: { permission: "secrets:write" },
+    params: SecretParams,
+    query: z.strictObject({ force: z.stringbool().default(false) }),
+    replies: { 204: { description: "Deleted." } },
+    problems: ["not-found", "precondition-failed", "secret-in-use", "conflict"],
+  },
+  async (deps: SecretsDeps, { caller, factory, params, query, request }) => {
+    const items = [{ op: "delete", name: params.name, forced: query.force } as const];
+    const precondition = preconditionOf(request);
+    const [outcome] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested: requestedBy(request) });
+    if (!outcome || outcome.version === 0) throw new Problem("not-found", `There is no secret "${params.name}".`);
+    return { status: 204 };
+  },
+);
+
+const batch = route(
+  {
+    id: "writeSecretBatch",
+    method: "post",
+    path: "/v1/factories/{factory}/secrets:batch",
+    tag: "Secrets",
+    summary: "Store several secrets, all or none",
+    auth: { permission: "secrets:write" },
+    params: FactoryParams,
+    body: json(SecretBatch),
+    replies: { 200: { description: "All were stored.", content: { "application/json": WrittenBatch } } },
+    problems: ["limit-reached", "secret-in-use", "conflict"],
+  },
+  async (deps: SecretsDeps, { caller, factory, body, request }) => {
+    refuseDuplicates(body.secrets.map(({ name }) => name), (index) => `/secrets/${index}/name`);
+    const items = body.secrets.map((write: z.output<typeof NamedSecretWrite>) => itemOf(write.name, write));
+    const outcome = await writeSecrets(deps, { factory, caller, items, via: "api", requested: requestedBy(request) });
+    return { status: 200, body: { secrets: outcome.map(({ name, version, warnings }) => ({ name, version, warnings })) } };
+  },
+);
+
+export const secretRoutes = [list, get, put, remove, batch];

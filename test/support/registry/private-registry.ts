@@ -2,10 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTestCertificateAuthority } from "../certificates.js";
+import { type ProgramResult, runProgram } from "../programs/run-to-end.js";
+import type { ListeningProgram } from "../programs/start-listening.js";
 import { type ConnectProxy, startConnectProxy } from "./connect-proxy.js";
 import { answerRegistryRealm, type RealmUser, type RegistryRealmOptions } from "./registry-realm.js";
-import { type DockerRegistry, type DockerRegistryAuth, runDockerRegistry } from "./run-docker-registry.js";
-import { type ProgramResult, runProgram } from "./run-program.js";
+import { type DockerRegistryAuth, runDockerRegistry } from "./run-docker-registry.js";
+
 import { writeTinyImage } from "./tiny-image.js";
 import { startTlsFront, type TlsFront } from "./tls-front.js";
 
@@ -118,7 +120,7 @@ function skopeoCommands(
 }
 
 async function closeAll(
-  registry: DockerRegistry,
+  registry: ListeningProgram,
   front: TlsFront,
   proxy: ConnectProxy,
   directory: string,

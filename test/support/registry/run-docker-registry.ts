@@ -1,16 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { stringify } from "yaml";
+import { type ListeningProgram, startListening } from "../programs/start-listening.js";
 
 export type DockerRegistryAuth =
   | { kind: "token"; realm: string; service: string; issuer: string; trustedCaPem: string }
   /** `htpasswd` is the content of the file; bcrypt is the only hash that the registry reads. */
   | { kind: "htpasswd"; htpasswd: string };
-
-export type DockerRegistry = { port: number; stop(): Promise<void> };
 
 /**
  * Runs a real `docker-registry` (distribution 2.x) on a free port of 127.0.0.1, plain HTTP. `publicUrl` is what it
@@ -21,17 +17,15 @@ export async function runDockerRegistry(options: {
   directory: string;
   publicUrl: string;
   auth: DockerRegistryAuth;
-}): Promise<DockerRegistry> {
+}): Promise<ListeningProgram> {
   await mkdir(options.directory, { recursive: true });
   const configFile = join(options.directory, "config.yml");
   await writeFile(configFile, stringify(await configOf(options)));
-  const child = spawn(options.program, ["serve", configFile], { stdio: ["ignore", "ignore", "pipe"] });
-  try {
-    return { port: await listeningPort(child), stop: () => stopChild(child) };
-  } catch (error) {
-    await stopChild(child);
-    throw error;
-  }
+  return startListening({
+    program: options.program,
+    args: ["serve", configFile],
+    listening: /listening on [^ ]*:(\d+)/,
+  });
 }
 
 async function configOf(options: { directory: string; publicUrl: string; auth: DockerRegistryAuth }): Promise<unknown> {
@@ -60,26 +54,4 @@ async function authOf(directory: string, auth: DockerRegistryAuth): Promise<unkn
     default:
       return auth satisfies never;
   }
-}
-
-/** Reads the log until the registry says where it listens. */
-async function listeningPort(child: ChildProcess): Promise<number> {
-  if (child.stderr === null) throw new Error("docker-registry was started without a log");
-  const said: string[] = [];
-  for await (const line of createInterface({ input: child.stderr })) {
-    const port = /listening on [^ ]*:(\d+)/.exec(line)?.[1];
-    if (port !== undefined) {
-      child.stderr.resume();
-      return Number(port);
-    }
-    said.push(line);
-  }
-  throw new Error(`docker-registry ended before it listened:\n${said.join("\n")}`);
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.kill("SIGTERM");
-  await exited;
 }

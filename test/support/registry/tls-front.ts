@@ -14,6 +14,8 @@ export type TlsFrontOptions = {
   upstreamPort: number;
   /** Requests that the front answers itself; `undefined` passes one on. */
   answer?(request: CloudRequest): CloudReply | undefined;
+  /** Changes the text of every answer that is passed on; without it answers are streamed as they come. */
+  rewrite?(body: string): string;
 };
 
 /**
@@ -23,7 +25,7 @@ export type TlsFrontOptions = {
 export async function startTlsFront(options: TlsFrontOptions): Promise<TlsFront> {
   const server = createServer(await options.authority.issue(options.hosts), (req, res) => {
     const reply = options.answer?.(requestWithoutBody(req));
-    if (reply === undefined) passOn(options.upstreamPort, req, res);
+    if (reply === undefined) passOn(options, req, res);
     else res.writeHead(reply.status, reply.headers).end(reply.body);
   });
   server.listen(0, "127.0.0.1");
@@ -41,15 +43,32 @@ export async function startTlsFront(options: TlsFrontOptions): Promise<TlsFront>
   };
 }
 
-function passOn(port: number, req: IncomingMessage, res: ServerResponse): void {
+function passOn(options: TlsFrontOptions, req: IncomingMessage, res: ServerResponse): void {
   const headers = { ...req.headers, "x-forwarded-proto": "https" };
-  const outgoing = httpRequest({ host: "127.0.0.1", port, agent: false, method: req.method, path: req.url, headers });
+  const { method, url: path } = req;
+  const outgoing = httpRequest({ host: "127.0.0.1", port: options.upstreamPort, agent: false, method, path, headers });
   outgoing.once("response", (incoming) => {
-    res.writeHead(incoming.statusCode ?? 502, incoming.headers);
-    incoming.pipe(res);
+    if (options.rewrite === undefined) {
+      res.writeHead(incoming.statusCode ?? 502, incoming.headers);
+      incoming.pipe(res);
+    } else {
+      rewriteInto(options.rewrite, incoming, res).catch(() => res.destroy());
+    }
   });
   outgoing.once("error", () => res.destroy());
   req.pipe(outgoing);
+}
+
+async function rewriteInto(
+  rewrite: (body: string) => string,
+  incoming: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(Buffer.from(chunk));
+  const body = Buffer.from(rewrite(Buffer.concat(chunks).toString("utf8")));
+  const { "transfer-encoding": _, ...headers } = incoming.headers;
+  res.writeHead(incoming.statusCode ?? 502, { ...headers, "content-length": body.length }).end(body);
 }
 
 function requestWithoutBody(req: IncomingMessage): CloudRequest {

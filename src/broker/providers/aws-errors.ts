@@ -1,0 +1,102 @@
+import { Problem } from "../../http/problem.js";
+import { GuardedCallError } from "./aws-clients.js";
+import { type Named, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
+
+/** What AWS answered instead of a result: its error code and what a person may need. Never the body. */
+export type AwsFailure = { code: string; status: number; message: string; retryAfter: string | undefined };
+
+const throttlingCodes: ReadonlySet<string> = new Set([
+  "Throttling",
+  "ThrottlingException",
+  "ThrottledException",
+  "RequestLimitExceeded",
+  "RequestThrottled",
+  "RequestThrottledException",
+  "TooManyRequestsException",
+  "LimitExceededException",
+  "SlowDown",
+]);
+
+const unknownKey = "the access key does not exist, is inactive, or belongs to another partition. Store new keys.";
+const wrongSecret = "the secret access key does not belong to the access key id. Store both again.";
+const expired = "its session token has expired. Store fresh keys, or keys of an IAM user.";
+const wrongClock = "the signature's time was not accepted. Check the clock of this service.";
+
+const meanings: ReadonlyMap<string, string> = new Map([
+  ["InvalidClientTokenId", unknownKey],
+  ["UnrecognizedClientException", unknownKey],
+  ["InvalidAccessKeyId", unknownKey],
+  ["SignatureDoesNotMatch", wrongSecret],
+  ["InvalidSignatureException", wrongSecret],
+  ["IncompleteSignature", wrongSecret],
+  ["ExpiredToken", expired],
+  ["ExpiredTokenException", expired],
+  ["RequestExpired", wrongClock],
+  ["RequestTimeTooSkewed", wrongClock],
+  [
+    "RegionDisabledException",
+    "STS is not activated in this region for the account. Activate it, or use another region.",
+  ],
+  ["OptInRequired", "the region is not enabled for the account."],
+]);
+
+export function isAccessDenied({ code }: AwsFailure): boolean {
+  return code === "AccessDenied" || code === "AccessDeniedException";
+}
+
+/**
+ * Sorts what an SDK call threw: a failure that AWS answered with is given back, everything else is thrown on as a
+ * `Problem` (or as the reason why the caller went away).
+ */
+export function awsFailureOf(error: unknown, service: string): AwsFailure {
+  if (error instanceof GuardedCallError) throw error.reason;
+  if (!(error instanceof Error)) throw error;
+  if (error.name === "AbortError") throw error;
+  const status = readStatus(error);
+  // The SDK could not read the reply at all: its error holds the body, so it is left behind here.
+  if (status === undefined || error.name === "SyntaxError" || status < 300) {
+    throw upstreamInvalid(service, "its reply cannot be read");
+  }
+  return { code: error.name, status, message: error.message, retryAfter: readRetryAfter(error) };
+}
+
+/** The `Problem` for a failure without a meaning of its own at the place where it happened. `action` is the IAM action called. */
+export function awsProblem(
+  request: Named,
+  service: string,
+  action: string,
+  failure: AwsFailure,
+  nowMs: number,
+): Problem {
+  if (throttlingCodes.has(failure.code) || failure.status === 429) {
+    return upstreamThrottled(service, failure.retryAfter, nowMs);
+  }
+  if (failure.status >= 500) {
+    return new Problem("upstream-unreachable", `${service} failed with status ${failure.status}. Try again later.`);
+  }
+  const meaning = isAccessDenied(failure)
+    ? `it may not call ${action}. Allow that action in its IAM policy${action === "sts:AssumeRole" ? ", and the principal in the role's trust policy (with the same external id)" : ""}.`
+    : (meanings.get(failure.code) ?? `${action} failed.`);
+  return upstreamRefused(
+    request,
+    service,
+    `${failure.code}, ${meaning}`,
+    new Error(`${action}: ${failure.code} (${failure.status})`),
+  );
+}
+
+function readStatus(error: Error): number | undefined {
+  if (!("$metadata" in error)) return undefined;
+  const metadata = error.$metadata;
+  if (typeof metadata !== "object" || metadata === null || !("httpStatusCode" in metadata)) return undefined;
+  return typeof metadata.httpStatusCode === "number" ? metadata.httpStatusCode : undefined;
+}
+
+function readRetryAfter(error: Error): string | undefined {
+  if (!("$response" in error)) return undefined;
+  const response = error.$response;
+  if (typeof response !== "object" || response === null || !("headers" in response)) return undefined;
+  const { headers } = response;
+  if (typeof headers !== "object" || headers === null || !("retry-after" in headers)) return undefined;
+  return typeof headers["retry-after"] === "string" ? headers["retry-after"] : undefined;
+}

@@ -1,0 +1,5 @@
+/**
+ * What reading a credential text gives. A mistake is a sentence for people that names lines and known keys,
+ * never a word of the text itself: it may be the secret.
+ */
+export type FormatResult<T> = { ok: true; value: T } | { ok: false; mistakes: readonly string[] };

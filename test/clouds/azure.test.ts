@@ -138,6 +138,24 @@ describe("path C", () => {
   });
 });
 
+test("a registry that refuses ARM tokens takes those for its own service, also in a sovereign cloud", async () => {
+  const { host: usHost } = clouds.azure.addRegistry("example.azurecr.us", { refusesArmTokens: true });
+  const principal = { tenantId, clientId: "us-client", clientSecret, rights: { [usHost]: { "*": ["pull" as const] } } };
+  clouds.azure.directory.addServicePrincipal(principal);
+  const statusFor = async (audience: string) => {
+    const form = { grant_type: "client_credentials", client_id: "us-client", client_secret: clientSecret };
+    const entra = await post("login.microsoftonline.us", `/${tenantId}/oauth2/v2.0/token`, {
+      ...form,
+      scope: `${audience}/.default`,
+    });
+    const exchange = { grant_type: "access_token", service: usHost, tenant: tenantId };
+    return (await post(usHost, "/oauth2/exchange", { ...exchange, access_token: String(entra.fields.access_token) }))
+      .status;
+  };
+  expect(await statusFor("https://management.usgovcloudapi.net")).toBe(401);
+  expect(await statusFor("https://containerregistry.azure.net")).toBe(200);
+});
+
 test("what is recorded holds no secret", async () => {
   await askEntra();
   await askWithPassword(`service=${host}&scope=repository:team/app:pull`);

@@ -12,10 +12,15 @@ import {
 import { grantScopes, parseScopes } from "../docker-scope.js";
 import { parseRegistryPath, registryError, servedReply } from "../registry-v2.js";
 import type { JwtSigner } from "../sign-jwt.js";
-import { acrAudiences } from "./answer-entra.js";
 import type { EntraDirectory } from "./entra-directory.js";
 
-export type AcrDeps = { directory: EntraDirectory; host: string; signer: JwtSigner };
+export type AcrDeps = {
+  directory: EntraDirectory;
+  host: string;
+  /** Of the Entra tokens that it takes. */
+  audiences: readonly string[];
+  signer: JwtSigner;
+};
 
 /** The user name that marks a password as an ACR refresh token. */
 export const refreshTokenUser = "00000000-0000-0000-0000-000000000000";
@@ -77,7 +82,7 @@ function exchange(deps: AcrDeps, form: URLSearchParams): CloudReply {
     return unauthorized(deps, "grant_type and service are not for this registry");
   }
   const claims = EntraClaims.safeParse(deps.directory.signer.verify(form.get("access_token") ?? ""));
-  if (!claims.success || !acrAudiences.some((audience) => audience === claims.data.aud)) {
+  if (!claims.success || !deps.audiences.includes(claims.data.aud)) {
     return unauthorized(deps, "the access token is not valid for this registry");
   }
   if (form.get("tenant") !== claims.data.tid) return unauthorized(deps, "the tenant is not the token's");

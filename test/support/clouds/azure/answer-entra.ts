@@ -2,9 +2,6 @@ import { randomUUID } from "node:crypto";
 import { type CloudReply, type CloudRequest, formOf, jsonReply } from "../cloud-endpoint.js";
 import type { EntraDirectory } from "./entra-directory.js";
 
-/** Audiences that an ACR takes an Entra token for. */
-export const acrAudiences = ["https://management.azure.com", "https://containerregistry.azure.net"] as const;
-
 /**
  * Answers the client-credentials grant of Microsoft Entra: `POST /<tenant>/oauth2/v2.0/token`. The scope has to be
  * `<audience>/.default`. Refusals carry the AADSTS code that Entra gives.

@@ -4,7 +4,8 @@ import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
 import { createJwtSigner } from "../sign-jwt.js";
 import { answerAcr } from "./answer-acr.js";
-import { acrAudiences, answerEntra, throttledEntra } from "./answer-entra.js";
+import { answerEntra, throttledEntra } from "./answer-entra.js";
+import { type AzureCloudName, azureCloudOf, azureClouds, registryAudience } from "./azure-clouds.js";
 import { EntraDirectory } from "./entra-directory.js";
 
 /** Azure as the broker sees it: Entra's token endpoint and container registries. */
@@ -12,36 +13,49 @@ export type StandInAzure = {
   directory: EntraDirectory;
   /** `login.microsoftonline.com`. */
   entra: CloudEndpoint;
-  /** The audiences that Entra knows in this tenant. Leave one out to see AADSTS500011. */
-  knowAudiences(audiences: readonly (typeof acrAudiences)[number][]): void;
-  /** Opens a registry at `<name>.azurecr.io`, or at the whole host given. */
-  addRegistry(nameOrHost: string): { host: string; endpoint: CloudEndpoint };
+  /** The login host of a cloud: `io` is the public one, `us` and `cn` are sovereign. */
+  entraOf(cloud: AzureCloudName): CloudEndpoint;
+  /** Entra answers AADSTS500011 for this audience from now on. */
+  forgetAudience(audience: string): void;
+  /**
+   * Opens a registry at `<name>.azurecr.io`, or at the whole host given. With `refusesArmTokens` it takes Entra tokens
+   * for `https://containerregistry.azure.net` only, as a registry whose ARM audience is disabled.
+   */
+  addRegistry(nameOrHost: string, options?: { refusesArmTokens?: boolean }): { host: string; endpoint: CloudEndpoint };
 };
 
 export function createStandInAzure(register: EndpointRegister, clock: Clock): StandInAzure {
   const directory = new EntraDirectory(clock);
-  let audiences: readonly string[] = acrAudiences;
-  const entra = register.add(
-    ["login.microsoftonline.com"],
-    createCloudEndpoint({
-      name: "Microsoft Entra",
+  const forgotten = new Set<string>();
+  const openEntra = (cloud: AzureCloudName): CloudEndpoint => {
+    const { loginHost, armAudience } = azureClouds[cloud];
+    const endpoint = createCloudEndpoint({
+      name: `Microsoft Entra ${loginHost}`,
       operationOf: (request) => `${request.method} ${request.path.replace(/^\/[^/]+/, "/{tenant}")}`,
-      answer: (request) => answerEntra(directory, audiences, request),
+      answer: (request) => {
+        const audiences = [armAudience, registryAudience].filter((audience) => !forgotten.has(audience));
+        return answerEntra(directory, audiences, request);
+      },
       throttled: throttledEntra,
-    }),
-  );
+    });
+    return register.add([loginHost], endpoint);
+  };
+  const entra = { io: openEntra("io"), us: openEntra("us"), cn: openEntra("cn") };
   return {
     directory,
-    entra,
-    knowAudiences: (known) => {
-      audiences = known;
+    entra: entra.io,
+    entraOf: (cloud) => entra[cloud],
+    forgetAudience: (audience) => {
+      forgotten.add(audience);
     },
-    addRegistry: (nameOrHost) => {
+    addRegistry: (nameOrHost, { refusesArmTokens = false } = {}) => {
       const host = nameOrHost.includes(".") ? nameOrHost : `${nameOrHost}.azurecr.io`;
+      const { armAudience } = azureClouds[azureCloudOf(host)];
+      const audiences = refusesArmTokens ? [registryAudience] : [armAudience, registryAudience];
       const signer = createJwtSigner(clock);
       const endpoint = createCloudEndpoint({
         name: `Azure registry ${host}`,
-        answer: (request) => answerAcr({ directory, host, signer }, request),
+        answer: (request) => answerAcr({ directory, host, audiences, signer }, request),
         throttled: throttledRegistry,
       });
       return { host, endpoint: register.add([host], endpoint) };

@@ -83,6 +83,13 @@ test("a realm can name its token as it likes and leave its life unsaid", async (
   expect((await ask(options.host, "/v2/acme/base/manifests/1", `Bearer ${reply.access_token}`)).status).toBe(200);
 });
 
+test("a realm can hand the password back as its token", async () => {
+  const host = "echo.example.test";
+  clouds.docker.addRegistry({ host, users, tokenShape: "echo" });
+  const reply = await tokenFrom(host, host, ["repository:acme/base:pull"]);
+  expect(Buffer.from(reply.token ?? "", "base64").toString()).toBe("not-a-real-secret-1");
+});
+
 test("a Basic-only registry takes the password itself and has no realm", async () => {
   const host = "basic.example.test";
   clouds.docker.addRegistry({ host, auth: "basic", users });

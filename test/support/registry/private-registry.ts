@@ -27,6 +27,8 @@ export type PrivateRegistry = {
   connectTo: string;
   /** Pushes an image with one empty layer as `<repository>:1`, with a user and password. */
   push(repository: string, login: { user: string; password: string }): Promise<ProgramResult>;
+  /** The same with further arguments of `skopeo copy` in place of a password. */
+  pushWith(repository: string, destinationArguments: readonly string[]): Promise<ProgramResult>;
   /** Pulls `<repository>:1` into a new folder, with further arguments of `skopeo copy` such as a login or a bearer. */
   pull(repository: string, sourceArguments: readonly string[]): Promise<ProgramResult>;
   /** Writes a file beside the registry's own, readable by this user only, and gives back its path. */
@@ -100,18 +102,15 @@ function skopeoCommands(
   host: string,
   directory: string,
   environment: Readonly<Record<string, string>>,
-): Pick<PrivateRegistry, "push" | "pull"> {
+): Pick<PrivateRegistry, "push" | "pushWith" | "pull"> {
   // A home of its own keeps the logins of whoever runs the test out of it.
   const inOwnHome = { ...environment, HOME: directory, XDG_RUNTIME_DIR: directory };
   const copy = (args: readonly string[]) => runProgram(skopeo, ["--insecure-policy", "copy", ...args], inOwnHome);
+  const pushWith: PrivateRegistry["pushWith"] = (repository, destinationArguments) =>
+    copy([...destinationArguments, `oci:${join(directory, "image")}:1`, `docker://${host}/${repository}:1`]);
   return {
-    push: (repository, { user, password }) =>
-      copy([
-        "--dest-creds",
-        `${user}:${password}`,
-        `oci:${join(directory, "image")}:1`,
-        `docker://${host}/${repository}:1`,
-      ]),
+    pushWith,
+    push: (repository, { user, password }) => pushWith(repository, ["--dest-creds", `${user}:${password}`]),
     pull: async (repository, sourceArguments) => {
       const target = await mkdtemp(join(directory, "pulled-"));
       return copy([...sourceArguments, `docker://${host}/${repository}:1`, `dir:${target}`]);

@@ -20,8 +20,11 @@ export type DockerRegistryOptions = {
   tokenField?: "token" | "access_token" | "both";
   /** The realm's tokens live this long; `"unsaid"` leaves `expires_in` out, which means 60 s. Default 300. */
   expiresInSeconds?: number | "unsaid";
-  /** `jwt` shows what was granted in an `access` claim; `opaque` (as ghcr.io) does not. Default `jwt`. */
-  tokenShape?: "jwt" | "opaque";
+  /**
+   * `jwt` shows what was granted in an `access` claim, `opaque` does not, and `echo` hands the password back in base64
+   * (as ghcr.io does with a personal access token). Default `jwt`.
+   */
+  tokenShape?: "jwt" | "opaque" | "echo";
   /** Sent in place of the registry's own `WWW-Authenticate` headers. */
   challenges?: readonly string[];
   /** The realm answers with a redirect to this URL. */
@@ -74,13 +77,7 @@ export function answerDockerRealm(deps: DockerDeps, request: CloudRequest): Clou
   const access = grantScopes(wanted, user.rights);
   const expiresIn = options.expiresInSeconds ?? 300;
   const lifetimeSeconds = expiresIn === "unsaid" ? 60 : expiresIn;
-  const token =
-    options.tokenShape === "opaque"
-      ? randomBytes(32).toString("base64url")
-      : deps.signer.sign(
-          { iss: realmHostOf(options), aud: options.host, jti: randomBytes(9).toString("hex"), access },
-          lifetimeSeconds,
-        );
+  const token = issueToken(deps, user, access, lifetimeSeconds);
   deps.tokens.set(token, { access, expiresAt: deps.clock.inSeconds(lifetimeSeconds) });
   const field = options.tokenField ?? "both";
   return jsonReply(200, {
@@ -88,6 +85,27 @@ export function answerDockerRealm(deps: DockerDeps, request: CloudRequest): Clou
     ...(field === "token" ? {} : { access_token: token }),
     ...(expiresIn === "unsaid" ? {} : { expires_in: expiresIn, issued_at: deps.clock.now().toISOString() }),
   });
+}
+
+function issueToken(deps: DockerDeps, user: DockerUser, access: ScopeAccess[], lifetimeSeconds: number): string {
+  const shape = deps.options.tokenShape ?? "jwt";
+  switch (shape) {
+    case "jwt": {
+      const claims = {
+        iss: realmHostOf(deps.options),
+        aud: deps.options.host,
+        jti: randomBytes(9).toString("hex"),
+        access,
+      };
+      return deps.signer.sign(claims, lifetimeSeconds);
+    }
+    case "opaque":
+      return randomBytes(32).toString("base64url");
+    case "echo":
+      return Buffer.from(user.password).toString("base64");
+    default:
+      return shape satisfies never;
+  }
 }
 
 export function realmHostOf(options: DockerRegistryOptions): string {

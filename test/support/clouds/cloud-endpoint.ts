@@ -62,7 +62,7 @@ export function createCloudEndpoint(behaviour: EndpointBehaviour): CloudEndpoint
   const requests: RecordedRequest[] = [];
   const arrivals = new EventEmitter();
   let fault: { kind: Fault; left: number } | undefined;
-  let gate: Promise<void> | undefined;
+  const gate = createGate();
 
   function takeFault(): Fault | undefined {
     if (fault === undefined || fault.left === 0) return undefined;
@@ -80,19 +80,7 @@ export function createCloudEndpoint(behaviour: EndpointBehaviour): CloudEndpoint
     heal: () => {
       fault = undefined;
     },
-    hold: () => {
-      let open: () => void = () => undefined;
-      const closed = new Promise<void>((resolve) => {
-        open = resolve;
-      });
-      gate = closed;
-      return {
-        release: () => {
-          if (gate === closed) gate = undefined;
-          open();
-        },
-      };
-    },
+    hold: () => gate.close(),
     received: async (count) => {
       while (requests.length < count) await once(arrivals, "request");
     },
@@ -104,11 +92,32 @@ export function createCloudEndpoint(behaviour: EndpointBehaviour): CloudEndpoint
       requests.push(recordRequest(operation, request));
       const failure = takeFault();
       arrivals.emit("request");
-      await gate;
+      await gate.opened();
       return failure === undefined
         ? { do: "reply", reply: behaviour.answer(request) }
         : fail(behaviour, failure, request);
     },
+  };
+}
+
+/** A door that requests wait at while it is closed. */
+function createGate(): { close(): Hold; opened(): Promise<void> } {
+  let closed: Promise<void> | undefined;
+  return {
+    close: () => {
+      let open: () => void = () => undefined;
+      const thisTime = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      closed = thisTime;
+      return {
+        release: () => {
+          if (closed === thisTime) closed = undefined;
+          open();
+        },
+      };
+    },
+    opened: async () => closed,
   };
 }
 

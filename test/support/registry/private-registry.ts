@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createTestCertificateAuthority } from "../certificates.js";
+import { createTestCertificateAuthority, type TestCertificateAuthority } from "../certificates.js";
 import { type ProgramResult, runProgram } from "../programs/run-to-end.js";
 import type { ListeningProgram } from "../programs/start-listening.js";
 import { type ConnectProxy, startConnectProxy } from "./connect-proxy.js";
@@ -46,26 +46,7 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
   const { host, programs } = options;
   const directory = await mkdtemp(join(tmpdir(), "private-registry-"));
   const authority = await createTestCertificateAuthority();
-  const realm: RegistryRealmOptions | undefined =
-    options.auth.kind === "token"
-      ? {
-          issuer: `${host} realm`,
-          service: host,
-          signer: await authority.issue([host]),
-          users: options.auth.users,
-          lifetimeSeconds: 300,
-        }
-      : undefined;
-  const auth: DockerRegistryAuth =
-    options.auth.kind === "token"
-      ? {
-          kind: "token",
-          realm: `https://${host}${realmPath}`,
-          service: host,
-          issuer: `${host} realm`,
-          trustedCaPem: authority.caPem,
-        }
-      : options.auth;
+  const { realm, auth } = await authenticationOf(options, authority);
   const registry = await runDockerRegistry({
     program: programs.dockerRegistry,
     directory: join(directory, "registry"),
@@ -94,6 +75,20 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
       return path;
     },
     close: () => closeAll(registry, front, proxy, directory),
+  };
+}
+
+/** How the registry authenticates, and for the token kind the realm that it trusts. */
+async function authenticationOf(
+  { host, auth }: PrivateRegistryOptions,
+  authority: TestCertificateAuthority,
+): Promise<{ auth: DockerRegistryAuth; realm?: RegistryRealmOptions }> {
+  if (auth.kind === "htpasswd") return { auth };
+  const issuer = `${host} realm`;
+  const signer = await authority.issue([host]);
+  return {
+    auth: { kind: "token", realm: `https://${host}${realmPath}`, service: host, issuer, trustedCaPem: authority.caPem },
+    realm: { issuer, service: host, signer, users: auth.users, lifetimeSeconds: 300 },
   };
 }
 

@@ -15,17 +15,20 @@ const namespace = "https://sts.amazonaws.com/doc/2011-06-15/";
  */
 export function answerSts(deps: StsDeps, request: CloudRequest): CloudReply {
   try {
-    if (request.method !== "POST" || request.path !== "/")
+    if (request.method !== "POST" || request.path !== "/") {
       throw new StsError(404, "UnknownOperationException", "POST / is expected.");
+    }
     const caller = authenticate(deps, request);
     const form = formOf(request);
-    if (form.get("Version") !== "2011-06-15")
+    if (form.get("Version") !== "2011-06-15") {
       throw new StsError(400, "InvalidAction", "The version is not 2011-06-15.");
+    }
     const action = form.get("Action") ?? "";
-    return xmlReply(
-      200,
-      `<${action}Response xmlns="${namespace}"><${action}Result>${resultOf(deps, caller, action, form)}</${action}Result><ResponseMetadata><RequestId>${randomUUID()}</RequestId></ResponseMetadata></${action}Response>`,
-    );
+    const result = element(`${action}Result`, resultOf(deps, caller, action, form));
+    return xmlReply(200, `${action}Response`, [
+      result,
+      element("ResponseMetadata", element("RequestId", randomUUID())),
+    ]);
   } catch (error) {
     if (error instanceof StsError) return stsError(error);
     throw error;
@@ -40,27 +43,35 @@ export function throttledSts(): CloudReply {
 function resultOf(deps: StsDeps, caller: Principal, action: string, form: URLSearchParams): string {
   switch (action) {
     case "GetCallerIdentity":
-      return `<Arn>${escapeXml(caller.arn)}</Arn><UserId>AIDAEXAMPLEEXAMPLE</UserId><Account>${caller.accountId}</Account>`;
+      return [
+        element("Arn", escapeXml(caller.arn)),
+        element("UserId", "AIDAEXAMPLEEXAMPLE"),
+        element("Account", caller.accountId),
+      ].join("");
     case "AssumeRole": {
       const session = assumeRole(deps, caller, form);
-      return `<AssumedRoleUser><Arn>${escapeXml(session.arn)}</Arn><AssumedRoleId>AROAEXAMPLEEXAMPLE:${escapeXml(session.name)}</AssumedRoleId></AssumedRoleUser>${credentialsXml(session)}`;
+      const id = element("AssumedRoleId", `AROAEXAMPLEEXAMPLE:${escapeXml(session.name)}`);
+      return element("AssumedRoleUser", element("Arn", escapeXml(session.arn)) + id) + credentialsXml(session);
     }
     case "GetFederationToken": {
       const session = getFederationToken(deps, caller, form);
-      return `<FederatedUser><Arn>${escapeXml(session.arn)}</Arn><FederatedUserId>${caller.accountId}:${escapeXml(session.name)}</FederatedUserId></FederatedUser>${credentialsXml(session)}`;
+      const id = element("FederatedUserId", `${caller.accountId}:${escapeXml(session.name)}`);
+      return element("FederatedUser", element("Arn", escapeXml(session.arn)) + id) + credentialsXml(session);
     }
     default:
       throw new StsError(400, "InvalidAction", `Could not find operation ${action} for version 2011-06-15`);
   }
 }
 
-function credentialsXml(session: GrantedSession): string {
-  const { accessKeyId, secretAccessKey, sessionToken, expiresAt } = session.credentials;
-  const packed =
-    session.packedPolicyPercent === undefined
-      ? ""
-      : `<PackedPolicySize>${session.packedPolicyPercent}</PackedPolicySize>`;
-  return `<Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${secretAccessKey}</SecretAccessKey><SessionToken>${sessionToken}</SessionToken><Expiration>${expiresAt.toISOString()}</Expiration></Credentials>${packed}`;
+function credentialsXml({ credentials, packedPolicyPercent }: GrantedSession): string {
+  const keys = [
+    element("AccessKeyId", credentials.accessKeyId),
+    element("SecretAccessKey", credentials.secretAccessKey),
+    element("SessionToken", credentials.sessionToken),
+    element("Expiration", credentials.expiresAt.toISOString()),
+  ];
+  const packed = packedPolicyPercent === undefined ? "" : element("PackedPolicySize", String(packedPolicyPercent));
+  return element("Credentials", keys.join("")) + packed;
 }
 
 function authenticate(deps: StsDeps, request: CloudRequest): Principal {
@@ -99,14 +110,23 @@ function signatureError(verdict: SignatureVerdict & { ok: false }): StsError {
 }
 
 function stsError(error: StsError): CloudReply {
-  return xmlReply(
-    error.status,
-    `<ErrorResponse xmlns="${namespace}"><Error><Type>Sender</Type><Code>${error.code}</Code><Message>${escapeXml(error.message)}</Message></Error><RequestId>${randomUUID()}</RequestId></ErrorResponse>`,
-  );
+  const fields = [element("Type", "Sender"), element("Code", error.code), element("Message", escapeXml(error.message))];
+  return xmlReply(error.status, "ErrorResponse", [
+    element("Error", fields.join("")),
+    element("RequestId", randomUUID()),
+  ]);
 }
 
-function xmlReply(status: number, body: string): CloudReply {
-  return { status, headers: { "content-type": "text/xml", "x-amzn-requestid": randomUUID() }, body };
+function xmlReply(status: number, root: string, children: readonly string[]): CloudReply {
+  return {
+    status,
+    headers: { "content-type": "text/xml", "x-amzn-requestid": randomUUID() },
+    body: `<${root} xmlns="${namespace}">${children.join("")}</${root}>`,
+  };
+}
+
+function element(name: string, content: string): string {
+  return `<${name}>${content}</${name}>`;
 }
 
 function escapeXml(text: string): string {

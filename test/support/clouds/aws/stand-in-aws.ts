@@ -5,7 +5,10 @@ import { throttledRegistry } from "../registry-v2.js";
 import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
 import { answerSts, throttledSts } from "./answer-sts.js";
 import { answerEcrRegistry } from "./ecr-registry.js";
+import type { SessionDeps } from "./grant-session.js";
 import { IamDirectory } from "./iam-directory.js";
+
+export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint };
 
 /** AWS as the broker sees it: IAM behind STS, ECR and ECR Public, and the registries that take the passwords. */
 export type StandInAws = {
@@ -17,7 +20,7 @@ export type StandInAws = {
   /** `api.ecr-public.us-east-1.amazonaws.com`. */
   ecrPublic: CloudEndpoint;
   /** STS and ECR of another region that was asked for. */
-  region(region: string): { sts: CloudEndpoint; ecr: CloudEndpoint };
+  region(region: string): AwsRegion;
   /** Opens the registry of an account in a region: `<account>.dkr.ecr.<region>.amazonaws.com`. */
   addRegistry(accountId: string, region: string): { host: string; endpoint: CloudEndpoint };
   /** What stands behind a password that ECR handed out. */
@@ -37,26 +40,8 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
-  const openRegion = (region: string): { sts: CloudEndpoint; ecr: CloudEndpoint } => ({
-    sts: register.add(
-      [`sts.${region}.amazonaws.com`],
-      createCloudEndpoint({
-        name: `AWS STS ${region}`,
-        operationOf: (request) => formOf(request).get("Action") ?? "unknown",
-        answer: (request) => answerSts({ iam, clock, region, packedPolicyLimitBytes }, request),
-        throttled: throttledSts,
-      }),
-    ),
-    ecr: register.add(
-      [`api.ecr.${region}.amazonaws.com`],
-      createCloudEndpoint({
-        name: `Amazon ECR ${region}`,
-        operationOf: operationOfTarget,
-        answer: (request) => answerEcr({ iam, clock, region, flavour: privateEcr, passwords }, request),
-        throttled: throttledEcr,
-      }),
-    ),
-  });
+  const openRegion = (region: string): AwsRegion =>
+    addRegion(register, region, { iam, clock, passwords, packedPolicyLimitBytes });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -88,6 +73,29 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
       return { host, endpoint: register.add([host], endpoint) };
     },
     issuedPassword: (password) => passwords.get(password),
+  };
+}
+
+function addRegion(
+  register: EndpointRegister,
+  region: string,
+  deps: SessionDeps & { passwords: Map<string, IssuedPassword> },
+): AwsRegion {
+  const sts = createCloudEndpoint({
+    name: `AWS STS ${region}`,
+    operationOf: (request) => formOf(request).get("Action") ?? "unknown",
+    answer: (request) => answerSts({ ...deps, region }, request),
+    throttled: throttledSts,
+  });
+  const ecr = createCloudEndpoint({
+    name: `Amazon ECR ${region}`,
+    operationOf: operationOfTarget,
+    answer: (request) => answerEcr({ ...deps, region, flavour: privateEcr }, request),
+    throttled: throttledEcr,
+  });
+  return {
+    sts: register.add([`sts.${region}.amazonaws.com`], sts),
+    ecr: register.add([`api.ecr.${region}.amazonaws.com`], ecr),
   };
 }
 

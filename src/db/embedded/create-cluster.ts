@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access, chown, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, chown, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DatabaseUnusable } from "../database-unusable.js";
@@ -10,9 +10,12 @@ const run = promisify(execFile);
 /** The settings of initdb that differ between a database that must last and a throw-away one. */
 export type Durability = { fsync: boolean };
 
+const draftPrefix = "postgres.incomplete-";
+
 /**
- * Runs `initdb` where no cluster is yet. It works under another name, which becomes the cluster's in one step:
- * what a crash has left behind is never taken for a database.
+ * Runs `initdb` where no cluster is yet. It works in a directory of its own, out of which the finished cluster is moved
+ * in one step: what a crash has left behind is never taken for a database. The directory's name is new each time, because
+ * the initdb of a killed service goes on by itself for a moment.
  * @param superuser becomes the owner of the cluster; every connection needs a password (scram-sha-256).
  */
 export async function createCluster(
@@ -21,27 +24,36 @@ export async function createCluster(
   superuser: { name: string; password: string },
   { fsync }: Durability,
 ): Promise<void> {
-  const draft = join(home.directory, "postgres.incomplete");
-  const passwordFile = join(home.directory, "initdb-password");
-  await removeLeftovers([draft, passwordFile]);
+  const draft = await mkdtemp(join(home.directory, draftPrefix));
+  const passwordFile = join(draft, "password");
+  const cluster = join(draft, "cluster");
   try {
-    await mkdir(draft, { mode: 0o700 });
     await writeFile(passwordFile, superuser.password, { flag: "wx", mode: 0o600 });
     if (home.account !== undefined) {
       await chown(draft, home.account.uid, home.account.gid);
       await chown(passwordFile, home.account.uid, home.account.gid);
     }
-    const args = [`--pgdata=${draft}`, `--username=${superuser.name}`, `--pwfile=${passwordFile}`];
+    const args = [`--pgdata=${cluster}`, `--username=${superuser.name}`, `--pwfile=${passwordFile}`];
     args.push("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-instructions");
     if (!fsync) args.push("--no-sync");
     await run(join(binDirectory, "initdb"), args, { ...home.account, cwd: "/", env: postgresEnvironment });
-    await rename(draft, home.cluster);
+    await rename(cluster, home.cluster);
   } catch (error) {
     throw new DatabaseUnusable(`initdb could not make the database in ${home.directory}: ${lastLine(error)}`, {
       cause: error,
     });
   } finally {
-    await removeLeftovers([draft, passwordFile]);
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** Removes what initdb left when its service was killed. To be called by the holder of the data directory only. */
+export async function removeUnfinishedClusters(home: ClusterHome): Promise<void> {
+  for (const name of await readdir(home.directory)) {
+    // One that is still being written to comes back, and goes at the next start.
+    if (name.startsWith(draftPrefix)) {
+      await rm(join(home.directory, name), { recursive: true, force: true }).catch(() => undefined);
+    }
   }
 }
 
@@ -67,10 +79,6 @@ export async function checkMajorVersion(cluster: string, packageVersion: string)
   throw new DatabaseUnusable(
     `${cluster} was made by Postgres ${found || "of an unknown version"}, but this release brings Postgres ${wanted}. Dump it with the release that made it and load it into a new one.`,
   );
-}
-
-async function removeLeftovers(paths: readonly string[]): Promise<void> {
-  await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
 }
 
 function lastLine(error: unknown): string {

@@ -3,7 +3,13 @@ import { prepareDataDirectory } from "../data-directory.js";
 import { announceWhenSlow, type OnProgress } from "../slow-step.js";
 import { type ClusterHome, settleClusterHome } from "./cluster-home.js";
 import { type Connection, connectionUrl, ensureConnection, writeConnection } from "./connection-file.js";
-import { checkMajorVersion, clusterExists, createCluster, type Durability } from "./create-cluster.js";
+import {
+  checkMajorVersion,
+  clusterExists,
+  createCluster,
+  type Durability,
+  removeUnfinishedClusters,
+} from "./create-cluster.js";
 import { lockDirectory } from "./directory-lock.js";
 import { checkIsOurs, ensureDatabase } from "./ensure-database.js";
 import type { Postmaster } from "./find-postmaster.js";
@@ -92,6 +98,7 @@ async function startOrAdopt(
   { onProgress }: EmbeddedPostgresDeps,
   { dataDirectory, home, durability, platformPackage }: Start,
 ): Promise<{ postmaster: Postmaster; connection: Connection }> {
+  await removeUnfinishedClusters(home);
   const isFirst = !(await clusterExists(home.cluster));
   const connection = await ensureConnection(dataDirectory, !isFirst);
   if (!isFirst) await checkMajorVersion(home.cluster, platformPackage.version);

@@ -115,7 +115,7 @@ function serverSettings(port: number, { fsync }: Durability): string[] {
     unix_socket_directories: "",
     fsync: fsync ? "on" : "off",
     full_page_writes: fsync ? "on" : "off",
-    synchronous_commit: fsync ? "on" : "off",
+    synchronous_commit: "on",
     timezone: "UTC",
     log_timezone: "UTC",
     // Small at rest: no replication, no parallel workers' standby processes, no compiler.

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { readPrivateFile, writePrivateFile } from "../data-directory.js";
@@ -60,8 +61,10 @@ export function connectionUrl(connection: Connection, role: "service" | "admin",
  * @throws {DatabaseUnusable} when the files belong to another user or are damaged.
  */
 export async function readEmbeddedConnection(dataDirectory: string): Promise<{ url: string } | undefined> {
-  const connection = await readConnection(dataDirectory);
-  const cluster = await locateCluster(dataDirectory);
+  // As the service does: the postmaster is recognised by the path that it was started on.
+  const directory = await realpath(dataDirectory).catch(() => dataDirectory);
+  const connection = await readConnection(directory);
+  const cluster = await locateCluster(directory);
   if (connection === undefined || cluster === undefined) return undefined;
   const postmaster = await findPostmaster(cluster);
   if (postmaster?.status !== "ready") return undefined;

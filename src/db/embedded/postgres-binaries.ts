@@ -37,8 +37,8 @@ async function copyBinaries(source: PlatformPackage, home: ClusterHome): Promise
     verbatimSymlinks: true,
     filter: (path) => extname(path) !== ".a" && !notForRunning.has(relative(dirname(path), path)),
   });
+  await openUp(draft);
   await makeLinks(draft);
-  await letOthersRead(draft);
   await rename(draft, target);
   return target;
 }
@@ -78,12 +78,12 @@ async function readLinks(packageDirectory: string): Promise<z.output<typeof Link
   }
 }
 
-// Installed under a strict umask the package is 0700, and its copy would be as unreachable.
-async function letOthersRead(directory: string): Promise<void> {
+// The copy has the modes of the package: out of reach for others (0700) after an installation under a strict umask, or read-only.
+async function openUp(directory: string): Promise<void> {
   await chmod(directory, 0o755);
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) await letOthersRead(path);
+    if (entry.isDirectory()) await openUp(path);
     else if (entry.isFile()) await chmod(path, ((await lstat(path)).mode & 0o755) | 0o444);
   }
 }

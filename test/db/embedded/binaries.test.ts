@@ -42,14 +42,17 @@ describe("the binaries", () => {
     const platformPackage = await copyWithoutLinks(join(scratch.directory, "package"));
     const lib = join(platformPackage.directory, "native", "lib");
     await chmod(lib, 0o555);
-    const server = await openEmbeddedPostgres(
-      { ...silent, platformPackage },
-      { dataDirectory: scratch.dataDirectory, durability: { fsync: false } },
-    );
-    expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
-    await server.stop();
+    try {
+      const server = await openEmbeddedPostgres(
+        { ...silent, platformPackage },
+        { dataDirectory: scratch.dataDirectory, durability: { fsync: false } },
+      );
+      expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+      await server.stop();
+    } finally {
+      await chmod(lib, 0o755);
+    }
     expect(await readdir(scratch.dataDirectory)).toContain(`postgres-binaries-${platformPackage.version}`);
-    await chmod(lib, 0o755);
   });
 
   it.each([

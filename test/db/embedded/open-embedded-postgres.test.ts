@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { access, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readEmbeddedConnection } from "../../../src/db/embedded/connection-file.js";
@@ -195,6 +195,7 @@ describe("while it runs", () => {
     expect(await readEmbeddedConnection(scratch.dataDirectory)).toBeUndefined();
     const server = await scratch.open();
     expect(await readEmbeddedConnection(scratch.dataDirectory)).toEqual({ url: server.url });
+    expect(await readEmbeddedConnection(relative(process.cwd(), scratch.dataDirectory))).toEqual({ url: server.url });
     await server.stop();
     expect(await readEmbeddedConnection(scratch.dataDirectory)).toBeUndefined();
   });

@@ -32,6 +32,6 @@ function hostsOf(entry: RegistryEntry): readonly string[] {
 }
 
 /** One text for a destination, to compare by. None of its three parts has a space in it. */
-export function destinationKey({ secretName, type, host }: Destination): string {
+export function destinationKey({ secretName, type, host }: { secretName: string; type: string; host: string }): string {
   return `${secretName} ${type} ${host}`;
 }

@@ -34,7 +34,7 @@ const list = route(
     const names = wanted ? await listNames(prisma, factory.id) : [];
     const secrets = names.map((name) => ({ name }));
     const data = secrets.length > 0 ? [{ id: triggerId, type: "simple" as const, secrets }] : [];
-    return { status: 200, body: { status: "success", data } };
+    return { status: 200, body: { status: "success" as const, data } };
   },
 );
 
@@ -55,7 +55,7 @@ const create = route(
   },
   async (deps: SecretsDeps, { caller, factory, body, request }) => {
     const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
-    return { status: 201, body: { status: "success", data } };
+    return { status: 201, body: { status: "success" as const, data } };
   },
 );
 
@@ -77,7 +77,7 @@ const patch = route(
   async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
     if (params.id !== String(triggerId)) throw new Problem("not-found", "There is no such trigger. Run the command again.");
     const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
-    return { status: 200, body: { status: "success", data } };
+    return { status: 200, body: { status: "success" as const, data } };
   },
 );
 

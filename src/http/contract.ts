@@ -25,6 +25,10 @@ export const NextPageToken = z
   .optional()
   .meta({ description: "Ask for the next page with it. Absent on the last page." });
 
+export const RegistryFailure = z
+  .object({ registry: z.string(), code: z.string(), message: z.string() })
+  .meta({ id: "RegistryFailure", description: "A registry that gave no token, and why." });
+
 export const ProblemDocument = z
   .object({
     type: z.string().meta({ description: "URI reference that names the kind of problem." }),
@@ -40,7 +44,7 @@ export const ProblemDocument = z
       )
       .optional(),
     failures: z
-      .array(z.object({ registry: z.string(), code: z.string(), message: z.string() }).meta({ id: "RegistryFailure" }))
+      .array(RegistryFailure)
       .optional(),
   })
   .meta({ id: "Problem", description: "RFC 9457 problem details." });

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { Problem } from "../../http/problem.js";
 import { GuardedCallError } from "./aws-clients.js";
 import { type Named, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
@@ -40,6 +41,10 @@ const meanings: ReadonlyMap<string, string> = new Map([
   ["OptInRequired", "the region is not enabled for the account."],
 ]);
 
+// What the SDK hangs on its errors.
+const metadataShape = z.object({ httpStatusCode: z.number() });
+const responseShape = z.object({ statusCode: z.number(), headers: z.record(z.string(), z.string()) });
+
 export function isAccessDenied({ code }: AwsFailure): boolean {
   return code === "AccessDenied" || code === "AccessDeniedException";
 }
@@ -54,7 +59,8 @@ export function awsFailureOf(error: unknown, service: string): AwsFailure {
   if (error.name === "AbortError") throw error;
   const status = readStatus(error);
   // The SDK could not read the reply at all: its error holds the body, so it is left behind here.
-  if (status === undefined || error.name === "SyntaxError" || status < 300) {
+  const isUnreadable = status === undefined || error.name === "SyntaxError" || status < 300;
+  if (isUnreadable && (status === undefined || status < 500)) {
     throw upstreamInvalid(service, "its reply cannot be read");
   }
   return { code: error.name, status, message: error.message, retryAfter: readRetryAfter(error) };
@@ -86,17 +92,15 @@ export function awsProblem(
 }
 
 function readStatus(error: Error): number | undefined {
-  if (!("$metadata" in error)) return undefined;
-  const metadata = error.$metadata;
-  if (typeof metadata !== "object" || metadata === null || !("httpStatusCode" in metadata)) return undefined;
-  return typeof metadata.httpStatusCode === "number" ? metadata.httpStatusCode : undefined;
+  const metadata = "$metadata" in error ? metadataShape.safeParse(error.$metadata) : undefined;
+  if (metadata?.success === true) return metadata.data.httpStatusCode;
+  return readResponse(error)?.statusCode;
 }
 
 function readRetryAfter(error: Error): string | undefined {
-  if (!("$response" in error)) return undefined;
-  const response = error.$response;
-  if (typeof response !== "object" || response === null || !("headers" in response)) return undefined;
-  const { headers } = response;
-  if (typeof headers !== "object" || headers === null || !("retry-after" in headers)) return undefined;
-  return typeof headers["retry-after"] === "string" ? headers["retry-after"] : undefined;
+  return readResponse(error)?.headers["retry-after"];
+}
+
+function readResponse(error: Error): z.output<typeof responseShape> | undefined {
+  return "$response" in error ? responseShape.safeParse(error.$response).data : undefined;
 }

@@ -46,7 +46,10 @@ export async function mintToken(providers: Providers, request: MintRequest): Pro
     if (request.signal.aborted) throw request.signal.reason;
     if (!deadline.aborted || error instanceof Problem) throw error;
     const seconds = mintTimeoutMs / 1_000;
-    throw new Problem("upstream-timeout", `No token for registry entry "${request.entry.id}" within ${seconds} s. Try again later.`);
+    throw new Problem(
+      "upstream-timeout",
+      `No token for registry entry "${request.entry.id}" within ${seconds} s. Try again later.`,
+    );
   }
 }
 

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { PrismaClient } from "../db/database.js";
+import type { Generations } from "../db/generations.js";
+import { destinationKey, destinationsOf } from "../factory-config/destinations.js";
+import type { RegistryEntry } from "../factory-config/entry.js";
+import { parseDocument } from "../factory-config/parse-document.js";
+import { Problem } from "../http/problem.js";
+import type { FactoryRef } from "../identity/caller.js";
+import { readFacts } from "./store.js";
+
+/** An entry of the current config, with a hash of all that it says. */
+export type KnownEntry = { entry: RegistryEntry; hash: string };
+
+/** What decides a token answer of one factory, all of one snapshot. */
+export type FactoryFacts = {
+  factory: FactoryRef;
+  generation: bigint;
+  entries: readonly KnownEntry[];
+  /** The secrets that entries name, at their current version. */
+  secrets: ReadonlyMap<string, { id: string; name: string; version: number }>;
+  /** Keys of the destinations that were approved. */
+  approved: ReadonlySet<string>;
+};
+
+type Parsed = { version: number; entries: readonly KnownEntry[] };
+
+/** Reads the facts of factories and remembers them until a higher generation is seen. */
+export class Facts {
+  readonly #deps: { prisma: PrismaClient; generations: Generations };
+  readonly #facts = new LRUCache<string, FactoryFacts>({ max: 2_000 });
+  readonly #parsed = new LRUCache<string, Parsed>({ max: 2_000 });
+  readonly #reading = new Map<string, Promise<FactoryFacts>>();
+
+  constructor(deps: { prisma: PrismaClient; generations: Generations }) {
+    this.#deps = deps;
+  }
+
+  /** @throws Problem `not-found` when the factory is gone */
+  async of(factory: FactoryRef): Promise<FactoryFacts> {
+    const known = this.#facts.get(factory.id);
+    if (known && this.#deps.generations.isCurrent(factory.id, known.generation)) return known;
+    // Many requests that miss together read once. One that joins a read which began before a change was announced
+    // is caught by the conditional audit row.
+    const running = this.#reading.get(factory.id);
+    if (running) return running;
+    const reading = this.#read(factory).finally(() => this.#reading.delete(factory.id));
+    this.#reading.set(factory.id, reading);
+    return reading;
+  }
+
+  async #read(factory: FactoryRef): Promise<FactoryFacts> {
+    const before = this.#parsed.get(factory.id);
+    const row = await readFacts(this.#deps.prisma, factory.id, before?.version);
+    if (!row) throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
+    const parsed = row.document && row.config_version !== null ? parse(row.config_version, row.document) : before;
+    const entries = row.config_version === null ? [] : (parsed?.entries ?? []);
+    if (parsed && row.config_version !== null) this.#parsed.set(factory.id, parsed);
+    const facts: FactoryFacts = {
+      factory,
+      generation: row.generation,
+      entries,
+      secrets: new Map((row.secrets ?? []).map((secret) => [secret.name, secret])),
+      approved: new Set((row.destinations ?? []).map(({ secret, type, host }) => destinationKey({ secretName: secret, type, host }))),
+    };
+    this.#deps.generations.observe(factory.id, row.generation);
+    this.#facts.set(factory.id, facts);
+    return facts;
+  }
+}
+
+/** True when every place this entry sends its secret to was approved for it. */
+export function isApproved(facts: FactoryFacts, entry: RegistryEntry): boolean {
+  return destinationsOf(entry).every((destination) => facts.approved.has(destinationKey(destination)));
+}
+
+function parse(version: number, document: Uint8Array): Parsed {
+  const result = parseDocument(document);
+  // It was valid when it was published; a stricter release must not hand out tokens by a document it does not understand.
+  if (!result.ok) throw new Problem("invalid-config", "The stored factory config is not valid for this release. Publish it again to see why.");
+  const entries = result.config.entries.map(({ entry }) => ({
+    entry,
+    hash: createHash("sha256").update(JSON.stringify(entry)).digest("base64url"),
+  }));
+  return { version, entries };
+}

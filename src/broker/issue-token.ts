@@ -1,0 +1,186 @@
+import type { AuditEvent } from "../audit/events.js";
+import type { Generations } from "../db/generations.js";
+import { type Failure, Problem } from "../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
+import type { Callers } from "../identity/callers.js";
+import { type Asked, type Decided, decideDemands, type Demand } from "./decide-demands.js";
+import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
+import { type MintDeps, openAndMint } from "./open-and-mint.js";
+import type { CachedToken, TokenCache } from "./token-cache.js";
+
+export type BrokerDeps = MintDeps & {
+  facts: Facts;
+  tokens: TokenCache;
+  callers: Callers;
+  generations: Generations;
+  onToken(outcome: { fromCache: boolean; type: Demand["entry"]["type"] }): void;
+};
+
+export type IssueInput = {
+  factory: FactoryRef;
+  caller: Caller;
+  /** Absent: every entry. */
+  asked: readonly Asked[] | undefined;
+  allowBroader: boolean;
+  allowPartial: boolean;
+  minTtlSeconds: number | undefined;
+  requested: { requestId: string; address: string };
+};
+
+export type Issued = { tokens: CachedToken[]; failures: Failure[] };
+
+type Ready = { demand: Demand; secret: { id: string; name: string; version: number }; cached: CachedToken; fromCache: boolean };
+
+/** A write in every round trip, five times in a row: then something is wrong with the factory, not with luck. */
+const maxRounds = 5;
+
+/**
+ * Issues registry tokens. Everything is decided by facts of one generation; the audit rows are written only if the
+ * factory still has that generation, and nothing leaves before they are durable. On a mismatch the facts and the
+ * caller's own record are read again and the request is decided anew: what was withdrawn, anywhere, opens nothing.
+ */
+export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<Issued> {
+  let caller = input.caller;
+  for (let round = 0; round < maxRounds; round += 1) {
+    // An operator's record has another generation than the factory's, so it is never taken from memory.
+    if (round > 0 || caller.kind === "operator") caller = await deps.callers.readAgain(caller);
+    const facts = await deps.facts.of(input.factory);
+    const { ready, failures } = await prepare(deps, input, caller, facts);
+    if (failures.length > 0 && !input.allowPartial) throw problemOf(failures, ready.length + failures.length);
+    if (await audited(deps, input, caller, facts, ready)) {
+      for (const { fromCache, demand } of ready) deps.onToken({ fromCache, type: demand.entry.type });
+      return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };
+    }
+  }
+  throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
+}
+
+type Failed = { failure: Failure; problem: Problem };
+
+async function prepare(
+  deps: BrokerDeps,
+  input: IssueInput,
+  caller: Caller,
+  facts: FactoryFacts,
+): Promise<{ ready: Ready[]; failures: Failed[] }> {
+  const decided = decideDemands(facts, caller, input.asked, input.allowBroader);
+  const outcomes = await Promise.all(decided.flatMap((one) => tokensOf(deps, input, caller, facts, one)));
+  const ready: Ready[] = [];
+  const failures: Failed[] = [];
+  for (const outcome of outcomes) {
+    if ("cached" in outcome) ready.push(outcome);
+    else failures.push(outcome);
+  }
+  return { ready, failures };
+}
+
+function tokensOf(
+  deps: BrokerDeps,
+  input: IssueInput,
+  caller: Caller,
+  facts: FactoryFacts,
+  decided: Decided,
+): Promise<Ready | Failed>[] {
+  if ("problem" in decided) return [Promise.resolve(failed(decided.registry, decided.problem))];
+  return decided.demands.map(async (demand) => {
+    try {
+      return await tokenOf(deps, input, caller, facts, demand);
+    } catch (error) {
+      if (error instanceof Problem) return failed(demand.host ?? demand.entry.id, error);
+      throw error;
+    }
+  });
+}
+
+async function tokenOf(
+  deps: BrokerDeps,
+  input: IssueInput,
+  caller: Caller,
+  facts: FactoryFacts,
+  demand: Demand,
+): Promise<Ready> {
+  const { entry } = demand;
+  const secret = facts.secrets.get(entry.secretName);
+  if (!secret) {
+    const detail = `The entry ${entry.id} names the secret "${entry.secretName}", which does not exist. Create it: fioctl secrets update ${entry.secretName}=...`;
+    throw new Problem("secret-missing", detail);
+  }
+  if (!isApproved(facts, entry)) {
+    throw new Problem("destination-not-approved", `Nobody with secrets:write has approved sending "${entry.secretName}" to ${entry.id}. Let one publish the config.`);
+  }
+  const key = cacheKey(facts.factory.id, secret, demand);
+  const fresh = deps.tokens.fresh(key, input.minTtlSeconds);
+  if (fresh) return { demand, secret, cached: fresh, fromCache: true };
+  const { factory, requested } = input;
+  const mint = { factory, actor: actorOf(caller), secret, demand, requested, purpose: "issue" } as const;
+  const ahead = { ...mint, actor: { kind: "service", id: "", name: "refresh" }, requested: {}, purpose: "refresh" } as const;
+  const outcome = await deps.tokens.get(key, input.minTtlSeconds, () => openAndMint(deps, mint), () => openAndMint(deps, ahead));
+  return { demand, secret, ...outcome };
+}
+
+/** Names all that a token depends on: nothing else than an equal request can meet it. */
+function cacheKey(factoryId: string, secret: { id: string; version: number }, demand: Demand): string {
+  const scope = demand.repositories ? [demand.allowBroader, ...demand.repositories] : [];
+  return [factoryId, demand.hash, secret.id, secret.version, demand.host ?? "", ...scope].join(" ");
+}
+
+async function audited(
+  deps: BrokerDeps,
+  input: IssueInput,
+  caller: Caller,
+  facts: FactoryFacts,
+  ready: readonly Ready[],
+): Promise<boolean> {
+  const outcomes = await Promise.all(
+    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(input, caller, one), facts.generation)),
+  );
+  for (const outcome of outcomes) {
+    if (outcome.written) continue;
+    if (outcome.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
+    deps.generations.observe(input.factory.id, outcome.generation);
+    return false;
+  }
+  return true;
+}
+
+function issuedEvent(input: IssueInput, caller: Caller, one: Ready): AuditEvent {
+  const { token } = one.cached;
+  return {
+    at: new Date(),
+    outcome: "allowed",
+    actor: actorOf(caller),
+    factory: input.factory,
+    ...input.requested,
+    body: {
+      action: "registry-token.issued",
+      registry: token.registry,
+      entry: one.demand.entry.id,
+      secret: one.secret.name,
+      secretVersion: one.secret.version,
+      kind: token.kind,
+      scopeEnforcedBy: token.scopeEnforcedBy,
+      expiresAt: token.expiresAt.toISOString(),
+      cached: one.fromCache,
+      ...(token.repositories && { repositories: token.repositories }),
+      ...(token.raw && { raw: true as const }),
+    },
+  };
+}
+
+function failed(registry: string, problem: Problem): Failed {
+  return { failure: { registry, code: problem.code, message: problem.detail }, problem };
+}
+
+/** One failure is that problem; several are the gravest of them, with all listed. */
+function problemOf(failures: readonly Failed[], asked: number): Problem {
+  const gravest = failures.map(({ problem }) => problem).reduce((a, b) => (b.status > a.status ? b : a));
+  if (asked === 1) return gravest;
+  const detail = `${failures.length} of ${asked} registries gave no token. ${failures
+    .map(({ failure }) => `${failure.registry}: ${failure.message}`)
+    .join(" ")}`;
+  const { retryAfterSeconds } = gravest;
+  return new Problem(gravest.code, detail, {
+    failures: failures.map(({ failure }) => failure),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}

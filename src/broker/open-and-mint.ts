@@ -1,0 +1,73 @@
+import type { AuditWriter } from "../audit/record.js";
+import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
+import { Problem } from "../http/problem.js";
+import type { Actor, FactoryRef } from "../identity/caller.js";
+import type { Demand } from "./decide-demands.js";
+import type { MintedToken } from "./provider.js";
+import { mintToken, type Providers } from "./providers/create-providers.js";
+
+export type MintDeps = OpenDeps & { audit: AuditWriter; providers: Providers };
+
+export type MintInput = {
+  factory: FactoryRef;
+  actor: Actor;
+  secret: { id: string; name: string; version: number };
+  demand: Demand;
+  requested: { requestId?: string; address?: string };
+  /** `refresh` when nobody waits: the token is minted ahead of its time. */
+  purpose: "issue" | "refresh";
+};
+
+/**
+ * Opens the secret, asks the cloud, forgets the secret. The opening leaves an audit row in every case: the issued
+ * token's own row when it is handed out, else one written here.
+ */
+export async function openAndMint(deps: MintDeps, input: MintInput): Promise<MintedToken> {
+  const { factory, actor, secret, demand } = input;
+  const value = await openSecretVersion(deps, { factory, actor, secret });
+  if (!value) throw new Problem("conflict", "The secret changed at the same time. Ask again.", { retryAfterSeconds: 1 });
+  try {
+    const token = await mintToken(deps.providers, {
+      entry: demand.entry,
+      host: demand.host,
+      factoryId: factory.id,
+      secret: { name: secret.name, version: secret.version, value },
+      repositories: demand.repositories,
+      allowBroader: demand.allowBroader,
+      // Many may wait for this one token, so none of them can abort it; it has a deadline of its own.
+      signal: new AbortController().signal,
+    });
+    if (input.purpose === "refresh") await record(deps.audit, input, "registry-token.refreshed", undefined);
+    return token;
+  } catch (error) {
+    await record(deps.audit, input, "registry-token.failed", error instanceof Problem ? error.code : "internal");
+    throw error;
+  } finally {
+    value.erase();
+  }
+}
+
+async function record(
+  audit: AuditWriter,
+  input: MintInput,
+  action: "registry-token.failed" | "registry-token.refreshed",
+  code: string | undefined,
+): Promise<void> {
+  const { factory, actor, secret, demand, requested } = input;
+  await audit.write({
+    at: new Date(),
+    outcome: code === undefined ? "allowed" : "failed",
+    actor,
+    factory,
+    ...requested,
+    body: {
+      action,
+      registry: demand.host ?? demand.entry.id,
+      entry: demand.entry.id,
+      secret: secret.name,
+      secretVersion: secret.version,
+      ...(demand.repositories && { repositories: demand.repositories }),
+      ...(code !== undefined && { code }),
+    },
+  });
+}

@@ -1,0 +1,73 @@
+import { Problem } from "../http/problem.js";
+import { PreparedJson } from "../http/route.js";
+import { dockerHubHost } from "../factory-config/normalise-host.js";
+import type { Issued } from "./issue-token.js";
+import type { MintedToken } from "./provider.js";
+
+export type Format = "tokens" | "docker-config" | "kubernetes-secret" | "login";
+
+/** docker's own key for Docker Hub in a config.json (docker/cli, cli/config/configfile). */
+const dockerHubKey = "https://index.docker.io/v1/";
+
+/** The body of the reply. Nothing is handed out in a shape that its client cannot use. */
+export function renderReply(issued: Issued, format: Format): PreparedJson {
+  switch (format) {
+    case "tokens":
+      return tokensReply(issued);
+    case "docker-config":
+      return new PreparedJson(JSON.stringify(dockerConfig(issued.tokens.map(({ token }) => token))));
+    case "kubernetes-secret":
+      return new PreparedJson(JSON.stringify(kubernetesSecret(issued.tokens.map(({ token }) => token))));
+    case "login":
+      return new PreparedJson(JSON.stringify(login(issued.tokens.map(({ token }) => token))));
+    default:
+      return format satisfies never;
+  }
+}
+
+// Each token was parsed by its schema and serialised when it was minted.
+function tokensReply({ tokens, failures }: Issued): PreparedJson {
+  const list = `"tokens":[${tokens.map(({ json }) => json).join(",")}]`;
+  return new PreparedJson(failures.length > 0 ? `{${list},"failures":${JSON.stringify(failures)}}` : `{${list}}`);
+}
+
+type DockerAuth = { auth: string } | { registrytoken: string };
+
+function dockerConfig(tokens: readonly MintedToken[]): { auths: Record<string, DockerAuth> } {
+  return {
+    auths: Object.fromEntries(
+      tokens.map((token) => [token.registry === dockerHubHost ? dockerHubKey : token.registry, dockerAuth(token)]),
+    ),
+  };
+}
+
+function dockerAuth(token: MintedToken): DockerAuth {
+  if (token.kind === "bearer") return { registrytoken: token.bearer };
+  return { auth: Buffer.from(`${token.username}:${token.password}`, "utf8").toString("base64") };
+}
+
+function kubernetesSecret(tokens: readonly MintedToken[]): Record<string, unknown> {
+  refuseBearers(tokens, "the kubelet", 'skopeo (--registry-token), docker, buildx and crane can: ask with "format": "docker-config".');
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "factory-secrets-registries" },
+    type: "kubernetes.io/dockerconfigjson",
+    stringData: { ".dockerconfigjson": JSON.stringify(dockerConfig(tokens)) },
+  };
+}
+
+function login(tokens: readonly MintedToken[]): { username: string; password: string } {
+  refuseBearers(tokens, "docker login", 'docker, BuildKit, buildx and crane read it from a config.json: ask with "format": "docker-config".');
+  const [token, ...more] = tokens;
+  if (token?.kind !== "password" || more.length > 0) {
+    throw new Problem("registry-required", 'The format "login" is for one registry. Name it: "registry": "<host>".');
+  }
+  return { username: token.username, password: token.password };
+}
+
+function refuseBearers(tokens: readonly MintedToken[], client: string, way: string): void {
+  const bearer = tokens.find(({ kind }) => kind === "bearer");
+  if (!bearer) return;
+  throw new Problem("not-representable", `${bearer.registry} gives a bearer, which is no password and which ${client} cannot carry. ${way}`);
+}

@@ -1,0 +1,73 @@
+import { FactoryParams } from "../http/contract.js";
+import { Problem } from "../http/problem.js";
+import { json, route } from "../http/route.js";
+import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
+import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
+import { renderReply } from "./render-reply.js";
+
+const issue = route(
+  {
+    id: "issueRegistryTokens",
+    method: "post",
+    path: "/v1/factories/{factory}/registry-tokens",
+    tag: "Registry tokens",
+    summary: "Get short-lived registry tokens",
+    description:
+      "Without `registry`, for every entry that the caller may pull from. A token is handed out again while it is fresh. It cannot be withdrawn: it ends at `expiresAt`.",
+    auth: { permission: "registry-tokens:issue" },
+    params: FactoryParams,
+    body: json(RegistryTokenRequest, 256 * 1024),
+    replies: {
+      200: {
+        description: "The tokens, in the format asked for.",
+        content: { "application/json": RegistryTokenReply },
+        headers: { "Factory-Secrets-Failures": "With `allowPartial` and a format other than `tokens`: `registry=code` of each failure." },
+      },
+    },
+    problems: [
+      "outside-grants",
+      "destination-not-approved",
+      "secret-missing",
+      "secret-malformed",
+      "secret-unreadable",
+      "scope-not-enforceable",
+      "repositories-required",
+      "registry-required",
+      "registry-unknown",
+      "ttl-not-available",
+      "not-representable",
+      "destination-refused",
+      "nothing-to-mint",
+      "invalid-config",
+      "conflict",
+      "upstream-throttled",
+      "upstream-refused",
+      "upstream-unreachable",
+      "upstream-invalid",
+      "upstream-timeout",
+      "upstream-circuit-open",
+    ],
+    holdsCredential: true,
+  },
+  async (deps: BrokerDeps, { caller, factory, body, request }) => {
+    const { registry, repositories, requests, allowBroader, allowPartial, minTtlSeconds, format } = body;
+    const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
+    const requested = { requestId: request.id, address: request.address };
+    const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
+    const issued = await issueTokens(deps, input);
+    if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();
+    const headers = format === "tokens" ? {} : failureHeader(issued);
+    return { status: 200, body: renderReply(issued, format), headers };
+  },
+);
+
+// A config.json has no place for what is missing from it.
+function failureHeader({ failures }: Issued): Record<string, string> {
+  if (failures.length === 0) return {};
+  return { "Factory-Secrets-Failures": failures.map(({ registry, code }) => `${registry}=${code}`).join(", ") };
+}
+
+const nothingToIssue = (): Problem =>
+  new Problem("registry-unknown", "The factory config has no entries yet: put a factory-config.yml that names a registry.");
+
+export const brokerRoutes = [issue];

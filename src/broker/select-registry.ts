@@ -1,0 +1,82 @@
+import { acrHost, ecrHost, isGarHost } from "../factory-config/cloud-hosts.js";
+import type { RegistryEntry } from "../factory-config/entry.js";
+import { normaliseHost } from "../factory-config/normalise-host.js";
+import { Problem } from "../http/problem.js";
+import type { Grant } from "../identity/grant.js";
+import type { KnownEntry } from "./factory-facts.js";
+
+/** An entry, and the host to mint for; no host only for an `aws` entry whose registry names itself. */
+export type Selected = KnownEntry & { host: string | undefined };
+
+/** The hosts that an entry names itself. */
+export function hostsOf(entry: RegistryEntry): readonly string[] {
+  if (entry.type === "gar") return entry.hosts;
+  return entry.host === undefined ? [] : [entry.host];
+}
+
+/**
+ * Finds what `registry` names: an entry's id, a host that an entry names, or a host of a cloud that an entry without
+ * hosts covers.
+ * @throws Problem `registry-unknown`, or `registry-required` when the name alone does not tell which registry is meant
+ */
+export function selectRegistry(entries: readonly KnownEntry[], registry: string): Selected[] {
+  const byId = entries.find(({ entry }) => entry.id === registry);
+  if (byId) return selectWhole(byId);
+  const host = normalised(registry);
+  if (host === undefined) throw unknown(entries);
+  const named = entries.find(({ entry }) => entry.id === host || hostsOf(entry).includes(host));
+  if (named) return [{ ...named, host }];
+  const covering = entries.filter(({ entry }) => hostsOf(entry).length === 0 && covers(entry, host));
+  if (covering.length > 1) {
+    const ids = covering.map(({ entry }) => entry.id).join(", ");
+    throw new Problem("registry-required", `Several entries cover this host. Name one of them by its id: ${ids}.`);
+  }
+  if (!covering[0]) throw unknown(entries);
+  return [{ ...covering[0], host }];
+}
+
+/** An entry for each of its hosts. @throws Problem `registry-required` when it has none and cannot tell */
+export function selectWhole(known: KnownEntry): Selected[] {
+  const hosts = hostsOf(known.entry);
+  if (hosts.length > 0) return hosts.map((host) => ({ ...known, host }));
+  // ECR tells the host of the principal's own registry in its reply.
+  if (known.entry.type === "aws") return [{ ...known, host: undefined }];
+  const example = known.entry.type === "azure" ? "example.azurecr.io" : "europe-docker.pkg.dev";
+  throw new Problem(
+    "registry-required",
+    `The entry ${known.entry.id} has no host of its own. Ask with "registry": "<host>" (such as ${example}), or give the entry its host.`,
+  );
+}
+
+/** Whether a line of a job's grants speaks of this registry. */
+export function grantIsFor(grant: Grant, selected: Selected): boolean {
+  if (grant.registry === selected.entry.id) return true;
+  const host = normalised(grant.registry);
+  return host !== undefined && (host === selected.host || host === selected.entry.id);
+}
+
+function covers(entry: RegistryEntry, host: string): boolean {
+  switch (entry.type) {
+    case "aws":
+      return ecrHost(host)?.region === entry.region;
+    case "azure":
+      return acrHost(host) !== undefined;
+    case "gar":
+      return isGarHost(host);
+    case "generic":
+      return false;
+    default:
+      return entry satisfies never;
+  }
+}
+
+function normalised(text: string): string | undefined {
+  const result = normaliseHost(text);
+  return result.ok ? result.host : undefined;
+}
+
+function unknown(entries: readonly KnownEntry[]): Problem {
+  const ids = entries.map(({ entry }) => entry.id);
+  const known = ids.length === 0 ? "It has no entries yet: put a factory-config.yml." : `It has: ${ids.join(", ")}.`;
+  return new Problem("registry-unknown", `The factory config has no entry for this registry. ${known}`);
+}

@@ -1,0 +1,109 @@
+import { LRUCache } from "lru-cache";
+import { Problem } from "../http/problem.js";
+import { RegistryToken } from "./contract.js";
+import type { MintedToken } from "./provider.js";
+
+/** A token in memory, with its reply serialised once. Tokens are never written anywhere. */
+export type CachedToken = {
+  token: MintedToken;
+  mintedAt: Date;
+  refreshAfter: Date;
+  /** The token as a `RegistryToken` of the reply, parsed and serialised. */
+  json: string;
+};
+
+export type CacheOutcome = { cached: CachedToken; fromCache: boolean };
+
+const maxTokens = 10_000;
+/** A caller that states nothing gets a token that lives at least so long, or half its life if that is less. */
+const defaultMinTtlSeconds = 300;
+
+/**
+ * Keeps one token for each (entry, secret version, scope): its key names all that the token depends on, so a new
+ * version or a changed entry never meets an old token. However many callers ask at once, upstream is asked once.
+ */
+export class TokenCache {
+  readonly #tokens = new LRUCache<string, CachedToken>({ max: maxTokens });
+  readonly #minting = new Map<string, Promise<CachedToken>>();
+  readonly #random: () => number;
+  readonly #now: () => Date;
+
+  constructor(deps: { now: () => Date; random: () => number }) {
+    this.#now = deps.now;
+    this.#random = deps.random;
+  }
+
+  /** The token of this key if it can be handed out as it is, without asking anybody. */
+  fresh(key: string, minTtlSeconds: number | undefined): CachedToken | undefined {
+    const cached = this.#tokens.get(key);
+    const now = this.#now();
+    return cached && now < cached.refreshAfter && isLongEnough(cached, minTtlSeconds, now) ? cached : undefined;
+  }
+
+  /**
+   * A token with at least `minTtlSeconds` to live. A token past `refreshAfter` that still lives long enough is
+   * handed out while `refresh` runs in the background.
+   * @throws Problem `ttl-not-available` when no token of this registry lives that long
+   */
+  async get(
+    key: string,
+    minTtlSeconds: number | undefined,
+    mint: () => Promise<MintedToken>,
+    refresh: () => Promise<MintedToken>,
+  ): Promise<CacheOutcome> {
+    const cached = this.#tokens.get(key);
+    const now = this.#now();
+    if (cached && now < cached.token.expiresAt) {
+      if (minTtlSeconds !== undefined && minTtlSeconds > lifeSeconds(cached)) throw ttlNotAvailable(cached, minTtlSeconds);
+      if (isLongEnough(cached, minTtlSeconds, now)) {
+        // Its failure costs nothing while the token lives; whoever comes after that hears of it.
+        if (now >= cached.refreshAfter) void this.#mint(key, refresh).catch(() => undefined);
+        return { cached, fromCache: true };
+      }
+    }
+    const minted = await this.#mint(key, mint);
+    if (!isLongEnough(minted, minTtlSeconds, this.#now())) throw ttlNotAvailable(minted, minTtlSeconds ?? 0);
+    return { cached: minted, fromCache: false };
+  }
+
+  #mint(key: string, mint: () => Promise<MintedToken>): Promise<CachedToken> {
+    const running = this.#minting.get(key);
+    if (running) return running;
+    const minting = mint()
+      .then((token) => this.#keep(key, token))
+      .finally(() => this.#minting.delete(key));
+    this.#minting.set(key, minting);
+    return minting;
+  }
+
+  #keep(key: string, token: MintedToken): CachedToken {
+    const mintedAt = this.#now();
+    const life = token.expiresAt.getTime() - mintedAt.getTime();
+    // Between 60 and 70 % of its life, so that tokens minted together are not refreshed together.
+    const refreshAfter = new Date(mintedAt.getTime() + life * (0.6 + 0.1 * this.#random()));
+    const reply = RegistryToken.parse({
+      ...token,
+      expiresAt: token.expiresAt.toISOString(),
+      refreshAfter: refreshAfter.toISOString(),
+    });
+    const cached = { token, mintedAt, refreshAfter, json: JSON.stringify(reply) };
+    this.#tokens.set(key, cached, { ttl: Math.max(1, life) });
+    return cached;
+  }
+}
+
+function lifeSeconds(cached: CachedToken): number {
+  return Math.floor((cached.token.expiresAt.getTime() - cached.mintedAt.getTime()) / 1000);
+}
+
+function isLongEnough(cached: CachedToken, minTtlSeconds: number | undefined, now: Date): boolean {
+  const wanted = minTtlSeconds ?? Math.min(defaultMinTtlSeconds, lifeSeconds(cached) / 2);
+  return cached.token.expiresAt.getTime() - now.getTime() >= wanted * 1000;
+}
+
+function ttlNotAvailable(cached: CachedToken, minTtlSeconds: number): Problem {
+  return new Problem(
+    "ttl-not-available",
+    `${cached.token.registry} issues tokens for ${lifeSeconds(cached)} s, less than the ${minTtlSeconds} s asked for. Ask for less, and again when refreshAfter has passed.`,
+  );
+}

@@ -1,0 +1,80 @@
+import { z } from "zod";
+
+/** What a secret may be called: portable, because CI writes secrets as files. Never `.` or `..`. */
+export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+
+/** What a section of an AWS credentials file may be called here: no colon, because an entry's id has it as a separator. */
+export const profilePattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$/;
+
+/** More hosts than one Google project can have use for. */
+export const maxHosts = 50;
+
+const maxUrlLength = 300;
+
+export const RegistryTypeName = z
+  .enum(["aws", "azure", "gar", "generic"])
+  .meta({ id: "RegistryType", description: "The kind of registry: ECR, ACR, Artifact Registry, or any other." });
+
+/** The fields that belong to an entry of a type, besides `type` and `secretName`. */
+export const fieldsOfType = {
+  aws: ["url", "region", "profile"],
+  azure: ["url", "azureTenantId"],
+  gar: ["url", "hosts"],
+  generic: ["url", "passThrough"],
+} as const satisfies Record<z.output<typeof RegistryTypeName>, readonly string[]>;
+
+const optionalFields = {
+  url: z.string().min(1).max(maxUrlLength).optional().meta({
+    description: "The registry's host, without scheme or path: `123456789012.dkr.ecr.us-east-2.amazonaws.com`.",
+  }),
+  region: z
+    .string()
+    .min(1)
+    .max(40)
+    .optional()
+    .meta({ description: "aws: the region, when the host does not tell it." }),
+  profile: z.string().regex(profilePattern).optional().meta({
+    description: "aws: the section of the credentials file; `default` when absent.",
+  }),
+  azureTenantId: z.string().min(1).max(253).optional().meta({
+    description: "azure: the tenant (UUID or domain) that the principal signs in to.",
+  }),
+  hosts: z.array(z.string().min(1).max(maxUrlLength)).min(1).max(maxHosts).optional().meta({
+    description: "gar: the hosts it is for; every Artifact Registry host when absent.",
+  }),
+  passThrough: z.boolean().optional().meta({
+    description: "generic: hand out the stored `user:token` itself, where the operator allows it.",
+  }),
+};
+
+const secretName = z.string().regex(secretNamePattern).meta({ description: "The secret that opens the registry." });
+
+/**
+ * A registry entry as the `registries` routes take it. One flat object, so that client generators can read it; which
+ * fields belong to which type is checked here, whether they fit each other by `entryFromInput`.
+ */
+export const RegistryEntryInput = z
+  .strictObject({ type: RegistryTypeName, secretName, ...optionalFields })
+  .superRefine((input, context) => {
+    const allowed: readonly string[] = fieldsOfType[input.type];
+    for (const field of Object.keys(optionalFields)) {
+      if (!(field in input) || allowed.includes(field)) continue;
+      const message = `An entry of type ${input.type} has no ${field}. It can have ${allowed.join(", ")}.`;
+      context.addIssue({ code: "custom", path: [field], message });
+    }
+  })
+  .meta({ id: "RegistryEntryInput", description: "One entry of container_registries." });
+
+export type RegistryEntryInput = z.output<typeof RegistryEntryInput>;
+
+/** A registry entry as the `registries` routes show it. `url` is the normalised host. */
+export const RegistryEntryView = z
+  .strictObject({
+    id: z.string().meta({ description: "The host, or `type[:region[:profile]]` for an entry without one." }),
+    type: RegistryTypeName,
+    secretName,
+    ...optionalFields,
+  })
+  .meta({ id: "RegistryEntryView", description: "One entry of container_registries, with its id." });
+
+export type RegistryEntryView = z.output<typeof RegistryEntryView>;

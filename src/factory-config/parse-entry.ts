@@ -1,0 +1,216 @@
+import { checkEntry, type EntryFields, type FieldRemark } from "./check-entry.js";
+import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
+import { fieldsOfType, secretNamePattern } from "./entry-contract.js";
+import { keyOfField, knownEntryKeys, secretKeyOf } from "./entry-keys.js";
+import type { Findings } from "./findings.js";
+import { nearestName } from "./nearest-name.js";
+import {
+  kindOf,
+  pairOf,
+  resolved,
+  type YamlMapping,
+  type YamlNode,
+  type YamlPair,
+  type YamlScalar,
+} from "./yaml-tree.js";
+
+// What people write for a type that they know by another name.
+const otherNames: Readonly<Record<string, RegistryType>> = {
+  amazon: "aws",
+  ecr: "aws",
+  acr: "azure",
+  microsoft: "azure",
+  artifact_registry: "gar",
+  gcp: "gar",
+  gcr: "gar",
+  google: "gar",
+  docker: "generic",
+  dockerhub: "generic",
+  ghcr: "generic",
+  github: "generic",
+  gitlab: "generic",
+  harbor: "generic",
+  other: "generic",
+  quay: "generic",
+};
+
+// Credentials of a known form that the rule for names lets through. They must not become a name, which everybody sees.
+const credentialForms =
+  /^(?:gh[opsur]_|github_pat_|glpat-|dckr_pat_|xox[abprs]-|sk_live_|eyJ[A-Za-z0-9_-]{20}|(?:AKIA|ASIA)[A-Z0-9]{16}$|fs[ocruj]_[A-Za-z0-9_-]{20})/;
+
+/**
+ * Reads one entry of `container_registries`. Everything wrong with it goes to `findings` at once, with its place;
+ * `undefined` when there is anything. Keys it does not know are kept and ignored, those that resemble a known one with a
+ * warning.
+ */
+export function parseEntry(item: YamlNode, offset: number, findings: Findings): RegistryEntry | undefined {
+  const before = findings.invalid.length;
+  const node = resolved(item);
+  if (node.kind !== "mapping") {
+    refuse(findings, offset, `An entry must be a mapping with a type; found ${kindOf(node)}.`);
+    return undefined;
+  }
+  const type = readType(node, findings);
+  remarkOnKeys(node, type, findings);
+  if (type === undefined) return undefined;
+  const secretName = readSecretName(node, type, findings);
+  const checked = checkEntry(type, readFields(node, type, findings));
+  for (const problem of checked.problems) {
+    if (isAlreadyRefused(node, problem)) continue;
+    findings.invalid.push({ offset: offsetOf(node, problem), reason: problem.reason });
+  }
+  for (const warning of checked.warnings) {
+    findings.warnings.push({ offset: offsetOf(node, warning), reason: warning.reason });
+  }
+  if (findings.invalid.length > before || checked.registry === undefined || secretName === undefined) return undefined;
+  return { ...checked.registry, secretName };
+}
+
+function readType(node: YamlMapping, findings: Findings): RegistryType | undefined {
+  const pair = pairOf(node, "type");
+  const allowed = "It must be aws, azure, gar or generic.";
+  if (pair === undefined) {
+    refuseMissing(findings, node, "type", `The entry has no type. ${allowed}`);
+    return undefined;
+  }
+  const text = readText(pair, findings);
+  if (text === undefined) return undefined;
+  const type = registryTypes.find((known) => known === text);
+  if (type !== undefined) return type;
+  const nearest = nearestName(text, [...registryTypes, ...Object.keys(otherNames)]);
+  const meant = nearest === undefined ? undefined : (otherNames[nearest] ?? nearest);
+  const found =
+    meant === undefined ? "This type is not known." : `The type "${text}" is not known; did you mean ${meant}?`;
+  refuse(findings, pair.value.start, `${found} ${allowed}`);
+  return undefined;
+}
+
+function readSecretName(node: YamlMapping, type: RegistryType, findings: Findings): string | undefined {
+  const key = secretKeyOf[type];
+  const pair = pairOf(node, key);
+  if (pair === undefined) {
+    const reason = `An entry of type ${type} needs ${key}: the name of the secret that opens the registry.`;
+    refuseMissing(findings, node, key, reason);
+    return undefined;
+  }
+  const name = readText(pair, findings);
+  if (name === undefined) return undefined;
+  const refusal = refusalOfSecretName(name);
+  if (refusal === undefined) return name;
+  refuse(findings, pair.value.start, `${key} ${refusal}`);
+  return undefined;
+}
+
+/** Why a text cannot be the name of a secret, as the rest of a sentence; never quotes it. */
+export function refusalOfSecretName(name: string): string | undefined {
+  const instead = "Store the credential with `fioctl secrets update NAME=...` and write its NAME here.";
+  if (credentialForms.test(name)) return `holds what looks like a credential, not the name of a secret. ${instead}`;
+  if (secretNamePattern.test(name)) return undefined;
+  return `must be the name of a secret: 1 to 255 letters, digits, _ . and -, the first not . or -. ${instead}`;
+}
+
+function readFields(node: YamlMapping, type: RegistryType, findings: Findings): EntryFields {
+  const fields: EntryFields = {};
+  for (const field of fieldsOfType[type]) {
+    const pair = pairOf(node, keyOfField[field]);
+    if (pair === undefined) continue;
+    if (field === "hosts") fields.hosts = readHosts(pair, findings);
+    else if (field === "passThrough") fields.passThrough = readFlag(pair, findings);
+    else fields[field] = readText(pair, findings);
+  }
+  return fields;
+}
+
+function readText(pair: YamlPair, findings: Findings): string | undefined {
+  const value = resolved(pair.value);
+  if (isFilledText(value)) return value.value;
+  const isPlainWord = value.kind === "scalar" && value.value !== null && value.value !== "";
+  const advice = isPlainWord ? " Put it in quotes." : "";
+  refuse(findings, valueOffset(pair), `${pair.key} must be text; found ${kindOf(value)}.${advice}`);
+  return undefined;
+}
+
+function readFlag(pair: YamlPair, findings: Findings): boolean | undefined {
+  const value = resolved(pair.value);
+  if (value.kind === "scalar" && typeof value.value === "boolean") return value.value;
+  refuse(findings, valueOffset(pair), `${pair.key} must be true or false; found ${kindOf(value)}.`);
+  return undefined;
+}
+
+function readHosts(pair: YamlPair, findings: Findings): string[] | undefined {
+  const list = resolved(pair.value);
+  if (list.kind !== "sequence") {
+    refuse(findings, valueOffset(pair), `${pair.key} must be a list of hosts; found ${kindOf(list)}.`);
+    return undefined;
+  }
+  return list.items.map(({ node, dash }) => {
+    const host = resolved(node);
+    if (isFilledText(host)) return host.value;
+    const offset = node.end > node.start ? node.start : (dash ?? node.start);
+    refuse(findings, offset, `A host must be text; found ${kindOf(host)}.`);
+    // Keeps the place of the others; the entry is refused already.
+    return "";
+  });
+}
+
+function remarkOnKeys(node: YamlMapping, type: RegistryType | undefined, findings: Findings): void {
+  const ownFields: readonly string[] = type === undefined ? [] : fieldsOfType[type].map((field) => keyOfField[field]);
+  for (const { key, start } of node.pairs) {
+    const secretOf = registryTypes.find((other) => secretKeyOf[other] === key);
+    if (type !== undefined && secretOf !== undefined && secretOf !== type) {
+      const reason = `${key} is for entries of type ${secretOf}; an entry of type ${type} names its secret with ${secretKeyOf[type]}.`;
+      refuse(findings, start, reason);
+    } else if (type !== undefined && secretOf === undefined && key !== "type" && knownEntryKeys.includes(key)) {
+      if (ownFields.includes(key)) continue;
+      findings.warnings.push({
+        offset: start,
+        reason: `${key} means nothing in an entry of type ${type}.`,
+      });
+    } else if (!knownEntryKeys.includes(key)) {
+      const nearest = nearestName(key, knownEntryKeys);
+      // The merge key has a remark of its own.
+      if (key === "<<") continue;
+      const found = nearest === undefined ? "This key" : `The key "${key}"`;
+      const meant = nearest === undefined ? "." : `; did you mean ${nearest}?`;
+      findings.warnings.push({ offset: start, reason: `${found} is not known and is ignored${meant}` });
+    }
+  }
+}
+
+/** The check sees a missing field where the document has one that could not be read: that was said already. */
+function isAlreadyRefused(node: YamlMapping, { field, index }: FieldRemark): boolean {
+  const pair = pairOf(node, keyOfField[field]);
+  if (pair === undefined) return false;
+  const value = resolved(pair.value);
+  if (field !== "hosts") return !isFilledText(value);
+  if (value.kind !== "sequence") return true;
+  const item = index === undefined ? undefined : value.items[index];
+  return item !== undefined && !isFilledText(resolved(item.node));
+}
+
+function offsetOf(node: YamlMapping, { field, index }: FieldRemark): number {
+  const pair = pairOf(node, keyOfField[field]);
+  if (pair === undefined) return node.start;
+  if (index === undefined || pair.value.kind !== "sequence") return valueOffset(pair);
+  return pair.value.items[index]?.node.start ?? valueOffset(pair);
+}
+
+/** Where a value stands; the key, for a value that is not there. */
+function valueOffset(pair: YamlPair): number {
+  return pair.value.end > pair.value.start ? pair.value.start : pair.start;
+}
+
+function isFilledText(node: YamlNode): node is YamlScalar & { value: string } {
+  return node.kind === "scalar" && typeof node.value === "string" && node.value !== "";
+}
+
+/** A key that is missing is often there, with a slip in it. */
+function refuseMissing(findings: Findings, node: YamlMapping, key: string, reason: string): void {
+  const slip = node.pairs.find((pair) => !knownEntryKeys.includes(pair.key) && nearestName(pair.key, [key]) === key);
+  const remark = slip === undefined ? "" : ` The key "${slip.key}" is not known; did you mean ${key}?`;
+  refuse(findings, slip?.start ?? node.start, `${reason}${remark}`);
+}
+
+function refuse(findings: Findings, offset: number, reason: string): void {
+  findings.invalid.push({ offset, reason });
+}

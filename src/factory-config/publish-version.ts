@@ -1,0 +1,150 @@
+import type { AuditEvent } from "../audit/events.js";
+import type { AuditWriter } from "../audit/record.js";
+import type { PrismaClient } from "../db/database.js";
+import { sqlState } from "../db/database-errors.js";
+import type { Precondition } from "../http/preconditions.js";
+import { type Invalid, Problem } from "../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
+import { type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
+import { type ParsedConfig, parseDocument } from "./parse-document.js";
+import { type Held, holdForPublishing, insertVersion } from "./store.js";
+
+export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter };
+
+export type PublishInput = {
+  factory: FactoryRef;
+  caller: Caller;
+  document: Buffer;
+  precondition: Precondition;
+  allowMissingSecrets: boolean;
+  dryRun: boolean;
+  reason?: string | undefined;
+  restoredFrom?: number;
+  requested: { requestId: string; address: string };
+};
+
+export type ConfigRemark = { at: string; message: string };
+export type Published = { version: number; created: boolean; unchanged: boolean; warnings: ConfigRemark[] };
+
+const maxAttempts = 5;
+
+/**
+ * Makes a document the current config of its factory: checked, stored byte for byte, with a version of its own. With
+ * `dryRun` everything is checked and nothing written.
+ * @throws Problem `invalid-config`, `precondition-failed`, `destination-not-approved`
+ */
+export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
+  const parsed = parseDocument(input.document);
+  if (!parsed.ok) throw invalidConfig(parsed.invalid);
+  const warnings = parsed.warnings.map(({ at, reason }) => ({ at, message: reason }));
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await deps.prisma.$transaction((transaction) => publish(deps, transaction, input, parsed.config, warnings));
+    } catch (error) {
+      // Two transactions that waited for each other: Postgres ended this one, and nothing of it is left.
+      if (sqlState(error) !== "40P01" || attempt === maxAttempts) throw error;
+    }
+  }
+}
+
+type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
+
+async function publish(
+  deps: PublishDeps,
+  transaction: Transaction,
+  input: PublishInput,
+  config: ParsedConfig,
+  warnings: readonly ConfigRemark[],
+): Promise<Published> {
+  const { factory, caller, document } = input;
+  const entries = config.entries.map(({ entry }) => entry);
+  const names = [...new Set(entries.map(({ secretName }) => secretName))].sort();
+  const held = await holdForPublishing(transaction, factory.id, names);
+  if (!held) throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
+  checkPrecondition(input.precondition, held.currentVersion);
+  const remarks = [...warnings, ...checkSecrets(config, held, input.allowMissingSecrets)];
+  const wanted = destinationsOfEntries(entries);
+  const added = newDestinations(held.approved, wanted);
+  checkDestinations(caller, added);
+  const created = held.currentVersion === undefined;
+  if (held.currentDocument?.equals(document)) {
+    return { version: held.currentVersion ?? 0, created: false, unchanged: true, warnings: remarks };
+  }
+  if (input.dryRun) return { version: held.nextVersion, created, unchanged: false, warnings: remarks };
+  const at = new Date();
+  const { reason, restoredFrom } = input;
+  const removed = newDestinations(wanted, held.approved);
+  const version = held.nextVersion;
+  await insertVersion(transaction, {
+    ...{ factoryId: factory.id, version, document, names, added, removed, reason, restoredFrom, at },
+    actor: actorOf(caller),
+  });
+  await deps.audit.writeWith(transaction, events(input, version, added, at));
+  return { version, created, unchanged: false, warnings: remarks };
+}
+
+function checkPrecondition(precondition: Precondition, current: number | undefined): void {
+  if (precondition === "absent" && current !== undefined) {
+    throw new Problem("precondition-failed", `There is a config already, at version ${current}.`);
+  }
+  if (precondition === "present" && current === undefined) {
+    throw new Problem("precondition-failed", "There is no config yet.");
+  }
+  if (typeof precondition === "number" && precondition !== current) {
+    const now = current === undefined ? "There is no config yet" : `The current version is ${current}`;
+    throw new Problem("precondition-failed", `${now}. Read it again, and carry your change over.`);
+  }
+}
+
+function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): ConfigRemark[] {
+  const missing: Invalid[] = [];
+  const delivered: Invalid[] = [];
+  for (const { entry, at } of config.entries) {
+    const secret = held.existing.get(entry.secretName);
+    const { secretName } = entry;
+    if (!secret) {
+      const reason = `Secret "${secretName}" is named by registry entry ${entry.id} but does not exist. Create it: fioctl secrets update ${secretName}=...`;
+      missing.push({ at, reason });
+    } else if (secret.deliverToJobs) {
+      const reason = `Secret "${secretName}" is flagged deliverToJobs, so its value may leave in a job; a secret that opens a registry must not. Take the flag away, or use another secret.`;
+      delivered.push({ at, reason });
+    }
+  }
+  if (delivered.length > 0) throw invalidConfig(delivered);
+  if (missing.length > 0 && !allowMissing) throw invalidConfig(missing);
+  return missing.map(({ at, reason }) => ({ at, message: reason }));
+}
+
+// Whoever may write the config alone must not be able to send any secret to a host of their own.
+function checkDestinations(caller: Caller, added: readonly Destination[]): void {
+  if (added.length === 0 || caller.permissions.has("secrets:write")) return;
+  const list = added
+    .map(({ secretName, type, host }) => `"${secretName}" to ${host === "*" ? `any ${type} host` : `${host} (${type})`}`)
+    .join("; ");
+  throw new Problem(
+    "destination-not-approved",
+    `This config would send a secret to where it is not sent now: ${list}. That takes secrets:write as well as config:write; ask someone who has both to publish it.`,
+  );
+}
+
+function invalidConfig(invalid: readonly Invalid[]): Problem {
+  const [first, ...more] = invalid;
+  const detail = first ? `${first.at}: ${first.reason}${more.length > 0 ? ` (and ${more.length} more)` : ""}` : "Not valid.";
+  return new Problem("invalid-config", detail, { invalid });
+}
+
+function events(input: PublishInput, version: number, added: readonly Destination[], at: Date): AuditEvent[] {
+  const { factory, caller, reason, restoredFrom, requested } = input;
+  const event = { at, outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
+  const published = {
+    action: "config.published",
+    configVersion: version,
+    ...(reason !== undefined && { reason }),
+    ...(restoredFrom !== undefined && { restoredFrom }),
+  } as const;
+  const approved = added.map(
+    ({ secretName, type, host }) =>
+      ({ action: "destination.approved", secret: secretName, registryType: type, host, configVersion: version }) as const,
+  );
+  return [published, ...approved].map((body) => ({ ...event, body }));
+}

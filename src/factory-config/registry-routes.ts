@@ -1,0 +1,175 @@
+import { z } from "zod";
+import type { PrismaClient } from "../db/database.js";
+import { FactoryParams } from "../http/contract.js";
+import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { Problem } from "../http/problem.js";
+import { json, type RequestFacts, route } from "../http/route.js";
+import type { Caller, FactoryRef } from "../identity/caller.js";
+import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
+import { entryFromInput, viewOfEntry } from "./convert-entry.js";
+import { addEntry, removeEntry, replaceEntry } from "./edit-entries.js";
+import type { RegistryEntry } from "./entry.js";
+import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
+import { parseDocument } from "./parse-document.js";
+import { type Published, type PublishDeps, publishVersion } from "./publish-version.js";
+import { currentDocument } from "./store.js";
+
+type Reader = { prisma: PrismaClient };
+
+const EntryParams = z.object({ factory: z.string(), id: z.string().max(300) });
+const etag = { ETag: "The config's version." };
+const editProblems = ["invalid-config", "destination-not-approved", "precondition-failed", "conflict"] as const;
+
+function checkedEntry(input: RegistryEntryInput): RegistryEntry {
+  const result = entryFromInput(input);
+  if (result.ok) return result.entry;
+  const { invalid } = result;
+  throw new Problem("invalid-request", invalid.map(({ at, reason }) => `${at}: ${reason}`).join(" "), { invalid });
+}
+
+async function currentEntries(prisma: PrismaClient, factoryId: string): Promise<{ version: number; entries: RegistryEntry[] }> {
+  const current = await currentDocument(prisma, factoryId);
+  if (!current) return { version: 0, entries: [] };
+  const parsed = parseDocument(current.document);
+  if (!parsed.ok) throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
+  return { version: current.version, entries: parsed.config.entries.map(({ entry }) => entry) };
+}
+
+const maxAttempts = 5;
+
+/** Edits the current document as text and publishes it, if it is still current by then; else edits the newer one. */
+async function editCurrent(
+  deps: PublishDeps,
+  input: {
+    factory: FactoryRef;
+    caller: Caller;
+    request: RequestFacts;
+    query: z.output<typeof PublishQuery>;
+    edit: (text: string) => string;
+  },
+): Promise<Published> {
+  const { factory, caller, request, query } = input;
+  const demanded = preconditionOf(request);
+  for (let attempt = 1; ; attempt += 1) {
+    const current = await currentDocument(deps.prisma, factory.id);
+    if (typeof demanded === "number" && demanded !== current?.version) {
+      throw new Problem("precondition-failed", `The current version is ${current?.version ?? "none"}. Read it again.`);
+    }
+    const document = Buffer.from(input.edit(current?.document.toString("utf8") ?? ""), "utf8");
+    const requested = { requestId: request.id, address: request.address };
+    const precondition = current?.version ?? "absent";
+    try {
+      return await publishVersion(deps, { factory, caller, document, precondition, ...query, dryRun: false, requested });
+    } catch (error) {
+      const changed = error instanceof Problem && error.code === "precondition-failed";
+      if (!changed || demanded !== undefined) throw error;
+      if (attempt === maxAttempts) throw new Problem("conflict", "Others edit this config at the same time. Try again.");
+    }
+  }
+}
+
+const listRegistries = route(
+  {
+    id: "listRegistries",
+    method: "get",
+    path: "/v1/factories/{factory}/registries",
+    tag: "Registries",
+    summary: "The registry entries",
+    auth: { permission: "config:read" },
+    params: FactoryParams,
+    replies: { 200: { description: "In the order of the document.", content: { "application/json": RegistryEntryList }, headers: etag } },
+    problems: ["invalid-config"],
+  },
+  async ({ prisma }: Reader, { factory }) => {
+    const { version, entries } = await currentEntries(prisma, factory.id);
+    return { status: 200, body: { items: entries.map(viewOfEntry) }, headers: etagOf(version) };
+  },
+);
+
+const getRegistry = route(
+  {
+    id: "getRegistry",
+    method: "get",
+    path: "/v1/factories/{factory}/registries/{id}",
+    tag: "Registries",
+    summary: "One registry entry",
+    auth: { permission: "config:read" },
+    params: EntryParams,
+    replies: { 200: { description: "The entry.", content: { "application/json": RegistryEntryView }, headers: etag } },
+    problems: ["not-found", "invalid-config"],
+  },
+  async ({ prisma }: Reader, { factory, params }) => {
+    const { version, entries } = await currentEntries(prisma, factory.id);
+    const entry = entries.find(({ id }) => id === params.id);
+    if (!entry) throw new Problem("not-found", "No registry entry has this id. List them to see which exist.");
+    return { status: 200, body: viewOfEntry(entry), headers: etagOf(version) };
+  },
+);
+
+const addRegistry = route(
+  {
+    id: "addRegistry",
+    method: "post",
+    path: "/v1/factories/{factory}/registries",
+    tag: "Registries",
+    summary: "Add a registry entry",
+    description: "It is written into the document after the others; nothing else of the document changes.",
+    auth: { permission: "config:write" },
+    params: FactoryParams,
+    query: PublishQuery,
+    body: json(RegistryEntryInput, 64 * 1024),
+    replies: { 201: { description: "Added.", content: { "application/json": WrittenEntry }, headers: etag } },
+    problems: [...editProblems, "already-exists"],
+  },
+  async (deps: PublishDeps, { caller, factory, query, body, request }) => {
+    const entry = checkedEntry(body);
+    const edit = (text: string) => addEntry(text, entry);
+    const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
+    return { status: 201, body: { entry: viewOfEntry(entry), configVersion: version, warnings }, headers: etagOf(version) };
+  },
+);
+
+const putRegistry = route(
+  {
+    id: "putRegistry",
+    method: "put",
+    path: "/v1/factories/{factory}/registries/{id}",
+    tag: "Registries",
+    summary: "Change a registry entry in place",
+    description: "Every byte of the document outside the entry stays as it was. A new host gives the entry a new id.",
+    auth: { permission: "config:write" },
+    params: EntryParams,
+    query: PublishQuery,
+    body: json(RegistryEntryInput, 64 * 1024),
+    replies: { 200: { description: "Changed.", content: { "application/json": WrittenEntry }, headers: etag } },
+    problems: [...editProblems, "not-found", "already-exists"],
+  },
+  async (deps: PublishDeps, { caller, factory, params, query, body, request }) => {
+    const entry = checkedEntry(body);
+    const edit = (text: string) => replaceEntry(text, params.id, entry);
+    const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
+    return { status: 200, body: { entry: viewOfEntry(entry), configVersion: version, warnings }, headers: etagOf(version) };
+  },
+);
+
+const deleteRegistry = route(
+  {
+    id: "deleteRegistry",
+    method: "delete",
+    path: "/v1/factories/{factory}/registries/{id}",
+    tag: "Registries",
+    summary: "Remove a registry entry",
+    auth: { permission: "config:write" },
+    params: EntryParams,
+    query: PublishQuery,
+    replies: { 200: { description: "Removed.", content: { "application/json": WrittenConfig }, headers: etag } },
+    problems: [...editProblems, "not-found"],
+  },
+  async (deps: PublishDeps, { caller, factory, params, query, request }) => {
+    const edit = (text: string) => removeEntry(text, params.id);
+    const { version, unchanged, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
+    return { status: 200, body: { version, unchanged, warnings }, headers: etagOf(version) };
+  },
+);
+
+export const registryRoutes = [listRegistries, getRegistry, addRegistry, putRegistry, deleteRegistry];

@@ -1,0 +1,399 @@
+import { describe, expect, it } from "vitest";
+import { parseDocument } from "../../src/factory-config/parse-document.js";
+
+/** The problems of a document, as `[at, reason]`. */
+function problemsOf(source: string | Uint8Array): [string, string][] {
+  const result = parseDocument(source);
+  return result.ok ? [] : result.invalid.map(({ at, reason }) => [at, reason]);
+}
+
+const aws = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
+const types = "It must be aws, azure, gar or generic.";
+const asName =
+  "must be the name of a secret: 1 to 255 letters, digits, _ . and -, the first not . or -. Store the credential with `fioctl secrets update NAME=...` and write its NAME here.";
+
+describe("an entry that is not valid", () => {
+  it.each([
+    ["- type: azzure", "line 1, column 9", `The type "azzure" is not known; did you mean azure? ${types}`],
+    ["- type: AWS", "line 1, column 9", `The type "AWS" is not known; did you mean aws? ${types}`],
+    ["- type: ecr", "line 1, column 9", `The type "ecr" is not known; did you mean aws? ${types}`],
+    ["- type: dockerhub", "line 1, column 9", `The type "dockerhub" is not known; did you mean generic? ${types}`],
+    ["- type: hunter2", "line 1, column 9", `This type is not known. ${types}`],
+    ["-\n  url: a.io", "line 2, column 3", `The entry has no type. ${types}`],
+    [
+      "- typ: aws",
+      "line 1, column 3",
+      `The entry has no type. ${types} The key "typ" is not known; did you mean type?`,
+    ],
+    ["- type: 1", "line 1, column 9", "type must be text; found a number. Put it in quotes."],
+    ["- type:", "line 1, column 3", "type must be text; found nothing."],
+    [
+      "- type: gar",
+      "line 1, column 3",
+      "An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry.",
+    ],
+    [
+      "- type: gar\n  gar_cred_secret_name: x",
+      "line 2, column 3",
+      'An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry. The key "gar_cred_secret_name" is not known; did you mean gar_creds_secret_name?',
+    ],
+    [
+      "- type: gar\n  gar_creds_secret_name: 1",
+      "line 2, column 26",
+      "gar_creds_secret_name must be text; found a number. Put it in quotes.",
+    ],
+    [
+      "- type: gar\n  gar_creds_secret_name: ''",
+      "line 2, column 26",
+      "gar_creds_secret_name must be text; found empty text.",
+    ],
+    ["- type: gar\n  gar_creds_secret_name: user:pw", "line 2, column 26", `gar_creds_secret_name ${asName}`],
+    ["- type: gar\n  gar_creds_secret_name: ..", "line 2, column 26", `gar_creds_secret_name ${asName}`],
+    [
+      "- type: gar\n  gar_creds_secret_name: {a: b}",
+      "line 2, column 26",
+      "gar_creds_secret_name must be text; found a mapping.",
+    ],
+    [
+      "- type: gar\n  gar_creds_secret_name: AKIAIOSFODNN7EXAMPLE",
+      "line 2, column 26",
+      "gar_creds_secret_name holds what looks like a credential, not the name of a secret. Store the credential with `fioctl secrets update NAME=...` and write its NAME here.",
+    ],
+    [
+      "- type: gar\n  gar_creds_secret_name: x\n  aws_creds_secret_name: y",
+      "line 3, column 3",
+      "aws_creds_secret_name is for entries of type aws; an entry of type gar names its secret with gar_creds_secret_name.",
+    ],
+    ["- foo", "line 1, column 3", "An entry must be a mapping with a type; found text."],
+    ["-\n", "line 1, column 1", "An entry must be a mapping with a type; found nothing."],
+    ["- - type: gar", "line 1, column 3", "An entry must be a mapping with a type; found a list."],
+    ["- true", "line 1, column 3", "An entry must be a mapping with a type; found true or false."],
+  ])("%j", (text, at, reason) => {
+    expect(problemsOf(text)).toEqual([[at, reason]]);
+  });
+
+  it.each([
+    [
+      "aws",
+      "region: us-east-2",
+      "url: ghcr.io",
+      "line 4, column 8",
+      "An aws entry is for a host of Amazon ECR: <account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws. For another, use type generic.",
+    ],
+    [
+      "aws",
+      "region: us-east-2",
+      `url: ${aws}`,
+      "line 3, column 11",
+      "The region does not fit the host, which is in us-west-2. Write that, or leave the region out.",
+    ],
+    [
+      "aws",
+      "region: us-east-2",
+      "url: public.ecr.aws",
+      "line 3, column 11",
+      "The region does not fit the host, which is in us-east-1. Write that, or leave the region out.",
+    ],
+    ["aws", "region: 1", "", "line 3, column 11", "region must be text; found a number. Put it in quotes."],
+    ["aws", "region: Ohio", "", "line 3, column 11", "An AWS region looks like us-east-2."],
+    ["aws", "", "", "line 1, column 3", "An aws entry needs a region (for example us-east-2), or a url that tells it."],
+    [
+      "aws",
+      "region: us-east-2",
+      "profile: 'a:b'",
+      "line 4, column 12",
+      "A profile has letters, digits and _ . @ + - only, at most 128, the first a letter, digit or underscore.",
+    ],
+    [
+      "azure",
+      "url: https://example.azurecr.io/v2",
+      "",
+      "line 3, column 8",
+      "Found a scheme and a path. Write the host alone: example.azurecr.io.",
+    ],
+    [
+      "azure",
+      "url: example.azurecr.io.evil.example",
+      "",
+      "line 3, column 8",
+      "An azure entry is for a host of Azure Container Registry: <name>.azurecr.io (.cn, .us). For another, use type generic.",
+    ],
+    [
+      "azure",
+      "azure_tenant_id: common",
+      "",
+      "line 3, column 20",
+      "A tenant is a UUID or a domain such as example.onmicrosoft.com.",
+    ],
+    [
+      "gar",
+      "hosts: [gcr.io, ghcr.io]",
+      "",
+      "line 3, column 19",
+      "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io. For another, use type generic.",
+    ],
+    ["gar", "hosts: [gcr.io, GCR.io]", "", "line 3, column 19", "This host stands in the list already."],
+    ["gar", "hosts: [gcr.io, 1]", "", "line 3, column 19", "A host must be text; found a number."],
+    [
+      "gar",
+      "hosts: []",
+      "",
+      "line 3, column 10",
+      "The list of hosts is empty. Name a host, or leave the key out for every host.",
+    ],
+    ["gar", "hosts: gcr.io", "", "line 3, column 10", "hosts must be a list of hosts; found text."],
+    [
+      "gar",
+      "hosts: [gcr.io]",
+      "url: eu.gcr.io",
+      "line 3, column 10",
+      "A gar entry has a url or hosts, not both. Add the url to the hosts.",
+    ],
+    ["generic", "", "", "line 1, column 3", "A generic entry needs a url: the registry's host, for example ghcr.io."],
+    ["generic", "url:", "", "line 3, column 3", "url must be text; found nothing."],
+    ["generic", "url: a b", "", "line 3, column 8", "A host has no spaces, tabs or line ends in it."],
+    ["generic", "url: a.io", "passThrough: yes", "line 4, column 16", "passThrough must be true or false; found text."],
+  ])("of type %s with %s %s", (type, first, second, at, reason) => {
+    const key = { aws: "aws_creds", azure: "azure_principal", gar: "gar_creds", generic: "generic" }[type];
+    const lines = [
+      `- type: ${type}`,
+      `  ${key}_secret_name: x`,
+      ...[first, second].filter(Boolean).map((line) => `  ${line}`),
+    ];
+    expect(problemsOf(lines.join("\n"))).toEqual([[at, reason]]);
+  });
+
+  it.each([
+    [
+      "url: ghcr.io",
+      "url: GHCR.io:443",
+      "The entry at line 1, column 4 is for the same host. Keep one entry for a host.",
+    ],
+    [
+      "url: docker.io",
+      "url: registry-1.docker.io",
+      "The entry at line 1, column 4 is for the same host. Keep one entry for a host.",
+    ],
+  ])("refuses a second generic entry: %s and %s", (first, second, reason) => {
+    const text = `- {type: generic, generic_secret_name: x, ${first}}\n- {type: generic, generic_secret_name: y, ${second}}\n`;
+    expect(problemsOf(text)).toEqual([["line 2, column 3", reason.replace("column 4", "column 3")]]);
+  });
+
+  it("refuses two entries that share one of their hosts, or have none and the same id", () => {
+    const text = `
+- {type: gar, gar_creds_secret_name: x, hosts: [gcr.io, eu.gcr.io]}
+- {type: generic, generic_secret_name: y, url: eu.gcr.io}
+- {type: azure, azure_principal_secret_name: x}
+- {type: azure, azure_principal_secret_name: x}
+- {type: aws, aws_creds_secret_name: x, region: us-east-2}
+- {type: aws, aws_creds_secret_name: x, region: us-east-2}
+`;
+    const twin = (at: string, type: string) =>
+      `The entry at ${at} is of type ${type} and without a host as well; nothing tells the two apart.`;
+    expect(problemsOf(text)).toEqual([
+      ["line 3, column 3", "The entry at line 2, column 3 is for the same host. Keep one entry for a host."],
+      ["line 5, column 3", `${twin("line 4, column 3", "azure")} Give one a url.`],
+      ["line 7, column 3", `${twin("line 6, column 3", "aws")} Give one a url, another region or another profile.`],
+    ]);
+  });
+
+  it("tells all problems at once, from the top downwards", () => {
+    const text =
+      "- type: aws\n  url: https://x\n  region: 1\n- type: nope\n- type: generic\n  generic_secret_name: 'a b'\n";
+    expect(problemsOf(text).map(([at]) => at)).toEqual([
+      "line 1, column 3",
+      "line 2, column 8",
+      "line 3, column 11",
+      "line 4, column 9",
+      "line 5, column 3",
+      "line 6, column 24",
+    ]);
+  });
+});
+
+describe("a document that is not what we read", () => {
+  it.each([
+    [
+      "foo",
+      "line 1, column 1",
+      "A factory config is a mapping with container_registries, or the list of its entries; found text.",
+    ],
+    [
+      "~",
+      "line 1, column 1",
+      "A factory config is a mapping with container_registries, or the list of its entries; found nothing.",
+    ],
+    ["container_registries: foo", "line 1, column 23", "container_registries must be a list of entries; found text."],
+    [
+      "container_registries:\n  type: aws",
+      "line 2, column 3",
+      'container_registries must be a list of entries; found a mapping. Put "- " in front of each entry.',
+    ],
+    [
+      "a: &a []\ncontainer_registries: *a",
+      "line 2, column 23",
+      "container_registries must be a list of entries; found an alias.",
+    ],
+    [
+      "a: 1\n---\nb: 1\n",
+      "line 2, column 1",
+      "A second document starts here. A factory config is one document: remove the line ---.",
+    ],
+    [
+      "%YAML 1.1\n---\na: yes\n",
+      "line 1, column 1",
+      "The %YAML directive asks for another version, in which words like yes and on are not text. Remove the directive.",
+    ],
+    [
+      'a: 1\nb: 2\n"a": 3',
+      "line 3, column 1",
+      "This key is the same as the one at line 1, column 1: quotes do not make it another. Keep one of the two.",
+    ],
+    [
+      '1: x\n"1": y',
+      "line 2, column 1",
+      "This key is the same as the one at line 1, column 1: quotes do not make it another. Keep one of the two.",
+    ],
+    [
+      "lmp:\n  b: 1\n  b: 2",
+      "line 3, column 3",
+      "This key stands in the same mapping at line 2, column 3 already. Keep one of the two.",
+    ],
+    [
+      "- type: gar\n  type: aws\n  aws_creds_secret_name: x\n  region: us-east-2",
+      "line 2, column 3",
+      "This key stands in the same mapping at line 1, column 3 already. Keep one of the two.",
+    ],
+    [
+      "a: !foo b",
+      "line 1, column 4",
+      "This tag is not known or does not fit its value. Remove it; quotes make any value text.",
+    ],
+    [
+      "a: !!binary aGk=",
+      "line 1, column 4",
+      "This tag is not known or does not fit its value. Remove it; quotes make any value text.",
+    ],
+    [
+      "a: !!js/function 'x'",
+      "line 1, column 4",
+      "This tag is not known or does not fit its value. Remove it; quotes make any value text.",
+    ],
+    ["? [a]\n: b", "line 1, column 3", "A key must be plain text, without a tag, not a list, mapping or alias."],
+    ["a: *b", "line 1, column 4", "This alias has no anchor before it."],
+    ["a: &a\n  b: *a", "line 2, column 6", "This alias stands inside what it names, so it has no end. Remove it."],
+    [
+      "<<: {a: 1}",
+      "line 1, column 1",
+      "A merge key (<<) is not part of YAML 1.2, and programs disagree on what it does. Write the keys out.",
+    ],
+    [
+      "notify:\n  webhooks:\n  - <<: {secret_name: x}",
+      "line 3, column 5",
+      "A merge key (<<) is not part of YAML 1.2, and programs disagree on what it does. Write the keys out.",
+    ],
+    [
+      "- &a {type: gar, gar_creds_secret_name: x}",
+      "line 1, column 6",
+      "An entry cannot have an anchor (&): it is edited in place. Remove the anchor.",
+    ],
+    [
+      "- {type: gar, gar_creds_secret_name: !!str x}",
+      "line 1, column 44",
+      "An entry cannot have a tag (!). Remove it; quotes make any value text.",
+    ],
+    ["\ta: 1", "line 1, column 1", "A tab cannot indent. Use spaces."],
+    [
+      "a: 'x",
+      "line 1, column 6",
+      "A character is missing here: a colon with a space after it, a comma, or a closing quote, bracket or brace.",
+    ],
+    ["a: b\rc: d", "line 1, column 5", "A carriage return without a line feed. End the lines with LF or CRLF."],
+    ["a: 1\nb: \u0000", "line 2, column 4", "The character U+0000, which YAML does not allow here. Remove it."],
+    ["a: x\uFEFF", "line 1, column 5", "The character U+FEFF, which YAML does not allow here. Remove it."],
+    ["\uFEFFa: \u001b", "line 1, column 4", "The character U+001B, which YAML does not allow here. Remove it."],
+    ["a: 😀\ud800", "line 1, column 5", "Half of a character (U+D800), which UTF-8 cannot hold."],
+  ])("%j", (text, at, reason) => {
+    expect(problemsOf(text)).toEqual([[at, reason]]);
+  });
+
+  it("refuses an alias among the entries, and the merge key it is for", () => {
+    const text = "base: &base {type: gar}\ncontainer_registries:\n- <<: *base\n  gar_creds_secret_name: x\n";
+    expect(problemsOf(text).map(([at]) => at)).toEqual(["line 3, column 3", "line 3, column 3", "line 3, column 7"]);
+  });
+
+  it("refuses bytes that are not UTF-8, and says from where", () => {
+    const reason = "The document is not valid UTF-8 from here on. Save it as UTF-8.";
+    expect(problemsOf(Uint8Array.of(0x61, 0x3a, 0x0a, 0xe2, 0x82, 0xac, 0xc3, 0x28))).toEqual([
+      ["line 2, column 2", reason],
+    ]);
+    expect(problemsOf(Uint8Array.of(0x61, 0x3a, 0x20, 0xef, 0xbf))).toEqual([["line 1, column 4", reason]]);
+    expect(problemsOf(Buffer.from("\uFEFFa: 1", "utf16le"))).toEqual([
+      ["line 1, column 1", "The document is UTF-16. Save it as UTF-8."],
+    ]);
+  });
+
+  it("takes 256 KiB and no byte more, counted in UTF-8", () => {
+    const most = `#${"é".repeat(128 * 1024 - 1)}x`;
+    expect(problemsOf(most)).toEqual([]);
+    const reason = "The document has more than 256 KiB.";
+    expect(problemsOf(`${most}x`)).toEqual([["line 1, column 1", reason]]);
+    expect(problemsOf(Buffer.from(`${most}x`))).toEqual([["line 1, column 1", reason]]);
+  });
+});
+
+describe("a document made to hurt", () => {
+  it("refuses aliases of aliases that grow to a billion values", () => {
+    const lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"];
+    for (let n = 1; n < 10; n++)
+      lines.push(
+        `a${n}: &a${n} [${Array(9)
+          .fill(`*a${n - 1}`)
+          .join(", ")}]`,
+      );
+    const reason = "Its aliases make the document far larger than it is. Write the values out.";
+    expect(problemsOf(lines.join("\n"))).toEqual([[expect.stringMatching(/^line \d+, column \d+$/), reason]]);
+  });
+
+  it("refuses one long text that a few aliases make many times over", () => {
+    const text = `a: &a ${"x".repeat(100_000)}\nb: [${Array(50).fill("*a").join(", ")}]\n`;
+    expect(problemsOf(text)).toEqual([["line 2, column 41", expect.stringMatching(/^Its aliases/)]]);
+  });
+
+  it("refuses what nests deeper by aliases than any part of it does", () => {
+    const deep = (inner: string) => `${"[".repeat(40)}${inner}${"]".repeat(40)}`;
+    const text = `a: &a ${deep("x")}\nb: &b ${deep("*a")}\nc: &c ${deep("*b")}\nd: ${deep("*c")}\n`;
+    expect(problemsOf(text)).toHaveLength(1);
+  });
+
+  it.each([
+    ["brackets", "[".repeat(200_000)],
+    ["braces", "{a: ".repeat(60_000)],
+    ["dashes", "- ".repeat(130_000)],
+    ["question marks", "? ".repeat(130_000)],
+    ["colons", ": ".repeat(130_000)],
+    ["indents", Array.from({ length: 700 }, (_, depth) => `${" ".repeat(depth)}a:\n`).join("")],
+  ])("refuses %s nested without end, without running out of stack", (_, text) => {
+    expect(problemsOf(text)).toEqual([[expect.any(String), "Lists and mappings nest more than 64 levels deep."]]);
+  });
+
+  it("reads 64 levels", () => {
+    expect(problemsOf(`a: ${"[".repeat(63)}${"]".repeat(63)}`)).toEqual([]);
+  });
+
+  it.each([
+    ["the same key", "a: 1\n".repeat(40_000)],
+    ["other keys", Array.from({ length: 20_000 }, (_, n) => `k${n}: 1\n`).join("")],
+    ["commas", `[${",".repeat(200_000)}`],
+    ["brackets that close nothing", "]".repeat(200_000)],
+    ["quotes", '"'.repeat(200_000)],
+    ["documents", "---\n".repeat(60_000)],
+    ["anchors", "&a ".repeat(80_000)],
+    ["entries on one line", `[${"{type: x},".repeat(20_000)}]`],
+  ])("answers a document of nothing but %s in time, with a list that a person can read", (_, text) => {
+    const started = performance.now();
+    expect(problemsOf(text).length).toBeLessThanOrEqual(100);
+    // Without the guards these take minutes; the limit leaves room for a slow machine.
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+});

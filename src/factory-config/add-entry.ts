@@ -129,8 +129,8 @@ function asNewKey(text: string, documentEnd: number, root: YamlMapping, entry: R
 function atDocumentEnd(text: string, documentEnd: number, column: number, entry: RegistryEntry): TextEdit[] {
   const lineBreak = lineBreakOf(text);
   const lines = [`${registriesKey}:`, ...itemLines(entry, 2)].map((line) => " ".repeat(column) + line);
-  const isOpenLine = columnOf(text, documentEnd) > 0;
+  if (columnOf(text, documentEnd) === 0)
+    return [insertion(documentEnd, lines.map((line) => line + lineBreak).join(""))];
   // A document whose last line has no line end is left without one.
-  const tail = isOpenLine && documentEnd === text.length ? "" : lineBreak;
-  return [insertion(documentEnd, (isOpenLine ? lineBreak : "") + lines.join(lineBreak) + tail)];
+  return [insertion(lineEnd(text, documentEnd), lines.map((line) => lineBreak + line).join(""))];
 }

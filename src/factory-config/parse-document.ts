@@ -7,6 +7,7 @@ import { locateRegistries, type Registries, registriesKey } from "./locate-regis
 import { nearestName } from "./nearest-name.js";
 import { parseEntry } from "./parse-entry.js";
 import { readYaml } from "./read-yaml.js";
+import { lineEnd } from "./text-edits.js";
 import { type JsonValue, treeToJson } from "./tree-to-json.js";
 import { type Decoration, kindOf, pairOf, resolved, type Span, type YamlNode, type YamlTree } from "./yaml-tree.js";
 
@@ -68,7 +69,7 @@ export function parseToTree(
   const findings: Findings = { locate, invalid: [], warnings: [] };
   remarkOnDecorations(yaml.tree, located.found, findings);
   remarkOnRootKeys(located.found, findings);
-  const entries = readEntries(located.found, findings);
+  const entries = readEntries(read.text, located.found, findings);
   const webhookSecrets = readWebhookSecrets(yaml.tree, findings);
   if (findings.invalid.length > 0) return { ok: false, invalid: inDocumentOrder(findings.invalid, locate) };
   const warnings = inDocumentOrder(findings.warnings, locate);
@@ -86,7 +87,7 @@ function unfit(tree: YamlTree, node: YamlNode, locate: Locate): Invalid {
   return { at: locate(node.start), reason: `${registriesKey} must be a list of entries; ${found}.${advice}` };
 }
 
-function readEntries(registries: Registries, findings: Findings): LocatedEntry[] {
+function readEntries(text: string, registries: Registries, findings: Findings): LocatedEntry[] {
   const entries: LocatedEntry[] = [];
   const firstOf = new Map<string, string>();
   for (const { node, dash } of registries.sequence?.items ?? []) {
@@ -99,7 +100,9 @@ function readEntries(registries: Registries, findings: Findings): LocatedEntry[]
       .find((place) => place !== undefined);
     if (first !== undefined) findings.invalid.push({ offset, reason: reasonOfTwin(entry, first) });
     for (const name of namesOf(entry)) if (!firstOf.has(name)) firstOf.set(name, at);
-    entries.push({ entry, at, range: { start: node.start, end: node.end } });
+    // The rest of its last line is the entry's as well: nobody else can have a comment there.
+    const end = dash === undefined ? node.end : lineEnd(text, node.end);
+    entries.push({ entry, at, range: { start: node.start, end } });
   }
   return entries;
 }

@@ -1,6 +1,6 @@
 import { acrHost, awsRegionPattern, cloudOfHost, ecrHost, isGarHost } from "./cloud-hosts.js";
 import type { AwsEntry, AzureEntry, GarEntry, GenericEntry, RegistryEntry, RegistryType } from "./entry.js";
-import { profilePattern } from "./entry-contract.js";
+import { maxHosts, maxRegionLength, profilePattern } from "./entry-contract.js";
 import { normaliseHost } from "./normalise-host.js";
 
 /** What an entry says, before anyone has asked whether it makes sense. */
@@ -90,7 +90,7 @@ function checkRegion(fields: EntryFields, regionOfHost: string | undefined, prob
       field: "region",
       reason: "An aws entry needs a region (for example us-east-2), or a url that tells it.",
     });
-  } else if (!awsRegionPattern.test(fields.region)) {
+  } else if (!awsRegionPattern.test(fields.region) || fields.region.length > maxRegionLength) {
     problems.push({ field: "region", reason: "An AWS region looks like us-east-2." });
   } else if (regionOfHost !== undefined && fields.region !== regionOfHost) {
     const reason = `The region does not fit the host, which is in ${regionOfHost}. Write that, or leave the region out.`;
@@ -126,6 +126,12 @@ function checkGar(fields: EntryFields, problems: FieldRemark[]): Registry {
     problems.push({
       field: "hosts",
       reason: "The list of hosts is empty. Name a host, or leave the key out for every host.",
+    });
+  }
+  if (written.length > maxHosts) {
+    problems.push({
+      field: "hosts",
+      reason: `The list has more than ${maxHosts} hosts. Leave the key out for every host.`,
     });
   }
   const hosts: string[] = [];

@@ -9,6 +9,9 @@ export const profilePattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$/;
 /** More hosts than one Google project can have use for. */
 export const maxHosts = 50;
 
+/** Twice the longest that AWS has. */
+export const maxRegionLength = 40;
+
 const maxUrlLength = 300;
 
 export const RegistryTypeName = z
@@ -30,7 +33,7 @@ const optionalFields = {
   region: z
     .string()
     .min(1)
-    .max(40)
+    .max(maxRegionLength)
     .optional()
     .meta({ description: "aws: the region, when the host does not tell it." }),
   profile: z.string().regex(profilePattern).optional().meta({

@@ -197,6 +197,16 @@ describe("an entry that is not valid", () => {
     ]);
   });
 
+  it("refuses what the registries routes could not show", () => {
+    const hosts = Array.from({ length: 51 }, (_, n) => `us-r${n}-docker.pkg.dev`).join(", ");
+    expect(problemsOf(`- {type: gar, gar_creds_secret_name: x, hosts: [${hosts}]}`)).toEqual([
+      ["line 1, column 48", "The list has more than 50 hosts. Leave the key out for every host."],
+    ]);
+    expect(problemsOf(`- {type: aws, aws_creds_secret_name: x, region: us-${"a".repeat(40)}-1}`)).toEqual([
+      ["line 1, column 49", "An AWS region looks like us-east-2."],
+    ]);
+  });
+
   it("tells all problems at once, from the top downwards", () => {
     const text =
       "- type: aws\n  url: https://x\n  region: 1\n- type: nope\n- type: generic\n  generic_secret_name: 'a b'\n";

@@ -1,7 +1,7 @@
 import { Agent, request as undiciRequest } from "undici";
 import { Problem } from "../http/problem.js";
 import type { AddressRange } from "./addresses.js";
-import { type CircuitPermit, type CircuitSettings, createCircuits } from "./circuit.js";
+import { type CircuitPermit, type CircuitSettings, type Circuits, createCircuits } from "./circuit.js";
 import { type ConnectToRule, hostAndPortKey, normaliseHost } from "./connect-to.js";
 import { describeOutbound } from "./describe.js";
 import { createDialer, type ResolveHost, resolveWithSystem } from "./dialer.js";
@@ -99,7 +99,7 @@ export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = 
     const startedMs = nowMs();
     const finish = (outcome: OutboundCall["outcome"]) =>
       deps.observe?.({ host, outcome, seconds: (nowMs() - startedMs) / 1_000 });
-    const permit = enterCircuit(host, finish);
+    const permit = enterCircuit(circuits, host, finish);
     const timeout = AbortSignal.timeout(settings.totalTimeoutMs);
     try {
       const signal = wanted.signal === undefined ? timeout : AbortSignal.any([wanted.signal, timeout]);
@@ -123,16 +123,20 @@ export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = 
     }
   }
 
-  function enterCircuit(host: string, finish: (outcome: OutboundCall["outcome"]) => void): CircuitPermit {
-    try {
-      return circuits.enter(host);
-    } catch (error) {
-      finish("circuit-open");
-      throw error;
-    }
-  }
-
   return { request, describe: () => describeOutbound(settings), close: () => agent.destroy() };
+}
+
+function enterCircuit(
+  circuits: Circuits,
+  host: string,
+  finish: (outcome: OutboundCall["outcome"]) => void,
+): CircuitPermit {
+  try {
+    return circuits.enter(host);
+  } catch (error) {
+    finish("circuit-open");
+    throw error;
+  }
 }
 
 function checkedUrl(url: string | URL): URL {

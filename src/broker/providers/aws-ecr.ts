@@ -1,9 +1,9 @@
 import { z } from "zod";
+import { ecrHost } from "../../factory-config/cloud-hosts.js";
 import { Problem } from "../../http/problem.js";
 import type { AwsKeys } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { awsFailureOf, awsProblem } from "./aws-errors.js";
-import { parseAwsRegistryHost } from "./aws-registry-host.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { type Named, upstreamInvalid } from "./upstream-reply.js";
 
@@ -76,5 +76,5 @@ function passwordOf(service: string, data: unknown): { password: string; expires
 function proxyHostOf(endpoint: string | undefined): string | undefined {
   if (endpoint === undefined || !URL.canParse(endpoint)) return undefined;
   const { hostname } = new URL(endpoint);
-  return parseAwsRegistryHost(hostname)?.kind === "private" ? hostname : undefined;
+  return ecrHost(hostname)?.public === false ? hostname : undefined;
 }

@@ -1,5 +1,5 @@
 /** Where the repositories of a session policy are. */
-export type EcrLocation = { partition: string; region: string; accountId: string };
+export type EcrLocation = { partition: string; region: string; account: string };
 
 /** STS takes a session policy of at most so many characters. */
 export const maxPolicyCharacters = 2_048;
@@ -17,7 +17,7 @@ const pullActions = [
  * A session may do what its principal may and this policy allows.
  */
 export function pullPolicy(location: EcrLocation, repositories: readonly string[]): string {
-  const { partition, region, accountId } = location;
+  const { partition, region, account } = location;
   return JSON.stringify({
     Version: "2012-10-17",
     Statement: [
@@ -25,7 +25,7 @@ export function pullPolicy(location: EcrLocation, repositories: readonly string[
       {
         Effect: "Allow",
         Action: pullActions,
-        Resource: repositories.map((name) => `arn:${partition}:ecr:${region}:${accountId}:repository/${name}`),
+        Resource: repositories.map((name) => `arn:${partition}:ecr:${region}:${account}:repository/${name}`),
       },
     ],
   });

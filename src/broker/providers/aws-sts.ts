@@ -8,13 +8,6 @@ import { type Named, upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsSession = { keys: AwsKeys; expiresAt?: Date };
 
-/** One mint's way to STS. */
-export type Sts = {
-  assumeRole(keys: AwsKeys, role: AwsRole, options: { isChained: boolean; policy?: string }): Promise<AwsSession>;
-  federate(keys: AwsKeys, policy: string): Promise<AwsSession>;
-  callerAccount(keys: AwsKeys): Promise<string>;
-};
-
 export type StsDeps = {
   outbound: CloudOutbound;
   nowMs: () => number;
@@ -42,100 +35,99 @@ const federationSeconds = [129_600, 3_600] as const;
 
 const service = "AWS STS";
 
-/** Opens STS in a region; the SDK is loaded on first use. */
-export async function openSts(
-  deps: StsDeps,
-  request: Named & { factoryId: string; signal: AbortSignal },
-  place: { region: string; isFips: boolean },
-): Promise<Sts> {
+/** One mint's way to STS. */
+export type Sts = {
+  deps: StsDeps;
+  request: Named & { factoryId: string; signal: AbortSignal };
+  place: { region: string; isFips: boolean };
+};
+
+// Loaded on first use: most of the start-up time of the whole service would go into the SDKs.
+async function loadSts(sts: Sts, keys: AwsKeys) {
   const sdk = await import("@aws-sdk/client-sts");
-  const clientFor = (keys: AwsKeys) =>
-    new sdk.STSClient({ ...awsClientConfig(deps.outbound, { ...place, keys }), useGlobalEndpoint: false });
-  const abortSignal = request.signal;
-  const sessionName = sessionNameOf(request.factoryId);
+  const config = awsClientConfig(sts.deps.outbound, { ...sts.place, keys });
+  return { sdk, client: new sdk.STSClient({ ...config, useGlobalEndpoint: false }) };
+}
 
-  async function assumeRole(
-    keys: AwsKeys,
-    role: AwsRole,
-    options: { isChained: boolean; policy?: string },
-  ): Promise<AwsSession> {
-    const client = clientFor(keys);
-    const known = deps.knownDurations.get(role.roleArn);
-    const durations = options.isChained
-      ? chainedSeconds
-      : roleSeconds.filter((seconds) => seconds <= (known ?? 43_200));
-    const { session, seconds } = await longest(durations, "sts:AssumeRole", async (seconds) => {
-      const command = new sdk.AssumeRoleCommand({
-        RoleArn: role.roleArn,
-        RoleSessionName: sessionName,
-        DurationSeconds: seconds,
-        ...(role.externalId === undefined ? {} : { ExternalId: role.externalId }),
-        ...(options.policy === undefined ? {} : { Policy: options.policy }),
-      });
-      return sessionOf((await client.send(command, { abortSignal })).Credentials);
+/** Assumes a role for as long as it allows, an hour at most when the caller is a role session itself. */
+export async function assumeRole(
+  sts: Sts,
+  keys: AwsKeys,
+  role: AwsRole,
+  options: { isChained: boolean; policy?: string },
+): Promise<AwsSession> {
+  const { sdk, client } = await loadSts(sts, keys);
+  const known = sts.deps.knownDurations.get(role.roleArn) ?? roleSeconds[0];
+  const durations = options.isChained ? chainedSeconds : roleSeconds.filter((seconds) => seconds <= known);
+  const { session, seconds } = await askForLongest(sts, durations, "sts:AssumeRole", async (durationSeconds) => {
+    const command = new sdk.AssumeRoleCommand({
+      RoleArn: role.roleArn,
+      RoleSessionName: sessionNameOf(sts.request.factoryId),
+      DurationSeconds: durationSeconds,
+      ...(role.externalId === undefined ? {} : { ExternalId: role.externalId }),
+      ...(options.policy === undefined ? {} : { Policy: options.policy }),
     });
-    if (!options.isChained) deps.knownDurations.set(role.roleArn, seconds);
-    return session;
-  }
+    return sessionOf((await client.send(command, { abortSignal: sts.request.signal })).Credentials);
+  });
+  if (!options.isChained) sts.deps.knownDurations.set(role.roleArn, seconds);
+  return session;
+}
 
-  async function federate(keys: AwsKeys, policy: string): Promise<AwsSession> {
-    const client = clientFor(keys);
-    const { session } = await longest(federationSeconds, "sts:GetFederationToken", async (seconds) => {
-      const command = new sdk.GetFederationTokenCommand({
-        Name: sessionName,
-        DurationSeconds: seconds,
-        Policy: policy,
-      });
-      return sessionOf((await client.send(command, { abortSignal })).Credentials);
+/** Opens a session of an IAM user that the policy limits. */
+export async function getFederationToken(sts: Sts, keys: AwsKeys, policy: string): Promise<AwsSession> {
+  const { sdk, client } = await loadSts(sts, keys);
+  const { session } = await askForLongest(sts, federationSeconds, "sts:GetFederationToken", async (durationSeconds) => {
+    const command = new sdk.GetFederationTokenCommand({
+      Name: sessionNameOf(sts.request.factoryId),
+      DurationSeconds: durationSeconds,
+      Policy: policy,
     });
-    return session;
-  }
+    return sessionOf((await client.send(command, { abortSignal: sts.request.signal })).Credentials);
+  });
+  return session;
+}
 
-  async function callerAccount(keys: AwsKeys): Promise<string> {
-    try {
-      const { Account } = await clientFor(keys).send(new sdk.GetCallerIdentityCommand({}), { abortSignal });
-      if (Account === undefined || !/^[0-9]{12}$/.test(Account)) throw upstreamInvalid(service, "it named no account");
-      return Account;
-    } catch (error) {
-      throw asProblem(error, "sts:GetCallerIdentity");
-    }
-  }
+/** The account that the keys belong to; STS tells it to everyone, without a permission. */
+export async function getCallerAccount(sts: Sts, keys: AwsKeys): Promise<string> {
+  const { sdk, client } = await loadSts(sts, keys);
+  const identity = await client
+    .send(new sdk.GetCallerIdentityCommand({}), { abortSignal: sts.request.signal })
+    .catch((error: unknown) => {
+      throw stsProblem(sts, awsFailureOf(error, service), "sts:GetCallerIdentity");
+    });
+  if (identity.Account !== undefined && /^[0-9]{12}$/.test(identity.Account)) return identity.Account;
+  throw upstreamInvalid(service, "it named no account");
+}
 
-  // Asks for the longest session first and for less as long as the length is what STS objects to.
-  async function longest(
-    durations: readonly number[],
-    action: string,
-    ask: (seconds: number) => Promise<AwsSession>,
-  ): Promise<{ session: AwsSession; seconds: number }> {
-    const [seconds, ...shorter] = durations;
-    if (seconds === undefined) throw upstreamInvalid(service, "it allows no length of session");
-    try {
-      return { session: await ask(seconds), seconds };
-    } catch (error) {
-      if (error instanceof Problem) throw error;
-      const failure = awsFailureOf(error, service);
-      if (isAboutDuration(failure) && shorter.length > 0) return longest(shorter, action, ask);
-      throw stsProblem(failure, action);
-    }
+/** Asks for the longest session first, and for less as long as its length is what STS objects to. */
+async function askForLongest(
+  sts: Sts,
+  durations: readonly number[],
+  action: string,
+  ask: (seconds: number) => Promise<AwsSession>,
+): Promise<{ session: AwsSession; seconds: number }> {
+  const [seconds, ...shorter] = durations;
+  if (seconds === undefined) throw upstreamInvalid(service, "it allows no length of session");
+  try {
+    return { session: await ask(seconds), seconds };
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    const failure = awsFailureOf(error, service);
+    if (isAboutDuration(failure) && shorter.length > 0) return askForLongest(sts, shorter, action, ask);
+    throw stsProblem(sts, failure, action);
   }
+}
 
-  function asProblem(error: unknown, action: string): unknown {
-    return error instanceof Problem ? error : stsProblem(awsFailureOf(error, service), action);
+function stsProblem({ deps, request }: Sts, failure: AwsFailure, action: string): Error {
+  if (failure.code === "PackedPolicyTooLarge" || failure.code === "PackedPolicyTooLargeException") {
+    return new PolicyTooLargeError(Number(/([0-9]{1,6})%/.exec(failure.message)?.[1]) || undefined);
   }
-
-  function stsProblem(failure: AwsFailure, action: string): Error {
-    if (failure.code === "PackedPolicyTooLarge" || failure.code === "PackedPolicyTooLargeException") {
-      return new PolicyTooLargeError(Number(/([0-9]{1,6})%/.exec(failure.message)?.[1]) || undefined);
-    }
-    if (action === "sts:GetFederationToken" && isAccessDenied(failure)) {
-      return scopeNotEnforceable(
-        `The IAM user of secret "${request.secret.name}" lacks the permission sts:GetFederationToken, which limits a token to repositories. Add it to the user's IAM policy, or give the profile a role_arn.`,
-      );
-    }
-    return awsProblem(request, service, action, failure, deps.nowMs());
+  if (action === "sts:GetFederationToken" && isAccessDenied(failure)) {
+    return scopeNotEnforceable(
+      `The IAM user of secret "${request.secret.name}" lacks the permission sts:GetFederationToken, which limits a token to repositories. Add it to the user's IAM policy, or give the profile a role_arn.`,
+    );
   }
-
-  return { assumeRole, federate, callerAccount };
+  return awsProblem(request, service, action, failure, deps.nowMs());
 }
 
 function isAboutDuration({ code, message }: AwsFailure): boolean {

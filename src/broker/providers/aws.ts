@@ -1,24 +1,34 @@
 import { LRUCache } from "lru-cache";
+import {
+  awsPartitionOf,
+  awsRegionPattern,
+  type EcrHost,
+  ecrHost,
+  ecrPublicHost,
+} from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
 import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
 import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
-import {
-  type AwsRegistry,
-  isAwsRegion,
-  isAwsServiceHost,
-  parseAwsRegistryHost,
-  partitionOfRegion,
-} from "./aws-registry-host.js";
+import { isAwsServiceHost } from "./aws-service-host.js";
 import { type EcrLocation, publicLoginPolicy, pullPolicy, repositoriesThatFit } from "./aws-session-policy.js";
-import { type AwsSession, openSts, PolicyTooLargeError, type Sts } from "./aws-sts.js";
+import {
+  type AwsSession,
+  assumeRole,
+  getCallerAccount,
+  getFederationToken,
+  PolicyTooLargeError,
+  type Sts,
+} from "./aws-sts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { type MintedScope, scopeNotEnforceable } from "./scope-demand.js";
 import { secretMalformed, upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsDeps = { outbound: CloudOutbound; now: () => Date };
+
+type PrivateEcrHost = EcrHost & { public: false };
 
 type Place = { region: string; isFips: boolean };
 
@@ -35,8 +45,8 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
     const identity = readIdentity(request);
     const registry = readRegistry(request);
     const place = placeOf(request, registry);
-    const sts = await openSts({ outbound, nowMs, knownDurations }, request, place);
-    if (registry?.kind === "public") return mintPublic(request, identity, sts);
+    const sts: Sts = { deps: { outbound, nowMs, knownDurations }, request, place };
+    if (registry?.public === true) return mintPublic(request, identity, sts);
     checkRepositoryNames(request.repositories ?? []);
     const { session, scope } = await openSession(request, identity, sts, registry);
     const password = await getEcrPassword({ outbound, nowMs }, request, { ...place, keys: session.keys });
@@ -54,7 +64,7 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
     // A login for pulling needs two actions; a role's session is not given more.
     const session = await assumeRoles(sts, identity, publicLoginPolicy);
     const password = await getEcrPublicPassword({ outbound, nowMs }, request, session.keys);
-    return tokenOf("public.ecr.aws", password, session, { scopeEnforcedBy: "none" });
+    return tokenOf(ecrPublicHost, password, session, { scopeEnforcedBy: "none" });
   }
 
   return { mint };
@@ -68,9 +78,9 @@ function readIdentity(request: MintRequest<AwsEntry>): AwsIdentity {
   return identity.value;
 }
 
-function readRegistry(request: MintRequest<AwsEntry>): AwsRegistry | undefined {
+function readRegistry(request: MintRequest<AwsEntry>): EcrHost | undefined {
   if (request.host === undefined) return undefined;
-  const registry = parseAwsRegistryHost(request.host);
+  const registry = ecrHost(request.host);
   if (registry !== undefined) return registry;
   throw new Problem(
     "destination-refused",
@@ -78,10 +88,10 @@ function readRegistry(request: MintRequest<AwsEntry>): AwsRegistry | undefined {
   );
 }
 
-function placeOf(request: MintRequest<AwsEntry>, registry: AwsRegistry | undefined): Place {
-  if (registry?.kind === "public") return { region: "us-east-1", isFips: false };
-  const place = { region: registry?.region ?? request.entry.region, isFips: registry?.isFips ?? false };
-  if (isAwsRegion(place.region)) return place;
+function placeOf(request: MintRequest<AwsEntry>, registry: EcrHost | undefined): Place {
+  if (registry?.public === true) return { region: "us-east-1", isFips: false };
+  const place = { region: registry?.region ?? request.entry.region, isFips: registry?.fips ?? false };
+  if (awsRegionPattern.test(place.region)) return place;
   throw new Problem("destination-refused", `The region of registry entry "${request.entry.id}" is not one of AWS.`);
 }
 
@@ -90,7 +100,7 @@ async function openSession(
   request: MintRequest<AwsEntry>,
   identity: AwsIdentity,
   sts: Sts,
-  registry: (AwsRegistry & { kind: "private" }) | undefined,
+  registry: PrivateEcrHost | undefined,
 ): Promise<{ session: AwsSession; scope: MintedScope }> {
   const { repositories } = request;
   if (repositories === undefined)
@@ -124,7 +134,7 @@ async function openLimitedSession(
   }
   try {
     return identity.roles.length === 0
-      ? await sts.federate(identity.keys, policy)
+      ? await getFederationToken(sts, identity.keys, policy)
       : await assumeRoles(sts, identity, policy);
   } catch (error) {
     if (!(error instanceof PolicyTooLargeError)) throw error;
@@ -139,7 +149,7 @@ async function assumeRoles(sts: Sts, identity: AwsIdentity, policy?: string): Pr
   let session: AwsSession = { keys: identity.keys };
   for (const [index, role] of identity.roles.entries()) {
     const isLast = index === identity.roles.length - 1;
-    session = await sts.assumeRole(session.keys, role, {
+    session = await assumeRole(sts, session.keys, role, {
       isChained: index > 0,
       ...(isLast && policy !== undefined ? { policy } : {}),
     });
@@ -150,8 +160,8 @@ async function assumeRoles(sts: Sts, identity: AwsIdentity, policy?: string): Pr
 /** Where the registry of the principal's own account is: that of the last role, else that of the keys. */
 async function ownLocation(region: string, identity: AwsIdentity, sts: Sts): Promise<EcrLocation> {
   const roleAccount = identity.roles.at(-1)?.roleArn.split(":")[4];
-  const accountId = roleAccount ?? (await sts.callerAccount(identity.keys));
-  return { partition: partitionOfRegion(region), region, accountId };
+  const account = roleAccount ?? (await getCallerAccount(sts, identity.keys));
+  return { partition: awsPartitionOf(region), region, account };
 }
 
 function tooManyRepositories(asked: number, fit: number): Problem {

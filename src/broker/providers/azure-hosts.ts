@@ -1,3 +1,5 @@
+import { type AcrHost, acrHost } from "../../factory-config/cloud-hosts.js";
+
 /** The parts of one Azure cloud that a registry login needs. */
 export type AzureCloud = {
   /** Where Microsoft Entra takes a service principal's password. */
@@ -9,28 +11,23 @@ export type AzureCloud = {
 // A registry can be set to refuse tokens for Azure Resource Manager; then the second audience opens it.
 const registryAudience = "https://containerregistry.azure.net";
 
-// Login hosts as in the clouds' own metadata (https://management.azure.com/metadata/endpoints and its sovereign twins).
-const clouds: ReadonlyMap<string, AzureCloud> = new Map([
-  ["io", { loginHost: "login.microsoftonline.com", audiences: ["https://management.azure.com", registryAudience] }],
-  [
-    "us",
-    { loginHost: "login.microsoftonline.us", audiences: ["https://management.usgovcloudapi.net", registryAudience] },
-  ],
-  [
-    "cn",
-    {
-      loginHost: "login.partner.microsoftonline.cn",
-      audiences: ["https://management.chinacloudapi.cn", registryAudience],
-    },
-  ],
-]);
-
-const registryHost = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.azurecr\.(io|us|cn)$/;
+// Login hosts and audiences as in the clouds' own metadata (/metadata/endpoints of Azure Resource Manager).
+const clouds: Readonly<Record<AcrHost["cloud"], AzureCloud>> = {
+  public: { loginHost: "login.microsoftonline.com", audiences: ["https://management.azure.com", registryAudience] },
+  "us-government": {
+    loginHost: "login.microsoftonline.us",
+    audiences: ["https://management.usgovcloudapi.net", registryAudience],
+  },
+  china: {
+    loginHost: "login.partner.microsoftonline.cn",
+    audiences: ["https://management.chinacloudapi.cn", registryAudience],
+  },
+};
 
 /** The cloud of an Azure registry host, or `undefined` when it is none. */
 export function azureCloudOf(host: string): AzureCloud | undefined {
-  const suffix = registryHost.exec(host)?.[1];
-  return suffix === undefined ? undefined : clouds.get(suffix);
+  const registry = acrHost(host);
+  return registry === undefined ? undefined : clouds[registry.cloud];
 }
 
 /** Says whether Azure credentials for `registry` may be sent to `host`: the registry itself and its cloud's login. */

@@ -38,76 +38,82 @@ export function createAzureProvider(deps: AzureDeps): RegistryProvider<AzureEntr
     const outbound = onlyToHosts(deps.outbound, "Azure", (candidate) => isAzureHostFor(host, candidate));
     if (tenantId === undefined) {
       if (repositories === undefined) throw repositoriesRequired(request);
-      return bearerOf(
-        request,
-        host,
-        repositories,
-        await askWithPassword(outbound, request, host, repositories, principal),
-      );
+      const reply = await askWithPassword(outbound, request, { host, repositories }, principal);
+      return bearerOf(request, { host, repositories }, reply, nowMs());
     }
     const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, tenantId, principal });
-    if (repositories === undefined) return passwordOf(host, refreshToken);
-    const reply = await postForm(outbound, request, `https://${host}/oauth2/token`, {
-      grant_type: "refresh_token",
-      service: host,
-      // RFC 6749, section 3.3: several scopes in one value, with spaces between.
-      scope: scopesOf(repositories).join(" "),
-      refresh_token: refreshToken,
-    });
-    return bearerOf(request, host, repositories, reply);
-  }
-
-  function bearerOf(
-    request: MintRequest<AzureEntry>,
-    host: string,
-    repositories: readonly string[],
-    reply: OutboundReply,
-  ): MintedToken {
-    throwUnlessAnswered(host, reply, nowMs());
-    if (reply.status !== 200) {
-      throw upstreamRefused(
-        request,
-        host,
-        `status ${reply.status}. Check the principal's id and password, and that it has the role AcrPull.`,
-      );
-    }
-    const { access_token, expires_in } = readJson(host, reply, accessReply);
-    const claims = readTokenClaims(access_token);
-    const expiresAt = claims.expiresAt ?? new Date(nowMs() + (expires_in ?? unknownTokenSeconds) * 1_000);
-    const scope = scopeGranted(request, host, repositories, claims);
-    return {
-      registry: host,
-      type: "azure",
-      kind: "bearer",
-      bearer: access_token,
-      expiresAt,
-      ...scope,
-      revocable: false,
-    };
-  }
-
-  function passwordOf(host: string, refreshToken: string): MintedToken {
-    const expiresAt = readTokenClaims(refreshToken).expiresAt ?? new Date(nowMs() + refreshTokenSeconds * 1_000);
-    return {
-      registry: host,
-      type: "azure",
-      kind: "password",
-      username: refreshTokenUser,
-      password: refreshToken,
-      expiresAt,
-      scopeEnforcedBy: "none",
-      revocable: false,
-    };
+    if (repositories === undefined) return passwordOf(host, refreshToken, nowMs());
+    const reply = await askWithRefreshToken(outbound, request, { host, repositories }, refreshToken);
+    return bearerOf(request, { host, repositories }, reply, nowMs());
   }
 
   return { mint };
 }
 
+type Wanted = { host: string; repositories: readonly string[] };
+
+function bearerOf(
+  request: MintRequest<AzureEntry>,
+  { host, repositories }: Wanted,
+  reply: OutboundReply,
+  nowMs: number,
+): MintedToken {
+  throwUnlessAnswered(host, reply, nowMs);
+  if (reply.status !== 200) {
+    throw upstreamRefused(
+      request,
+      host,
+      `status ${reply.status}. Check the principal's id and password, and that it has the role AcrPull.`,
+    );
+  }
+  const { access_token, expires_in } = readJson(host, reply, accessReply);
+  const claims = readTokenClaims(access_token);
+  const expiresAt = claims.expiresAt ?? new Date(nowMs + (expires_in ?? unknownTokenSeconds) * 1_000);
+  const scope = scopeGranted(request, host, repositories, claims);
+  return {
+    registry: host,
+    type: "azure",
+    kind: "bearer",
+    bearer: access_token,
+    expiresAt,
+    ...scope,
+    revocable: false,
+  };
+}
+
+function passwordOf(host: string, refreshToken: string, nowMs: number): MintedToken {
+  const expiresAt = readTokenClaims(refreshToken).expiresAt ?? new Date(nowMs + refreshTokenSeconds * 1_000);
+  return {
+    registry: host,
+    type: "azure",
+    kind: "password",
+    username: refreshTokenUser,
+    password: refreshToken,
+    expiresAt,
+    scopeEnforcedBy: "none",
+    revocable: false,
+  };
+}
+
+function askWithRefreshToken(
+  outbound: CloudOutbound,
+  request: { signal: AbortSignal },
+  { host, repositories }: Wanted,
+  refreshToken: string,
+): Promise<OutboundReply> {
+  return postForm(outbound, request, `https://${host}/oauth2/token`, {
+    grant_type: "refresh_token",
+    service: host,
+    // RFC 6749, section 3.3: several scopes in one value, with spaces between.
+    scope: scopesOf(repositories).join(" "),
+    refresh_token: refreshToken,
+  });
+}
+
 function askWithPassword(
   outbound: CloudOutbound,
-  request: MintRequest<AzureEntry>,
-  host: string,
-  repositories: readonly string[],
+  request: { signal: AbortSignal },
+  { host, repositories }: Wanted,
   principal: AzurePrincipal,
 ): Promise<OutboundReply> {
   const url = new URL(`https://${host}/oauth2/token`);

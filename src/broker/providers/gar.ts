@@ -1,3 +1,4 @@
+import { isGarHost } from "../../factory-config/cloud-hosts.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
@@ -15,8 +16,6 @@ const service = "Google";
 
 // The narrowest scope that pulls. `cloud-platform` would hand the job all that the account can do in the whole cloud.
 const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
-
-const garHost = /^(?:[a-z0-9-]+-docker\.pkg\.dev|docker\.[a-z0-9-]+\.rep\.pkg\.dev|(?:us\.|eu\.|asia\.)?gcr\.io)$/;
 
 /**
  * Google Artifact Registry: an access token of the service account, about an hour, as the password of `oauth2accesstoken`.
@@ -85,7 +84,7 @@ function registryHostOf(request: MintRequest<GarEntry>): string {
       `Registry entry "${entry.id}" covers every Artifact Registry host: name one, such as us-docker.pkg.dev.`,
     );
   }
-  if (garHost.test(host)) return host;
+  if (isGarHost(host)) return host;
   throw new Problem(
     "destination-refused",
     `${host} is not a host of Google Artifact Registry, so no Google credential is used for it.`,

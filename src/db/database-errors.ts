@@ -14,7 +14,17 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
-const unavailableCodes = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOTFOUND", "ETIMEDOUT", "P1001", "P1017", "P2024", "P2028"]);
+const unavailableCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ENOTFOUND",
+  "ETIMEDOUT",
+  "P1001",
+  "P1017",
+  "P2024",
+  "P2028",
+]);
 
 /** True when the database could not be reached or had no room: the same request may succeed a moment later. */
 export function isDatabaseUnavailable(error: unknown): boolean {

@@ -39,7 +39,9 @@ export async function publishVersion(deps: PublishDeps, input: PublishInput): Pr
   const warnings = parsed.warnings.map(({ at, reason }) => ({ at, message: reason }));
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await deps.prisma.$transaction((transaction) => publish(deps, transaction, input, parsed.config, warnings));
+      return await deps.prisma.$transaction((transaction) =>
+        publish(deps, transaction, input, parsed.config, warnings),
+      );
     } catch (error) {
       // Two transactions that waited for each other: Postgres ended this one, and nothing of it is left.
       if (sqlState(error) !== "40P01" || attempt === maxAttempts) throw error;
@@ -119,7 +121,9 @@ function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): 
 function checkDestinations(caller: Caller, added: readonly Destination[]): void {
   if (added.length === 0 || caller.permissions.has("secrets:write")) return;
   const list = added
-    .map(({ secretName, type, host }) => `"${secretName}" to ${host === "*" ? `any ${type} host` : `${host} (${type})`}`)
+    .map(
+      ({ secretName, type, host }) => `"${secretName}" to ${host === "*" ? `any ${type} host` : `${host} (${type})`}`,
+    )
     .join("; ");
   throw new Problem(
     "destination-not-approved",
@@ -129,7 +133,9 @@ function checkDestinations(caller: Caller, added: readonly Destination[]): void 
 
 function invalidConfig(invalid: readonly Invalid[]): Problem {
   const [first, ...more] = invalid;
-  const detail = first ? `${first.at}: ${first.reason}${more.length > 0 ? ` (and ${more.length} more)` : ""}` : "Not valid.";
+  const detail = first
+    ? `${first.at}: ${first.reason}${more.length > 0 ? ` (and ${more.length} more)` : ""}`
+    : "Not valid.";
   return new Problem("invalid-config", detail, { invalid });
 }
 
@@ -144,7 +150,13 @@ function events(input: PublishInput, version: number, added: readonly Destinatio
   } as const;
   const approved = added.map(
     ({ secretName, type, host }) =>
-      ({ action: "destination.approved", secret: secretName, registryType: type, host, configVersion: version }) as const,
+      ({
+        action: "destination.approved",
+        secret: secretName,
+        registryType: type,
+        host,
+        configVersion: version,
+      }) as const,
   );
   return [published, ...approved].map((body) => ({ ...event, body }));
 }

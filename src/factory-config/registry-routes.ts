@@ -11,7 +11,7 @@ import { addEntry, removeEntry, replaceEntry } from "./edit-entries.js";
 import type { RegistryEntry } from "./entry.js";
 import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
 import { parseDocument } from "./parse-document.js";
-import { type Published, type PublishDeps, publishVersion } from "./publish-version.js";
+import { type PublishDeps, type Published, publishVersion } from "./publish-version.js";
 import { currentDocument } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
@@ -27,11 +27,15 @@ function checkedEntry(input: RegistryEntryInput): RegistryEntry {
   throw new Problem("invalid-request", invalid.map(({ at, reason }) => `${at}: ${reason}`).join(" "), { invalid });
 }
 
-async function currentEntries(prisma: PrismaClient, factoryId: string): Promise<{ version: number; entries: RegistryEntry[] }> {
+async function currentEntries(
+  prisma: PrismaClient,
+  factoryId: string,
+): Promise<{ version: number; entries: RegistryEntry[] }> {
   const current = await currentDocument(prisma, factoryId);
   if (!current) return { version: 0, entries: [] };
   const parsed = parseDocument(current.document);
-  if (!parsed.ok) throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
+  if (!parsed.ok)
+    throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
   return { version: current.version, entries: parsed.config.entries.map(({ entry }) => entry) };
 }
 
@@ -59,11 +63,20 @@ async function editCurrent(
     const requested = { requestId: request.id, address: request.address };
     const precondition = current?.version ?? "absent";
     try {
-      return await publishVersion(deps, { factory, caller, document, precondition, ...query, dryRun: false, requested });
+      return await publishVersion(deps, {
+        factory,
+        caller,
+        document,
+        precondition,
+        ...query,
+        dryRun: false,
+        requested,
+      });
     } catch (error) {
       const changed = error instanceof Problem && error.code === "precondition-failed";
       if (!changed || demanded !== undefined) throw error;
-      if (attempt === maxAttempts) throw new Problem("conflict", "Others edit this config at the same time. Try again.");
+      if (attempt === maxAttempts)
+        throw new Problem("conflict", "Others edit this config at the same time. Try again.");
     }
   }
 }
@@ -77,7 +90,13 @@ const listRegistries = route(
     summary: "The registry entries",
     auth: { permission: "config:read" },
     params: FactoryParams,
-    replies: { 200: { description: "In the order of the document.", content: { "application/json": RegistryEntryList }, headers: etag } },
+    replies: {
+      200: {
+        description: "In the order of the document.",
+        content: { "application/json": RegistryEntryList },
+        headers: etag,
+      },
+    },
     problems: ["invalid-config"],
   },
   async ({ prisma }: Reader, { factory }) => {
@@ -125,7 +144,11 @@ const addRegistry = route(
     const entry = checkedEntry(body);
     const edit = (text: string) => addEntry(text, entry);
     const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
-    return { status: 201, body: { entry: viewOfEntry(entry), configVersion: version, warnings }, headers: etagOf(version) };
+    return {
+      status: 201,
+      body: { entry: viewOfEntry(entry), configVersion: version, warnings },
+      headers: etagOf(version),
+    };
   },
 );
 
@@ -148,7 +171,11 @@ const putRegistry = route(
     const entry = checkedEntry(body);
     const edit = (text: string) => replaceEntry(text, params.id, entry);
     const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
-    return { status: 200, body: { entry: viewOfEntry(entry), configVersion: version, warnings }, headers: etagOf(version) };
+    return {
+      status: 200,
+      body: { entry: viewOfEntry(entry), configVersion: version, warnings },
+      headers: etagOf(version),
+    };
   },
 );
 

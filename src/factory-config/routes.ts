@@ -5,7 +5,7 @@ import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { type RequestFacts, route } from "../http/route.js";
-import { ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
+import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";
 import { parseDocument } from "./parse-document.js";
@@ -23,17 +23,27 @@ const etag = { ETag: "The version." };
 const VersionParams = z.object({ factory: z.string(), version: z.coerce.number().int().min(1).max(2_147_483_647) });
 
 const noConfig = (): Problem =>
-  new Problem("not-found", "There is no factory config yet. Put one: curl -X PUT --data-binary @factory-config.yml .../config");
+  new Problem(
+    "not-found",
+    "There is no factory config yet. Put one: curl -X PUT --data-binary @factory-config.yml .../config",
+  );
 
 function documentReply(request: RequestFacts, version: number, document: Buffer) {
   const mediaType = request.accepts(yaml, "application/json");
-  if (!mediaType) throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
+  if (!mediaType)
+    throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
   const headers = etagOf(version);
   if (mediaType === yaml) return { status: 200, mediaType, body: document.toString("utf8"), headers } as const;
   const parsed = parseDocument(document);
-  if (!parsed.ok) throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
+  if (!parsed.ok)
+    throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
   const { json, entries } = parsed.config;
-  return { status: 200, mediaType, body: { version, document: json, entries: entries.map(({ entry }) => viewOfEntry(entry)) }, headers } as const;
+  return {
+    status: 200,
+    mediaType,
+    body: { version, document: json, entries: entries.map(({ entry }) => viewOfEntry(entry)) },
+    headers,
+  } as const;
 }
 
 const getConfig = route(
@@ -66,19 +76,32 @@ const putConfig = route(
       "The document is stored byte for byte. Naming a secret in an entry, or moving an entry that names one to another type or host, needs secrets:write too.",
     auth: { permission: "config:write" },
     params: FactoryParams,
-    query: PublishQuery.extend({ dryRun: z.stringbool().default(false).meta({ description: "Check everything, write nothing." }) }),
+    query: PublishQuery.extend({
+      dryRun: z.stringbool().default(false).meta({ description: "Check everything, write nothing." }),
+    }),
     // Larger than a document may be, so that one that is too large is told so as a document.
     body: { kind: "document", mediaType: yaml, maxBytes: 4 * maxDocumentBytes },
     replies: {
       200: { description: "Published, or checked.", content: { "application/json": WrittenConfig }, headers: etag },
-      201: { description: "The first version was published.", content: { "application/json": WrittenConfig }, headers: etag },
+      201: {
+        description: "The first version was published.",
+        content: { "application/json": WrittenConfig },
+        headers: etag,
+      },
     },
     problems: ["invalid-config", "destination-not-approved", "precondition-failed"],
   },
   async (deps: PublishDeps, { caller, factory, query, body, request }) => {
     const requested = { requestId: request.id, address: request.address };
     const precondition = preconditionOf(request);
-    const { created, ...written } = await publishVersion(deps, { factory, caller, document: body, precondition, ...query, requested });
+    const { created, ...written } = await publishVersion(deps, {
+      factory,
+      caller,
+      document: body,
+      precondition,
+      ...query,
+      requested,
+    });
     const status = created && !query.dryRun ? 201 : 200;
     return { status, body: written, ...(query.dryRun ? {} : { headers: etagOf(written.version) }) };
   },
@@ -99,7 +122,12 @@ const listConfigVersions = route(
   },
   async ({ prisma }: Reader, { factory, query }) => {
     const start = pageStart(query.pageToken, (text) => /^\d{1,9}$/.test(text));
-    const rows = await listVersions(prisma, factory.id, start === undefined ? undefined : Number(start), query.pageSize);
+    const rows = await listVersions(
+      prisma,
+      factory.id,
+      start === undefined ? undefined : Number(start),
+      query.pageSize,
+    );
     const current = await currentDocument(prisma, factory.id);
     const view = (row: (typeof rows)[number]): z.input<typeof ConfigVersion> => ({
       version: row.version,

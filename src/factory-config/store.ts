@@ -22,7 +22,12 @@ export async function findVersion(prisma: PrismaClient | Transaction, factoryId:
 }
 
 /** The history without its documents, newest first; one more than `pageSize`. */
-export async function listVersions(prisma: PrismaClient, factoryId: string, before: number | undefined, pageSize: number) {
+export async function listVersions(
+  prisma: PrismaClient,
+  factoryId: string,
+  before: number | undefined,
+  pageSize: number,
+) {
   const rows = await prisma.configVersion.findMany({
     omit: { document: true },
     where: { factoryId, ...(before !== undefined && { version: { lt: before } }) },

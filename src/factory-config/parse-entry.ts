@@ -3,7 +3,7 @@ import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js
 import { fieldsOfType, secretNamePattern } from "./entry-contract.js";
 import { keyOfField, knownEntryKeys, secretKeyOf } from "./entry-keys.js";
 import type { Findings } from "./findings.js";
-import { nearestName } from "./nearest-name.js";
+import { nearestName } from "../nearest-name.js";
 import {
   kindOf,
   pairOf,

@@ -18,7 +18,7 @@ export type Pipe = {
   /** Writes down that a known caller was refused. Never throws. */
   recordRefusal(refusal: { caller: Caller; factory: FactoryRef | undefined; route: string; problem: Problem; facts: AnyRouteInput["request"] }): Promise<void>;
   /** Called once for each answered request. */
-  onAnswered(answered: { route: string; status: number; seconds: number; requestId: string; caller: Caller | undefined; problem: Problem | undefined }): void;
+  onAnswered(answered: { route: string; status: number; seconds: number; requestId: string; address: string; caller: Caller | undefined; problem: Problem | undefined }): void;
 };
 
 export const noCredential = (): Problem =>
@@ -83,7 +83,7 @@ async function answer<Deps>(
     else sendProblem(res, problem, facts.id);
   }
   const seconds = (performance.now() - startedAt) / 1000;
-  pipe.onAnswered({ route: route.id, status: res.statusCode, seconds, requestId: facts.id, caller, problem });
+  pipe.onAnswered({ route: route.id, status: res.statusCode, seconds, requestId: facts.id, address: facts.address, caller, problem });
 }
 
 function authorise<Deps>(route: Route<Deps>, caller: Caller, factory: FactoryRef | undefined): void {

@@ -34,7 +34,7 @@ export function createHttpServer<Deps>(input: {
     const facts = requestFacts(req, res);
     if (res.headersSent) res.destroy();
     else sendProblem(res, problem, facts.id);
-    input.pipe.onAnswered({ route: "unrouted", status: res.statusCode, seconds: 0, requestId: facts.id, caller: undefined, problem });
+    input.pipe.onAnswered({ route: "unrouted", status: res.statusCode, seconds: 0, requestId: facts.id, address: facts.address, caller: undefined, problem });
   });
   const server = createServer({ ...classesOf(app), maxHeaderSize: maxHeaderBytes }, app);
   server.on("clientError", answerClientError);

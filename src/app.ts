@@ -1,0 +1,161 @@
+import type { Server } from "node:http";
+import { AuditWriter } from "./audit/record.js";
+import { UnknownCallers } from "./audit/refusals.js";
+import { Facts } from "./broker/factory-facts.js";
+import type { BrokerDeps } from "./broker/issue-token.js";
+import { createProviders } from "./broker/providers/create-providers.js";
+import { checkCredentialText } from "./broker/secret-formats/check-credential-text.js";
+import { TokenCache } from "./broker/token-cache.js";
+import type { KeyRing } from "./crypto/key-ring.js";
+import type { Database } from "./db/database.js";
+import { startChangeFeed } from "./db/change-feed.js";
+import { Generations } from "./db/generations.js";
+import { findFactory } from "./factories/store.js";
+import type { Pipe } from "./http/mount.js";
+import { openApiTexts } from "./http/openapi.js";
+import { createHttpServer } from "./http/server.js";
+import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
+import { Callers } from "./identity/callers.js";
+import type { Logger } from "./observability/log.js";
+import { Metrics } from "./observability/metrics.js";
+import { createOutbound } from "./outbound/outbound.js";
+import { routes } from "./routes.js";
+import { FactoryKeys } from "./secrets/factory-keys.js";
+import { SecretHeads } from "./secrets/secret-heads.js";
+import { valueWarnings } from "./secrets/value-warnings.js";
+import type { SecretsDeps } from "./secrets/write-secrets.js";
+import type { Settings } from "./settings.js";
+import { metricsRoute } from "./system/routes.js";
+
+export type App = {
+  server: Server;
+  /** Serves only /metrics, when the settings give it a port of its own. */
+  metricsServer: Server | undefined;
+  /** What changes where outbound calls go, in sentences for the log. */
+  outboundInForce: readonly string[];
+  /** Flushes what is pending and closes what the app opened; the database stays open. */
+  close(): Promise<void>;
+};
+
+/** The composition root: dependencies, routes, servers. Nothing listens yet. */
+export function createApp(input: {
+  settings: Settings;
+  database: Database;
+  directUrl: string;
+  keys: KeyRing;
+  log: Logger;
+}): App {
+  const { settings, database, keys, log } = input;
+  const { prisma, pool } = database;
+  const metrics = new Metrics();
+  const generations = new Generations();
+  const audit = new AuditWriter(pool);
+  const callers = new Callers({ prisma, generations });
+  const unknownCallers = new UnknownCallers({ audit, onError: (err) => log.error({ err }, "refusals could not be recorded") });
+  const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
+  const facts = new Facts({ prisma, generations });
+  const factoryKeys = new FactoryKeys({ prisma, keys });
+  const feed = startChangeFeed({
+    directUrl: input.directUrl,
+    pool,
+    generations,
+    onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
+  });
+  const secrets: SecretsDeps = {
+    prisma,
+    audit,
+    factoryKeys,
+    heads: new SecretHeads(prisma),
+    limits: { maxSecrets: settings.maxSecrets },
+    warningsFor: async (factory, name, value) => {
+      const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
+      const types = [...new Set(entries.map(({ entry }) => entry.type))];
+      return [...valueWarnings(value), ...types.flatMap((type) => checkCredentialText(type, value.revealText()))];
+    },
+    entriesNaming: async (factory, names) =>
+      (await facts.of(factory)).entries.filter(({ entry }) => names.includes(entry.secretName)).map(({ entry }) => entry.id),
+  };
+  const { allowedRealms, passThroughHosts } = settings;
+  const broker: BrokerDeps = {
+    prisma,
+    audit,
+    factoryKeys,
+    facts,
+    callers,
+    generations,
+    tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
+    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
+    onOpenFailed: () => metrics.secretOpenFailed(),
+    onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
+  };
+  const system = {
+    openApi: once(() => openApiTexts(routes)),
+    metricsText: () => metrics.registry.metrics(),
+    probes: [{ name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 }],
+  };
+  const deps = { keys, ...secrets, ...broker, ...system };
+  const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
+  const { trustedProxies } = settings;
+  const ownPort = settings.metricsPort !== undefined;
+  const mainRoutes = ownPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;
+  return {
+    server: createHttpServer({ routes: mainRoutes, deps, pipe, trustedProxies }),
+    metricsServer: ownPort ? createHttpServer({ routes: [metricsRoute], deps, pipe, trustedProxies }) : undefined,
+    outboundInForce: outbound.describe(),
+    async close() {
+      await unknownCallers.close();
+      await audit.flush();
+      await feed.close();
+      await outbound.close();
+    },
+  };
+}
+
+function createPipe(input: {
+  callers: Callers;
+  unknownCallers: UnknownCallers;
+  audit: AuditWriter;
+  metrics: Metrics;
+  log: Logger;
+  prisma: Database["prisma"];
+}): Pipe {
+  const { callers, unknownCallers, audit, metrics, log, prisma } = input;
+  return {
+    authenticate: (headers) => callers.authenticate(headers),
+    findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
+    async recordRefusal({ caller, factory, route, problem, facts }) {
+      const requested = { requestId: facts.id, address: facts.address };
+      // A factory that this caller may not know of is not named in the row either.
+      const of = factory ?? caller.factory;
+      const event = { at: new Date(), outcome: "refused", actor: actorOf(caller), ...requested, ...(of && { factory: of }) } as const;
+      await audit
+        .write({ ...event, body: { action: "request.refused", route, code: problem.code } })
+        .catch((err: unknown) => log.error({ err }, "a refusal could not be recorded"));
+    },
+    onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
+      metrics.requestAnswered(route, status, seconds);
+      if (problem?.code === "unauthenticated") {
+        metrics.authenticationFailed();
+        unknownCallers.refused(address);
+      }
+      const line = { requestId, route, status, ms: Math.round(seconds * 10_000) / 10, caller: caller?.id, code: problem?.code };
+      if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
+      else log.info(line, "answered");
+    },
+  };
+}
+
+async function findFactoryOf(prisma: Database["prisma"], caller: Caller, name: string): Promise<FactoryRef | undefined> {
+  if (caller.kind !== "operator") return caller.factory?.name === name ? caller.factory : undefined;
+  const row = await findFactory(prisma, name);
+  return row ? { id: row.id, name: row.name } : undefined;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+

@@ -1,0 +1,24 @@
+import type { PrismaClient } from "../db/database.js";
+
+/** A key-encryption key as the database knows it: never its bytes. */
+export type KnownKey = { id: string; state: string; checkValue: Buffer };
+
+export async function readKnownKeys(prisma: PrismaClient): Promise<KnownKey[]> {
+  const rows = await prisma.keyEncryptionKey.findMany({ orderBy: { createdAt: "asc" } });
+  return rows.map(({ id, state, checkValue }) => ({ id, state, checkValue: Buffer.from(checkValue) }));
+}
+
+/** Records the first key of an installation. Of several replicas that start at once, the first one's key stands. */
+export async function recordFirstKey(
+  prisma: PrismaClient,
+  key: { id: string; source: string; checkValue: Buffer },
+): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `INSERT INTO key_encryption_keys (id, source, state, check_value)
+     SELECT $1::text, $2::text, 'active', $3::bytea WHERE NOT EXISTS (SELECT FROM key_encryption_keys)
+     ON CONFLICT (id) DO NOTHING`,
+    key.id,
+    key.source,
+    key.checkValue,
+  );
+}

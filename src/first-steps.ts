@@ -1,0 +1,48 @@
+type Where = { url: string; dataDirectory: string | undefined };
+
+/** What a later start prints. */
+export function laterStart({ url, dataDirectory }: Where): string {
+  const data = dataDirectory === undefined ? "" : `\nData: ${dataDirectory}`;
+  return `factory-secrets listens on ${url}${data}
+Lost the operator token? Make another: npx factory-secrets operator-token`;
+}
+
+/** What the first start prints, once: the operator's token and commands that work as they stand. */
+export function firstSteps({ url, token, dataDirectory }: Where & { token: string }): string {
+  const backup =
+    dataDirectory === undefined
+      ? "Keep a copy of the key-encryption key: nothing opens without it."
+      : `Data: ${dataDirectory}
+Keep a copy of ${dataDirectory}/key-encryption-key: nothing opens without it.`;
+  return `
+factory-secrets listens on ${url}
+${backup}
+
+This is the operator's token. It is shown this once. In another terminal:
+
+  export FS_URL=${url}
+  export FS_TOKEN=${token}
+
+1. Create a factory:
+
+  curl -sS "$FS_URL/v1/factories" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"acme"}'
+
+2. Store a secret, with fioctl as it is (here: your AWS credentials file):
+
+  printf 'factory: acme\\nserver:\\n  url: %s\\n' "$FS_URL" > fioctl.yaml
+  fioctl --config fioctl.yaml --token "$FS_TOKEN" secrets update aws_creds=="$HOME/.aws/credentials"
+
+3. Say which registry it opens:
+
+  printf 'container_registries:\\n- type: aws\\n  region: us-east-2\\n  aws_creds_secret_name: aws_creds\\n' > factory-config.yml
+  curl -sS -X PUT "$FS_URL/v1/factories/acme/config" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/yaml' --data-binary @factory-config.yml
+
+4. Open a CI job, and keep its token:
+
+  export JOB_TOKEN=$(curl -sS "$FS_URL/v1/factories/acme/jobs" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"first job"}' | sed -n 's/.*"token":"\\([^"]*\\)".*/\\1/p')
+
+5. In the job, get a config.json with short-lived registry tokens:
+
+  curl -sS --fail-with-body "$FS_URL/v1/factories/acme/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" -H 'Content-Type: application/json' -d '{"format":"docker-config"}' -o config.json; cat config.json
+`;
+}

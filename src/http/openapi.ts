@@ -1,0 +1,118 @@
+import { stringify } from "yaml";
+import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from "zod-openapi";
+import { z } from "zod";
+import { ProblemDocument } from "./contract.js";
+import { type ProblemCode, problemCodes } from "./problem.js";
+import type { ReplySpec, Route } from "./route.js";
+
+export type OpenApiTexts = { json: string; yaml: string };
+
+type AnyRoute = Route<never>;
+
+/** Makes the OpenAPI document of these routes, as JSON and as YAML. */
+export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
+  const document = createDocument({
+    openapi: "3.0.3",
+    info: {
+      title: "factory-secrets",
+      version: "1",
+      description: "Secrets and short-lived registry tokens for device factories.",
+      license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+    },
+    servers: [{ url: "/", description: "Where this document came from." }],
+    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    components: {
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", description: "`Authorization: Bearer <token>`; base64 of the token is taken too." },
+        osfToken: { type: "apiKey", in: "header", name: "OSF-TOKEN", description: "fioctl's header. It decides when both are sent." },
+      },
+    },
+    paths: pathsOf(routes),
+  });
+  return { json: JSON.stringify(document), yaml: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false }) };
+}
+
+function pathsOf(routes: readonly AnyRoute[]): ZodOpenApiPathsObject {
+  const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
+  for (const route of routes) {
+    const path = paths[route.path] ?? {};
+    path[route.method] = operationOf(route);
+    paths[route.path] = path;
+  }
+  return paths;
+}
+
+function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
+  const security = route.auth === "anyone" ? [] : [{ bearer: [] }, { osfToken: [] }];
+  return {
+    operationId: route.id,
+    tags: [route.tag],
+    summary: route.summary,
+    description: [route.description, permissionSentence(route)].filter(Boolean).join("\n\n"),
+    security,
+    requestParams: {
+      ...(route.params instanceof z.ZodObject && { path: route.params }),
+      ...(route.query instanceof z.ZodObject && { query: route.query }),
+    },
+    ...(route.body && { requestBody: { required: true, content: bodyContent(route.body) } }),
+    responses: { ...repliesOf(route), ...problemsOf(route) },
+  };
+}
+
+function permissionSentence({ auth }: AnyRoute): string {
+  if (auth === "anyone") return "Needs no credential.";
+  if (auth === "any-caller") return "Needs any valid credential.";
+  if (auth === "operator") return "Needs an operator token.";
+  return `Needs the permission \`${auth.permission}\`.`;
+}
+
+function bodyContent(body: NonNullable<AnyRoute["body"]>) {
+  return body.kind === "json"
+    ? { "application/json": { schema: body.schema } }
+    : { [body.mediaType]: { schema: z.string() } };
+}
+
+function repliesOf(route: AnyRoute) {
+  return Object.fromEntries(Object.entries(route.replies).map(([status, spec]) => [status, replyOf(spec)]));
+}
+
+function replyOf(spec: ReplySpec) {
+  const headers = Object.entries(spec.headers ?? {}).map(
+    ([name, description]) => [name, { description, schema: { type: "string" as const } }] as const,
+  );
+  return {
+    description: spec.description,
+    ...(spec.content && {
+      content: Object.fromEntries(Object.entries(spec.content).map(([mediaType, schema]) => [mediaType, { schema }])),
+    }),
+    ...(headers.length > 0 && { headers: Object.fromEntries(headers) }),
+  };
+}
+
+/** The codes that a route can answer: its own, and those of the pipe in front of it. */
+export function problemCodesOf(route: AnyRoute): ProblemCode[] {
+  const codes = new Set<ProblemCode>(["invalid-request", "method-not-allowed", "header-too-large", "internal", "unavailable", ...route.problems]);
+  if (route.auth !== "anyone") codes.add("unauthenticated");
+  if (route.auth === "operator") codes.add("forbidden");
+  if (typeof route.auth === "object") codes.add("forbidden").add("not-found");
+  if (route.body) codes.add("malformed-body").add("body-too-large").add("unsupported-media-type");
+  return [...codes];
+}
+
+function problemsOf(route: AnyRoute) {
+  const byStatus = new Map<number, ProblemCode[]>();
+  for (const code of problemCodesOf(route)) {
+    const { status } = problemCodes[code];
+    if (!(status in route.replies)) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const sorted = [...byStatus].sort(([a], [b]) => a - b);
+  return Object.fromEntries(
+    sorted.map(([status, codes]) => [
+      String(status),
+      {
+        description: codes.map((code) => `\`${code}\`: ${problemCodes[code].title}.`).join(" "),
+        content: { "application/problem+json": { schema: ProblemDocument } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,136 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { AuditWriter } from "./audit/record.js";
+import { type App, createApp } from "./app.js";
+import { openKeyRing } from "./crypto/open-key-ring.js";
+import { KeyFormatError } from "./crypto/read-key.js";
+import { DatabaseUnusable } from "./db/database-unusable.js";
+import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-database.js";
+import { firstSteps, laterStart } from "./first-steps.js";
+import { createOperatorToken } from "./identity/create-credential.js";
+import { deleteOldJobs } from "./identity/store.js";
+import { createLogger, type Logger } from "./observability/log.js";
+import { readSettings, type Settings, SettingsError } from "./settings.js";
+import { claimInstallation } from "./system/store.js";
+
+const drainMs = 10_000;
+const sweepMs = 3_600_000;
+const keepEndedJobsMs = 7 * 24 * 3_600_000;
+
+/** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.env);
+  const log = createLogger(settings.logLevel);
+  let stop = async (_exitCode: number): Promise<void> => process.exit(1);
+  const database = await openServiceDatabase(settings, {
+    onProgress: say,
+    onError: (err) => log.warn({ err }, "a database connection broke"),
+    onUnexpectedExit: (message) => {
+      log.fatal(message);
+      say(message);
+      void stop(1);
+    },
+  });
+  const app = await startOn(settings, database, log).catch(async (error: unknown) => {
+    await database.close();
+    throw error;
+  });
+  const sweep = setInterval(() => void sweepJobs(database, log), sweepMs).unref();
+  let stopping: Promise<void> | undefined;
+  stop = (exitCode) => {
+    clearInterval(sweep);
+    stopping ??= shutDown(app, database, log).then(() => process.exit(exitCode));
+    return stopping;
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(0));
+}
+
+async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {
+  const keys = await openKeyRing(database.prisma, keySource(settings, database));
+  const app = createApp({ settings, database, directUrl: database.directUrl, keys, log });
+  for (const sentence of app.outboundInForce) log.warn(sentence);
+  try {
+    const port = await listen(app.server, settings.host, settings.port, "PORT");
+    if (app.metricsServer) await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
+    await greet(settings, database, port);
+    log.info({ host: settings.host, port }, "listening");
+    return app;
+  } catch (error) {
+    app.server.close();
+    await app.close();
+    throw error;
+  }
+}
+
+function keySource(settings: Settings, database: ServiceDatabase) {
+  const { dataDirectory } = database;
+  if (settings.key !== undefined || dataDirectory === undefined) return { kind: "setting", text: settings.key } as const;
+  return { kind: "file", path: join(dataDirectory, "key-encryption-key") } as const;
+}
+
+async function greet(settings: Settings, database: ServiceDatabase, port: number): Promise<void> {
+  const shownHost = /^(0\.0\.0\.0|::)$/.test(settings.host) ? "127.0.0.1" : settings.host;
+  const url = settings.publicUrl ?? `http://${shownHost.includes(":") ? `[${shownHost}]` : shownHost}:${port}`;
+  const { prisma, pool, dataDirectory } = database;
+  if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
+  const audit = new AuditWriter(pool);
+  const { token } = await createOperatorToken({ prisma, audit }, { name: "first operator", maker: undefined });
+  say(firstSteps({ url, token, dataDirectory }));
+}
+
+function listen(server: Server, host: string, port: number, setting: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const taken = error.code === "EADDRINUSE";
+      reject(taken ? new SettingsError([`${host}:${port} is taken by another program. Choose another ${setting}.`]) : error);
+    });
+    server.listen(port, host, () => resolve(addressOf(server).port));
+  });
+}
+
+function addressOf(server: Server): AddressInfo {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP server has an address and a port");
+  return address;
+}
+
+/** Stops accepting, finishes what is in flight, flushes, closes. Postgres goes last. */
+async function shutDown(app: App, database: ServiceDatabase, log: Logger): Promise<void> {
+  log.info("stopping");
+  const servers = app.metricsServer ? [app.server, app.metricsServer] : [app.server];
+  await Promise.all(servers.map(drain));
+  await app.close().catch((err: unknown) => log.error({ err }, "not everything could be flushed"));
+  await database.close().catch((err: unknown) => log.error({ err }, "the database did not close"));
+  log.info("stopped");
+  await new Promise<void>((resolve) => log.flush(() => resolve()));
+}
+
+function drain(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+async function sweepJobs(database: ServiceDatabase, log: Logger): Promise<void> {
+  try {
+    await deleteOldJobs(database.prisma, new Date(Date.now() - keepEndedJobsMs));
+  } catch (err) {
+    log.warn({ err }, "old jobs could not be removed");
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  const expected = error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
+  say(expected ? error.message : `factory-secrets could not start: ${error instanceof Error ? error.stack : String(error)}`);
+  process.exit(1);
+}

@@ -1,0 +1,48 @@
+import { type DestinationStream, type Logger, pino } from "pino";
+import type { LogLevel } from "../settings.js";
+
+export type { Logger } from "pino";
+
+/**
+ * Makes the JSON log. Nothing hands it headers or bodies; should one come by mistake, the names below are censored.
+ * @param destination where lines go; standard output, written asynchronously, when absent
+ */
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: {
+        paths: sensitive.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
+        censor: "[redacted]",
+      },
+      serializers: { err: errorOf },
+    },
+    destination ?? pino.destination({ sync: false }),
+  );
+}
+
+const sensitive = ["value", "valueBase64", "token", "password", "bearer", "authorization", "osf-token", "secretAccessKey"];
+
+/**
+ * An error as the log keeps it: what it is, where it came from, and the same of its causes. Messages of errors that are
+ * not ours can quote what they were given, so only the first line is kept, and of database errors only the code.
+ */
+function errorOf(error: unknown, depth = 0): Record<string, unknown> {
+  if (!(error instanceof Error)) return { type: typeof error };
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return {
+    type: error.name,
+    ...(code !== undefined && { code }),
+    message: isQuoting(error) ? "[not shown]" : error.message.split("\n", 1)[0]?.slice(0, 500),
+    stack: (error.stack ?? "").split("\n").filter((line) => line.startsWith("    at ")).slice(0, 12),
+    ...(error.cause !== undefined && depth < 4 && { cause: errorOf(error.cause, depth + 1) }),
+  };
+}
+
+// Prisma's messages show the arguments of the failed call; zod's and JSON's can show the input.
+function isQuoting(error: Error): boolean {
+  return /^(Prisma|Zod|\$Zod|SyntaxError)/.test(error.name) || error.constructor.name.startsWith("Prisma");
+}

@@ -1,0 +1,68 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import type { RegistryType } from "../factory-config/entry.js";
+import type { OutboundCall } from "../outbound/outbound.js";
+
+/** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #requests: Histogram<"route" | "status">;
+  readonly #tokens: Counter<"type" | "cache">;
+  readonly #upstream: Histogram<"outcome">;
+  readonly #openFailed: Counter;
+  readonly #authenticationFailed: Counter;
+
+  constructor() {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.#requests = new Histogram({
+      name: "factory_secrets_http_request_duration_seconds",
+      help: "Requests by route and status.",
+      labelNames: ["route", "status"],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15],
+      registers,
+    });
+    this.#tokens = new Counter({
+      name: "factory_secrets_registry_tokens_total",
+      help: "Registry tokens handed out, by type of registry and whether they came from the cache.",
+      labelNames: ["type", "cache"],
+      registers,
+    });
+    this.#upstream = new Histogram({
+      name: "factory_secrets_upstream_request_duration_seconds",
+      help: "Calls to clouds and registries, by how they ended.",
+      labelNames: ["outcome"],
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      registers,
+    });
+    this.#openFailed = new Counter({
+      name: "factory_secrets_secret_open_failures_total",
+      help: "Ciphertexts that did not open. Anything above zero needs a look at the audit.",
+      registers,
+    });
+    this.#authenticationFailed = new Counter({
+      name: "factory_secrets_authentication_failures_total",
+      help: "Requests with no valid credential.",
+      registers,
+    });
+  }
+
+  requestAnswered(route: string, status: number, seconds: number): void {
+    this.#requests.observe({ route, status }, seconds);
+  }
+
+  tokenIssued(type: RegistryType, fromCache: boolean): void {
+    this.#tokens.inc({ type, cache: fromCache ? "hit" : "miss" });
+  }
+
+  upstreamCalled(call: OutboundCall): void {
+    this.#upstream.observe({ outcome: call.outcome }, call.seconds);
+  }
+
+  secretOpenFailed(): void {
+    this.#openFailed.inc();
+  }
+
+  authenticationFailed(): void {
+    this.#authenticationFailed.inc();
+  }
+}

@@ -1,0 +1,23 @@
+import { auditRoutes } from "./audit/routes.js";
+import { brokerRoutes } from "./broker/routes.js";
+import { factoryRoutes } from "./factories/routes.js";
+import { registryRoutes } from "./factory-config/registry-routes.js";
+import { configRoutes } from "./factory-config/routes.js";
+import { fioctlRoutes } from "./fioctl/routes.js";
+import { identityRoutes } from "./identity/routes.js";
+import { secretRoutes } from "./secrets/routes.js";
+import { metricsRoute, systemRoutes } from "./system/routes.js";
+
+/** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
+export const routes = [
+  ...brokerRoutes,
+  ...secretRoutes,
+  ...configRoutes,
+  ...registryRoutes,
+  ...identityRoutes,
+  ...factoryRoutes,
+  ...auditRoutes,
+  ...fioctlRoutes,
+  ...systemRoutes,
+  metricsRoute,
+];

@@ -1,0 +1,115 @@
+import { z } from "zod";
+import type { OpenApiTexts } from "../http/openapi.js";
+import { PreparedJson, route } from "../http/route.js";
+import { Health, Readiness } from "./contract.js";
+
+/** One thing that must hold before requests are sent here. */
+export type ReadinessProbe = { name: string; check: () => Promise<boolean> };
+
+type Deps = {
+  probes: readonly ReadinessProbe[];
+  metricsText: () => Promise<string>;
+  openApi: () => OpenApiTexts;
+};
+
+const probeMs = 2_000;
+
+const healthz = route(
+  {
+    id: "getHealth",
+    method: "get",
+    path: "/healthz",
+    tag: "System",
+    summary: "The process answers",
+    auth: "anyone",
+    replies: { 200: { description: "Alive.", content: { "application/json": Health } } },
+    problems: [],
+  },
+  async (_deps: object) => ({ status: 200, body: { status: "ok" as const } }),
+);
+
+const readyz = route(
+  {
+    id: "getReadiness",
+    method: "get",
+    path: "/readyz",
+    tag: "System",
+    summary: "Database, keys and migrations are in order",
+    auth: "anyone",
+    replies: {
+      200: { description: "Ready.", content: { "application/json": Readiness } },
+      503: { description: "Send requests elsewhere.", content: { "application/json": Readiness } },
+    },
+    problems: [],
+  },
+  async ({ probes }: Pick<Deps, "probes">) => {
+    const checks = await Promise.all(probes.map(async ({ name, check }) => ({ name, ok: await withinTime(check) })));
+    const ready = checks.every(({ ok }) => ok);
+    return { status: ready ? 200 : 503, body: { status: ready ? ("ready" as const) : ("not-ready" as const), checks } };
+  },
+);
+
+async function withinTime(check: () => Promise<boolean>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), probeMs);
+  });
+  try {
+    return await Promise.race([check().catch(() => false), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const metricsRoute = route(
+  {
+    id: "getMetrics",
+    method: "get",
+    path: "/metrics",
+    tag: "System",
+    summary: "Prometheus metrics",
+    auth: "anyone",
+    replies: { 200: { description: "Text exposition format.", content: { "text/plain": z.string() } } },
+    problems: [],
+  },
+  async ({ metricsText }: Pick<Deps, "metricsText">) => ({
+    status: 200,
+    body: await metricsText(),
+    headers: { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" },
+  }),
+);
+
+const openApiJson = route(
+  {
+    id: "getOpenApiJson",
+    method: "get",
+    path: "/openapi.json",
+    tag: "System",
+    summary: "This document as JSON",
+    auth: "anyone",
+    replies: {
+      200: {
+        description: "OpenAPI 3.0.3.",
+        content: { "application/json": z.unknown().meta({ id: "OpenApiDocument", description: "An OpenAPI 3.0.3 document." }) },
+      },
+    },
+    problems: [],
+  },
+  async ({ openApi }: Pick<Deps, "openApi">) => ({ status: 200, body: new PreparedJson(openApi().json) }),
+);
+
+const openApiYaml = route(
+  {
+    id: "getOpenApiYaml",
+    method: "get",
+    path: "/openapi.yaml",
+    tag: "System",
+    summary: "This document as YAML",
+    auth: "anyone",
+    replies: { 200: { description: "OpenAPI 3.0.3.", content: { "application/yaml": z.string() } } },
+    problems: [],
+  },
+  async ({ openApi }: Pick<Deps, "openApi">) => ({ status: 200, body: openApi().yaml }),
+);
+
+export const systemRoutes = [healthz, readyz, openApiJson, openApiYaml];

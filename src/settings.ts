@@ -106,7 +106,6 @@ function refuseUnknownNames(environment: Environment, mistake: (sentence: string
 function textOf(environment: Environment, name: string, mistake: (sentence: string) => void): string | undefined {
   const direct = environment[name] || undefined;
   const path = environment[`${name}_FILE`] || undefined;
-  // FACTORY_SECRETS_CA_FILE is itself the path of a file.
   if (path === undefined) return direct;
   if (direct !== undefined) {
     mistake(`${name} and ${name}_FILE are both set. Keep one.`);
@@ -179,7 +178,8 @@ function operatorHosts({ text, mistake }: Reader): Pick<Settings, "allowedRealms
 function outbound({ text, mistake }: Reader): OutboundSettings {
   const connectTo = parseConnectTo(text("FACTORY_SECRETS_CONNECT_TO") ?? "");
   const addresses = parseAddressRanges(text("FACTORY_SECRETS_ALLOW_ADDRESSES") ?? "");
-  const authorities = parseCaCertificates(authoritiesText({ text, mistake }) ?? "");
+  const pem = authoritiesText({ text, mistake });
+  const authorities = pem === undefined ? { certificates: [], mistakes: [] } : parseCaCertificates(pem);
   const proxyText = text("FACTORY_SECRETS_HTTPS_PROXY");
   const proxy = proxyText === undefined ? undefined : parseProxyUrl(proxyText);
   for (const sentence of connectTo.mistakes) mistake(`FACTORY_SECRETS_CONNECT_TO: ${sentence}`);

@@ -1,0 +1,98 @@
+import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
+import supertest from "supertest";
+import { createApp } from "../../src/app.js";
+import { AuditWriter } from "../../src/audit/record.js";
+import { openKeyRing } from "../../src/crypto/open-key-ring.js";
+import { type Database, openDatabase } from "../../src/db/database.js";
+import { createOperatorToken } from "../../src/identity/create-credential.js";
+import type { Permission } from "../../src/identity/permissions.js";
+import { createLogger } from "../../src/observability/log.js";
+import { readSettings } from "../../src/settings.js";
+import { claimInstallation } from "../../src/system/store.js";
+import { assertNothingLeaked, recordExchange, recordText } from "./leak-watch.js";
+import { createTestDatabase } from "./test-database.js";
+
+export type TestService = {
+  server: Server;
+  url: string;
+  database: Database;
+  databaseUrl: string;
+  /** base64 of the key-encryption key, for a second replica on the same database. */
+  key: string;
+  operatorToken: string;
+  /** Every line that the service has logged. */
+  logLines: string[];
+  /** A request as a caller with this token (none when `undefined`), over real HTTP. */
+  as(token: string | undefined): ReturnType<typeof supertest.agent>;
+  createFactory(name?: string): Promise<{ id: string; name: string }>;
+  createApiToken(factory: string, permissions: readonly Permission[]): Promise<{ id: string; token: string }>;
+  openJob(factory: string, job?: Record<string, unknown>): Promise<{ id: string; token: string }>;
+  close(): Promise<void>;
+};
+
+/**
+ * Starts the whole service in this process on a database of its own (or on a given one, as a further replica) and
+ * a free port. `environment` is what an operator would set: `FACTORY_SECRETS_CONNECT_TO` and so on.
+ */
+export async function startTestService(
+  environment: Record<string, string> = {},
+  replicaOf?: Pick<TestService, "databaseUrl" | "key">,
+): Promise<TestService> {
+  const testDatabase = replicaOf ? undefined : await createTestDatabase();
+  const databaseUrl = replicaOf?.databaseUrl ?? testDatabase?.url ?? "";
+  const key = replicaOf?.key ?? randomBytes(32).toString("base64");
+  const settings = readSettings({ DATABASE_URL: databaseUrl, FACTORY_SECRETS_KEY: key, PORT: "0", ...environment });
+  const logLines: string[] = [];
+  const log = createLogger("info", {
+    write(line: string) {
+      logLines.push(line);
+      recordText(line);
+    },
+  });
+  const database = openDatabase({ url: databaseUrl, connections: settings.databaseConnections, onError: () => undefined });
+  const keys = await openKeyRing(database.prisma, { kind: "setting", text: settings.key });
+  const app = createApp({ settings, database, directUrl: databaseUrl, keys, log });
+  await new Promise<void>((resolve) => app.server.listen(0, "127.0.0.1", resolve));
+  await claimInstallation(database.prisma);
+  const audit = new AuditWriter(database.pool);
+  const { token: operatorToken } = await createOperatorToken({ prisma: database.prisma, audit }, { name: "test operator", maker: undefined });
+  const address = app.server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const url = `http://127.0.0.1:${port}`;
+  const as = (token: string | undefined) => {
+    const agent = supertest.agent(url);
+    agent.on("response", recordExchange);
+    return token === undefined ? agent : agent.set("OSF-TOKEN", token);
+  };
+  const made = async (path: string, body: object) => {
+    const reply = await as(operatorToken).post(path).send(body);
+    if (reply.status !== 201) throw new Error(`${path} answered ${reply.status}: ${reply.text}`);
+    return reply.body;
+  };
+  return {
+    server: app.server,
+    url,
+    database,
+    databaseUrl,
+    key,
+    operatorToken,
+    logLines,
+    as,
+    createFactory: (name = `f-${randomBytes(4).toString("hex")}`) => made("/v1/factories", { name }),
+    createApiToken: (factory, permissions) =>
+      made(`/v1/factories/${factory}/api-tokens`, { name: permissions.join(" ") || "none", permissions }),
+    openJob: (factory, job = {}) => made(`/v1/factories/${factory}/jobs`, { name: "test job", ...job }),
+    async close() {
+      recordText((await as(undefined).get("/metrics")).text);
+      app.server.closeAllConnections();
+      await new Promise<void>((resolve) => app.server.close(() => resolve()));
+      await app.close();
+      const rows = await database.pool.query<{ event: Buffer }>("SELECT event FROM audit_events");
+      for (const { event } of rows.rows) recordText(event.toString("utf8"));
+      await database.close();
+      await testDatabase?.drop();
+      assertNothingLeaked();
+    },
+  };
+}

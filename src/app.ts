@@ -7,9 +7,11 @@ import { createProviders } from "./broker/providers/create-providers.js";
 import { checkCredentialText } from "./broker/secret-formats/check-credential-text.js";
 import { TokenCache } from "./broker/token-cache.js";
 import type { KeyRing } from "./crypto/key-ring.js";
+import { readKnownKeys } from "./crypto/store.js";
 import type { Database } from "./db/database.js";
 import { startChangeFeed } from "./db/change-feed.js";
 import { Generations } from "./db/generations.js";
+import { migrationsAreComplete } from "./db/migrate.js";
 import { findFactory } from "./factories/store.js";
 import type { Pipe } from "./http/mount.js";
 import { openApiTexts } from "./http/openapi.js";
@@ -91,7 +93,11 @@ export function createApp(input: {
   const system = {
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
-    probes: [{ name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 }],
+    probes: [
+      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
+      { name: "keys", check: async () => (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active") },
+      { name: "migrations", check: () => migrationsAreComplete(pool) },
+    ],
   };
   const deps = { keys, ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });

@@ -57,8 +57,15 @@ export function startChangeFeed(input: {
       lost(error instanceof Error ? error : new Error(String(error)));
     }
   };
+  let asking = false;
   const startPolling = (): void => {
-    polling ??= setInterval(() => void poll(input.pool, input.generations).catch(() => undefined), pollMs).unref();
+    polling ??= setInterval(async () => {
+      // While the database is away each answer takes seconds; a queue of questions would help nobody.
+      if (asking) return;
+      asking = true;
+      await poll(input.pool, input.generations).catch(() => undefined);
+      asking = false;
+    }, pollMs).unref();
   };
 
   startPolling();

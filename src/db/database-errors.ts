@@ -29,8 +29,9 @@ const unavailableCodes = new Set([
 /** True when the database could not be reached or had no room: the same request may succeed a moment later. */
 export function isDatabaseUnavailable(error: unknown): boolean {
   const state = sqlState(error);
-  // 08 connection, 53 out of resources, 57P shutting down or restarting, 57014 the statement took too long
-  if (state !== undefined) return /^(08|53|57P)/.test(state) || state === "57014" || state === "25P03";
+  // 08 connection, 40 ended for another transaction's sake, 53 out of resources, 57P shutting down or restarting,
+  // 57014 the statement took too long
+  if (state !== undefined) return /^(08|40|53|57P)/.test(state) || state === "57014" || state === "25P03";
   for (let current = error, depth = 0; isObject(current) && depth < 5; depth += 1) {
     if (typeof current.code === "string" && unavailableCodes.has(current.code)) return true;
     if (current instanceof Error && isConnectionMessage(current.message)) return true;

@@ -57,6 +57,12 @@ export async function applyMigrations(
   return applied;
 }
 
+/** Says whether no migration of this database is under way or has failed. */
+export async function migrationsAreComplete(pool: pg.Pool): Promise<boolean> {
+  const { rows } = await pool.query("SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL LIMIT 1");
+  return rows.length === 0;
+}
+
 /** @throws {DatabaseUnusable} when the database would not keep every Unicode text as it is. */
 export async function assertUtf8(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ server_encoding: string }>("SHOW server_encoding");

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams } from "../http/contract.js";
+import { FactoryParams, PageQuery } from "../http/contract.js";
+import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { json, type RequestFacts, route } from "../http/route.js";
@@ -90,6 +91,7 @@ const listRegistries = route(
     summary: "The registry entries",
     auth: { permission: "config:read" },
     params: FactoryParams,
+    query: PageQuery,
     replies: {
       200: {
         description: "In the order of the document.",
@@ -99,9 +101,11 @@ const listRegistries = route(
     },
     problems: ["invalid-config"],
   },
-  async ({ prisma }: Reader, { factory }) => {
+  async ({ prisma }: Reader, { factory, query }) => {
     const { version, entries } = await currentEntries(prisma, factory.id);
-    return { status: 200, body: { items: entries.map(viewOfEntry) }, headers: etagOf(version) };
+    const after = pageStart(query.pageToken, (text) => entries.some(({ id }) => id === text));
+    const rest = after === undefined ? entries : entries.slice(entries.findIndex(({ id }) => id === after) + 1);
+    return { status: 200, body: pageOf(rest, query.pageSize, ({ id }) => id, viewOfEntry), headers: etagOf(version) };
   },
 );
 

@@ -37,6 +37,9 @@ export function createHttpServer<Deps>(input: {
     input.pipe.onAnswered({ route: "unrouted", status: res.statusCode, seconds: 0, requestId: facts.id, address: facts.address, caller: undefined, problem });
   });
   const server = createServer({ ...classesOf(app), maxHeaderSize: maxHeaderBytes }, app);
+  // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
+  server.keepAliveTimeout = 65_000;
+  server.headersTimeout = 66_000;
   server.on("clientError", answerClientError);
   return server;
 }

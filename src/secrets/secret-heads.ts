@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../db/database.js";
+import { Problem } from "../http/problem.js";
 import { readHeads, type SecretChange, type SecretHead } from "./store.js";
 import type { SecretItem } from "./write-secrets.js";
 
@@ -30,8 +31,10 @@ export class SecretHeads {
     return found;
   }
 
+  /** @throws Problem `not-found` when the factory is gone */
   async readAgain(factoryId: string, names: readonly string[]): Promise<Map<string, SecretHead>> {
     const { heads, secretCount } = await readHeads(this.#prisma, factoryId, names);
+    if (secretCount === undefined) throw new Problem("not-found", "The factory was deleted.");
     for (const name of names) this.#heads.delete(key(factoryId, name));
     for (const head of heads) this.#heads.set(key(factoryId, head.name), head);
     this.#counts.set(factoryId, secretCount);

@@ -118,20 +118,20 @@ export async function writeChanges(
   return rows[0]?.done === true;
 }
 
-/** The secrets of these names, as they are now, and how many the factory has. */
+/** The secrets of these names, as they are now, and how many the factory has: `undefined` when it is gone. */
 export async function readHeads(
   prisma: PrismaClient,
   factoryId: string,
   names: readonly string[],
-): Promise<{ heads: SecretHead[]; secretCount: number }> {
+): Promise<{ heads: SecretHead[]; secretCount: number | undefined }> {
   const [heads, factory] = await Promise.all([
     prisma.secret.findMany({
       select: { id: true, name: true, currentVersion: true, nextVersion: true, named: true, deliverToJobs: true },
       where: { factoryId, name: { in: [...names] }, deletedAt: null },
     }),
-    prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId } }),
+    prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId, deletedAt: null } }),
   ]);
-  return { heads, secretCount: factory?.secretCount ?? 0 };
+  return { heads, secretCount: factory?.secretCount };
 }
 
 const shown = {

@@ -106,8 +106,9 @@ async function tryWrite(
   try {
     return await writeChanges(deps.prisma, { factoryId: factory.id, changes, maxSecrets, keepVersions, at, actor, audit });
   } catch (error) {
-    // Created by another at the same time, or two writers that waited for each other: look again.
-    if (sqlState(error) === "23505" || sqlState(error) === "40P01") return false;
+    // Created by another at the same time, two writers that waited for each other, or a factory that was just deleted
+    // with its keys: look again.
+    if (["23505", "40P01", "23503"].includes(sqlState(error) ?? "")) return false;
     // The row's own check: an entry names it and it is flagged for delivery.
     if (sqlState(error) === "23514") throw namedIsNotDelivered();
     throw error;

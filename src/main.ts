@@ -24,14 +24,21 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   const log = createLogger(settings.logLevel);
-  let stop = async (_exitCode: number): Promise<void> => process.exit(1);
+  // Asked to stop before it has started: it finishes starting and then stops, so that Postgres is never left behind.
+  let exitCode: number | undefined;
+  let stop: (() => Promise<void>) | undefined;
+  const askToStop = (code: number): void => {
+    exitCode ??= code;
+    void stop?.();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => askToStop(0));
   const database = await openServiceDatabase(settings, {
     onProgress: say,
     onError: (err) => log.warn({ err }, "a database connection broke"),
     onUnexpectedExit: (message) => {
       log.fatal(message);
       say(message);
-      void stop(1);
+      askToStop(1);
     },
   });
   const app = await startOn(settings, database, log).catch(async (error: unknown) => {
@@ -40,12 +47,12 @@ async function main(): Promise<void> {
   });
   const sweep = setInterval(() => void sweepJobs(database, log), sweepMs).unref();
   let stopping: Promise<void> | undefined;
-  stop = (exitCode) => {
+  stop = () => {
     clearInterval(sweep);
     stopping ??= shutDown(app, database, log).then(() => process.exit(exitCode));
     return stopping;
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(0));
+  if (exitCode !== undefined) await stop();
 }
 
 async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {

@@ -27,7 +27,12 @@ export const RegistryTokenRequest = z
   .strictObject({
     registry: RegistryName.optional(),
     repositories: Repositories.optional(),
-    requests: z.array(OneRegistryRequest).min(1).max(50).optional().meta({ description: "Several registries at once." }),
+    requests: z
+      .array(OneRegistryRequest)
+      .min(1)
+      .max(50)
+      .optional()
+      .meta({ description: "Several registries at once." }),
     allowBroader: z.boolean().default(false).meta({
       description: "Take a token that reaches more than `repositories` where the cloud cannot hold to them.",
     }),
@@ -90,10 +95,7 @@ export const RegistryTokenReply = z
     kind: z.literal("Secret").optional(),
     metadata: z.object({ name: z.string() }).meta({ id: "ManifestMetadata" }).optional(),
     type: z.literal("kubernetes.io/dockerconfigjson").optional(),
-    stringData: z
-      .object({ ".dockerconfigjson": z.string() })
-      .meta({ id: "ManifestStringData" })
-      .optional(),
+    stringData: z.object({ ".dockerconfigjson": z.string() }).meta({ id: "ManifestStringData" }).optional(),
     username: z.string().optional().meta({ description: "format `login`" }),
     password: z.string().optional().meta({ description: "format `login`" }),
   })

@@ -53,7 +53,9 @@ function demandsFor(
   allowBroader: boolean,
 ): Demand[] {
   // A caller with grants learns of no registry beyond them.
-  const selected = grants ? selectGranted(facts, grants, asked.registry) : selectRegistry(facts.entries, asked.registry);
+  const selected = grants
+    ? selectGranted(facts, grants, asked.registry)
+    : selectRegistry(facts.entries, asked.registry);
   const repositories = asked.repositories && sortedSet(asked.repositories);
   return selected.map((one) => {
     if (!grants) return { ...one, repositories, allowBroader };

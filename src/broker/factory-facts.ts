@@ -61,7 +61,9 @@ export class Facts {
       generation: row.generation,
       entries,
       secrets: new Map((row.secrets ?? []).map((secret) => [secret.name, secret])),
-      approved: new Set((row.destinations ?? []).map(({ secret, type, host }) => destinationKey({ secretName: secret, type, host }))),
+      approved: new Set(
+        (row.destinations ?? []).map(({ secret, type, host }) => destinationKey({ secretName: secret, type, host })),
+      ),
     };
     this.#deps.generations.observe(factory.id, row.generation);
     this.#facts.set(factory.id, facts);
@@ -77,7 +79,11 @@ export function isApproved(facts: FactoryFacts, entry: RegistryEntry): boolean {
 function parse(version: number, document: Uint8Array): Parsed {
   const result = parseDocument(document);
   // It was valid when it was published; a stricter release must not hand out tokens by a document it does not understand.
-  if (!result.ok) throw new Problem("invalid-config", "The stored factory config is not valid for this release. Publish it again to see why.");
+  if (!result.ok)
+    throw new Problem(
+      "invalid-config",
+      "The stored factory config is not valid for this release. Publish it again to see why.",
+    );
   const entries = result.config.entries.map(({ entry }) => ({
     entry,
     hash: createHash("sha256").update(JSON.stringify(entry)).digest("base64url"),

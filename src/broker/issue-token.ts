@@ -3,7 +3,7 @@ import type { Generations } from "../db/generations.js";
 import { type Failure, Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
-import { type Asked, type Decided, decideDemands, type Demand } from "./decide-demands.js";
+import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
 import { type MintDeps, openAndMint } from "./open-and-mint.js";
 import type { CachedToken, TokenCache } from "./token-cache.js";
@@ -29,7 +29,12 @@ export type IssueInput = {
 
 export type Issued = { tokens: CachedToken[]; failures: Failure[] };
 
-type Ready = { demand: Demand; secret: { id: string; name: string; version: number }; cached: CachedToken; fromCache: boolean };
+type Ready = {
+  demand: Demand;
+  secret: { id: string; name: string; version: number };
+  cached: CachedToken;
+  fromCache: boolean;
+};
 
 /** A write in every round trip, five times in a row: then something is wrong with the factory, not with luck. */
 const maxRounds = 5;
@@ -42,9 +47,11 @@ const maxRounds = 5;
 export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<Issued> {
   let caller = input.caller;
   for (let round = 0; round < maxRounds; round += 1) {
-    // An operator's record has another generation than the factory's, so it is never taken from memory.
-    if (round > 0 || caller.kind === "operator") caller = await deps.callers.readAgain(caller);
     const facts = await deps.facts.of(input.factory);
+    // The row below vouches for what was read in the generation of the facts. A caller who was checked in an older one
+    // may have been withdrawn since; an operator's record has another generation altogether.
+    const isOlder = caller.kind === "operator" || caller.generation < facts.generation;
+    if (round > 0 || isOlder) caller = await deps.callers.readAgain(caller);
     const { ready, failures } = await prepare(deps, input, caller, facts);
     if (failures.length > 0 && !input.allowPartial) throw problemOf(failures, ready.length + failures.length);
     if (await audited(deps, input, caller, facts, ready)) {
@@ -106,15 +113,28 @@ async function tokenOf(
     throw new Problem("secret-missing", detail);
   }
   if (!isApproved(facts, entry)) {
-    throw new Problem("destination-not-approved", `Nobody with secrets:write has approved sending "${entry.secretName}" to ${entry.id}. Let one publish the config.`);
+    throw new Problem(
+      "destination-not-approved",
+      `Nobody with secrets:write has approved sending "${entry.secretName}" to ${entry.id}. Let one publish the config.`,
+    );
   }
   const key = cacheKey(facts.factory.id, secret, demand);
   const fresh = deps.tokens.fresh(key, input.minTtlSeconds);
   if (fresh) return { demand, secret, cached: fresh, fromCache: true };
   const { factory, requested } = input;
   const mint = { factory, actor: actorOf(caller), secret, demand, requested, purpose: "issue" } as const;
-  const ahead = { ...mint, actor: { kind: "service", id: "", name: "refresh" }, requested: {}, purpose: "refresh" } as const;
-  const outcome = await deps.tokens.get(key, input.minTtlSeconds, () => openAndMint(deps, mint), () => openAndMint(deps, ahead));
+  const ahead = {
+    ...mint,
+    actor: { kind: "service", id: "", name: "refresh" },
+    requested: {},
+    purpose: "refresh",
+  } as const;
+  const outcome = await deps.tokens.get(
+    key,
+    input.minTtlSeconds,
+    () => openAndMint(deps, mint),
+    () => openAndMint(deps, ahead),
+  );
   return { demand, secret, ...outcome };
 }
 

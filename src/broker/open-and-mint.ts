@@ -1,7 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
-import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import { Problem } from "../http/problem.js";
 import type { Actor, FactoryRef } from "../identity/caller.js";
+import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
 import type { MintedToken } from "./provider.js";
 import { mintToken, type Providers } from "./providers/create-providers.js";
@@ -25,7 +25,8 @@ export type MintInput = {
 export async function openAndMint(deps: MintDeps, input: MintInput): Promise<MintedToken> {
   const { factory, actor, secret, demand } = input;
   const value = await openSecretVersion(deps, { factory, actor, secret });
-  if (!value) throw new Problem("conflict", "The secret changed at the same time. Ask again.", { retryAfterSeconds: 1 });
+  if (!value)
+    throw new Problem("conflict", "The secret changed at the same time. Ask again.", { retryAfterSeconds: 1 });
   try {
     const token = await mintToken(deps.providers, {
       entry: demand.entry,

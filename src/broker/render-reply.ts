@@ -1,6 +1,6 @@
+import { dockerHubHost } from "../factory-config/normalise-host.js";
 import { Problem } from "../http/problem.js";
 import { PreparedJson } from "../http/route.js";
-import { dockerHubHost } from "../factory-config/normalise-host.js";
 import type { Issued } from "./issue-token.js";
 import type { MintedToken } from "./provider.js";
 
@@ -47,7 +47,11 @@ function dockerAuth(token: MintedToken): DockerAuth {
 }
 
 function kubernetesSecret(tokens: readonly MintedToken[]): Record<string, unknown> {
-  refuseBearers(tokens, "the kubelet", 'skopeo (--registry-token), docker, buildx and crane can: ask with "format": "docker-config".');
+  refuseBearers(
+    tokens,
+    "the kubelet",
+    'skopeo (--registry-token), docker, buildx and crane can: ask with "format": "docker-config".',
+  );
   return {
     apiVersion: "v1",
     kind: "Secret",
@@ -58,7 +62,11 @@ function kubernetesSecret(tokens: readonly MintedToken[]): Record<string, unknow
 }
 
 function login(tokens: readonly MintedToken[]): { username: string; password: string } {
-  refuseBearers(tokens, "docker login", 'docker, BuildKit, buildx and crane read it from a config.json: ask with "format": "docker-config".');
+  refuseBearers(
+    tokens,
+    "docker login",
+    'docker, BuildKit, buildx and crane read it from a config.json: ask with "format": "docker-config".',
+  );
   const [token, ...more] = tokens;
   if (token?.kind !== "password" || more.length > 0) {
     throw new Problem("registry-required", 'The format "login" is for one registry. Name it: "registry": "<host>".');
@@ -69,5 +77,8 @@ function login(tokens: readonly MintedToken[]): { username: string; password: st
 function refuseBearers(tokens: readonly MintedToken[], client: string, way: string): void {
   const bearer = tokens.find(({ kind }) => kind === "bearer");
   if (!bearer) return;
-  throw new Problem("not-representable", `${bearer.registry} gives a bearer, which is no password and which ${client} cannot carry. ${way}`);
+  throw new Problem(
+    "not-representable",
+    `${bearer.registry} gives a bearer, which is no password and which ${client} cannot carry. ${way}`,
+  );
 }

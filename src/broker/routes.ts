@@ -21,7 +21,10 @@ const issue = route(
       200: {
         description: "The tokens, in the format asked for.",
         content: { "application/json": RegistryTokenReply },
-        headers: { "Factory-Secrets-Failures": "With `allowPartial` and a format other than `tokens`: `registry=code` of each failure." },
+        headers: {
+          "Factory-Secrets-Failures":
+            "With `allowPartial` and a format other than `tokens`: `registry=code` of each failure.",
+        },
       },
     },
     problems: [
@@ -68,6 +71,9 @@ function failureHeader({ failures }: Issued): Record<string, string> {
 }
 
 const nothingToIssue = (): Problem =>
-  new Problem("registry-unknown", "The factory config has no entries yet: put a factory-config.yml that names a registry.");
+  new Problem(
+    "registry-unknown",
+    "The factory config has no entries yet: put a factory-config.yml that names a registry.",
+  );
 
 export const brokerRoutes = [issue];

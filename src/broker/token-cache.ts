@@ -54,7 +54,8 @@ export class TokenCache {
     const cached = this.#tokens.get(key);
     const now = this.#now();
     if (cached && now < cached.token.expiresAt) {
-      if (minTtlSeconds !== undefined && minTtlSeconds > lifeSeconds(cached)) throw ttlNotAvailable(cached, minTtlSeconds);
+      if (minTtlSeconds !== undefined && minTtlSeconds > lifeSeconds(cached))
+        throw ttlNotAvailable(cached, minTtlSeconds);
       if (isLongEnough(cached, minTtlSeconds, now)) {
         // Its failure costs nothing while the token lives; whoever comes after that hears of it.
         if (now >= cached.refreshAfter) void this.#mint(key, refresh).catch(() => undefined);

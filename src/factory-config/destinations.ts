@@ -1,14 +1,26 @@
-import type { RegistryEntry, RegistryType } from "./entry.js";
+import { type RegistryEntry, registryTypes } from "./entry.js";
 
 /** Any host of the type's own cloud: where an entry without a host sends its secret. */
 export const anyHostOfCloud = "*";
 
-/** Where a secret may be sent. `host` is normalised, or `*` for an entry without one, which only a cloud's type can be. */
-export type Destination = { secretName: string; type: RegistryType; host: string };
+/**
+ * How a secret leaves for a host. Passing the stored `user:token` on to the jobs themselves is another destination than
+ * presenting it to the registry: whoever may write the config alone cannot turn one into the other.
+ */
+export const destinationTypes = [...registryTypes, "generic-pass-through"] as const;
+export type DestinationType = (typeof destinationTypes)[number];
 
-/** The places that one entry sends its secret to. */
+/** Where a secret may be sent. `host` is normalised, or `*` for an entry without one, which only a cloud's type can be. */
+export type Destination = { secretName: string; type: DestinationType; host: string };
+
+/**
+ * The places that one entry sends its secret to. Its region, profile and `azure_tenant_id` are no part of them: they
+ * choose among endpoints of the same cloud, which keeps what it is sent to itself (a tenant is a path at Microsoft's own
+ * login host, and its owner never sees a client secret), and what comes back goes to the approved host alone.
+ */
 export function destinationsOf(entry: RegistryEntry): Destination[] {
-  return hostsOf(entry).map((host) => ({ secretName: entry.secretName, type: entry.type, host }));
+  const { secretName } = entry;
+  return hostsOf(entry).flatMap((host) => typesOf(entry).map((type) => ({ secretName, type, host })));
 }
 
 /** The places that the entries of a config send secrets to, each once, in a stable order. */
@@ -24,6 +36,11 @@ export function destinationsOfEntries(entries: readonly RegistryEntry[]): Destin
 export function newDestinations(approved: readonly Destination[], wanted: readonly Destination[]): Destination[] {
   const known = new Set(approved.map(destinationKey));
   return wanted.filter((destination) => !known.has(destinationKey(destination)));
+}
+
+// With pass-through the ordinary way stays approved too, so that turning it off takes nothing but config:write.
+function typesOf(entry: RegistryEntry): readonly DestinationType[] {
+  return entry.type === "generic" && entry.passThrough ? [entry.type, "generic-pass-through"] : [entry.type];
 }
 
 function hostsOf(entry: RegistryEntry): readonly string[] {

@@ -5,7 +5,7 @@ import { sqlState } from "../db/database-errors.js";
 import type { Precondition } from "../http/preconditions.js";
 import { type Invalid, Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
-import { type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
+import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import { type ParsedConfig, parseDocument } from "./parse-document.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 
@@ -69,7 +69,8 @@ async function publish(
   const added = newDestinations(held.approved, wanted);
   checkDestinations(caller, added);
   const created = held.currentVersion === undefined;
-  if (held.currentDocument?.equals(document)) {
+  // The same document is published once more when it needs an approval that it has not (a rule that came later).
+  if (added.length === 0 && held.currentDocument?.equals(document)) {
     return { version: held.currentVersion ?? 0, created: false, unchanged: true, warnings: remarks };
   }
   if (input.dryRun) return { version: held.nextVersion, created, unchanged: false, warnings: remarks };
@@ -122,7 +123,7 @@ function checkDestinations(caller: Caller, added: readonly Destination[]): void 
   if (added.length === 0 || caller.permissions.has("secrets:write")) return;
   const list = added
     .map(
-      ({ secretName, type, host }) => `"${secretName}" to ${host === "*" ? `any ${type} host` : `${host} (${type})`}`,
+      ({ secretName, type, host }) => `"${secretName}" to ${host === anyHostOfCloud ? `any ${type} host` : `${host} (${type})`}`,
     )
     .join("; ");
   throw new Problem(

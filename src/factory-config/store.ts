@@ -1,7 +1,6 @@
 import type { PrismaClient } from "../db/database.js";
 import type { Actor } from "../identity/caller.js";
-import type { Destination } from "./destinations.js";
-import { type RegistryType, registryTypes } from "./entry.js";
+import { type Destination, type DestinationType, destinationTypes } from "./destinations.js";
 
 type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 
@@ -95,9 +94,9 @@ export async function holdForPublishing(
   };
 }
 
-function typeOf(text: string): RegistryType {
-  const type = registryTypes.find((known) => known === text);
-  if (!type) throw new Error("an approved destination has a type of registry");
+function typeOf(text: string): DestinationType {
+  const type = destinationTypes.find((known) => known === text);
+  if (!type) throw new Error("an approved destination has a known type");
   return type;
 }
 

@@ -49,6 +49,11 @@ export class Facts {
     return reading;
   }
 
+  /** For when they turned out to be out of date although no higher generation was seen yet. */
+  forget(factory: FactoryRef): void {
+    this.#facts.delete(factory.id);
+  }
+
   async #read(factory: FactoryRef): Promise<FactoryFacts> {
     const before = this.#parsed.get(factory.id);
     const row = await readFacts(this.#deps.prisma, factory.id, before?.version);

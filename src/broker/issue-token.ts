@@ -5,7 +5,7 @@ import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
-import { type MintDeps, openAndMint } from "./open-and-mint.js";
+import { type MintDeps, openAndMint, StaleFacts } from "./open-and-mint.js";
 import type { CachedToken, TokenCache } from "./token-cache.js";
 
 export type BrokerDeps = MintDeps & {
@@ -52,7 +52,15 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
     // may have been withdrawn since; an operator's record has another generation altogether.
     const isOlder = caller.kind === "operator" || caller.generation < facts.generation;
     if (round > 0 || isOlder) caller = await deps.callers.readAgain(caller);
-    const { ready, failures } = await prepare(deps, input, caller, facts);
+    const prepared = await prepare(deps, input, caller, facts).catch((error: unknown) => {
+      if (error instanceof StaleFacts) return undefined;
+      throw error;
+    });
+    if (!prepared) {
+      deps.facts.forget(input.factory);
+      continue;
+    }
+    const { ready, failures } = prepared;
     if (failures.length > 0 && !input.allowPartial) throw problemOf(failures, ready.length + failures.length);
     if (await audited(deps, input, caller, facts, ready)) {
       for (const { fromCache, demand } of ready) deps.onToken({ fromCache, type: demand.entry.type });

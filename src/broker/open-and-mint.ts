@@ -18,6 +18,11 @@ export type MintInput = {
   purpose: "issue" | "refresh";
 };
 
+/** The version that the facts name is gone: they are out of date, and the request is to be decided anew. */
+export class StaleFacts extends Error {
+  override readonly name = "StaleFacts";
+}
+
 /**
  * Opens the secret, asks the cloud, forgets the secret. The opening leaves an audit row in every case: the issued
  * token's own row when it is handed out, else one written here.
@@ -25,8 +30,7 @@ export type MintInput = {
 export async function openAndMint(deps: MintDeps, input: MintInput): Promise<MintedToken> {
   const { factory, actor, secret, demand } = input;
   const value = await openSecretVersion(deps, { factory, actor, secret });
-  if (!value)
-    throw new Problem("conflict", "The secret changed at the same time. Ask again.", { retryAfterSeconds: 1 });
+  if (!value) throw new StaleFacts();
   try {
     const token = await mintToken(deps.providers, {
       entry: demand.entry,

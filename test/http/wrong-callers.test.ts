@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Permission, permissions } from "../../src/identity/permissions.js";
+import { createToken } from "../../src/identity/token.js";
+import { routes } from "../../src/routes.js";
+import { startTestService, type TestService } from "../support/test-service.js";
+import { expectProblem } from "./expect-problem.js";
+import { pathOfRoute, titleOfRoute } from "./route-path.js";
+
+type WalkedRoute = (typeof routes)[number];
+type Callers = {
+  /** Credentials that are not valid, and why. */
+  invalid: Record<string, string>;
+  /** Valid ones of another factory. */
+  foreign: Record<string, string>;
+  job: string;
+  /** All permissions but the one. */
+  lacking: Map<Permission, string>;
+  almighty: string;
+};
+
+const own = "own-factory";
+let service: TestService;
+let callers: Callers;
+
+beforeAll(async () => {
+  service = await startTestService();
+  callers = await makeCallers();
+});
+afterAll(() => service.close());
+
+async function makeCallers(): Promise<Callers> {
+  await service.createFactory(own);
+  await service.createFactory("other-factory");
+  const almighty = await service.createApiToken(own, permissions);
+  const expired = await service.createApiToken(own, permissions);
+  await service.database.pool.query("UPDATE credentials SET expires_at = now() - interval '1 second' WHERE id = $1", [
+    expired.id,
+  ]);
+  const revoked = await service.createApiToken(own, permissions);
+  await service.as(service.operatorToken).delete(`/v1/factories/${own}/api-tokens/${revoked.id}`).expect(204);
+  const lacking = new Map<Permission, string>();
+  for (const permission of permissions) {
+    const others = permissions.filter((one) => one !== permission);
+    lacking.set(permission, (await service.createApiToken(own, others)).token);
+  }
+  return {
+    invalid: {
+      garbage: "garbage",
+      "a mistyped checksum": mistyped(almighty.token),
+      "a token that nobody made": createToken("operator"),
+      "an expired token": expired.token,
+      "a revoked token": revoked.token,
+    },
+    foreign: {
+      "another factory's token": (await service.createApiToken("other-factory", permissions)).token,
+      "another factory's job": (await service.openJob("other-factory")).token,
+    },
+    job: (await service.openJob(own)).token,
+    lacking,
+    almighty: almighty.token,
+  };
+}
+
+function mistyped(token: string): string {
+  return token.slice(0, -1) + (token.endsWith("A") ? "B" : "A");
+}
+
+async function call(route: WalkedRoute, token: string | undefined, factory = own) {
+  return service.as(token)[route.method](pathOfRoute(route, factory));
+}
+
+/** The body without what differs from request to request. */
+function lasting({ requestId: _requestId, ...body }: Record<string, unknown>): unknown {
+  return body;
+}
+
+it("walks every route that the server has", () => {
+  expect(new Set(routes.map(({ id }) => id)).size).toBe(routes.length);
+  expect(routes.length).toBeGreaterThan(30);
+});
+
+describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
+  const { auth } = route;
+  if (auth === "anyone") {
+    it("answers anyone, and looks at no credential", async () => {
+      for (const token of [undefined, ...Object.values(callers.invalid), callers.job]) {
+        expect((await call(route, token)).status).toBe(200);
+      }
+    });
+    return;
+  }
+
+  it("answers a caller without a credential 401, whatever the factory", async () => {
+    const bodies = [await call(route, undefined), await call(route, undefined, "no-such-factory")].map((reply) => {
+      expect(reply.headers["www-authenticate"]).toBe('Bearer realm="factory-secrets"');
+      return lasting(expectProblem(reply, "unauthenticated"));
+    });
+    expect(bodies[0]).toEqual(bodies[1]);
+  });
+
+  it("answers every credential that is not valid one and the same 401, whatever the factory", async () => {
+    const bodies = new Set<string>();
+    for (const token of Object.values(callers.invalid)) {
+      for (const factory of [own, "no-such-factory"]) {
+        bodies.add(JSON.stringify(lasting(expectProblem(await call(route, token, factory), "unauthenticated"))));
+      }
+    }
+    expect([...bodies]).toHaveLength(1);
+  });
+
+  if (auth === "any-caller") {
+    it("answers any valid credential", async () => {
+      for (const token of [callers.job, callers.almighty, ...Object.values(callers.foreign)]) {
+        expect((await call(route, token)).status).toBe(200);
+      }
+    });
+    return;
+  }
+
+  if (auth === "operator") {
+    it("refuses whoever is no operator, and tells them nothing of factories", async () => {
+      for (const token of [callers.almighty, callers.job, ...Object.values(callers.foreign)]) {
+        const here = lasting(expectProblem(await call(route, token), "forbidden"));
+        expect(lasting(expectProblem(await call(route, token, "no-such-factory"), "forbidden"))).toEqual(here);
+      }
+    });
+    return;
+  }
+
+  it("answers another factory's credential the 404 of a factory that does not exist", async () => {
+    for (const token of Object.values(callers.foreign)) {
+      const here = lasting(expectProblem(await call(route, token), "not-found"));
+      expect(lasting(expectProblem(await call(route, token, "no-such-factory"), "not-found"))).toEqual(here);
+    }
+  });
+
+  it(`refuses a token with every permission but ${auth.permission}`, async () => {
+    const { detail } = expectProblem(await call(route, callers.lacking.get(auth.permission)), "forbidden");
+    expect(detail).toContain(auth.permission);
+  });
+
+  if (auth.permission === "registry-tokens:issue") return;
+  it("refuses a job", async () => {
+    expectProblem(await call(route, callers.job), "forbidden");
+  });
+});
+
+it("lets a job do nothing but what jobs are for", () => {
+  const open = routes.filter(({ auth }) => typeof auth === "object" && auth.permission === "registry-tokens:issue");
+  expect(open.map(({ id }) => id)).toEqual(["issueRegistryTokens"]);
+});

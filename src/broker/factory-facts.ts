@@ -7,7 +7,7 @@ import type { RegistryEntry } from "../factory-config/entry.js";
 import { parseDocument } from "../factory-config/parse-document.js";
 import { Problem } from "../http/problem.js";
 import type { FactoryRef } from "../identity/caller.js";
-import { readFacts } from "./store.js";
+import { readFacts, readGeneration } from "./store.js";
 
 /** An entry of the current config, with a hash of all that it says. */
 export type KnownEntry = { entry: RegistryEntry; hash: string };
@@ -47,6 +47,13 @@ export class Facts {
     const reading = this.#read(factory).finally(() => this.#reading.delete(factory.id));
     this.#reading.set(factory.id, reading);
     return reading;
+  }
+
+  /** Asks the database whether the factory has changed since. */
+  async areOutdated(facts: FactoryFacts): Promise<boolean> {
+    const generation = await readGeneration(this.#deps.prisma, facts.factory.id);
+    if (generation !== undefined) this.#deps.generations.observe(facts.factory.id, generation);
+    return generation !== undefined && generation > facts.generation;
   }
 
   /** For when they turned out to be out of date although no higher generation was seen yet. */

@@ -61,7 +61,11 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
       continue;
     }
     const { ready, failures } = prepared;
-    if (failures.length > 0 && !input.allowPartial) throw problemOf(failures, ready.length + failures.length);
+    if (failures.length > 0 && !input.allowPartial) {
+      // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
+      if (await deps.facts.areOutdated(facts)) continue;
+      throw problemOf(failures, ready.length + failures.length);
+    }
     if (await audited(deps, input, caller, facts, ready)) {
       for (const { fromCache, demand } of ready) deps.onToken({ fromCache, type: demand.entry.type });
       return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };

@@ -30,3 +30,12 @@ export async function readFacts(
   );
   return rows[0];
 }
+
+/** The generation that the factory has now, or `undefined` when it is gone. */
+export async function readGeneration(prisma: PrismaClient, factoryId: string): Promise<bigint | undefined> {
+  const row = await prisma.factory.findUnique({
+    select: { generation: true },
+    where: { id: factoryId, deletedAt: null },
+  });
+  return row?.generation;
+}

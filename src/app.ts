@@ -8,8 +8,8 @@ import { checkCredentialText } from "./broker/secret-formats/check-credential-te
 import { TokenCache } from "./broker/token-cache.js";
 import type { KeyRing } from "./crypto/key-ring.js";
 import { readKnownKeys } from "./crypto/store.js";
-import type { Database } from "./db/database.js";
 import { startChangeFeed } from "./db/change-feed.js";
+import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { migrationsAreComplete } from "./db/migrate.js";
 import { findFactory } from "./factories/store.js";
@@ -53,7 +53,10 @@ export function createApp(input: {
   const generations = new Generations();
   const audit = new AuditWriter(pool);
   const callers = new Callers({ prisma, generations });
-  const unknownCallers = new UnknownCallers({ audit, onError: (err) => log.error({ err }, "refusals could not be recorded") });
+  const unknownCallers = new UnknownCallers({
+    audit,
+    onError: (err) => log.error({ err }, "refusals could not be recorded"),
+  });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
@@ -75,7 +78,9 @@ export function createApp(input: {
       return [...valueWarnings(value), ...types.flatMap((type) => checkCredentialText(type, value.revealText()))];
     },
     entriesNaming: async (factory, names) =>
-      (await facts.of(factory)).entries.filter(({ entry }) => names.includes(entry.secretName)).map(({ entry }) => entry.id),
+      (await facts.of(factory)).entries
+        .filter(({ entry }) => names.includes(entry.secretName))
+        .map(({ entry }) => entry.id),
   };
   const { allowedRealms, passThroughHosts } = settings;
   const broker: BrokerDeps = {
@@ -95,7 +100,11 @@ export function createApp(input: {
     metricsText: () => metrics.registry.metrics(),
     probes: [
       { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
-      { name: "keys", check: async () => (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active") },
+      {
+        name: "keys",
+        check: async () =>
+          (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active"),
+      },
       { name: "migrations", check: () => migrationsAreComplete(pool) },
     ],
   };
@@ -133,7 +142,13 @@ function createPipe(input: {
       const requested = { requestId: facts.id, address: facts.address };
       // A factory that this caller may not know of is not named in the row either.
       const of = factory ?? caller.factory;
-      const event = { at: new Date(), outcome: "refused", actor: actorOf(caller), ...requested, ...(of && { factory: of }) } as const;
+      const event = {
+        at: new Date(),
+        outcome: "refused",
+        actor: actorOf(caller),
+        ...requested,
+        ...(of && { factory: of }),
+      } as const;
       await audit
         .write({ ...event, body: { action: "request.refused", route, code: problem.code } })
         .catch((err: unknown) => log.error({ err }, "a refusal could not be recorded"));
@@ -144,14 +159,25 @@ function createPipe(input: {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
       }
-      const line = { requestId, route, status, ms: Math.round(seconds * 10_000) / 10, caller: caller?.id, code: problem?.code };
+      const line = {
+        requestId,
+        route,
+        status,
+        ms: Math.round(seconds * 10_000) / 10,
+        caller: caller?.id,
+        code: problem?.code,
+      };
       if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
       else log.info(line, "answered");
     },
   };
 }
 
-async function findFactoryOf(prisma: Database["prisma"], caller: Caller, name: string): Promise<FactoryRef | undefined> {
+async function findFactoryOf(
+  prisma: Database["prisma"],
+  caller: Caller,
+  name: string,
+): Promise<FactoryRef | undefined> {
   if (caller.kind !== "operator") return caller.factory?.name === name ? caller.factory : undefined;
   const row = await findFactory(prisma, name);
   return row ? { id: row.id, name: row.name } : undefined;
@@ -164,4 +190,3 @@ function once<T>(make: () => T): () => T {
     return made.value;
   };
 }
-

@@ -1,8 +1,8 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { AuditWriter } from "./audit/record.js";
 import { type App, createApp } from "./app.js";
+import { AuditWriter } from "./audit/record.js";
 import { openKeyRing } from "./crypto/open-key-ring.js";
 import { KeyFormatError } from "./crypto/read-key.js";
 import { DatabaseUnusable } from "./db/database-unusable.js";
@@ -61,7 +61,8 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
   for (const sentence of app.outboundInForce) log.warn(sentence);
   try {
     const port = await listen(app.server, settings.host, settings.port, "PORT");
-    if (app.metricsServer) await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
+    if (app.metricsServer)
+      await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     await greet(settings, database, port);
     log.info({ host: settings.host, port }, "listening");
     return app;
@@ -74,7 +75,8 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
 
 function keySource(settings: Settings, database: ServiceDatabase) {
   const { dataDirectory } = database;
-  if (settings.key !== undefined || dataDirectory === undefined) return { kind: "setting", text: settings.key } as const;
+  if (settings.key !== undefined || dataDirectory === undefined)
+    return { kind: "setting", text: settings.key } as const;
   return { kind: "file", path: join(dataDirectory, "key-encryption-key") } as const;
 }
 
@@ -92,7 +94,9 @@ function listen(server: Server, host: string, port: number, setting: string): Pr
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const taken = error.code === "EADDRINUSE";
-      reject(taken ? new SettingsError([`${host}:${port} is taken by another program. Choose another ${setting}.`]) : error);
+      reject(
+        taken ? new SettingsError([`${host}:${port} is taken by another program. Choose another ${setting}.`]) : error,
+      );
     });
     server.listen(port, host, () => resolve(addressOf(server).port));
   });
@@ -137,7 +141,12 @@ async function sweepJobs(database: ServiceDatabase, log: Logger): Promise<void> 
 try {
   await main();
 } catch (error) {
-  const expected = error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
-  say(expected ? error.message : `factory-secrets could not start: ${error instanceof Error ? error.stack : String(error)}`);
+  const expected =
+    error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
+  say(
+    expected
+      ? error.message
+      : `factory-secrets could not start: ${error instanceof Error ? error.stack : String(error)}`,
+  );
   process.exit(1);
 }

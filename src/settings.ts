@@ -97,7 +97,8 @@ function refuseUnknownNames(environment: Environment, mistake: (sentence: string
   const known = Object.keys(settingNames).flatMap((name) => [name, `${name}_FILE`]);
   for (const name of Object.keys(environment)) {
     // Names of the test suite's own programs; the service is sometimes started with the suite's environment.
-    if (!name.startsWith("FACTORY_SECRETS_") || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name)) continue;
+    if (!name.startsWith("FACTORY_SECRETS_") || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name))
+      continue;
     const near = nearestName(name, known);
     mistake(`${name} is no setting of this program.${near === undefined ? "" : ` Did you mean ${near}?`}`);
   }
@@ -141,7 +142,10 @@ function publicUrl({ text, mistake }: Reader): string | undefined {
 function database({ text, mistake }: Reader): Settings["database"] {
   const url = text("DATABASE_URL");
   const directUrl = text("DATABASE_DIRECT_URL");
-  for (const [name, value] of [["DATABASE_URL", url], ["DATABASE_DIRECT_URL", directUrl]] as const) {
+  for (const [name, value] of [
+    ["DATABASE_URL", url],
+    ["DATABASE_DIRECT_URL", directUrl],
+  ] as const) {
     // The URL holds a password, so the sentence does not.
     if (value !== undefined && !/^postgres(ql)?:\/\//.test(value)) mistake(`${name} must begin with postgresql://`);
   }
@@ -163,7 +167,8 @@ function trustedProxies({ text, mistake }: Reader): string[] {
 function logLevel({ text, mistake }: Reader): LogLevel {
   const given = text("FACTORY_SECRETS_LOG_LEVEL");
   const level = logLevels.find((known) => known === given);
-  if (given !== undefined && level === undefined) mistake(`FACTORY_SECRETS_LOG_LEVEL must be one of ${logLevels.join(", ")}.`);
+  if (given !== undefined && level === undefined)
+    mistake(`FACTORY_SECRETS_LOG_LEVEL must be one of ${logLevels.join(", ")}.`);
   return level ?? "info";
 }
 
@@ -207,5 +212,8 @@ function authoritiesText({ text, mistake }: Reader): string | undefined {
 }
 
 function listOf(text: string | undefined): string[] {
-  return (text ?? "").split(",").map((part) => part.trim()).filter((part) => part !== "");
+  return (text ?? "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
 }

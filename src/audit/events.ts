@@ -11,7 +11,13 @@ export type EventBody =
   | { action: "api-token.revoked"; credential: CredentialRef }
   | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
   | { action: "job.ended"; credential: CredentialRef }
-  | { action: "secret.written"; secret: string; secretVersion: number; via: "api" | "fioctl"; warnings?: readonly string[] }
+  | {
+      action: "secret.written";
+      secret: string;
+      secretVersion: number;
+      via: "api" | "fioctl";
+      warnings?: readonly string[];
+    }
   | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true }
   | { action: "secret.open-failed"; secret: string; secretVersion: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }

@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../audit/events.js";
+import type { Outcome } from "../audit/record.js";
 import type { Generations } from "../db/generations.js";
 import { type Failure, Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
@@ -75,6 +76,7 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
 }
 
 type Failed = { failure: Failure; problem: Problem };
+type Stale = Extract<Outcome, { written: false }>;
 
 async function prepare(
   deps: BrokerDeps,
@@ -156,23 +158,29 @@ function cacheKey(factoryId: string, secret: { id: string; version: number }, de
   return [factoryId, demand.hash, secret.id, secret.version, demand.host ?? "", ...scope].join(" ");
 }
 
-async function audited(
+/** Writes the audit rows. @returns `undefined` when all stand, else the generation that the factory has now */
+async function findStale(
   deps: BrokerDeps,
   input: IssueInput,
   caller: Caller,
   facts: FactoryFacts,
   ready: readonly Ready[],
-): Promise<boolean> {
+): Promise<Stale | undefined> {
   const outcomes = await Promise.all(
     ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(input, caller, one), facts.generation)),
   );
-  for (const outcome of outcomes) {
-    if (outcome.written) continue;
-    if (outcome.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
-    deps.generations.observe(input.factory.id, outcome.generation);
-    return false;
-  }
-  return true;
+  return outcomes.find((outcome) => !outcome.written);
+}
+
+/** Secrets were opened for tokens that now go to nobody: those stay in the cache, and the openings in the audit. */
+async function recordKept(deps: BrokerDeps, input: IssueInput, caller: Caller, ready: readonly Ready[]): Promise<void> {
+  const { factory, requested } = input;
+  const kept = ready.filter(({ fromCache }) => !fromCache);
+  await Promise.all(
+    kept.map(({ demand, secret }) =>
+      recordMint(deps.audit, { factory, actor: actorOf(caller), secret, demand, requested }, { kept: true }),
+    ),
+  );
 }
 
 function issuedEvent(input: IssueInput, caller: Caller, one: Ready): AuditEvent {

@@ -42,37 +42,38 @@ export async function openAndMint(deps: MintDeps, input: MintInput): Promise<Min
       // Many may wait for this one token, so none of them can abort it; it has a deadline of its own.
       signal: new AbortController().signal,
     });
-    if (input.purpose === "refresh") await record(deps.audit, input, "registry-token.refreshed", undefined);
+    if (input.purpose === "refresh") await recordMint(deps.audit, input, { kept: true });
     return token;
   } catch (error) {
-    await record(deps.audit, input, "registry-token.failed", error instanceof Problem ? error.code : "internal");
+    await recordMint(deps.audit, input, { failedWith: error instanceof Problem ? error.code : "internal" });
     throw error;
   } finally {
     value.erase();
   }
 }
 
-async function record(
+/** The audit row of an opening that no `registry-token.issued` tells of: the token is kept for later, or there is none. */
+export async function recordMint(
   audit: AuditWriter,
-  input: MintInput,
-  action: "registry-token.failed" | "registry-token.refreshed",
-  code: string | undefined,
+  input: Omit<MintInput, "purpose">,
+  outcome: { kept: true } | { failedWith: string },
 ): Promise<void> {
   const { factory, actor, secret, demand, requested } = input;
+  const isKept = "kept" in outcome;
   await audit.write({
     at: new Date(),
-    outcome: code === undefined ? "allowed" : "failed",
+    outcome: isKept ? "allowed" : "failed",
     actor,
     factory,
     ...requested,
     body: {
-      action,
+      action: isKept ? "registry-token.refreshed" : "registry-token.failed",
       registry: demand.host ?? demand.entry.id,
       entry: demand.entry.id,
       secret: secret.name,
       secretVersion: secret.version,
       ...(demand.repositories && { repositories: demand.repositories }),
-      ...(code !== undefined && { code }),
+      ...(!isKept && { code: outcome.failedWith }),
     },
   });
 }

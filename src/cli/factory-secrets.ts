@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { AuditWriter } from "../audit/record.js";
-import { DatabaseUnusable } from "../db/database-unusable.js";
 import { openDatabase } from "../db/database.js";
+import { DatabaseUnusable } from "../db/database-unusable.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/create-credential.js";
@@ -12,7 +12,9 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 /** Runs the command line. @returns the exit code: 0 done, 1 could not be done, 2 wrong usage */
 export async function run(argv: readonly string[]): Promise<number> {
-  const program = new Command("factory-secrets").description("Secrets and short-lived registry tokens for device factories");
+  const program = new Command("factory-secrets").description(
+    "Secrets and short-lived registry tokens for device factories",
+  );
   program.exitOverride((error) => {
     throw error;
   });
@@ -58,7 +60,12 @@ async function reachDatabase(settings: Settings) {
 
 function exitCodeOf(error: unknown): number {
   // commander has said what is wrong, or printed the help that was asked for.
-  if (error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("commander.")) {
+  if (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    error.code.startsWith("commander.")
+  ) {
     return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
   }
   const expected = error instanceof SettingsError || error instanceof DatabaseUnusable;

@@ -13,7 +13,10 @@ export type KeySource = { kind: "setting"; text: string | undefined } | { kind: 
  */
 export async function openKeyRing(prisma: PrismaClient, source: KeySource): Promise<KeyRing> {
   const before = await readKnownKeys(prisma);
-  const key = await readKey(source, before.map(({ id }) => id));
+  const key = await readKey(
+    source,
+    before.map(({ id }) => id),
+  );
   await recordFirstKey(prisma, key);
   const active = (await readKnownKeys(prisma)).find(({ state }) => state === "active");
   if (!active) throw new KeyFormatError("The database knows no active key-encryption key.");
@@ -23,7 +26,9 @@ export async function openKeyRing(prisma: PrismaClient, source: KeySource): Prom
     );
   }
   if (!timingSafeEqual(active.checkValue, key.checkValue)) {
-    throw new KeyFormatError(`The key-encryption key has the id ${active.id} that this database needs, but other bytes.`);
+    throw new KeyFormatError(
+      `The key-encryption key has the id ${active.id} that this database needs, but other bytes.`,
+    );
   }
   return new KeyRing(key);
 }

@@ -1,6 +1,6 @@
+import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, open, readFile, rm } from "node:fs/promises";
-import { randomBytes, randomUUID } from "node:crypto";
 import { keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, localKeyEncryptionKey } from "./key-ring.js";
 
@@ -32,7 +32,9 @@ export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Pro
   const existing = await readIfPresent(path);
   if (existing !== undefined) return parseKey("file", existing);
   if (!mayCreate) {
-    throw new KeyFormatError(`The key file ${path} is missing. Put it back from your backup; nothing opens without it.`);
+    throw new KeyFormatError(
+      `The key file ${path} is missing. Put it back from your backup; nothing opens without it.`,
+    );
   }
   const draft = `${path}.${randomUUID()}`;
   const file = await open(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);

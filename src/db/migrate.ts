@@ -59,7 +59,9 @@ export async function applyMigrations(
 
 /** Says whether no migration of this database is under way or has failed. */
 export async function migrationsAreComplete(pool: pg.Pool): Promise<boolean> {
-  const { rows } = await pool.query("SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL LIMIT 1");
+  const { rows } = await pool.query(
+    "SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL LIMIT 1",
+  );
   return rows.length === 0;
 }
 

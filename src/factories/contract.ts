@@ -5,7 +5,9 @@ export const NewFactory = z.strictObject({ name: FactoryName }).meta({ id: "NewF
 
 export const Factory = z
   .object({
-    id: z.uuid().meta({ description: "Never changes; the factory's name in certificates and in the cloud's own logs." }),
+    id: z
+      .uuid()
+      .meta({ description: "Never changes; the factory's name in certificates and in the cloud's own logs." }),
     name: z.string(),
     createdAt: Timestamp,
   })

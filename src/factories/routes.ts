@@ -56,7 +56,10 @@ const create = route(
   async ({ prisma, audit, keys }: Deps, { caller, body, request }) => {
     const factory = { id: randomUUID(), name: body.name, createdAt: new Date() };
     // Wrapped before the transaction begins: a cloud KMS answers over the network.
-    const dataKeys = [await keys.createDataKey(factory.id, "secret"), await keys.createDataKey(factory.id, "fingerprint")];
+    const dataKeys = [
+      await keys.createDataKey(factory.id, "secret"),
+      await keys.createDataKey(factory.id, "fingerprint"),
+    ];
     try {
       await prisma.$transaction(async (transaction) => {
         await insertFactory(transaction, factory, dataKeys);
@@ -74,11 +77,15 @@ const create = route(
 );
 
 async function nameTaken(prisma: PrismaClient, name: string, error: unknown): Promise<Problem | undefined> {
-  const uniqueViolation = sqlState(error) === "23505" || (error instanceof Error && "code" in error && error.code === "P2002");
+  const uniqueViolation =
+    sqlState(error) === "23505" || (error instanceof Error && "code" in error && error.code === "P2002");
   if (!uniqueViolation) return undefined;
   const holder = await factoryOfName(prisma, name);
   return holder?.deletedAt
-    ? new Problem("name-retired", `A factory named "${name}" existed before, and a name is never given out again. Choose another.`)
+    ? new Problem(
+        "name-retired",
+        `A factory named "${name}" existed before, and a name is never given out again. Choose another.`,
+      )
     : new Problem("already-exists", `There is a factory named "${name}" already.`);
 }
 

@@ -1,5 +1,5 @@
-import type { PrismaClient } from "../db/database.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
+import type { PrismaClient } from "../db/database.js";
 
 type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 const shown = { id: true, name: true, createdAt: true } as const;

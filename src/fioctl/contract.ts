@@ -23,7 +23,10 @@ export const TriggerWrite = z
   })
   .meta({ id: "TriggerWrite" });
 
-export const PlainSecrets = z.record(z.string().regex(secretNamePattern, `a secret's name is ${secretNameRule}`), Value);
+export const PlainSecrets = z.record(
+  z.string().regex(secretNamePattern, `a secret's name is ${secretNameRule}`),
+  Value,
+);
 
 export const Trigger = z
   .object({

@@ -26,7 +26,12 @@ const list = route(
     auth: { permission: "secrets:list" },
     params: FactoryParams,
     query: z.object({ type: z.string().optional() }),
-    replies: { 200: { description: "No trigger, or the one that holds all names.", content: { "application/json": TriggerList } } },
+    replies: {
+      200: {
+        description: "No trigger, or the one that holds all names.",
+        content: { "application/json": TriggerList },
+      },
+    },
     problems: [],
   },
   async ({ prisma }: { prisma: PrismaClient }, { factory, query }) => {
@@ -54,7 +59,12 @@ const create = route(
     problems: ["limit-reached", "secret-in-use", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, body, request }) => {
-    const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
+    const data = await update(deps, {
+      caller,
+      factory,
+      body,
+      requested: { requestId: request.id, address: request.address },
+    });
     return { status: 201, body: { status: "success" as const, data } };
   },
 );
@@ -75,8 +85,14 @@ const patch = route(
     problems: ["not-found", "limit-reached", "secret-in-use", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
-    if (params.id !== String(triggerId)) throw new Problem("not-found", "There is no such trigger. Run the command again.");
-    const data = await update(deps, { caller, factory, body, requested: { requestId: request.id, address: request.address } });
+    if (params.id !== String(triggerId))
+      throw new Problem("not-found", "There is no such trigger. Run the command again.");
+    const data = await update(deps, {
+      caller,
+      factory,
+      body,
+      requested: { requestId: request.id, address: request.address },
+    });
     return { status: 200, body: { status: "success" as const, data } };
   },
 );
@@ -100,7 +116,10 @@ async function update(
 
 function itemsOf(body: z.output<typeof TriggerWrite>): SecretItem[] {
   const secrets = body.secrets ?? plainMembers(body);
-  refuseDuplicates(secrets.map(({ name }) => name), (index) => `/secrets/${index}/name`);
+  refuseDuplicates(
+    secrets.map(({ name }) => name),
+    (index) => `/secrets/${index}/name`,
+  );
   return secrets.map(({ name, value }) =>
     value === null
       ? { op: "delete" as const, name, forced: false }
@@ -109,7 +128,15 @@ function itemsOf(body: z.output<typeof TriggerWrite>): SecretItem[] {
 }
 
 function plainMembers(body: z.output<typeof TriggerWrite>): { name: string; value: string | null }[] {
-  const { type: _type, id: _id, secrets: _secrets, owner: _owner, definition_repo: _repo, definition_file: _file, ...plain } = body;
+  const {
+    type: _type,
+    id: _id,
+    secrets: _secrets,
+    owner: _owner,
+    definition_repo: _repo,
+    definition_file: _file,
+    ...plain
+  } = body;
   const parsed = validate(PlainSecrets, plain, "");
   const secrets = Object.entries(parsed).map(([name, value]) => ({ name, value }));
   if (secrets.length > maxBatch) {

@@ -40,11 +40,11 @@ export const ProblemDocument = z
     requestId: z.string(),
     invalid: z
       .array(
-        z.object({ at: z.string(), reason: z.string() }).meta({ id: "InvalidInput", description: "Never quotes a value." }),
+        z
+          .object({ at: z.string(), reason: z.string() })
+          .meta({ id: "InvalidInput", description: "Never quotes a value." }),
       )
       .optional(),
-    failures: z
-      .array(RegistryFailure)
-      .optional(),
+    failures: z.array(RegistryFailure).optional(),
   })
   .meta({ id: "Problem", description: "RFC 9457 problem details." });

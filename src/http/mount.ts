@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type express from "express";
-import type { Caller, FactoryRef } from "../identity/caller.js";
 import { isDatabaseUnavailable } from "../db/database-errors.js";
+import type { Caller, FactoryRef } from "../identity/caller.js";
 import { Problem } from "./problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
@@ -16,9 +16,23 @@ export type Pipe = {
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
   /** Writes down that a known caller was refused. Never throws. */
-  recordRefusal(refusal: { caller: Caller; factory: FactoryRef | undefined; route: string; problem: Problem; facts: AnyRouteInput["request"] }): Promise<void>;
+  recordRefusal(refusal: {
+    caller: Caller;
+    factory: FactoryRef | undefined;
+    route: string;
+    problem: Problem;
+    facts: AnyRouteInput["request"];
+  }): Promise<void>;
   /** Called once for each answered request. */
-  onAnswered(answered: { route: string; status: number; seconds: number; requestId: string; address: string; caller: Caller | undefined; problem: Problem | undefined }): void;
+  onAnswered(answered: {
+    route: string;
+    status: number;
+    seconds: number;
+    requestId: string;
+    address: string;
+    caller: Caller | undefined;
+    problem: Problem | undefined;
+  }): void;
 };
 
 export const noCredential = (): Problem =>
@@ -83,7 +97,15 @@ async function answer<Deps>(
     else sendProblem(res, problem, facts.id);
   }
   const seconds = (performance.now() - startedAt) / 1000;
-  pipe.onAnswered({ route: route.id, status: res.statusCode, seconds, requestId: facts.id, address: facts.address, caller, problem });
+  pipe.onAnswered({
+    route: route.id,
+    status: res.statusCode,
+    seconds,
+    requestId: facts.id,
+    address: facts.address,
+    caller,
+    problem,
+  });
 }
 
 function authorise<Deps>(route: Route<Deps>, caller: Caller, factory: FactoryRef | undefined): void {
@@ -111,9 +133,13 @@ function sendReply<Deps>(route: Route<Deps>, res: express.Response, reply: AnyRe
   if (!spec) throw new Error(`route ${route.id} does not declare status ${reply.status}`);
   const headers: Record<string, string> = { ...reply.headers, "X-Request-Id": requestId };
   if (route.holdsCredential) headers["Cache-Control"] = "no-store";
-  if (!spec.content) return send(res, reply.status, headers, "");
+  if (!spec.content) {
+    send(res, reply.status, headers, "");
+    return;
+  }
   const mediaType = reply.mediaType ?? Object.keys(spec.content)[0] ?? "application/json";
-  headers["Content-Type"] = mediaType === "application/json" ? mediaType : headers["Content-Type"] ?? `${mediaType}; charset=utf-8`;
+  headers["Content-Type"] =
+    mediaType === "application/json" ? mediaType : (headers["Content-Type"] ?? `${mediaType}; charset=utf-8`);
   send(res, reply.status, headers, replyBody(spec.content[mediaType], mediaType, reply.body));
 }
 
@@ -130,7 +156,10 @@ function replyBody(schema: Route<never>["params"], mediaType: string, body: unkn
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (isDatabaseUnavailable(error)) {
-    return new Problem("unavailable", "The database did not answer. Try again.", { retryAfterSeconds: 1, cause: error });
+    return new Problem("unavailable", "The database did not answer. Try again.", {
+      retryAfterSeconds: 1,
+      cause: error,
+    });
   }
   return new Problem("internal", "The service failed. The request id finds the reason in its log.", { cause: error });
 }

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
-import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from "zod-openapi";
 import { z } from "zod";
+import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from "zod-openapi";
 import { ProblemDocument } from "./contract.js";
 import { type ProblemCode, problemCodes } from "./problem.js";
 import type { ReplySpec, Route } from "./route.js";
@@ -23,8 +23,17 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
     tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
     components: {
       securitySchemes: {
-        bearer: { type: "http", scheme: "bearer", description: "`Authorization: Bearer <token>`; base64 of the token is taken too." },
-        osfToken: { type: "apiKey", in: "header", name: "OSF-TOKEN", description: "fioctl's header. It decides when both are sent." },
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          description: "`Authorization: Bearer <token>`; base64 of the token is taken too.",
+        },
+        osfToken: {
+          type: "apiKey",
+          in: "header",
+          name: "OSF-TOKEN",
+          description: "fioctl's header. It decides when both are sent.",
+        },
       },
     },
     paths: pathsOf(routes),
@@ -91,7 +100,14 @@ function replyOf(spec: ReplySpec) {
 
 /** The codes that a route can answer: its own, and those of the pipe in front of it. */
 export function problemCodesOf(route: AnyRoute): ProblemCode[] {
-  const codes = new Set<ProblemCode>(["invalid-request", "method-not-allowed", "header-too-large", "internal", "unavailable", ...route.problems]);
+  const codes = new Set<ProblemCode>([
+    "invalid-request",
+    "method-not-allowed",
+    "header-too-large",
+    "internal",
+    "unavailable",
+    ...route.problems,
+  ]);
   if (route.auth !== "anyone") codes.add("unauthenticated");
   if (route.auth === "operator") codes.add("forbidden");
   if (typeof route.auth === "object") codes.add("forbidden").add("not-found");

@@ -7,7 +7,12 @@ export type Page<T> = { items: T[]; nextPageToken?: string };
  * Cuts one page out of `pageSize + 1` rows: the row too many only says that there is more.
  * @param keyOf what the next page begins after
  */
-export function pageOf<R, T>(rows: readonly R[], pageSize: number, keyOf: (row: R) => string, view: (row: R) => T): Page<T> {
+export function pageOf<R, T>(
+  rows: readonly R[],
+  pageSize: number,
+  keyOf: (row: R) => string,
+  view: (row: R) => T,
+): Page<T> {
   const shown = rows.slice(0, pageSize);
   const last = shown.at(-1);
   const items = shown.map(view);

@@ -22,7 +22,12 @@ export function bodyReader(spec: BodySpec | undefined): BodyReader {
   };
 }
 
-async function readBytes(raw: Middleware, req: express.Request, res: express.Response, maxBytes: number): Promise<Buffer> {
+async function readBytes(
+  raw: Middleware,
+  req: express.Request,
+  res: express.Response,
+  maxBytes: number,
+): Promise<Buffer> {
   await new Promise<void>((resolve, reject) => {
     raw(req, res, (error?: unknown) => (error === undefined ? resolve() : reject(bodyProblem(error, maxBytes))));
   });
@@ -36,7 +41,10 @@ function bodyProblem(error: unknown, maxBytes: number): Problem {
     return new Problem("body-too-large", `The body is larger than ${maxBytes} bytes, the most that is taken here.`);
   }
   if (type === "encoding.unsupported") {
-    return new Problem("unsupported-media-type", "Send the body as it is, or with Content-Encoding gzip, deflate or br.");
+    return new Problem(
+      "unsupported-media-type",
+      "Send the body as it is, or with Content-Encoding gzip, deflate or br.",
+    );
   }
   return new Problem("malformed-body", "The body did not arrive whole. Send it again.", { cause: error });
 }

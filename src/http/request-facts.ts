@@ -11,7 +11,10 @@ export function requestFacts(req: express.Request, res: express.Response): Reque
   let controller: AbortController | undefined;
   counter += 1;
   return {
-    id: typeof given === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : `${processPart}-${counter.toString(36)}`,
+    id:
+      typeof given === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(given)
+        ? given
+        : `${processPart}-${counter.toString(36)}`,
     address: req.ip ?? "",
     ifMatch: req.headers["if-match"],
     ifNoneMatch: req.headers["if-none-match"],

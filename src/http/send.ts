@@ -1,8 +1,13 @@
 import type { ServerResponse } from "node:http";
-import { Problem } from "./problem.js";
+import type { Problem } from "./problem.js";
 
 /** Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. */
-export function send(res: ServerResponse, status: number, headers: Record<string, string>, body: string | Buffer): void {
+export function send(
+  res: ServerResponse,
+  status: number,
+  headers: Record<string, string>,
+  body: string | Buffer,
+): void {
   res.writeHead(status, { ...headers, "Content-Length": String(Buffer.byteLength(body)) });
   res.end(body);
 }

@@ -1,8 +1,8 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import express from "express";
-import { Problem } from "./problem.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
+import { Problem } from "./problem.js";
 import { requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
@@ -28,13 +28,23 @@ export function createHttpServer<Deps>(input: {
   const router = express.Router({ caseSensitive: true, strict: true });
   mount(router, input.routes, input.deps, input.pipe);
   app.use(router);
-  app.use((_req, _res, next) => next(new Problem("not-found", "There is nothing at this path. /openapi.json lists every route.")));
+  app.use((_req, _res, next) =>
+    next(new Problem("not-found", "There is nothing at this path. /openapi.json lists every route.")),
+  );
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const problem = routingProblem(error);
     const facts = requestFacts(req, res);
     if (res.headersSent) res.destroy();
     else sendProblem(res, problem, facts.id);
-    input.pipe.onAnswered({ route: "unrouted", status: res.statusCode, seconds: 0, requestId: facts.id, address: facts.address, caller: undefined, problem });
+    input.pipe.onAnswered({
+      route: "unrouted",
+      status: res.statusCode,
+      seconds: 0,
+      requestId: facts.id,
+      address: facts.address,
+      caller: undefined,
+      problem,
+    });
   });
   const server = createServer({ ...classesOf(app), maxHeaderSize: maxHeaderBytes }, app);
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.

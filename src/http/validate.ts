@@ -13,7 +13,9 @@ export function validate<S extends z.ZodType>(schema: S, value: unknown, at: str
   const first = invalid[0];
   throw new Problem(
     "invalid-request",
-    first ? `${first.at || "The body"}: ${first.reason}${invalid.length > 1 ? ` (and ${invalid.length - 1} more)` : ""}` : "Not valid.",
+    first
+      ? `${first.at || "The body"}: ${first.reason}${invalid.length > 1 ? ` (and ${invalid.length - 1} more)` : ""}`
+      : "Not valid.",
     { invalid },
   );
 }

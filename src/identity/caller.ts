@@ -19,6 +19,8 @@ export type Caller = {
   /** Only for a job that was opened with grants: it never gets more. */
   grants?: readonly Grant[];
   expiresAt?: Date;
+  /** Of its factory (of the installation, for an operator) in the snapshot that the credential was read in. */
+  generation: bigint;
 };
 
 /** What an audit row and a version remember of a caller. */

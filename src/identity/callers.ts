@@ -10,7 +10,10 @@ import { hashToken, isWellFormedToken } from "./token.js";
 
 /** One and the same answer to every credential that is not valid, whatever is wrong with it. */
 export const invalidCredential = (): Problem =>
-  new Problem("unauthenticated", "This token is not valid: mistyped, expired or withdrawn. Ask whoever gave it to you for a new one.");
+  new Problem(
+    "unauthenticated",
+    "This token is not valid: mistyped, expired or withdrawn. Ask whoever gave it to you for a new one.",
+  );
 
 const maxRemembered = 20_000;
 
@@ -43,7 +46,7 @@ export class Callers {
     const hash = hashToken(presented.token);
     const key = hash.toString("base64");
     let stored = this.#remembered.get(key);
-    if (!stored || !this.#generations.isCurrent(stored.scopeId, stored.generation)) {
+    if (!stored || !this.#generations.isCurrent(stored.scopeId, stored.caller.generation)) {
       stored = await findCallerByHash(this.#prisma, hash);
       if (stored) this.#remember(key, stored);
       else this.#remembered.delete(key);
@@ -54,12 +57,12 @@ export class Callers {
   /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */
   async readAgain(caller: Caller): Promise<Caller> {
     const stored = await findCallerById(this.#prisma, caller.id);
-    if (stored) this.#generations.observe(stored.scopeId, stored.generation);
+    if (stored) this.#generations.observe(stored.scopeId, stored.caller.generation);
     return unexpired(stored);
   }
 
   #remember(key: string, stored: StoredCaller): void {
-    this.#generations.observe(stored.scopeId, stored.generation);
+    this.#generations.observe(stored.scopeId, stored.caller.generation);
     this.#remembered.set(key, stored);
   }
 }

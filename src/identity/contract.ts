@@ -57,7 +57,12 @@ export const ApiTokenList = z
 export const NewJob = z
   .strictObject({
     name: Label,
-    ttlSeconds: z.int().min(60).max(86_400).default(3600).meta({ description: "60 s to 24 h; never past its maker's expiry." }),
+    ttlSeconds: z
+      .int()
+      .min(60)
+      .max(86_400)
+      .default(3600)
+      .meta({ description: "60 s to 24 h; never past its maker's expiry." }),
     grants: z
       .array(Grant)
       .min(1)

@@ -55,7 +55,10 @@ export async function createApiToken(
   const { maker } = input;
   const beyond = input.permissions.filter((permission) => !maker.permissions.has(permission));
   if (beyond.length > 0) {
-    throw new Problem("forbidden", `A token never grants more than its maker has: this credential lacks ${beyond.join(", ")}.`);
+    throw new Problem(
+      "forbidden",
+      `A token never grants more than its maker has: this credential lacks ${beyond.join(", ")}.`,
+    );
   }
   if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
     throw new Problem("invalid-request", "/expiresAt: lies in the past", {
@@ -63,7 +66,10 @@ export async function createApiToken(
     });
   }
   if (maker.expiresAt && input.expiresAt && input.expiresAt > maker.expiresAt) {
-    throw new Problem("forbidden", `A token never outlives its maker, which expires at ${maker.expiresAt.toISOString()}.`);
+    throw new Problem(
+      "forbidden",
+      `A token never outlives its maker, which expires at ${maker.expiresAt.toISOString()}.`,
+    );
   }
   const expiresAt = input.expiresAt ?? maker.expiresAt;
   const permissions = [...new Set(input.permissions)];

@@ -31,7 +31,12 @@ export const Grant = z
       .max(100)
       .optional()
       .meta({ description: "Absent: every repository of the registry.", example: ["team/app"] }),
-    actions: z.array(z.enum(["pull"])).min(1).max(1).default(["pull"]).meta({ description: "Only `pull` exists." }),
+    actions: z
+      .array(z.enum(["pull"]))
+      .min(1)
+      .max(1)
+      .default(["pull"])
+      .meta({ description: "Only `pull` exists." }),
   })
   .meta({ id: "Grant" });
 

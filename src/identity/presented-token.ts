@@ -11,7 +11,8 @@ export function presentedToken(headers: {
   osfToken: string | undefined;
   authorization: string | undefined;
 }): { token: string } | "unreadable" | undefined {
-  if (headers.osfToken !== undefined) return looksLikeToken(headers.osfToken) ? { token: headers.osfToken } : "unreadable";
+  if (headers.osfToken !== undefined)
+    return looksLikeToken(headers.osfToken) ? { token: headers.osfToken } : "unreadable";
   if (headers.authorization === undefined) return undefined;
   const bearer = /^bearer +([^ ]+) *$/i.exec(headers.authorization)?.[1];
   if (bearer === undefined) return "unreadable";

@@ -66,7 +66,13 @@ const listOperatorTokens = route(
   },
   async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
     const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, { kind: "operator", factoryId: null, pageSize: query.pageSize, after, now: new Date() });
+    const rows = await listCredentials(prisma, {
+      kind: "operator",
+      factoryId: null,
+      pageSize: query.pageSize,
+      after,
+      now: new Date(),
+    });
     return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, operatorTokenView) };
   },
 );
@@ -87,7 +93,10 @@ const addOperatorToken = route(
   },
   async (deps: Deps, { caller, body, request }) => {
     const made = await createOperatorToken(deps, { name: body.name, maker: caller, requested: requestedBy(request) });
-    return { status: 201, body: { id: made.id, name: body.name, createdAt: made.createdAt.toISOString(), token: made.token } };
+    return {
+      status: 201,
+      body: { id: made.id, name: body.name, createdAt: made.createdAt.toISOString(), token: made.token },
+    };
   },
 );
 
@@ -105,7 +114,13 @@ const deleteOperatorToken = route(
     problems: ["not-found", "last-operator-token"],
   },
   async (deps: Deps, { caller, params, request }) => {
-    await withdrawCredential(deps, { id: params.id, kind: "operator", factory: undefined, caller, requested: requestedBy(request) });
+    await withdrawCredential(deps, {
+      id: params.id,
+      kind: "operator",
+      factory: undefined,
+      caller,
+      requested: requestedBy(request),
+    });
     return { status: 204 };
   },
 );
@@ -125,7 +140,13 @@ const listApiTokens = route(
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
     const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, { kind: "api-token", factoryId: factory.id, pageSize: query.pageSize, after, now: new Date() });
+    const rows = await listCredentials(prisma, {
+      kind: "api-token",
+      factoryId: factory.id,
+      pageSize: query.pageSize,
+      after,
+      now: new Date(),
+    });
     return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, apiTokenView) };
   },
 );
@@ -148,7 +169,14 @@ const addApiToken = route(
   async (deps: Deps, { caller, factory, body, request }) => {
     const expiresAt = body.expiresAt === undefined ? undefined : new Date(body.expiresAt);
     const { name, permissions } = body;
-    const made = await createApiToken(deps, { name, permissions, expiresAt, maker: caller, factory, requested: requestedBy(request) });
+    const made = await createApiToken(deps, {
+      name,
+      permissions,
+      expiresAt,
+      maker: caller,
+      factory,
+      requested: requestedBy(request),
+    });
     return {
       status: 201,
       body: {
@@ -178,7 +206,13 @@ const deleteApiToken = route(
     problems: ["not-found"],
   },
   async (deps: Deps, { caller, factory, params, request }) => {
-    await withdrawCredential(deps, { id: params.id, kind: "api-token", factory, caller, requested: requestedBy(request) });
+    await withdrawCredential(deps, {
+      id: params.id,
+      kind: "api-token",
+      factory,
+      caller,
+      requested: requestedBy(request),
+    });
     return { status: 204 };
   },
 );
@@ -200,7 +234,14 @@ const createJob = route(
   },
   async (deps: Deps, { caller, factory, body, request }) => {
     const { name, ttlSeconds, grants } = body;
-    const made = await openJob(deps, { name, ttlSeconds, grants, maker: caller, factory, requested: requestedBy(request) });
+    const made = await openJob(deps, {
+      name,
+      ttlSeconds,
+      grants,
+      maker: caller,
+      factory,
+      requested: requestedBy(request),
+    });
     return {
       status: 201,
       body: {
@@ -233,8 +274,22 @@ const listJobs = route(
   async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
     const now = new Date();
     const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, { kind: "job", factoryId: factory.id, pageSize: query.pageSize, after, now });
-    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, (row) => jobView(row, now)) };
+    const rows = await listCredentials(prisma, {
+      kind: "job",
+      factoryId: factory.id,
+      pageSize: query.pageSize,
+      after,
+      now,
+    });
+    return {
+      status: 200,
+      body: pageOf(
+        rows,
+        query.pageSize,
+        (row) => row.id,
+        (row) => jobView(row, now),
+      ),
+    };
   },
 );
 

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { auditInsert, auditRecordset, type AuditRow, auditSelect } from "../audit/record.js";
+import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Actor, Caller, CallerKind } from "./caller.js";
 import { Grant } from "./grant.js";
 import { isPermission, type Permission, permissions } from "./permissions.js";
 
-/** A credential as it was read, with the generation of the same snapshot. */
-export type StoredCaller = { caller: Caller; scopeId: string; generation: bigint };
+/** A credential as it was read. `scopeId` is whose generation the caller carries: its factory's, or the installation's. */
+export type StoredCaller = { caller: Caller; scopeId: string };
 
 type CredentialRow = {
   id: string;
@@ -51,8 +51,9 @@ function callerOf(rows: readonly CredentialRow[]): StoredCaller | undefined {
     ...(row.factory_id && row.factory_name && { factory: { id: row.factory_id, name: row.factory_name } }),
     ...(row.grants !== null && { grants: z.array(Grant).parse(row.grants) }),
     ...(row.expires_at && { expiresAt: row.expires_at }),
+    generation: row.generation,
   };
-  return { caller, scopeId: row.scope_id, generation: row.generation };
+  return { caller, scopeId: row.scope_id };
 }
 
 function kindOf(text: string): CallerKind | undefined {

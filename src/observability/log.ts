@@ -24,7 +24,16 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
   );
 }
 
-const sensitive = ["value", "valueBase64", "token", "password", "bearer", "authorization", "osf-token", "secretAccessKey"];
+const sensitive = [
+  "value",
+  "valueBase64",
+  "token",
+  "password",
+  "bearer",
+  "authorization",
+  "osf-token",
+  "secretAccessKey",
+];
 
 /**
  * An error as the log keeps it: what it is, where it came from, and the same of its causes. Messages of errors that are
@@ -37,7 +46,10 @@ function errorOf(error: unknown, depth = 0): Record<string, unknown> {
     type: error.name,
     ...(code !== undefined && { code }),
     message: isQuoting(error) ? "[not shown]" : error.message.split("\n", 1)[0]?.slice(0, 500),
-    stack: (error.stack ?? "").split("\n").filter((line) => line.startsWith("    at ")).slice(0, 12),
+    stack: (error.stack ?? "")
+      .split("\n")
+      .filter((line) => line.startsWith("    at "))
+      .slice(0, 12),
     ...(error.cause !== undefined && depth < 4 && { cause: errorOf(error.cause, depth + 1) }),
   };
 }

@@ -8,13 +8,13 @@ import { type Invalid, Problem } from "../http/problem.js";
 import { json, type RequestFacts, route } from "../http/route.js";
 import {
   maxValueBytes,
-  NamedSecretWrite,
+  type NamedSecretWrite,
   Secret,
   SecretBatch,
   SecretList,
-  secretNamePattern,
   SecretParams,
   SecretWrite,
+  secretNamePattern,
   WrittenBatch,
   WrittenSecret,
 } from "./contract.js";
@@ -116,15 +116,30 @@ const put = route(
     // A value of 64 KiB, as base64 or as JSON text in which every byte is escaped.
     body: json(SecretWrite, 8 * maxValueBytes),
     replies: {
-      200: { description: "A further version.", content: { "application/json": WrittenSecret }, headers: { ETag: "The version." } },
-      201: { description: "The first version.", content: { "application/json": WrittenSecret }, headers: { ETag: "The version." } },
+      200: {
+        description: "A further version.",
+        content: { "application/json": WrittenSecret },
+        headers: { ETag: "The version." },
+      },
+      201: {
+        description: "The first version.",
+        content: { "application/json": WrittenSecret },
+        headers: { ETag: "The version." },
+      },
     },
     problems: ["precondition-failed", "limit-reached", "secret-in-use", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
     const items = [itemOf(params.name, body)];
     const precondition = preconditionOf(request);
-    const [written] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested: requestedBy(request) });
+    const [written] = await writeSecrets(deps, {
+      factory,
+      caller,
+      items,
+      precondition,
+      via: "api",
+      requested: requestedBy(request),
+    });
     if (!written) throw new Error("a write of one item has one outcome");
     const { name, version, warnings } = written;
     return { status: written.created ? 201 : 200, body: { name, version, warnings }, headers: etagOf(version) };
@@ -148,7 +163,14 @@ const remove = route(
   async (deps: SecretsDeps, { caller, factory, params, query, request }) => {
     const items = [{ op: "delete", name: params.name, forced: query.force } as const];
     const precondition = preconditionOf(request);
-    const [outcome] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested: requestedBy(request) });
+    const [outcome] = await writeSecrets(deps, {
+      factory,
+      caller,
+      items,
+      precondition,
+      via: "api",
+      requested: requestedBy(request),
+    });
     if (!outcome || outcome.version === 0) throw new Problem("not-found", `There is no secret "${params.name}".`);
     return { status: 204 };
   },
@@ -168,10 +190,16 @@ const batch = route(
     problems: ["limit-reached", "secret-in-use", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, body, request }) => {
-    refuseDuplicates(body.secrets.map(({ name }) => name), (index) => `/secrets/${index}/name`);
+    refuseDuplicates(
+      body.secrets.map(({ name }) => name),
+      (index) => `/secrets/${index}/name`,
+    );
     const items = body.secrets.map((write: z.output<typeof NamedSecretWrite>) => itemOf(write.name, write));
     const outcome = await writeSecrets(deps, { factory, caller, items, via: "api", requested: requestedBy(request) });
-    return { status: 200, body: { secrets: outcome.map(({ name, version, warnings }) => ({ name, version, warnings })) } };
+    return {
+      status: 200,
+      body: { secrets: outcome.map(({ name, version, warnings }) => ({ name, version, warnings })) },
+    };
   },
 );
 

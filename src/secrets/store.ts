@@ -1,4 +1,4 @@
-import { auditInsert, auditRecordset, type AuditRow, auditSelect } from "../audit/record.js";
+import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Actor } from "../identity/caller.js";
@@ -155,7 +155,10 @@ export async function listSecrets(
     where: {
       factoryId: input.factoryId,
       deletedAt: null,
-      AND: [input.prefix ? { name: { startsWith: input.prefix } } : {}, input.after ? { name: { gt: input.after } } : {}],
+      AND: [
+        input.prefix ? { name: { startsWith: input.prefix } } : {},
+        input.after ? { name: { gt: input.after } } : {},
+      ],
     },
     orderBy: { name: "asc" },
     take: input.pageSize + 1,
@@ -183,14 +186,21 @@ export async function findCiphertext(
 ): Promise<{ dataKeyId: string; ciphertext: Buffer } | undefined> {
   const row = await prisma.secretVersion.findFirst({
     select: { dataKeyId: true, ciphertext: true },
-    where: { secretId: place.secretId, version: place.version, secret: { factoryId: place.factoryId, deletedAt: null } },
+    where: {
+      secretId: place.secretId,
+      version: place.version,
+      secret: { factoryId: place.factoryId, deletedAt: null },
+    },
   });
   return row ? { dataKeyId: row.dataKeyId, ciphertext: Buffer.from(row.ciphertext) } : undefined;
 }
 
 /** The data keys of a factory, wrapped, the active ones first. */
 export async function readDataKeys(prisma: PrismaClient, factoryId: string): Promise<WrappedDataKey[]> {
-  const rows = await prisma.dataKey.findMany({ where: { factoryId }, orderBy: [{ state: "asc" }, { createdAt: "desc" }] });
+  const rows = await prisma.dataKey.findMany({
+    where: { factoryId },
+    orderBy: [{ state: "asc" }, { createdAt: "desc" }],
+  });
   return rows.map((row) => ({
     id: row.id,
     purpose: row.purpose === "fingerprint" ? "fingerprint" : "secret",

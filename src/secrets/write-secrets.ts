@@ -82,7 +82,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       heads = await deps.heads.readAgain(factory.id, names);
       await refuseWhatCannotSucceed(deps, input, heads);
     }
-    throw new Problem("conflict", "Too many others write these names at the same time. Try again.", { retryAfterSeconds: 1 });
+    throw new Problem("conflict", "Too many others write these names at the same time. Try again.", {
+      retryAfterSeconds: 1,
+    });
   });
 }
 
@@ -104,7 +106,15 @@ async function tryWrite(
   const { maxSecrets } = deps.limits;
   const actor = actorOf(caller);
   try {
-    return await writeChanges(deps.prisma, { factoryId: factory.id, changes, maxSecrets, keepVersions, at, actor, audit });
+    return await writeChanges(deps.prisma, {
+      factoryId: factory.id,
+      changes,
+      maxSecrets,
+      keepVersions,
+      at,
+      actor,
+      audit,
+    });
   } catch (error) {
     // Created by another at the same time, two writers that waited for each other, or a factory that was just deleted
     // with its keys: look again.
@@ -124,11 +134,26 @@ function plan(
 ): SecretChange | undefined {
   checkPrecondition(precondition, head);
   const ifVersion = typeof precondition === "number" ? precondition : null;
-  const nothing = { data_key_id: null, ciphertext: null, fingerprint: null, description: null, expires_at: null, deliver_to_jobs: null };
+  const nothing = {
+    data_key_id: null,
+    ciphertext: null,
+    fingerprint: null,
+    description: null,
+    expires_at: null,
+    deliver_to_jobs: null,
+  };
   if (item.op === "delete") {
     if (!head) return undefined;
     const { id, nextVersion, name } = head;
-    return { op: "delete", secret_id: id, name, version: nextVersion, if_version: ifVersion, forced: item.forced, ...nothing };
+    return {
+      op: "delete",
+      secret_id: id,
+      name,
+      version: nextVersion,
+      if_version: ifVersion,
+      forced: item.forced,
+      ...nothing,
+    };
   }
   const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
   const value = item.value.revealBytes();
@@ -166,17 +191,28 @@ async function refuseWhatCannotSucceed(
   for (const item of input.items) {
     const head = heads.get(item.name);
     if (typeof input.precondition === "number" && head && head.currentVersion !== input.precondition) {
-      throw new Problem("precondition-failed", `The current version is ${head.currentVersion}, not ${input.precondition}.`);
+      throw new Problem(
+        "precondition-failed",
+        `The current version is ${head.currentVersion}, not ${input.precondition}.`,
+      );
     }
     if (item.op === "put" && head?.named && (item.deliverToJobs ?? head.deliverToJobs)) throw namedIsNotDelivered();
   }
   const used = input.items.filter((item) => item.op === "delete" && !item.forced && heads.get(item.name)?.named);
-  if (used.length > 0) throw await secretInUse(deps, input, used.map((item) => item.name));
+  if (used.length > 0)
+    throw await secretInUse(
+      deps,
+      input,
+      used.map((item) => item.name),
+    );
   const added = input.items.filter((item) => item.op === "put" && !heads.has(item.name)).length;
   const count = deps.heads.countOf(input.factory.id);
   if (added > 0 && count + added > deps.limits.maxSecrets) {
     const { maxSecrets } = deps.limits;
-    throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets, and this one has ${count}. Delete some first.`);
+    throw new Problem(
+      "limit-reached",
+      `A factory holds at most ${maxSecrets} secrets, and this one has ${count}. Delete some first.`,
+    );
   }
 }
 
@@ -191,9 +227,18 @@ async function secretInUse(deps: SecretsDeps, input: WriteInput, names: readonly
 }
 
 const namedIsNotDelivered = (): Problem =>
-  new Problem("secret-in-use", "An entry of the factory config names this secret, so its value is never delivered to jobs.");
+  new Problem(
+    "secret-in-use",
+    "An entry of the factory config names this secret, so its value is never delivered to jobs.",
+  );
 
-function auditRow(audit: AuditWriter, input: WriteInput, change: SecretChange, warnings: readonly string[], at: Date): AuditRow {
+function auditRow(
+  audit: AuditWriter,
+  input: WriteInput,
+  change: SecretChange,
+  warnings: readonly string[],
+  at: Date,
+): AuditRow {
   const { factory, caller, via, requested } = input;
   const body: EventBody =
     change.op === "delete"

@@ -90,7 +90,9 @@ const openApiJson = route(
     replies: {
       200: {
         description: "OpenAPI 3.0.3.",
-        content: { "application/json": z.unknown().meta({ id: "OpenApiDocument", description: "An OpenAPI 3.0.3 document." }) },
+        content: {
+          "application/json": z.unknown().meta({ id: "OpenApiDocument", description: "An OpenAPI 3.0.3 document." }),
+        },
       },
     },
     problems: [],

@@ -55,7 +55,9 @@ function formsOf(value: string): [string, string][] {
   const bytes = Buffer.from(value, "utf8");
   // Inside a longer text base64 can begin at any of three places; its first and last characters depend on neighbours.
   const shifted = [0, 1, 2].map((shift): [string, string] => {
-    const padded = Buffer.concat([Buffer.alloc(shift), bytes]).toString("base64").replace(/=+$/, "");
+    const padded = Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString("base64")
+      .replace(/=+$/, "");
     return ["in base64", padded.slice(shift === 0 ? 0 : 4, -2)];
   });
   const json = JSON.stringify(value).slice(1, -1);

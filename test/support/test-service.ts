@@ -50,13 +50,20 @@ export async function startTestService(
       recordText(line);
     },
   });
-  const database = openDatabase({ url: databaseUrl, connections: settings.databaseConnections, onError: () => undefined });
+  const database = openDatabase({
+    url: databaseUrl,
+    connections: settings.databaseConnections,
+    onError: () => undefined,
+  });
   const keys = await openKeyRing(database.prisma, { kind: "setting", text: settings.key });
   const app = createApp({ settings, database, directUrl: databaseUrl, keys, log });
   await new Promise<void>((resolve) => app.server.listen(0, "127.0.0.1", resolve));
   await claimInstallation(database.prisma);
   const audit = new AuditWriter(database.pool);
-  const { token: operatorToken } = await createOperatorToken({ prisma: database.prisma, audit }, { name: "test operator", maker: undefined });
+  const { token: operatorToken } = await createOperatorToken(
+    { prisma: database.prisma, audit },
+    { name: "test operator", maker: undefined },
+  );
   const address = app.server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const url = `http://127.0.0.1:${port}`;

@@ -119,7 +119,7 @@ function passOn(
   if (!deps.passThroughHosts.includes(registry)) {
     throw new Problem(
       "nothing-to-mint",
-      `Registry entry "${request.entry.id}" has passThrough, but the operator's settings do not allow it for ${registry}. Remove passThrough, or have the host allowed.`,
+      `Registry entry "${request.entry.id}" has passThrough, but the operator's settings do not allow it for ${registry}. Remove passThrough, or let an operator set FACTORY_SECRETS_PASS_THROUGH_HOSTS=${registry}.`,
     );
   }
   if (request.repositories !== undefined && !request.allowBroader) {
@@ -163,13 +163,13 @@ function refuseStoredCredential(registry: string, bearer: string, { password }: 
 function nothingToMint(registry: string, why: string): Problem {
   return new Problem(
     "nothing-to-mint",
-    `${registry} ${why}, so there is no short-lived token to make. An operator can allow passThrough for this host; the entry then hands out the stored credential.`,
+    `${registry} ${why}, so there is no short-lived token to make. An operator can allow passThrough (FACTORY_SECRETS_PASS_THROUGH_HOSTS=${registry}); the entry then hands out the stored credential.`,
   );
 }
 
 function repositoriesRequired(registry: string): Problem {
   return new Problem(
     "repositories-required",
-    `A token of ${registry} opens nothing unless repositories are named. Name "repositories" in the request, or let an operator allow passThrough for this host.`,
+    `A token of ${registry} opens nothing unless repositories are named. Name "repositories" in the request, or let an operator allow passThrough (FACTORY_SECRETS_PASS_THROUGH_HOSTS=${registry}).`,
   );
 }

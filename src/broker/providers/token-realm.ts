@@ -30,7 +30,7 @@ export function checkedRealm(registry: string, realm: string, allowed: readonly 
   if (realmHost === registryHost || isAllowed) return url;
   throw new Problem(
     "destination-refused",
-    `${registry} wants its credential sent to ${realmHost}, which is not its own host. If that is right, an operator can allow the pair ${registryHost} and ${realmHost}.`,
+    `${registry} wants its credential sent to ${realmHost}, which is not its own host. If that is right, an operator can allow it: FACTORY_SECRETS_ALLOWED_REALMS=${registryHost}=${realmHost}`,
   );
 }
 

@@ -6,7 +6,7 @@ import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
-import { type MintDeps, openAndMint, StaleFacts } from "./open-and-mint.js";
+import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
 import type { CachedToken, TokenCache } from "./token-cache.js";
 
 export type BrokerDeps = MintDeps & {
@@ -64,13 +64,18 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
     const { ready, failures } = prepared;
     if (failures.length > 0 && !input.allowPartial) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
+      await recordKept(deps, input, caller, ready);
       if (await deps.facts.areOutdated(facts)) continue;
       throw problemOf(failures, ready.length + failures.length);
     }
-    if (await audited(deps, input, caller, facts, ready)) {
+    const stale = await findStale(deps, input, caller, facts, ready);
+    if (!stale) {
       for (const { fromCache, demand } of ready) deps.onToken({ fromCache, type: demand.entry.type });
       return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };
     }
+    await recordKept(deps, input, caller, ready);
+    if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
+    deps.generations.observe(input.factory.id, stale.generation);
   }
   throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
 }

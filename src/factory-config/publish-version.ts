@@ -123,7 +123,8 @@ function checkDestinations(caller: Caller, added: readonly Destination[]): void 
   if (added.length === 0 || caller.permissions.has("secrets:write")) return;
   const list = added
     .map(
-      ({ secretName, type, host }) => `"${secretName}" to ${host === anyHostOfCloud ? `any ${type} host` : `${host} (${type})`}`,
+      ({ secretName, type, host }) =>
+        `"${secretName}" to ${host === anyHostOfCloud ? `any ${type} host` : `${host} (${type})`}`,
     )
     .join("; ");
   throw new Problem(

@@ -17,7 +17,7 @@ export async function openKeyRing(prisma: PrismaClient, source: KeySource): Prom
     source,
     before.map(({ id }) => id),
   );
-  await recordFirstKey(prisma, key);
+  if (before.length === 0) await recordFirstKey(prisma, key);
   const active = (await readKnownKeys(prisma)).find(({ state }) => state === "active");
   if (!active) throw new KeyFormatError("The database knows no active key-encryption key.");
   if (active.id !== key.id) {

@@ -13,12 +13,15 @@ export async function recordFirstKey(
   prisma: PrismaClient,
   key: { id: string; source: string; checkValue: Buffer },
 ): Promise<void> {
-  await prisma.$executeRawUnsafe(
-    `INSERT INTO key_encryption_keys (id, source, state, check_value)
-     SELECT $1::text, $2::text, 'active', $3::bytea WHERE NOT EXISTS (SELECT FROM key_encryption_keys)
-     ON CONFLICT (id) DO NOTHING`,
-    key.id,
-    key.source,
-    key.checkValue,
-  );
+  await prisma.$transaction([
+    // Two replicas that each bring a key of their own must not both find the table empty. Readers are not kept waiting.
+    prisma.$executeRawUnsafe("LOCK TABLE key_encryption_keys IN SHARE ROW EXCLUSIVE MODE"),
+    prisma.$executeRawUnsafe(
+      `INSERT INTO key_encryption_keys (id, source, state, check_value)
+       SELECT $1::text, $2::text, 'active', $3::bytea WHERE NOT EXISTS (SELECT FROM key_encryption_keys)`,
+      key.id,
+      key.source,
+      key.checkValue,
+    ),
+  ]);
 }

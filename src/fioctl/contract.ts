@@ -1,18 +1,34 @@
 import { z } from "zod";
+import { FactoryInPath } from "../http/contract.js";
 import { maxBatch, maxValueBytes, secretNamePattern, secretNameRule } from "../secrets/contract.js";
 
 // Shapes of JobServ's triggers, as far as fioctl uses them (client/foundries.go of github.com/foundriesio/fioctl).
 
-const Value = z
-  .string()
-  .refine((text) => text.isWellFormed(), "the value holds a lone surrogate, which is no Unicode text")
-  .refine((text) => text.length > 0, "the value is empty; send null to delete")
-  .refine((text) => Buffer.byteLength(text) <= maxValueBytes, "the value is larger than 65,536 bytes")
-  .nullable()
-  .meta({ description: "`null` deletes." });
+const Name = z.string().regex(secretNamePattern, `this name is not allowed; a secret's name is ${secretNameRule}`);
+
+export const TriggerParams = z.object({
+  factory: FactoryInPath,
+  id: z.string().meta({ description: "The trigger's `id`, as the list shows it." }),
+});
+
+const Value = z.string().nullable().meta({ description: "1 to 65,536 bytes; `null` deletes." });
+
+/** What is wrong with a value, in a sentence that names its secret: fioctl shows nothing else of the answer. */
+function mistakeOf(name: string, value: string | null): string | undefined {
+  // A name that is none may be anything, a value too: it is not quoted.
+  if (value === null || !secretNamePattern.test(name)) return undefined;
+  if (value === "") return `the value of "${name}" is empty. To delete the secret: fioctl secrets update ${name}=`;
+  if (!value.isWellFormed()) return `the value of "${name}" holds a lone surrogate, which is no Unicode text`;
+  const bytes = Buffer.byteLength(value);
+  return bytes > maxValueBytes ? `the value of "${name}" has ${bytes} bytes; the most is ${maxValueBytes}` : undefined;
+}
 
 export const TriggerSecret = z
-  .strictObject({ name: z.string().regex(secretNamePattern, `a secret's name is ${secretNameRule}`), value: Value })
+  .strictObject({ name: Name, value: Value })
+  .superRefine(({ name, value }, context) => {
+    const message = mistakeOf(name, value);
+    if (message !== undefined) context.addIssue({ code: "custom", message, path: ["value"] });
+  })
   .meta({ id: "TriggerSecret" });
 
 /** JobServ also takes the secrets as plain members beside `type`; the handler reads those. */
@@ -23,10 +39,8 @@ export const TriggerWrite = z
   })
   .meta({ id: "TriggerWrite" });
 
-export const PlainSecrets = z.record(
-  z.string().regex(secretNamePattern, `a secret's name is ${secretNameRule}`),
-  Value,
-);
+/** The plain members, as a list of secrets. */
+export const PlainSecrets = z.array(TriggerSecret).max(maxBatch, "at most 100 names in one update");
 
 export const Trigger = z
   .object({

@@ -2,15 +2,14 @@ import { z } from "zod";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
-import { type Invalid, Problem } from "../http/problem.js";
+import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import { validate } from "../http/validate.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
-import { maxBatch } from "../secrets/contract.js";
 import { refuseDuplicates } from "../secrets/routes.js";
 import { listNames } from "../secrets/store.js";
 import { type SecretItem, type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
-import { PlainSecrets, TriggerList, TriggerWrite, TriggerWritten } from "./contract.js";
+import { PlainSecrets, TriggerList, TriggerParams, TriggerWrite, TriggerWritten } from "./contract.js";
 
 /** A factory has one trigger as fioctl sees it: two are fatal to it, and its id must not be zero. */
 const triggerId = 1;
@@ -19,7 +18,7 @@ const list = route(
   {
     id: "fioctlListTriggers",
     method: "get",
-    path: "/projects/{factory}/lmp/triggers/",
+    path: "/projects/{factory}/lmp/triggers",
     trailingSlash: "both",
     tag: "fioctl",
     summary: "What `fioctl secrets list` reads",
@@ -47,7 +46,7 @@ const create = route(
   {
     id: "fioctlCreateTrigger",
     method: "post",
-    path: "/projects/{factory}/lmp/triggers/",
+    path: "/projects/{factory}/lmp/triggers",
     trailingSlash: "both",
     tag: "fioctl",
     summary: "What `fioctl secrets update` sends to a factory without secrets",
@@ -73,13 +72,13 @@ const patch = route(
   {
     id: "fioctlPatchTrigger",
     method: "patch",
-    path: "/projects/{factory}/lmp/triggers/{id}/",
+    path: "/projects/{factory}/lmp/triggers/{id}",
     trailingSlash: "both",
     tag: "fioctl",
     summary: "What `fioctl secrets update` sends",
     description: "Only the named secrets change; `null` deletes. All names or none.",
     auth: { permission: "secrets:write" },
-    params: z.object({ factory: z.string(), id: z.string() }),
+    params: TriggerParams,
     body: json(TriggerWrite),
     replies: { 200: { description: "Stored.", content: { "application/json": TriggerWritten } } },
     problems: ["not-found", "limit-reached", "secret-in-use", "conflict"],
@@ -127,7 +126,7 @@ function itemsOf(body: z.output<typeof TriggerWrite>): SecretItem[] {
   );
 }
 
-function plainMembers(body: z.output<typeof TriggerWrite>): { name: string; value: string | null }[] {
+function plainMembers(body: z.output<typeof TriggerWrite>): z.output<typeof PlainSecrets> {
   const {
     type: _type,
     id: _id,
@@ -137,13 +136,11 @@ function plainMembers(body: z.output<typeof TriggerWrite>): { name: string; valu
     definition_file: _file,
     ...plain
   } = body;
-  const parsed = validate(PlainSecrets, plain, "");
-  const secrets = Object.entries(parsed).map(([name, value]) => ({ name, value }));
-  if (secrets.length > maxBatch) {
-    const invalid: Invalid[] = [{ at: "", reason: "at most 100 names in one update" }];
-    throw new Problem("invalid-request", "At most 100 names in one update.", { invalid });
-  }
-  return secrets;
+  return validate(
+    PlainSecrets,
+    Object.entries(plain).map(([name, value]) => ({ name, value })),
+    "/secrets",
+  );
 }
 
 export const fioctlRoutes = [list, create, patch];

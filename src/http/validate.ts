@@ -1,6 +1,9 @@
 import type { z } from "zod";
 import { type Invalid, Problem } from "./problem.js";
 
+/** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
+const maxInDetail = 3;
+
 /**
  * Parses what came from outside.
  * @param at what stands in front of each pointer: `""` for the body, `query`, `path`
@@ -10,14 +13,9 @@ export function validate<S extends z.ZodType>(schema: S, value: unknown, at: str
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const invalid = result.error.issues.slice(0, 20).map((issue) => invalidOf(issue, at));
-  const first = invalid[0];
-  throw new Problem(
-    "invalid-request",
-    first
-      ? `${first.at || "The body"}: ${first.reason}${invalid.length > 1 ? ` (and ${invalid.length - 1} more)` : ""}`
-      : "Not valid.",
-    { invalid },
-  );
+  const more = invalid.length > maxInDetail ? `; and ${invalid.length - maxInDetail} more` : "";
+  const shown = invalid.slice(0, maxInDetail).map((one) => `${one.at || "the body"}: ${one.reason}`);
+  throw new Problem("invalid-request", `${shown.join("; ")}${more}`, { invalid });
 }
 
 function invalidOf(issue: z.core.$ZodIssue, at: string): Invalid {

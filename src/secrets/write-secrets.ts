@@ -222,7 +222,7 @@ async function secretInUse(deps: SecretsDeps, input: WriteInput, names: readonly
   const named = entries.length > 0 ? entries.join(", ") : "an entry of the factory config";
   return new Problem(
     "secret-in-use",
-    `The secret ${secrets} opens ${named}. Take it out of the factory config first, or delete it with ?force=true.`,
+    `The secret ${secrets} opens ${named}. Take it out of the factory config first, or force it: DELETE /v1/factories/${input.factory.name}/secrets/${names[0]}?force=true`,
   );
 }
 

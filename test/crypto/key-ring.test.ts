@@ -1,0 +1,48 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { expect, test } from "vitest";
+import { EnvelopeError } from "../../src/crypto/envelope.js";
+import { KeyRing, localKeyEncryptionKey } from "../../src/crypto/key-ring.js";
+
+const newKey = () => localKeyEncryptionKey("env", randomBytes(32));
+const factoryId = randomUUID();
+
+test("a new data key is wrapped by the active key and opens again", async () => {
+  const active = newKey();
+  const ring = new KeyRing(active, [newKey()]);
+  const wrapped = await ring.createDataKey(factoryId, "secret");
+  expect(wrapped).toMatchObject({ purpose: "secret", keyEncryptionKeyId: active.id });
+  const { id, bytes } = await ring.unwrap(factoryId, wrapped);
+  expect(id).toBe(wrapped.id);
+  expect(bytes).toHaveLength(32);
+});
+
+test("two data keys are never the same", async () => {
+  const ring = new KeyRing(newKey());
+  const [one, other] = await Promise.all([
+    ring.createDataKey(factoryId, "secret"),
+    ring.createDataKey(factoryId, "secret"),
+  ]);
+  const opened = await Promise.all([ring.unwrap(factoryId, one), ring.unwrap(factoryId, other)]);
+  expect(opened[0].bytes.equals(opened[1].bytes)).toBe(false);
+});
+
+test("a data key of an older key-encryption key opens while that key is on the ring", async () => {
+  const [older, active] = [newKey(), newKey()];
+  const wrapped = await new KeyRing(older).createDataKey(factoryId, "secret");
+  await expect(new KeyRing(active, [older]).unwrap(factoryId, wrapped)).resolves.toMatchObject({ id: wrapped.id });
+  await expect(new KeyRing(active).unwrap(factoryId, wrapped)).rejects.toThrow(new EnvelopeError());
+});
+
+test("a data key does not open for another factory, id, purpose or key-encryption key", async () => {
+  const [active, other] = [newKey(), newKey()];
+  const ring = new KeyRing(active, [other]);
+  const wrapped = await ring.createDataKey(factoryId, "secret");
+  const moved = [
+    ring.unwrap(randomUUID(), wrapped),
+    ring.unwrap(factoryId, { ...wrapped, id: randomUUID() }),
+    ring.unwrap(factoryId, { ...wrapped, purpose: "fingerprint" }),
+    ring.unwrap(factoryId, { ...wrapped, keyEncryptionKeyId: other.id }),
+    ring.unwrap(factoryId, { ...wrapped, keyEncryptionKeyId: "kek-0000000000000000" }),
+  ];
+  for (const unwrapping of moved) await expect(unwrapping).rejects.toThrow(new EnvelopeError());
+});

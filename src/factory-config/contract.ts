@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { NextPageToken, Timestamp } from "../http/contract.js";
+import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
 import { RegistryEntryView } from "./entry-contract.js";
 
 export const ConfigWarning = z
@@ -50,7 +50,7 @@ export const Reason = z
   .string()
   .min(1)
   .max(500)
-  .regex(/^[^\p{Cc}\p{Cs}]+$/u, "no control characters")
+  .refine(hasNoControls, noControlsRule)
   .optional()
   .meta({ description: "Why; kept in the history and the audit." });
 

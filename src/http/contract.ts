@@ -1,5 +1,12 @@
 import { z } from "zod";
 
+/**
+ * Text that a person gives: control characters would break logs, NUL has no place in Postgres. Checked by a function,
+ * because generators of other languages cannot read the pattern.
+ */
+export const hasNoControls = (text: string): boolean => !/[\p{Cc}\p{Cs}]/u.test(text);
+export const noControlsRule = "no control characters";
+
 /** A point in time as RFC 3339 in UTC. */
 export const Timestamp = z.iso.datetime().meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
 
@@ -8,11 +15,16 @@ export const FactoryName = z
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "1 to 63 lower-case letters, digits and dashes, not beginning with a dash")
   .meta({ description: "Name of a factory.", example: "acme" });
 
-export const FactoryParams = z.object({ factory: z.string() });
+/** Not held to the rule of `FactoryName`: a name that no factory can have is answered like one that none has. */
+export const FactoryInPath = z.string().meta({ description: "Name of the factory.", example: "acme" });
 
-export const IdParams = z.object({ id: z.uuid() });
+const Id = z.uuid().meta({ description: "Its `id`, as its list shows it." });
 
-export const FactoryIdParams = z.object({ factory: z.string(), id: z.uuid() });
+export const FactoryParams = z.object({ factory: FactoryInPath });
+
+export const IdParams = z.object({ id: Id });
+
+export const FactoryIdParams = z.object({ factory: FactoryInPath, id: Id });
 
 /** How every list is asked for. */
 export const PageQuery = z.strictObject({

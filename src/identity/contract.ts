@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { NextPageToken, Timestamp } from "../http/contract.js";
+import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
 import { Grant } from "./grant.js";
 import { permissions } from "./permissions.js";
 
@@ -8,7 +8,7 @@ export const Label = z
   .string()
   .min(1)
   .max(200)
-  .regex(/^[^\p{Cc}\p{Cs}]+$/u, "no control characters")
+  .refine(hasNoControls, noControlsRule)
   .meta({ description: "What people call it; 1 to 200 characters.", example: "build server" });
 
 export const PermissionName = z.enum(permissions).meta({ id: "Permission" });

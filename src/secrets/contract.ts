@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { NextPageToken, Timestamp } from "../http/contract.js";
+import { FactoryInPath, hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
 
 /** The largest value, in bytes. */
 export const maxValueBytes = 64 * 1024;
@@ -15,7 +15,7 @@ export const SecretName = z
   .regex(secretNamePattern, secretNameRule)
   .meta({ description: `Name of a secret: ${secretNameRule}.`, example: "aws_creds" });
 
-export const SecretParams = z.object({ factory: z.string(), name: SecretName });
+export const SecretParams = z.object({ factory: FactoryInPath, name: SecretName });
 
 const ValueText = z
   .string()
@@ -34,7 +34,7 @@ const ValueBase64 = z
 const Description = z
   .string()
   .max(1000)
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "no control characters")
+  .refine(hasNoControls, noControlsRule)
   .meta({ description: "What it is for. Not secret." });
 
 const valueFields = {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { NextPageToken, Timestamp } from "../http/contract.js";
+import { GrantView } from "../identity/grant.js";
 
 const AuditActor = z
   .object({
@@ -11,9 +12,6 @@ const AuditActor = z
 
 const AuditFactory = z.object({ id: z.string(), name: z.string() }).meta({ id: "AuditFactory" });
 const AuditCredential = z.object({ id: z.string(), name: z.string() }).meta({ id: "AuditCredential" });
-const AuditGrant = z
-  .object({ registry: z.string(), repositories: z.array(z.string()).optional(), actions: z.array(z.string()) })
-  .meta({ id: "AuditGrant" });
 
 /** An event as it is read back: the members of every action, each there where its action has it. */
 export const AuditEvent = z
@@ -28,7 +26,7 @@ export const AuditEvent = z
     address: z.string().optional(),
     credential: AuditCredential.optional(),
     permissions: z.array(z.string()).optional(),
-    grants: z.array(AuditGrant).optional(),
+    grants: z.array(GrantView).optional(),
     expiresAt: Timestamp.optional(),
     secret: z.string().optional(),
     secretVersion: z.int().optional(),

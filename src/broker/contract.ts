@@ -17,6 +17,7 @@ const Repositories = z
 
 export const RegistryTokenFormat = z
   .enum(["tokens", "docker-config", "kubernetes-secret", "login"])
+  .default("tokens")
   .meta({ id: "RegistryTokenFormat" });
 
 export const OneRegistryRequest = z
@@ -42,7 +43,7 @@ export const RegistryTokenRequest = z
     minTtlSeconds: z.int().min(1).max(86_400).optional().meta({
       description: "The least life that a token must have left. Default: the lesser of 300 and half its life.",
     }),
-    format: RegistryTokenFormat.default("tokens"),
+    format: RegistryTokenFormat,
   })
   .refine(({ requests, registry, repositories }) => !requests || (!registry && !repositories), {
     message: "give either requests, or registry and repositories",

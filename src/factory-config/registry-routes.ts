@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
@@ -17,7 +17,10 @@ import { currentDocument } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
 
-const EntryParams = z.object({ factory: z.string(), id: z.string().max(300) });
+const EntryParams = z.object({
+  factory: FactoryInPath,
+  id: z.string().max(300).meta({ description: "The entry's `id`: its host, or `type[:region[:profile]]`." }),
+});
 const etag = { ETag: "The config's version." };
 const editProblems = ["invalid-config", "destination-not-approved", "precondition-failed", "conflict"] as const;
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
@@ -20,7 +20,10 @@ const documentContent = {
   "application/json": FactoryConfig,
 };
 const etag = { ETag: "The version." };
-const VersionParams = z.object({ factory: z.string(), version: z.coerce.number().int().min(1).max(2_147_483_647) });
+const VersionParams = z.object({
+  factory: FactoryInPath,
+  version: z.coerce.number().int().min(1).max(2_147_483_647).meta({ description: "Number of a version." }),
+});
 
 const noConfig = (): Problem =>
   new Problem(

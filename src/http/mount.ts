@@ -60,7 +60,7 @@ export function mount<Deps>(router: express.Router, routes: readonly Route<Deps>
 /** `/a/{b}/c:verb` as path-to-regexp 8 writes it: there a bare colon begins a parameter. */
 export function expressPath(route: Pick<Route<never>, "path" | "trailingSlash">): string {
   const path = route.path.replaceAll(":", "\\:").replace(/\{(\w+)\}/g, ":$1");
-  return route.trailingSlash === "both" ? path.replace(/\/$/, "{/}") : path;
+  return route.trailingSlash === "both" ? `${path}{/}` : path;
 }
 
 async function answer<Deps>(

@@ -1,17 +1,32 @@
 import { stringify } from "yaml";
 import { z } from "zod";
-import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from "zod-openapi";
+import {
+  createDocument,
+  type ZodOpenApiObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+} from "zod-openapi";
 import { ProblemDocument } from "./contract.js";
 import { type ProblemCode, problemCodes } from "./problem.js";
 import type { ReplySpec, Route } from "./route.js";
+import { tidySchema } from "./schema-tidying.js";
+import { tags } from "./tags.js";
 
 export type OpenApiTexts = { json: string; yaml: string };
 
 type AnyRoute = Route<never>;
 
+const Preconditions = z.object({
+  "If-Match": z
+    .string()
+    .optional()
+    .meta({ description: "An `ETag`: refuse with 412 when it is no longer the present one." }),
+  "If-None-Match": z.string().optional().meta({ description: "Only `*`: refuse with 412 when there is one already." }),
+});
+
 /** Makes the OpenAPI document of these routes, as JSON and as YAML. */
 export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
-  const document = createDocument({
+  const declared: ZodOpenApiObject = {
     openapi: "3.0.3",
     info: {
       title: "factory-secrets",
@@ -20,7 +35,7 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     servers: [{ url: "/", description: "Where this document came from." }],
-    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     components: {
       securitySchemes: {
         bearer: {
@@ -37,7 +52,8 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
       },
     },
     paths: pathsOf(routes),
-  });
+  };
+  const document = createDocument(declared, { override: tidySchema });
   return { json: JSON.stringify(document), yaml: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false }) };
 }
 
@@ -62,6 +78,7 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
     requestParams: {
       ...(route.params instanceof z.ZodObject && { path: route.params }),
       ...(route.query instanceof z.ZodObject && { query: route.query }),
+      ...(route.problems.includes("precondition-failed") && { header: Preconditions }),
     },
     ...(route.body && { requestBody: { required: true, content: bodyContent(route.body) } }),
     responses: { ...repliesOf(route), ...problemsOf(route) },

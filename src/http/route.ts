@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Caller, FactoryRef } from "../identity/caller.js";
 import type { Permission } from "../identity/permissions.js";
 import type { ProblemCode } from "./problem.js";
+import type { Tag } from "./tags.js";
 
 // This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
 
@@ -77,9 +78,9 @@ export type RouteDeclaration<
   method: Method;
   /** As OpenAPI writes it: `/v1/factories/{factory}/secrets:batch`. A colon is a colon. */
   path: `/${string}`;
-  /** `both`: the path answers with and without its last slash. */
+  /** `both`: the path answers with a slash at its end too. */
   trailingSlash?: "both";
-  tag: string;
+  tag: Tag;
   summary: string;
   description?: string;
   /** Has no default: forgetting it must not open a door. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
-import { Grant } from "./grant.js";
+import { Grant, GrantView } from "./grant.js";
 import { permissions } from "./permissions.js";
 
 /** A name that a person gives. Control characters would break logs, and NUL has no place in Postgres. */
@@ -77,7 +77,7 @@ export const Job = z
     id: z.uuid(),
     name: z.string(),
     state: z.enum(["running", "ended", "expired"]).meta({ id: "JobState" }),
-    grants: z.array(Grant).optional(),
+    grants: z.array(GrantView).optional(),
     createdAt: Timestamp,
     createdBy: z.string(),
     expiresAt: Timestamp,
@@ -97,7 +97,7 @@ export const WhoAmI = z
     name: z.string(),
     factory: z.string().optional().meta({ description: "Absent for an operator." }),
     permissions: z.array(PermissionName),
-    grants: z.array(Grant).optional(),
+    grants: z.array(GrantView).optional(),
     expiresAt: Timestamp.optional(),
   })
   .meta({ id: "WhoAmI" });

@@ -40,4 +40,13 @@ export const Grant = z
   })
   .meta({ id: "Grant" });
 
+/** A grant as replies and audit rows show it. */
+export const GrantView = z
+  .object({
+    registry: z.string(),
+    repositories: z.array(z.string()).optional().meta({ description: "Absent: every repository of the registry." }),
+    actions: z.array(z.string()),
+  })
+  .meta({ id: "GrantView" });
+
 export type Grant = z.output<typeof Grant>;

@@ -1,6 +1,6 @@
-import { z } from "zod";
+import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, PageQuery, Timestamp } from "../http/contract.js";
+import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, pageOf, pageStart } from "../http/page.js";
 import { route } from "../http/route.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
@@ -9,9 +9,9 @@ import { listEvents } from "./store.js";
 type Reader = { prisma: PrismaClient };
 
 const AuditQuery = PageQuery.extend({
-  secret: z.string().max(255).optional().meta({ description: "Only events about this secret." }),
-  actor: z.string().max(64).optional().meta({ description: "Only events of the credential with this id." }),
-  action: z.string().max(64).optional().meta({ description: "Only this action, such as `registry-token.issued`." }),
+  secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
+  actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
+  action: FilterText(64).optional().meta({ description: "Only this action, such as `registry-token.issued`." }),
   from: Timestamp.optional(),
   to: Timestamp.optional().meta({ description: "Events before this time." }),
 });

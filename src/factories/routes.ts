@@ -3,7 +3,7 @@ import type { AuditWriter } from "../audit/record.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
-import { FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryName, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
@@ -34,7 +34,7 @@ const list = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
-    const after = pageStart(query.pageToken, (text) => text.length < 64);
+    const after = pageStart(query.pageToken, (text) => FactoryName.safeParse(text).success);
     const rows = await listFactories(prisma, query.pageSize, after);
     return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.name, view) };
   },

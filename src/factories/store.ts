@@ -1,5 +1,6 @@
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import { FactoryName } from "../http/contract.js";
 
 type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 const shown = { id: true, name: true, createdAt: true } as const;
@@ -31,6 +32,8 @@ export async function listFactories(prisma: PrismaClient, pageSize: number, afte
 }
 
 export async function findFactory(prisma: PrismaClient, name: string) {
+  // What no factory can be called is no question for Postgres, which fails on a NUL.
+  if (!FactoryName.safeParse(name).success) return undefined;
   return prisma.factory.findFirst({ select: shown, where: { name, deletedAt: null } });
 }
 

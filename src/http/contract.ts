@@ -8,7 +8,11 @@ export const hasNoControls = (text: string): boolean => !/[\p{Cc}\p{Cs}]/u.test(
 export const noControlsRule = "no control characters";
 
 /** A point in time as RFC 3339 in UTC. */
-export const Timestamp = z.iso.datetime().meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
+export const Timestamp = z.iso
+  .datetime()
+  // ISO 8601 has a year 0, Postgres has none.
+  .refine((text) => !text.startsWith("0000"), "there is no year 0")
+  .meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
 
 export const FactoryName = z
   .string()
@@ -25,6 +29,9 @@ export const FactoryParams = z.object({ factory: FactoryInPath });
 export const IdParams = z.object({ id: Id });
 
 export const FactoryIdParams = z.object({ factory: FactoryInPath, id: Id });
+
+/** What a list is filtered by. Postgres takes no NUL in a text. */
+export const FilterText = (maxLength: number) => z.string().max(maxLength).refine(hasNoControls, noControlsRule);
 
 /** How every list is asked for. */
 export const PageQuery = z.strictObject({

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryParams, FilterText, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { type Invalid, Problem } from "../http/problem.js";
@@ -68,7 +68,7 @@ const list = route(
     auth: { permission: "secrets:list" },
     params: FactoryParams,
     query: PageQuery.extend({
-      prefix: z.string().max(255).optional().meta({ description: "Only names that begin with it." }),
+      prefix: FilterText(255).optional().meta({ description: "Only names that begin with it." }),
     }),
     replies: { 200: { description: "By name.", content: { "application/json": SecretList } } },
     problems: [],

@@ -145,6 +145,9 @@ const shown = {
   updatedAt: true,
 } as const;
 
+// Prisma makes LIKE of startsWith and escapes nothing: unescaped, the "_" that most names hold would match anything.
+const likeItself = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
+
 /** Metadata by name; one row more than `pageSize`. */
 export async function listSecrets(
   prisma: PrismaClient,
@@ -156,7 +159,7 @@ export async function listSecrets(
       factoryId: input.factoryId,
       deletedAt: null,
       AND: [
-        input.prefix ? { name: { startsWith: input.prefix } } : {},
+        input.prefix ? { name: { startsWith: likeItself(input.prefix) } } : {},
         input.after ? { name: { gt: input.after } } : {},
       ],
     },

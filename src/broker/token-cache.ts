@@ -80,8 +80,7 @@ export class TokenCache {
   #keep(key: string, token: MintedToken): CachedToken {
     const mintedAt = this.#now();
     const life = token.expiresAt.getTime() - mintedAt.getTime();
-    // Between 60 and 70 % of its life, so that tokens minted together are not refreshed together.
-    const refreshAfter = new Date(mintedAt.getTime() + life * (0.6 + 0.1 * this.#random()));
+    const refreshAfter = new Date(mintedAt.getTime() + life * refreshShare(life / 1000, this.#random()));
     const reply = RegistryToken.parse({
       ...token,
       expiresAt: token.expiresAt.toISOString(),
@@ -93,12 +92,24 @@ export class TokenCache {
   }
 }
 
+/**
+ * How much of its life a token is reused for: 60 to 70 %, by chance, so that tokens minted together are not refreshed
+ * together. Less for a short one: until then every caller who states no `minTtlSeconds` must be able to have it.
+ */
+function refreshShare(lifeSeconds: number, chance: number): number {
+  return Math.min(0.7, 1 - Math.min(defaultMinTtlSeconds / lifeSeconds, 0.5)) - 0.1 * chance;
+}
+
+function defaultMinTtl(lifeSeconds: number): number {
+  return Math.min(defaultMinTtlSeconds, lifeSeconds / 2);
+}
+
 function lifeSeconds(cached: CachedToken): number {
   return Math.floor((cached.token.expiresAt.getTime() - cached.mintedAt.getTime()) / 1000);
 }
 
 function isLongEnough(cached: CachedToken, minTtlSeconds: number | undefined, now: Date): boolean {
-  const wanted = minTtlSeconds ?? Math.min(defaultMinTtlSeconds, lifeSeconds(cached) / 2);
+  const wanted = minTtlSeconds ?? defaultMinTtl(lifeSeconds(cached));
   return cached.token.expiresAt.getTime() - now.getTime() >= wanted * 1000;
 }
 

@@ -52,27 +52,33 @@ describe("a token in the cache", () => {
   });
 
   it.each([
-    [0, 0.6],
-    [1, 0.7],
-  ])("is handed out as it is until refreshAfter, which chance %d puts at %d of its life", async (random, share) => {
-    const cache = createCache(random);
-    const { cached } = await cache.get("a", undefined, mintFor(3_600), never);
-    expect(cached.refreshAfter.getTime()).toBe(start + 3_600_000 * share);
-    expect(JSON.parse(cached.json)).toMatchObject({
-      bearer: "token-1",
-      refreshAfter: cached.refreshAfter.toISOString(),
-    });
-    pass(3_600 * share - 1);
-    expect(cache.fresh("a", undefined)).toBe(cached);
-    expect(await cache.get("a", undefined, never, never)).toEqual({ cached, fromCache: true });
-    pass(1);
-    expect(cache.fresh("a", undefined)).toBeUndefined();
-  });
+    [3_600, 0, 0.7],
+    [3_600, 1, 0.6],
+    [43_200, 1, 0.6],
+    [300, 0, 0.5],
+    [300, 1, 0.4],
+  ])(
+    "of %d s is handed out as it is until refreshAfter, which chance %d puts at %d of its life",
+    async (life, random, share) => {
+      const cache = createCache(random);
+      const { cached } = await cache.get("a", undefined, mintFor(life), never);
+      expect(cached.refreshAfter.getTime()).toBe(start + life * share * 1_000);
+      expect(JSON.parse(cached.json)).toMatchObject({
+        bearer: "token-1",
+        refreshAfter: cached.refreshAfter.toISOString(),
+      });
+      pass(life * share - 1);
+      expect(cache.fresh("a", undefined)).toBe(cached);
+      expect(await cache.get("a", undefined, never, never)).toEqual({ cached, fromCache: true });
+      pass(1);
+      expect(cache.fresh("a", undefined)).toBeUndefined();
+    },
+  );
 
   it("past refreshAfter is still handed out while one new one is minted in the background", async () => {
     const cache = createCache();
     await cache.get("a", undefined, mintFor(3_600), never);
-    pass(2_200);
+    pass(2_600);
     const refresh = mintFor(3_600);
     const during = await Promise.all([1, 2, 3].map(() => cache.get("a", undefined, never, refresh)));
     expect(during.map(({ cached }) => cached.json.includes("token-1"))).toEqual([true, true, true]);
@@ -84,14 +90,14 @@ describe("a token in the cache", () => {
   it("serves while it lives long enough when its refresh fails, and is tried again", async () => {
     const cache = createCache();
     await cache.get("a", undefined, mintFor(3_600), never);
-    pass(2_200);
+    pass(2_600);
     const failing = vi.fn(never);
     for (let i = 1; i <= 2; i += 1) {
       expect((await cache.get("a", undefined, never, failing)).fromCache).toBe(true);
       await turn();
     }
     expect(failing).toHaveBeenCalledTimes(2);
-    pass(1_400);
+    pass(1_000);
     await expect(cache.get("a", undefined, never, never)).rejects.toThrow("must not be called");
   });
 

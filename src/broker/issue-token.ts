@@ -2,7 +2,7 @@ import type { AuditEvent } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
 import type { Generations } from "../db/generations.js";
 import { type Failure, Problem } from "../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
+import { type Actor, actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
@@ -36,6 +36,9 @@ type Ready = {
   cached: CachedToken;
   fromCache: boolean;
 };
+
+/** Who mints ahead of time, when nobody waits. */
+const refresher: Actor = { kind: "service", id: "", name: "refresh" };
 
 /** A write in every round trip, five times in a row: then something is wrong with the factory, not with luck. */
 const maxRounds = 5;
@@ -140,21 +143,32 @@ async function tokenOf(
   const key = cacheKey(facts.factory.id, secret, demand);
   const fresh = deps.tokens.fresh(key, input.minTtlSeconds);
   if (fresh) return { demand, secret, cached: fresh, fromCache: true };
-  const { factory, requested } = input;
-  const mint = { factory, actor: actorOf(caller), secret, demand, requested, purpose: "issue" } as const;
-  const ahead = {
-    ...mint,
-    actor: { kind: "service", id: "", name: "refresh" },
-    requested: {},
-    purpose: "refresh",
-  } as const;
-  const outcome = await deps.tokens.get(
-    key,
-    input.minTtlSeconds,
-    () => openAndMint(deps, mint),
-    () => openAndMint(deps, ahead),
-  );
-  return { demand, secret, ...outcome };
+  return mintedToken(deps, input, { key, demand, secret, actor: actorOf(caller) });
+}
+
+async function mintedToken(
+  deps: BrokerDeps,
+  input: IssueInput,
+  wanted: { key: string; demand: Demand; secret: Ready["secret"]; actor: Actor },
+): Promise<Ready> {
+  const { key, demand, secret, actor } = wanted;
+  const { factory, requested, minTtlSeconds } = input;
+  const mint = { factory, actor, secret, demand, requested };
+  const ahead = { ...mint, actor: refresher, requested: {} };
+  let isMinted = false;
+  const mintNow = async () => {
+    const token = await openAndMint(deps, { ...mint, purpose: "issue" });
+    isMinted = true;
+    return token;
+  };
+  try {
+    const refresh = () => openAndMint(deps, { ...ahead, purpose: "refresh" });
+    return { demand, secret, ...(await deps.tokens.get(key, minTtlSeconds, mintNow, refresh)) };
+  } catch (error) {
+    // The token lives too short for this caller.
+    if (isMinted) await recordMint(deps.audit, mint, { kept: true });
+    throw error;
+  }
 }
 
 /** Names all that a token depends on: nothing else than an equal request can meet it. */

@@ -4,8 +4,10 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildOrExit } from "./build.mjs";
+import { generateClient } from "./generate-client.mjs";
 
 await buildOrExit();
+await generateClient();
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");

@@ -12,7 +12,7 @@ const AuditQuery = PageQuery.extend({
   secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
   actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
   action: FilterText(64).optional().meta({ description: "Only this action, such as `registry-token.issued`." }),
-  from: Timestamp.optional(),
+  from: Timestamp.optional().meta({ description: "Events from this time on." }),
   to: Timestamp.optional().meta({ description: "Events before this time." }),
 });
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
+import { Flag, hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
 import { RegistryEntryView } from "./entry-contract.js";
 
 export const ConfigWarning = z
@@ -55,8 +55,6 @@ export const Reason = z
   .meta({ description: "Why; kept in the history and the audit." });
 
 export const PublishQuery = z.strictObject({
-  allowMissingSecrets: z.stringbool().default(false).meta({
-    description: "Take entries whose secret does not exist yet, with a warning.",
-  }),
+  allowMissingSecrets: Flag("Take entries whose secret does not exist yet, with a warning."),
   reason: Reason,
 });

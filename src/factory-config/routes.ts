@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
@@ -80,7 +80,7 @@ const putConfig = route(
     auth: { permission: "config:write" },
     params: FactoryParams,
     query: PublishQuery.extend({
-      dryRun: z.stringbool().default(false).meta({ description: "Check everything, write nothing." }),
+      dryRun: Flag("Check everything, write nothing."),
     }),
     // Larger than a document may be, so that one that is too large is told so as a document.
     body: { kind: "document", mediaType: yaml, maxBytes: 4 * maxDocumentBytes },

@@ -24,7 +24,7 @@ const list = route(
     summary: "What `fioctl secrets list` reads",
     auth: { permission: "secrets:list" },
     params: FactoryParams,
-    query: z.object({ type: z.string().optional() }),
+    query: z.object({ type: z.string().optional().meta({ description: "Anything but `simple` finds nothing." }) }),
     replies: {
       200: {
         description: "No trigger, or the one that holds all names.",

@@ -33,6 +33,13 @@ export const FactoryIdParams = z.object({ factory: FactoryInPath, id: Id });
 /** What a list is filtered by. Postgres takes no NUL in a text. */
 export const FilterText = (maxLength: number) => z.string().max(maxLength).refine(hasNoControls, noControlsRule);
 
+/** A switch in a query: `true` or `false`. */
+export const Flag = (description: string) =>
+  z
+    .stringbool()
+    .default(false)
+    .meta({ description, override: { type: "boolean", default: false } });
+
 /** How every list is asked for. */
 export const PageQuery = z.strictObject({
   pageSize: z.coerce.number().int().min(1).max(200).default(50).meta({ description: "1 to 200." }),

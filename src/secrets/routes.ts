@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, FilterText, PageQuery } from "../http/contract.js";
+import { FactoryParams, FilterText, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { type Invalid, Problem } from "../http/problem.js";
@@ -156,7 +156,7 @@ const remove = route(
     description: "One that a registry entry names is deleted with `?force=true` only: the entry then opens nothing.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
-    query: z.strictObject({ force: z.stringbool().default(false) }),
+    query: z.strictObject({ force: Flag("Delete even one that a registry entry names.") }),
     replies: { 204: { description: "Deleted." } },
     problems: ["not-found", "precondition-failed", "secret-in-use", "conflict"],
   },

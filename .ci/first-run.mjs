@@ -13,7 +13,12 @@ const startedAt = Date.now();
 const server = spawn(process.execPath, ["scripts/start.mjs"], {
   cwd: clone,
   env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: "0", FACTORY_SECRETS_DATA_DIR: dataDirectory },
-  stdio: ["ignore", "pipe", "inherit"],
+  stdio: ["ignore", "pipe", "pipe"],
+});
+// Its first words hold an operator token: they are shown only where they explain a failure.
+let said = "";
+server.stderr.setEncoding("utf8").on("data", (text) => {
+  said += text;
 });
 const exited = once(server, "exit");
 let ready = false;
@@ -29,7 +34,10 @@ clearTimeout(deadline);
 const orphan = existsSync(join(dataDirectory, "postgres/postmaster.pid"));
 rmSync(dataDirectory, { recursive: true, force: true });
 console.log(`exit code ${code}${orphan ? ", and Postgres still runs" : ""}`);
-process.exitCode = ready && code === 0 && !orphan ? 0 : 1;
+if (!ready || code !== 0 || orphan) {
+  console.log(said);
+  process.exitCode = 1;
+}
 
 /** The port in the log line that says where the service listens. */
 function portIn(line) {

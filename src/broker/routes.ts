@@ -1,3 +1,4 @@
+import { requestedBy } from "../audit/requested-by.js";
 import { FactoryParams } from "../http/contract.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
@@ -55,7 +56,7 @@ const issue = route(
   async (deps: BrokerDeps, { caller, factory, body, request }) => {
     const { registry, repositories, requests, allowBroader, allowPartial, minTtlSeconds, format } = body;
     const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
-    const requested = { requestId: request.id, address: request.address };
+    const requested = requestedBy(request);
     const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
     const issued = await issueTokens(deps, input);
     if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../audit/record.js";
+import { requestedBy } from "../audit/requested-by.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
@@ -63,7 +64,7 @@ const create = route(
     try {
       await prisma.$transaction(async (transaction) => {
         await insertFactory(transaction, factory, dataKeys);
-        const requested = { requestId: request.id, address: request.address };
+        const requested = requestedBy(request);
         const event = { at: factory.createdAt, outcome: "allowed", actor: actorOf(caller), ...requested } as const;
         await audit.writeWith(transaction, [
           { ...event, factory: { id: factory.id, name: factory.name }, body: { action: "factory.created" } },
@@ -126,7 +127,7 @@ const remove = route(
     if (!row) throw noFactory();
     await prisma.$transaction(async (transaction) => {
       if (!(await eraseFactory(transaction, row.id))) throw noFactory();
-      const requested = { requestId: request.id, address: request.address };
+      const requested = requestedBy(request);
       const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), ...requested } as const;
       const body = { action: "factory.deleted" } as const;
       await audit.writeWith(transaction, [{ ...event, factory: { id: row.id, name: row.name }, body }]);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
@@ -64,7 +65,7 @@ async function editCurrent(
       throw new Problem("precondition-failed", `The current version is ${current?.version ?? "none"}. Read it again.`);
     }
     const document = Buffer.from(input.edit(current?.document.toString("utf8") ?? ""), "utf8");
-    const requested = { requestId: request.id, address: request.address };
+    const requested = requestedBy(request);
     const precondition = current?.version ?? "absent";
     try {
       return await publishVersion(deps, {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
@@ -95,7 +96,7 @@ const putConfig = route(
     problems: ["invalid-config", "destination-not-approved", "precondition-failed"],
   },
   async (deps: PublishDeps, { caller, factory, query, body, request }) => {
-    const requested = { requestId: request.id, address: request.address };
+    const requested = requestedBy(request);
     const precondition = preconditionOf(request);
     const { created, ...written } = await publishVersion(deps, {
       factory,
@@ -180,7 +181,7 @@ const restoreConfigVersion = route(
   async (deps: PublishDeps, { caller, factory, params, query, request }) => {
     const row = await findVersion(deps.prisma, factory.id, params.version);
     if (!row) throw new Problem("not-found", `There is no version ${params.version} of the config.`);
-    const requested = { requestId: request.id, address: request.address };
+    const requested = requestedBy(request);
     const precondition = preconditionOf(request);
     const input = { factory, caller, document: row.document, precondition, ...query, dryRun: false, requested };
     const { created: _created, ...written } = await publishVersion(deps, { ...input, restoredFrom: row.version });

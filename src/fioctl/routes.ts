@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
@@ -6,9 +7,10 @@ import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import { validate } from "../http/validate.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
-import { refuseDuplicates } from "../secrets/routes.js";
+import type { SecretItem } from "../secrets/plan-change.js";
+import { refuseDuplicates } from "../secrets/refuse-duplicates.js";
 import { listNames } from "../secrets/store.js";
-import { type SecretItem, type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
+import { type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
 import { PlainSecrets, TriggerList, TriggerParams, TriggerWrite, TriggerWritten } from "./contract.js";
 
 /** A factory has one trigger as fioctl sees it: two are fatal to it, and its id must not be zero. */
@@ -62,7 +64,7 @@ const create = route(
       caller,
       factory,
       body,
-      requested: { requestId: request.id, address: request.address },
+      requested: requestedBy(request),
     });
     return { status: 201, body: { status: "success" as const, data } };
   },
@@ -90,7 +92,7 @@ const patch = route(
       caller,
       factory,
       body,
-      requested: { requestId: request.id, address: request.address },
+      requested: requestedBy(request),
     });
     return { status: 200, body: { status: "success" as const, data } };
   },
@@ -102,7 +104,7 @@ async function update(
     caller: Caller;
     factory: FactoryRef;
     body: z.output<typeof TriggerWrite>;
-    requested: { requestId: string; address: string };
+    requested: RequestedBy;
   },
 ): Promise<z.input<typeof TriggerWritten>["data"]> {
   const { caller, factory, requested } = input;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { EventBody } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
+import type { RequestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "./caller.js";
@@ -11,7 +12,6 @@ import { insertCredential } from "./store.js";
 import { createToken, hashToken } from "./token.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter };
-export type Requested = { requestId: string; address: string };
 
 /** What was made. The token itself exists only here and in the reply. */
 export type Created = { id: string; token: string; createdAt: Date; expiresAt?: Date };
@@ -22,7 +22,7 @@ export type Created = { id: string; token: string; createdAt: Date; expiresAt?: 
  */
 export async function createOperatorToken(
   deps: Deps,
-  input: { name: string; maker: Caller | undefined; requested?: Requested },
+  input: { name: string; maker: Caller | undefined; requested?: RequestedBy },
 ): Promise<Created> {
   const actor: Actor = input.maker ? actorOf(input.maker) : { kind: "service", id: "", name: "factory-secrets" };
   return create(deps, {
@@ -49,7 +49,7 @@ export async function createApiToken(
     expiresAt: Date | undefined;
     maker: Caller;
     factory: FactoryRef;
-    requested: Requested;
+    requested: RequestedBy;
   },
 ): Promise<Created> {
   const { maker } = input;
@@ -102,7 +102,7 @@ export async function openJob(
     grants: readonly Grant[] | undefined;
     maker: Caller;
     factory: FactoryRef;
-    requested: Requested;
+    requested: RequestedBy;
   },
 ): Promise<Created & { expiresAt: Date }> {
   const wanted = new Date(Date.now() + input.ttlSeconds * 1000);
@@ -142,7 +142,7 @@ async function create(
     /** A derived credential is withdrawn together with its maker. */
     derived: boolean;
     actor: Actor;
-    requested: Requested | undefined;
+    requested: RequestedBy | undefined;
     event: (credential: { id: string; name: string }) => EventBody;
   },
 ): Promise<Created> {

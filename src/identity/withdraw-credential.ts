@@ -1,9 +1,9 @@
 import type { EventBody } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
+import type { RequestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type CallerKind, type FactoryRef } from "./caller.js";
-import type { Requested } from "./create-credential.js";
 import { countOperators, revokeFamily } from "./store.js";
 
 const withdrawn = {
@@ -18,7 +18,7 @@ const withdrawn = {
  */
 export async function withdrawCredential(
   deps: { prisma: PrismaClient; audit: AuditWriter },
-  input: { id: string; kind: CallerKind; factory: FactoryRef | undefined; caller: Caller; requested: Requested },
+  input: { id: string; kind: CallerKind; factory: FactoryRef | undefined; caller: Caller; requested: RequestedBy },
 ): Promise<void> {
   const { id, kind, factory, caller, requested } = input;
   await deps.prisma.$transaction(async (transaction) => {

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { requestedBy } from "../audit/requested-by.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { type Invalid, Problem } from "../http/problem.js";
-import { json, type RequestFacts, route } from "../http/route.js";
+import { Problem } from "../http/problem.js";
+import { json, route } from "../http/route.js";
 import {
   maxValueBytes,
   type NamedSecretWrite,
@@ -18,12 +19,12 @@ import {
   WrittenBatch,
   WrittenSecret,
 } from "./contract.js";
+import type { SecretItem } from "./plan-change.js";
+import { refuseDuplicates } from "./refuse-duplicates.js";
 import { findSecret, listSecrets } from "./store.js";
-import { type SecretItem, type SecretsDeps, writeSecrets } from "./write-secrets.js";
+import { type SecretsDeps, writeSecrets } from "./write-secrets.js";
 
 type Reader = { prisma: PrismaClient };
-
-const requestedBy = (request: RequestFacts) => ({ requestId: request.id, address: request.address });
 
 type Row = NonNullable<Awaited<ReturnType<typeof findSecret>>>;
 
@@ -45,17 +46,6 @@ function itemOf(name: string, write: z.output<typeof SecretWrite>): SecretItem {
   const plaintext =
     value === undefined ? Plaintext.fromBytes(Buffer.from(valueBase64 ?? "", "base64")) : Plaintext.fromText(value);
   return { op: "put", name, value: plaintext, description, expiresAt, deliverToJobs };
-}
-
-/** Refuses a list of writes that names one secret twice: which of the two would win is nobody's guess. */
-export function refuseDuplicates(names: readonly string[], at: (index: number) => string): void {
-  const seen = new Set<string>();
-  const invalid: Invalid[] = [];
-  for (const [index, name] of names.entries()) {
-    if (seen.has(name)) invalid.push({ at: at(index), reason: `"${name}" is named twice in one batch` });
-    seen.add(name);
-  }
-  if (invalid[0]) throw new Problem("invalid-request", `${invalid[0].at}: ${invalid[0].reason}`, { invalid });
 }
 
 const list = route(

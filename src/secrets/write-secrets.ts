@@ -1,13 +1,14 @@
-import { randomUUID } from "node:crypto";
 import type { EventBody } from "../audit/events.js";
 import type { AuditRow, AuditWriter } from "../audit/record.js";
-import { fingerprint, sealSecret } from "../crypto/envelope.js";
+import type { RequestedBy } from "../audit/requested-by.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
+import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
-import type { FactoryKeys, UnwrappedKeys } from "./factory-keys.js";
+import type { FactoryKeys } from "./factory-keys.js";
+import { planChange, type SecretItem } from "./plan-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import { type SecretChange, type SecretHead, writeChanges } from "./store.js";
 import type { SecretWarning } from "./value-warnings.js";
@@ -24,21 +25,6 @@ export type SecretsDeps = {
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
 
-/** A new version of a secret, or its deletion. Fields that are absent stay as they were. */
-export type SecretItem =
-  | {
-      op: "put";
-      name: string;
-      value: Plaintext;
-      description?: string | undefined;
-      expiresAt?: string | undefined;
-      deliverToJobs?: boolean | undefined;
-    }
-  | { op: "delete"; name: string; forced: boolean };
-
-/** `"absent"`: only if there is no such secret. A number: only if this is its current version. */
-export type Precondition = "absent" | "present" | number | undefined;
-
 export type Written = { name: string; version: number; created: boolean; warnings: SecretWarning[] };
 
 export type WriteInput = {
@@ -47,7 +33,7 @@ export type WriteInput = {
   items: readonly SecretItem[];
   precondition?: Precondition;
   via: "api" | "fioctl";
-  requested: { requestId: string; address: string };
+  requested: RequestedBy;
 };
 
 /** The last ones; older versions are dropped. */
@@ -73,7 +59,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     let heads = await deps.heads[look](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
-      const planned = items.map((item) => plan(keys, factory.id, item, heads.get(item.name), input.precondition));
+      const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
       const changes = planned.filter((planning) => planning !== undefined);
       if (await tryWrite(deps, input, changes, warnings, now)) {
         deps.heads.remember(factory.id, items, changes);
@@ -122,63 +108,6 @@ async function tryWrite(
     // The row's own check: an entry names it and it is flagged for delivery.
     if (sqlState(error) === "23514") throw namedIsNotDelivered();
     throw error;
-  }
-}
-
-function plan(
-  keys: UnwrappedKeys,
-  factoryId: string,
-  item: SecretItem,
-  head: SecretHead | undefined,
-  precondition: Precondition,
-): SecretChange | undefined {
-  checkPrecondition(precondition, head);
-  const ifVersion = typeof precondition === "number" ? precondition : null;
-  const nothing = {
-    data_key_id: null,
-    ciphertext: null,
-    fingerprint: null,
-    description: null,
-    expires_at: null,
-    deliver_to_jobs: null,
-  };
-  if (item.op === "delete") {
-    if (!head) return undefined;
-    const { id, nextVersion, name } = head;
-    return {
-      op: "delete",
-      secret_id: id,
-      name,
-      version: nextVersion,
-      if_version: ifVersion,
-      forced: item.forced,
-      ...nothing,
-    };
-  }
-  const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
-  const value = item.value.revealBytes();
-  return {
-    op: head ? "update" : "create",
-    secret_id: place.secretId,
-    name: item.name,
-    version: place.version,
-    if_version: ifVersion,
-    forced: false,
-    data_key_id: keys.seal.id,
-    ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
-    fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),
-    description: item.description ?? null,
-    expires_at: item.expiresAt ?? null,
-    deliver_to_jobs: item.deliverToJobs ?? null,
-  };
-}
-
-function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {
-  if (precondition === "absent" && head) {
-    throw new Problem("precondition-failed", `The secret "${head.name}" exists, at version ${head.currentVersion}.`);
-  }
-  if ((precondition === "present" || typeof precondition === "number") && !head) {
-    throw new Problem("precondition-failed", "The secret does not exist, so it has no version to match.");
   }
 }
 

@@ -1,0 +1,107 @@
+import type { AuditWriter } from "../audit/record.js";
+import { requestedBy } from "../audit/requested-by.js";
+import type { PrismaClient } from "../db/database.js";
+import { FactoryIdParams, FactoryParams, PageQuery } from "../http/contract.js";
+import { isUuid, pageOf, pageStart } from "../http/page.js";
+import { json, route } from "../http/route.js";
+import { ApiTokenList, CreatedApiToken, NewApiToken } from "./contract.js";
+import { createApiToken } from "./create-credential.js";
+import { listCredentials } from "./store.js";
+import { apiTokenView } from "./views.js";
+import { withdrawCredential } from "./withdraw-credential.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter };
+
+const listApiTokens = route(
+  {
+    id: "listApiTokens",
+    method: "get",
+    path: "/v1/factories/{factory}/api-tokens",
+    tag: "Access",
+    summary: "List the API tokens of a factory",
+    auth: { permission: "access:read" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: { 200: { description: "Newest first.", content: { "application/json": ApiTokenList } } },
+    problems: [],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
+    const after = pageStart(query.pageToken, isUuid);
+    const rows = await listCredentials(prisma, {
+      kind: "api-token",
+      factoryId: factory.id,
+      pageSize: query.pageSize,
+      after,
+      now: new Date(),
+    });
+    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, apiTokenView) };
+  },
+);
+
+const addApiToken = route(
+  {
+    id: "createApiToken",
+    method: "post",
+    path: "/v1/factories/{factory}/api-tokens",
+    tag: "Access",
+    summary: "Make an API token",
+    description: "Never with more than its maker has, nor with a longer life. The token is shown once.",
+    auth: { permission: "access:write" },
+    params: FactoryParams,
+    body: json(NewApiToken),
+    replies: { 201: { description: "Made.", content: { "application/json": CreatedApiToken } } },
+    problems: [],
+    holdsCredential: true,
+  },
+  async (deps: Deps, { caller, factory, body, request }) => {
+    const expiresAt = body.expiresAt === undefined ? undefined : new Date(body.expiresAt);
+    const { name, permissions } = body;
+    const made = await createApiToken(deps, {
+      name,
+      permissions,
+      expiresAt,
+      maker: caller,
+      factory,
+      requested: requestedBy(request),
+    });
+    return {
+      status: 201,
+      body: {
+        id: made.id,
+        name,
+        permissions: [...new Set(permissions)],
+        createdAt: made.createdAt.toISOString(),
+        createdBy: caller.name,
+        token: made.token,
+        ...(made.expiresAt && { expiresAt: made.expiresAt.toISOString() }),
+      },
+    };
+  },
+);
+
+const deleteApiToken = route(
+  {
+    id: "deleteApiToken",
+    method: "delete",
+    path: "/v1/factories/{factory}/api-tokens/{id}",
+    tag: "Access",
+    summary: "Withdraw an API token",
+    description: "Jobs that it opened end with it.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    replies: { 204: { description: "Withdrawn." } },
+    problems: ["not-found"],
+  },
+  async (deps: Deps, { caller, factory, params, request }) => {
+    await withdrawCredential(deps, {
+      id: params.id,
+      kind: "api-token",
+      factory,
+      caller,
+      requested: requestedBy(request),
+    });
+    return { status: 204 };
+  },
+);
+
+export const apiTokenRoutes = [listApiTokens, addApiToken, deleteApiToken];

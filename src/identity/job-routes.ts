@@ -1,0 +1,130 @@
+import type { AuditWriter } from "../audit/record.js";
+import { requestedBy } from "../audit/requested-by.js";
+import type { PrismaClient } from "../db/database.js";
+import { FactoryIdParams, FactoryParams, PageQuery } from "../http/contract.js";
+import { isUuid, pageOf, pageStart } from "../http/page.js";
+import { Problem } from "../http/problem.js";
+import { json, route } from "../http/route.js";
+import { CreatedJob, Job, JobList, NewJob } from "./contract.js";
+import { openJob } from "./create-credential.js";
+import { findCredential, listCredentials } from "./store.js";
+import { jobView } from "./views.js";
+import { withdrawCredential } from "./withdraw-credential.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter };
+
+const createJob = route(
+  {
+    id: "createJob",
+    method: "post",
+    path: "/v1/factories/{factory}/jobs",
+    tag: "Jobs",
+    summary: "Open a CI job",
+    description: "Its token pulls what the grants say, or from every entry when there are none. It is shown once.",
+    auth: { permission: "jobs:create" },
+    params: FactoryParams,
+    body: json(NewJob),
+    replies: { 201: { description: "Opened.", content: { "application/json": CreatedJob } } },
+    problems: [],
+    holdsCredential: true,
+  },
+  async (deps: Deps, { caller, factory, body, request }) => {
+    const { name, ttlSeconds, grants } = body;
+    const made = await openJob(deps, {
+      name,
+      ttlSeconds,
+      grants,
+      maker: caller,
+      factory,
+      requested: requestedBy(request),
+    });
+    return {
+      status: 201,
+      body: {
+        id: made.id,
+        name,
+        state: "running" as const,
+        createdAt: made.createdAt.toISOString(),
+        createdBy: caller.name,
+        expiresAt: made.expiresAt.toISOString(),
+        token: made.token,
+        ...(grants && { grants }),
+      },
+    };
+  },
+);
+
+const listJobs = route(
+  {
+    id: "listJobs",
+    method: "get",
+    path: "/v1/factories/{factory}/jobs",
+    tag: "Jobs",
+    summary: "List the jobs that run",
+    auth: { permission: "jobs:create" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: { 200: { description: "Newest first.", content: { "application/json": JobList } } },
+    problems: [],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
+    const now = new Date();
+    const after = pageStart(query.pageToken, isUuid);
+    const rows = await listCredentials(prisma, {
+      kind: "job",
+      factoryId: factory.id,
+      pageSize: query.pageSize,
+      after,
+      now,
+    });
+    return {
+      status: 200,
+      body: pageOf(
+        rows,
+        query.pageSize,
+        (row) => row.id,
+        (row) => jobView(row, now),
+      ),
+    };
+  },
+);
+
+const getJob = route(
+  {
+    id: "getJob",
+    method: "get",
+    path: "/v1/factories/{factory}/jobs/{id}",
+    tag: "Jobs",
+    summary: "One job",
+    auth: { permission: "jobs:create" },
+    params: FactoryIdParams,
+    replies: { 200: { description: "The job.", content: { "application/json": Job } } },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
+    const row = await findCredential(prisma, params.id, "job", factory.id);
+    if (!row) throw new Problem("not-found", "There is no such job.");
+    return { status: 200, body: jobView(row, new Date()) };
+  },
+);
+
+const endJob = route(
+  {
+    id: "endJob",
+    method: "delete",
+    path: "/v1/factories/{factory}/jobs/{id}",
+    tag: "Jobs",
+    summary: "End a job",
+    description: "Its token stops working at once. Registry tokens already handed out live until they expire.",
+    auth: { permission: "jobs:create" },
+    params: FactoryIdParams,
+    replies: { 204: { description: "Ended." } },
+    problems: ["not-found"],
+  },
+  async (deps: Deps, { caller, factory, params, request }) => {
+    await withdrawCredential(deps, { id: params.id, kind: "job", factory, caller, requested: requestedBy(request) });
+    return { status: 204 };
+  },
+);
+
+export const jobRoutes = [createJob, listJobs, getJob, endJob];

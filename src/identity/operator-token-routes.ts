@@ -1,0 +1,88 @@
+import type { AuditWriter } from "../audit/record.js";
+import { requestedBy } from "../audit/requested-by.js";
+import type { PrismaClient } from "../db/database.js";
+import { IdParams, PageQuery } from "../http/contract.js";
+import { isUuid, pageOf, pageStart } from "../http/page.js";
+import { json, route } from "../http/route.js";
+import { CreatedOperatorToken, NewOperatorToken, OperatorTokenList } from "./contract.js";
+import { createOperatorToken } from "./create-credential.js";
+import { listCredentials } from "./store.js";
+import { operatorTokenView } from "./views.js";
+import { withdrawCredential } from "./withdraw-credential.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter };
+
+const listOperatorTokens = route(
+  {
+    id: "listOperatorTokens",
+    method: "get",
+    path: "/v1/operator-tokens",
+    tag: "Access",
+    summary: "List the operator tokens",
+    auth: "operator",
+    query: PageQuery,
+    replies: { 200: { description: "Newest first.", content: { "application/json": OperatorTokenList } } },
+    problems: [],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
+    const after = pageStart(query.pageToken, isUuid);
+    const rows = await listCredentials(prisma, {
+      kind: "operator",
+      factoryId: null,
+      pageSize: query.pageSize,
+      after,
+      now: new Date(),
+    });
+    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, operatorTokenView) };
+  },
+);
+
+const addOperatorToken = route(
+  {
+    id: "createOperatorToken",
+    method: "post",
+    path: "/v1/operator-tokens",
+    tag: "Access",
+    summary: "Make an operator token",
+    description: "It reaches the whole installation. The token is shown once.",
+    auth: "operator",
+    body: json(NewOperatorToken),
+    replies: { 201: { description: "Made.", content: { "application/json": CreatedOperatorToken } } },
+    problems: [],
+    holdsCredential: true,
+  },
+  async (deps: Deps, { caller, body, request }) => {
+    const made = await createOperatorToken(deps, { name: body.name, maker: caller, requested: requestedBy(request) });
+    return {
+      status: 201,
+      body: { id: made.id, name: body.name, createdAt: made.createdAt.toISOString(), token: made.token },
+    };
+  },
+);
+
+const deleteOperatorToken = route(
+  {
+    id: "deleteOperatorToken",
+    method: "delete",
+    path: "/v1/operator-tokens/{id}",
+    tag: "Access",
+    summary: "Withdraw an operator token",
+    description: "Jobs that it opened end with it. API tokens and operator tokens that it made stay.",
+    auth: "operator",
+    params: IdParams,
+    replies: { 204: { description: "Withdrawn." } },
+    problems: ["not-found", "last-operator-token"],
+  },
+  async (deps: Deps, { caller, params, request }) => {
+    await withdrawCredential(deps, {
+      id: params.id,
+      kind: "operator",
+      factory: undefined,
+      caller,
+      requested: requestedBy(request),
+    });
+    return { status: 204 };
+  },
+);
+
+export const operatorTokenRoutes = [listOperatorTokens, addOperatorToken, deleteOperatorToken];

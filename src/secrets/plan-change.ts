@@ -1,0 +1,81 @@
+import { randomUUID } from "node:crypto";
+import { fingerprint, sealSecret } from "../crypto/envelope.js";
+import type { Plaintext } from "../crypto/plaintext.js";
+import type { Precondition } from "../http/preconditions.js";
+import { Problem } from "../http/problem.js";
+import type { UnwrappedKeys } from "./factory-keys.js";
+import type { SecretChange, SecretHead } from "./store.js";
+
+/** A new version of a secret, or its deletion. Fields that are absent stay as they were. */
+export type SecretItem =
+  | {
+      op: "put";
+      name: string;
+      value: Plaintext;
+      description?: string | undefined;
+      expiresAt?: string | undefined;
+      deliverToJobs?: boolean | undefined;
+    }
+  | { op: "delete"; name: string; forced: boolean };
+
+/**
+ * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
+ * `undefined` when nothing has to. The value is sealed for its place.
+ * @throws Problem `precondition-failed`
+ */
+export function planChange(
+  keys: UnwrappedKeys,
+  factoryId: string,
+  item: SecretItem,
+  head: SecretHead | undefined,
+  precondition: Precondition,
+): SecretChange | undefined {
+  checkPrecondition(precondition, head);
+  const ifVersion = typeof precondition === "number" ? precondition : null;
+  const nothing = {
+    data_key_id: null,
+    ciphertext: null,
+    fingerprint: null,
+    description: null,
+    expires_at: null,
+    deliver_to_jobs: null,
+  };
+  if (item.op === "delete") {
+    if (!head) return undefined;
+    const { id, nextVersion, name } = head;
+    return {
+      op: "delete",
+      secret_id: id,
+      name,
+      version: nextVersion,
+      if_version: ifVersion,
+      forced: item.forced,
+      ...nothing,
+    };
+  }
+  const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
+  const value = item.value.revealBytes();
+  return {
+    op: head ? "update" : "create",
+    secret_id: place.secretId,
+    name: item.name,
+    version: place.version,
+    if_version: ifVersion,
+    forced: false,
+    data_key_id: keys.seal.id,
+    ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
+    fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),
+    description: item.description ?? null,
+    expires_at: item.expiresAt ?? null,
+    deliver_to_jobs: item.deliverToJobs ?? null,
+  };
+}
+
+function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {
+  if (precondition === "absent" && head) {
+    throw new Problem("precondition-failed", `The secret "${head.name}" exists, at version ${head.currentVersion}.`);
+  }
+  if ((precondition === "present" || typeof precondition === "number") && !head) {
+    throw new Problem("precondition-failed", "The secret does not exist, so it has no version to match.");
+  }
+}

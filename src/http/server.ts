@@ -46,7 +46,12 @@ export function createHttpServer<Deps>(input: {
       problem,
     });
   });
-  const server = createServer({ ...classesOf(app), maxHeaderSize: maxHeaderBytes }, app);
+  // Node's own answer to a request without Host has no body.
+  const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
+  const server = createServer(options, (req, res) => {
+    if (req.headers.host === undefined && req.httpVersion !== "1.0") refuseWithoutHost(res);
+    else app(req, res);
+  });
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
   server.keepAliveTimeout = 65_000;
   server.headersTimeout = 66_000;
@@ -69,6 +74,11 @@ function routingProblem(error: unknown): Problem {
   // Express answers a path that does not decode with a URIError that quotes it.
   if (error instanceof URIError) return new Problem("invalid-request", "The path is not validly percent-encoded.");
   return asProblem(error);
+}
+
+function refuseWithoutHost(res: ServerResponse): void {
+  res.shouldKeepAlive = false;
+  sendProblem(res, new Problem("invalid-request", "The header Host is missing."), "none");
 }
 
 type ClientError = Error & { code?: string };

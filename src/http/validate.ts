@@ -1,4 +1,6 @@
 import type { z } from "zod";
+import { nearestName } from "../nearest-name.js";
+import { fieldsAt } from "./fields-at.js";
 import { type Invalid, Problem } from "./problem.js";
 
 /** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
@@ -12,21 +14,24 @@ const maxInDetail = 3;
 export function validate<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const invalid = result.error.issues.slice(0, 20).map((issue) => invalidOf(issue, at));
+  const invalid = result.error.issues.slice(0, 20).map((issue) => invalidOf(schema, issue, at));
   const more = invalid.length > maxInDetail ? `; and ${invalid.length - maxInDetail} more` : "";
   const shown = invalid.slice(0, maxInDetail).map((one) => `${one.at || "the body"}: ${one.reason}`);
   throw new Problem("invalid-request", `${shown.join("; ")}${more}`, { invalid });
 }
 
-function invalidOf(issue: z.core.$ZodIssue, at: string): Invalid {
+function invalidOf(schema: z.ZodType, issue: z.core.$ZodIssue, at: string): Invalid {
   const path = issue.path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
-  return { at: `${at}${path}`, reason: reasonOf(issue) };
+  return { at: `${at}${path}`, reason: reasonOf(schema, issue) };
 }
 
-// Zod's own sentences for unknown keys, enums and custom checks do not quote values; keys may be mistyped
-// secrets, so an unknown one is shown only when it looks like a field name.
-function reasonOf(issue: z.core.$ZodIssue): string {
+// Zod's own sentences quote no value, but they do quote keys, and what stands where a key should may be a secret.
+function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   if (issue.code !== "unrecognized_keys") return issue.message;
-  const shown = issue.keys.filter((key) => /^[A-Za-z][A-Za-z_-]{0,30}$/.test(key));
-  return shown.length > 0 ? `unknown field ${shown.map((key) => `"${key}"`).join(", ")}` : "unknown field";
+  const known = fieldsAt(schema, issue.path);
+  const slips = issue.keys.flatMap((key) => {
+    const meant = nearestName(key, known);
+    return meant === undefined ? [] : [`"${key}"; did you mean "${meant}"?`];
+  });
+  return slips.length > 0 ? `unknown field ${slips.join(" ")}` : `unknown field; there are ${known.join(", ")}`;
 }

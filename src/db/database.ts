@@ -1,11 +1,14 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
-import { PrismaClient } from "./generated/client.js";
+import { type Prisma, PrismaClient } from "./generated/client.js";
 
 /** The one pool of connections, as `pg` and as Prisma see it. */
 export type Database = { pool: pg.Pool; prisma: PrismaClient; close(): Promise<void> };
 
 export type { PrismaClient } from "./generated/client.js";
+
+/** What an operation hands to the stores that write in its transaction. */
+export type Transaction = Prisma.TransactionClient;
 
 /** How long a request waits for a connection, and how long one statement may run. */
 const waitMs = 5_000;

@@ -1,8 +1,7 @@
 import type { WrappedDataKey } from "../crypto/key-ring.js";
-import type { PrismaClient } from "../db/database.js";
+import type { PrismaClient, Transaction } from "../db/database.js";
 import { FactoryName } from "../http/contract.js";
 
-type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 const shown = { id: true, name: true, createdAt: true } as const;
 
 export async function insertFactory(

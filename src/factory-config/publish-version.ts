@@ -1,6 +1,6 @@
 import type { AuditEvent } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
-import type { PrismaClient } from "../db/database.js";
+import type { PrismaClient, Transaction } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
 import type { Precondition } from "../http/preconditions.js";
 import { type Invalid, Problem } from "../http/problem.js";
@@ -48,8 +48,6 @@ export async function publishVersion(deps: PublishDeps, input: PublishInput): Pr
     }
   }
 }
-
-type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 
 async function publish(
   deps: PublishDeps,

@@ -1,8 +1,6 @@
-import type { PrismaClient } from "../db/database.js";
+import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Actor } from "../identity/caller.js";
 import { type Destination, type DestinationType, destinationTypes } from "./destinations.js";
-
-type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
 
 /** The current document of a factory, or `undefined` when it has none. */
 export async function currentDocument(

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
-import type { PrismaClient } from "../db/database.js";
+import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Actor, Caller, CallerKind } from "./caller.js";
 import { Grant } from "./grant.js";
 import { isPermission, type Permission, permissions } from "./permissions.js";
@@ -134,28 +134,27 @@ export async function insertCredential(
   return made.length === 1;
 }
 
-type Transaction = Parameters<Parameters<PrismaClient["$transaction"]>[0]>[0];
-
 /**
  * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
- * @returns false when there was no such live credential
+ * @returns its name, or `undefined` when there was no such live credential
  */
 export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CallerKind; factoryId: string | undefined },
-): Promise<boolean> {
-  const revoked = await transaction.$queryRawUnsafe<{ id: string }[]>(
+): Promise<string | undefined> {
+  const revoked = await transaction.$queryRawUnsafe<{ id: string; name: string }[]>(
     `WITH RECURSIVE family AS (
        SELECT id FROM credentials
        WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
        UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
      )
-     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) RETURNING id`,
+     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) RETURNING id, name`,
     target.id,
     target.kind,
     target.factoryId ?? null,
   );
-  if (revoked.length === 0) return false;
+  const name = revoked.find(({ id }) => id === target.id)?.name;
+  if (name === undefined) return undefined;
   if (target.factoryId === undefined) {
     // An operator's token reaches every factory, and so does its withdrawal.
     await transaction.$executeRawUnsafe("UPDATE installation SET generation = generation + 1");
@@ -166,7 +165,7 @@ export async function revokeFamily(
       target.factoryId,
     );
   }
-  return true;
+  return name;
 }
 
 /** How many operator tokens live. Call it after `revokeFamily`, in the same transaction. */

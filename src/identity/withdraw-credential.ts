@@ -22,15 +22,15 @@ export async function withdrawCredential(
 ): Promise<void> {
   const { id, kind, factory, caller, requested } = input;
   await deps.prisma.$transaction(async (transaction) => {
-    const row = await transaction.credential.findUnique({ select: { name: true }, where: { id } });
-    if (!row || !(await revokeFamily(transaction, { id, kind, factoryId: factory?.id }))) {
+    const name = await revokeFamily(transaction, { id, kind, factoryId: factory?.id });
+    if (name === undefined) {
       throw new Problem("not-found", "There is no such credential, or it has ended already.");
     }
     // revokeFamily holds the installation's row by now, so that two of these cannot both see another one left.
     if (kind === "operator" && (await countOperators(transaction)) === 0) {
       throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
     }
-    const body: EventBody = { action: withdrawn[kind], credential: { id, name: row.name } };
+    const body: EventBody = { action: withdrawn[kind], credential: { id, name } };
     const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
     await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
   });

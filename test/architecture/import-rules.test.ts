@@ -1,0 +1,191 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { readSourceFiles, type SourceFile } from "./source-files.js";
+
+/** Where a package may be imported: folders and files of src/. Every package that src/ imports is listed. */
+const placesOfPackages: Record<string, readonly string[]> = {
+  express: ["http/", "app.ts"],
+  "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
+  zod: [""],
+  yaml: ["factory-config/", "http/openapi.ts"],
+  jsonwebtoken: ["identity/"],
+  "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts"],
+  "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts"],
+  "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],
+  "google-auth-library": ["broker/providers/gar.ts"],
+  undici: ["outbound/"],
+  "ipaddr.js": ["outbound/", "settings.ts"],
+  pg: ["db/", "audit/record.ts"],
+  "@prisma/adapter-pg": ["db/database.ts"],
+  pino: ["observability/log.ts"],
+  "prom-client": ["observability/metrics.ts"],
+  commander: ["cli/"],
+  "lru-cache": [""],
+  "fastest-levenshtein": ["nearest-name.ts"],
+};
+
+/** What every feature stands on: how routes are declared, who asks, what is recorded, sealed and stored. */
+const common = [
+  "http/",
+  "audit/",
+  "crypto/",
+  "db/",
+  "identity/caller.ts",
+  "identity/grant.ts",
+  "identity/permissions.ts",
+  "nearest-name.ts",
+];
+
+/** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
+const mayImport: Record<string, readonly string[]> = {
+  // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
+  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts"],
+  factories: common,
+  "factory-config": common,
+  // Another wire for the same writes.
+  fioctl: [...common, "secrets/"],
+  identity: common,
+  secrets: common,
+  system: common,
+  // Below the features: they know shapes of them, and none of their work.
+  http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],
+  audit: ["db/", "http/", "identity/caller.ts", "identity/grant.ts"],
+  crypto: ["db/database.ts"],
+  db: ["settings.ts"],
+  outbound: ["http/problem.ts"],
+  observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
+};
+
+/** Shapes that stand alone, as a `contract.ts` does. */
+const isContract = (path: string): boolean =>
+  /(^|[/-])contract\.ts$/.test(path) || ["identity/grant.ts", "identity/permissions.ts"].includes(path);
+
+/** The files that put the service together may import everything. */
+const isRoot = ({ feature }: SourceFile): boolean => feature === "" || feature === "cli";
+
+const isWithin = (path: string, places: readonly string[]): boolean =>
+  places.some((place) => (place === "" || place.endsWith("/") ? path.startsWith(place) : path === place));
+
+let files: SourceFile[];
+
+beforeAll(async () => {
+  files = await readSourceFiles();
+});
+
+/** `<file> imports <target>` for each import that `isWrong`. */
+function wrongImports(isWrong: (file: SourceFile, target: string, isPackage: boolean) => boolean): string[] {
+  return files.flatMap((file) =>
+    file.imports
+      .filter(({ target, isPackage }) => isWrong(file, target, isPackage))
+      .map(({ target }) => `${file.path} imports ${target}`),
+  );
+}
+
+describe("the import lines of src/", () => {
+  test("are found: the reader of this test sees what it judges", () => {
+    const app = files.find(({ path }) => path === "app.ts");
+    expect(app?.imports).toContainEqual({ target: "routes.ts", isPackage: false, isTypeOnly: false });
+    expect(files.flatMap(({ imports }) => imports).length).toBeGreaterThan(300);
+  });
+
+  test("name each package only where it has its place", () => {
+    const wrong = wrongImports((file, target, isPackage) => {
+      if (!isPackage || target.startsWith("node:")) return false;
+      return !isWithin(file.path, placesOfPackages[target] ?? []);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("keep the envelope to node:crypto", () => {
+    const envelope = files.filter(({ path }) => path.startsWith("crypto/envelope"));
+    expect(envelope).not.toEqual([]);
+    expect(new Set(envelope.flatMap(({ imports }) => imports.map(({ target }) => target)))).toEqual(
+      new Set(["node:crypto"]),
+    );
+  });
+
+  test("keep contracts to zod and other contracts", () => {
+    const wrong = wrongImports(({ path }, target) => isContract(path) && target !== "zod" && !isContract(target));
+    expect(wrong).toEqual([]);
+  });
+
+  test("go from feature to feature only as the table says", () => {
+    const wrong = wrongImports((file, target, isPackage) => {
+      if (isPackage || isRoot(file) || target.startsWith(`${file.feature}/`)) return false;
+      return !isWithin(target, mayImport[file.feature] ?? []);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("reach the generated Prisma client only from db/", () => {
+    expect(wrongImports(({ feature }, target) => feature !== "db" && target.startsWith("db/generated/"))).toEqual([]);
+  });
+
+  test("make no circle when the program runs", () => {
+    const next = new Map(
+      files.map(({ path, imports }) => [
+        path,
+        imports.filter(({ isPackage, isTypeOnly }) => !isPackage && !isTypeOnly).map(({ target }) => target),
+      ]),
+    );
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const walk = (path: string, trail: readonly string[]): void => {
+      if (trail.includes(path)) circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
+      else if (!done.has(path)) for (const target of next.get(path) ?? []) walk(target, [...trail, path]);
+      done.add(path);
+    };
+    for (const path of next.keys()) walk(path, []);
+    expect(circles).toEqual([]);
+  });
+});
+
+describe("the code of src/", () => {
+  /** `<file>:<line> <what was found>` for each match in the code of the files that the rule is for. */
+  function found(pattern: RegExp, isFor: (file: SourceFile) => boolean = () => true): string[] {
+    return files
+      .filter(isFor)
+      .flatMap(({ path, code }) => [...code.matchAll(pattern)].map(([text]) => `${path}: ${text.trim()}`));
+  }
+
+  test("asks the database only in a store, the audit's writer and db/", () => {
+    const isStore = ({ path, feature }: SourceFile): boolean =>
+      path.endsWith("/store.ts") || path === "audit/record.ts" || feature === "db";
+    // `$transaction` is no query: an operation says with it what belongs together.
+    const queries = /\b(?:prisma|transaction)\.(?!\$transaction\b)[$\w]+|\$(?:query|execute)Raw\w*/g;
+    expect(found(queries, (file) => !isStore(file))).toEqual([]);
+    expect(found(/\bpool\.query\b/g, (file) => !isStore(file) && file.path !== "app.ts")).toEqual([]);
+  });
+
+  test("reads the environment only in main.ts and cli/", () => {
+    expect(found(/\bprocess\.env\b/g, ({ path, feature }) => path !== "main.ts" && feature !== "cli")).toEqual([]);
+  });
+
+  test("asserts no type, outside of the two files that type the route machinery", () => {
+    const isMachinery = ({ path }: SourceFile): boolean => ["http/route.ts", "http/mount.ts"].includes(path);
+    const assertion = /[\w)\]}"] as (?!const\b)\w[^\n]*/g;
+    const isImport = (line: string): boolean => /: (?:\w+, )?\w+ as \w+/.test(line) && line.includes(" as ");
+    expect(found(assertion, (file) => !isMachinery(file)).filter((line) => !isImport(line))).toEqual([]);
+    expect(found(/[:<|&,]\s*any\b/g, (file) => !isMachinery(file))).toEqual([]);
+    expect(found(/[\w)\]]!(?=[.,;)\][])/g, (file) => !isMachinery(file))).toEqual([]);
+  });
+
+  test("exports by name and from where a thing is", () => {
+    expect(found(/^export default\b[^\n]*/gm)).toEqual([]);
+    // Whoever is handed a client or a logger names its type, and must not import where it comes from.
+    expect(found(/^export (?:type )?(?:\*|\{[^}]*\}) from\b[^\n]*/gm)).toEqual([
+      'db/database.ts: export type { PrismaClient } from "";',
+      'observability/log.ts: export type { Logger } from "";',
+    ]);
+  });
+
+  test("is in files of at most 250 lines, named after what they do", () => {
+    expect(files.filter(({ text }) => text.split("\n").length > 251).map(({ path }) => path)).toEqual([]);
+    const vague = /(^|\/)(index|utils?|helpers?|types|common|misc)\.ts$|\.(service|repository|controller)\.ts$/;
+    expect(files.map(({ path }) => path).filter((path) => vague.test(path))).toEqual([]);
+  });
+
+  test("leaves nothing for later", () => {
+    const unfinished = files.filter(({ text }) => /\b(?:TODO|FIXME|XXX|HACK)\b/.test(text));
+    expect(unfinished.map(({ path }) => path)).toEqual([]);
+  });
+});

@@ -21,7 +21,7 @@ export const azure = {
 export const allowedRepository = "team/app";
 export const otherRepository = "team/other";
 
-/** Starts stand-ins for AWS and Azure that know one account each. Both accounts can pull both repositories. */
+/** Starts stand-ins for AWS and Azure that know one account each, which can pull everything. */
 export async function startAccounts(): Promise<StandInClouds> {
   const clouds = await startStandInClouds();
   clouds.aws.addRegistry(aws.accountId, aws.region);
@@ -36,7 +36,7 @@ export async function startAccounts(): Promise<StandInClouds> {
     tenantId: "409520d4-8100-4d1d-ad47-72432ddcc120",
     clientId: azure.clientId,
     clientSecret: azure.clientSecret,
-    rights: { [azure.registry]: { [allowedRepository]: ["pull"], [otherRepository]: ["pull"] } },
+    rights: { [azure.registry]: { "*": ["pull"] } },
   });
   return clouds;
 }

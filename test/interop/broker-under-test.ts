@@ -1,40 +1,36 @@
-import type { MintedToken } from "../../src/broker/provider.js";
-import { createGenericProvider } from "../../src/broker/providers/generic.js";
-import { Plaintext } from "../../src/crypto/plaintext.js";
-import { parseConnectTo } from "../../src/outbound/connect-to.js";
-import { createOutbound, outboundDefaults } from "../../src/outbound/outbound.js";
 import type { PrivateRegistry } from "../support/registry/private-registry.js";
+import { startTestService } from "../support/test-service.js";
+
+export type TokenReply = Awaited<ReturnType<ReturnType<Awaited<ReturnType<typeof startTestService>>["as"]>["post"]>>;
 
 export type BrokerUnderTest = {
-  /** A token for these repositories of the registry, or for all that its user can reach. */
-  token(repositories: readonly string[] | undefined): Promise<MintedToken>;
+  /** What a CI job gets that asks for registry tokens with this body. */
+  askAsJob(body: Record<string, unknown>): Promise<TokenReply>;
   close(): Promise<void>;
 };
 
-/** The broker with one generic entry: it holds a login for a registry and gives out what a job would get. */
-export function brokerFor(
+/** The whole service with one factory, whose config names the registry and the secret with a login for it. */
+export async function startBrokerFor(
   registry: PrivateRegistry,
   options: { login: string; passThrough: boolean },
-): BrokerUnderTest {
+): Promise<BrokerUnderTest> {
   const { host } = registry;
-  const outbound = createOutbound({
-    ...outboundDefaults,
-    connectTo: parseConnectTo(registry.connectTo).rules,
-    caCertificates: [registry.caPem],
+  const service = await startTestService({
+    FACTORY_SECRETS_CONNECT_TO: registry.connectTo,
+    FACTORY_SECRETS_CA_FILE: await registry.writeFile("service-ca.pem", registry.caPem),
+    ...(options.passThrough && { FACTORY_SECRETS_PASS_THROUGH_HOSTS: host }),
   });
-  const passThroughHosts = options.passThrough ? [host] : [];
-  const provider = createGenericProvider({ outbound, now: () => new Date(), allowedRealms: [], passThroughHosts });
+  const factory = await service.createFactory();
+  const path = `/v1/factories/${factory.name}`;
+  const operator = service.as(service.operatorToken);
+  await operator.put(`${path}/secrets/registry_login`).send({ value: options.login }).expect(201);
+  const passThrough = options.passThrough ? "\n  passThrough: true" : "";
+  const entry = `- type: generic\n  url: ${host}\n  generic_secret_name: registry_login${passThrough}\n`;
+  const config = operator.put(`${path}/config`).set("Content-Type", "application/yaml");
+  await config.send(`container_registries:\n${entry}`).expect(201);
+  const job = await service.openJob(factory.name);
   return {
-    token: (repositories) =>
-      provider.mint({
-        entry: { id: host, type: "generic", host, passThrough: options.passThrough, secretName: "registry_login" },
-        host,
-        factoryId: "00000000-0000-4000-8000-000000000001",
-        secret: { name: "registry_login", version: 1, value: Plaintext.fromText(options.login) },
-        repositories,
-        allowBroader: false,
-        signal: new AbortController().signal,
-      }),
-    close: () => outbound.close(),
+    askAsJob: async (body) => service.as(job.token).post(`${path}/registry-tokens`).send(body),
+    close: () => service.close(),
   };
 }

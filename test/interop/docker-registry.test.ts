@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PrivateRegistry, startPrivateRegistry } from "../support/registry/private-registry.js";
-import { type BrokerUnderTest, brokerFor } from "./broker-under-test.js";
+import { type BrokerUnderTest, startBrokerFor } from "./broker-under-test.js";
 
 const dockerRegistry = process.env.FACTORY_SECRETS_TEST_DOCKER_REGISTRY;
 const skopeo = process.env.FACTORY_SECRETS_TEST_SKOPEO;
@@ -29,7 +29,7 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
         },
       },
     });
-    broker = brokerFor(registry, { login: "robot:not-a-real-secret-2", passThrough: false });
+    broker = await startBrokerFor(registry, { login: "robot:not-a-real-secret-2", passThrough: false });
     for (const repository of ["acme/base", "acme/app"]) {
       expect(await registry.push(repository, publisher)).toMatchObject({ exitCode: 0 });
     }
@@ -41,8 +41,11 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
   });
 
   async function bearerFor(repository: string): Promise<string> {
-    const token = await broker.token([repository]);
-    return token.kind === "bearer" ? token.bearer : expect.unreachable("the registry issues bearers");
+    const reply = await broker.askAsJob({ registry: registry.host, repositories: [repository] });
+    expect(reply.body).toMatchObject({
+      tokens: [{ kind: "bearer", repositories: [repository], scopeEnforcedBy: "registry" }],
+    });
+    return reply.body.tokens[0].bearer;
   }
 
   test("a brokered bearer pulls the private image", async () => {
@@ -60,6 +63,12 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
     const pulled = await registry.pull("acme/app", ["--src-registry-token", await bearerFor("acme/base")]);
     expect(pulled.exitCode).not.toBe(0);
     expect(pulled.stderr).toContain("denied");
+  });
+
+  test("a repository that the stored login may not pull from is refused before a bearer is handed out", async () => {
+    const reply = await broker.askAsJob({ registry: registry.host, repositories: ["acme/secret"] });
+    expect(reply).toMatchObject({ status: 502, body: { code: "upstream-refused" } });
+    expect(reply.text).not.toContain("bearer");
   });
 
   test("a brokered bearer cannot push", async () => {
@@ -85,20 +94,22 @@ describe.skipIf(isMissing)(`a docker-registry with a password file${reason}`, ()
   afterAll(() => registry?.close());
 
   test("a brokered config.json pulls the private image", async () => {
-    const broker = brokerFor(registry, { login: `publisher:${publisher.password}`, passThrough: true });
-    const token = await broker.token(undefined);
+    const broker = await startBrokerFor(registry, { login: `publisher:${publisher.password}`, passThrough: true });
+    const tokens = await broker.askAsJob({ registry: registry.host });
+    const config = await broker.askAsJob({ registry: registry.host, format: "docker-config" });
     await broker.close();
-    expect(token).toMatchObject({ kind: "password", raw: true, scopeEnforcedBy: "none" });
-    const login = token.kind === "password" ? `${token.username}:${token.password}` : "";
-    const config = { auths: { [token.registry]: { auth: Buffer.from(login).toString("base64") } } };
-    const path = await registry.writeFile("config.json", JSON.stringify(config));
+    expect(tokens.body).toMatchObject({ tokens: [{ kind: "password", raw: true, scopeEnforcedBy: "none" }] });
+    expect(config.status).toBe(200);
+    // As it came: the reply's body is the whole file.
+    const path = await registry.writeFile("config.json", config.text);
     expect(await registry.pull("acme/base", ["--src-authfile", path])).toMatchObject({ exitCode: 0, stderr: "" });
     expect((await registry.pull("acme/base", ["--src-no-creds"])).stderr).toContain("unauthorized");
   });
 
   test("nothing is minted where the registry issues no tokens", async () => {
-    const broker = brokerFor(registry, { login: `publisher:${publisher.password}`, passThrough: false });
-    const refused = expect(broker.token(["acme/base"])).rejects.toMatchObject({ code: "nothing-to-mint" });
-    await refused.finally(() => broker.close());
+    const broker = await startBrokerFor(registry, { login: `publisher:${publisher.password}`, passThrough: false });
+    const reply = await broker.askAsJob({ registry: registry.host, repositories: ["acme/base"] });
+    await broker.close();
+    expect(reply).toMatchObject({ status: 422, body: { code: "nothing-to-mint" } });
   });
 });

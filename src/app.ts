@@ -4,7 +4,7 @@ import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
 import type { BrokerDeps } from "./broker/issue-token.js";
 import { createProviders } from "./broker/providers/create-providers.js";
-import { checkCredentialText } from "./broker/secret-formats/check-credential-text.js";
+import { checkCredentialText, checkUnnamedCredentialText } from "./broker/secret-formats/check-credential-text.js";
 import { TokenCache } from "./broker/token-cache.js";
 import type { KeyRing } from "./crypto/key-ring.js";
 import { readKnownKeys } from "./crypto/store.js";
@@ -66,22 +66,7 @@ export function createApp(input: {
     generations,
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
   });
-  const secrets: SecretsDeps = {
-    prisma,
-    audit,
-    factoryKeys,
-    heads: new SecretHeads(prisma),
-    limits: { maxSecrets: settings.maxSecrets },
-    warningsFor: async (factory, name, value) => {
-      const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
-      const types = [...new Set(entries.map(({ entry }) => entry.type))];
-      return [...valueWarnings(value), ...types.flatMap((type) => checkCredentialText(type, value.revealText()))];
-    },
-    entriesNaming: async (factory, names) =>
-      (await facts.of(factory)).entries
-        .filter(({ entry }) => names.includes(entry.secretName))
-        .map(({ entry }) => entry.id),
-  };
+  const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const { allowedRealms, passThroughHosts } = settings;
   const broker: BrokerDeps = {
     prisma,
@@ -95,19 +80,7 @@ export function createApp(input: {
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
-  const system = {
-    openApi: once(() => openApiTexts(routes)),
-    metricsText: () => metrics.registry.metrics(),
-    probes: [
-      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
-      {
-        name: "keys",
-        check: async () =>
-          (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active"),
-      },
-      { name: "migrations", check: () => migrationsAreComplete(pool) },
-    ],
-  };
+  const system = createSystemDeps({ database, keys, metrics });
   const deps = { keys, ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
@@ -123,6 +96,52 @@ export function createApp(input: {
       await feed.close();
       await outbound.close();
     },
+  };
+}
+
+function createSecretsDeps(input: {
+  prisma: Database["prisma"];
+  audit: AuditWriter;
+  factoryKeys: FactoryKeys;
+  facts: Facts;
+  maxSecrets: number;
+}): SecretsDeps {
+  const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
+  return {
+    prisma,
+    audit,
+    factoryKeys,
+    heads: new SecretHeads(prisma),
+    limits: { maxSecrets },
+    warningsFor: async (factory, name, value) => {
+      const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
+      const types = [...new Set(entries.map(({ entry }) => entry.type))];
+      const text = value.revealText();
+      const remarks =
+        types.length === 0
+          ? checkUnnamedCredentialText(text)
+          : types.flatMap((type) => checkCredentialText(type, text));
+      return [...valueWarnings(value), ...remarks];
+    },
+    entriesNaming: async (factory, names) =>
+      (await facts.of(factory)).entries
+        .filter(({ entry }) => names.includes(entry.secretName))
+        .map(({ entry }) => entry.id),
+  };
+}
+
+function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
+  const { prisma, pool } = database;
+  const keyIsActive = async (): Promise<boolean> =>
+    (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active");
+  return {
+    openApi: once(() => openApiTexts(routes)),
+    metricsText: () => metrics.registry.metrics(),
+    probes: [
+      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
+      { name: "keys", check: keyIsActive },
+      { name: "migrations", check: () => migrationsAreComplete(pool) },
+    ],
   };
 }
 

@@ -19,12 +19,25 @@ const what: Readonly<Record<RegistryType, string>> = {
  * then and not when a job fails. An empty list: it has the right form. Never quotes the text.
  */
 export function checkCredentialText(type: RegistryType, text: string): CredentialWarning[] {
-  const result = parseCredentialText(type, text);
+  return warningsOf(parseCredentialText(type, text), `A registry entry uses this secret as ${what[type]}.`);
+}
+
+// Keys that mean something to AWS programs only, the forbidden ones included.
+const awsKey =
+  /^[ \t]*(?:aws_access_key_id|aws_secret_access_key|role_arn|source_profile|credential_process|credential_source|web_identity_token_file|sso_[a-z_]+)[ \t]*[=:]/im;
+
+/**
+ * The same for a secret that no entry names yet, which is how secrets are usually written: first the secret, then the
+ * config. Only an AWS credentials file can be told by its text, and it is the one in which a key can be dangerous.
+ */
+export function checkUnnamedCredentialText(text: string): CredentialWarning[] {
+  if (!awsKey.test(text)) return [];
+  return warningsOf(parseAwsCredentials(text), `This looks like ${what.aws}, and a registry entry could not use it.`);
+}
+
+function warningsOf(result: FormatResult<unknown>, introduction: string): CredentialWarning[] {
   if (result.ok) return [];
-  return result.mistakes.map((sentence) => ({
-    code: "credential-malformed",
-    message: `A registry entry uses this secret as ${what[type]}. ${sentence}`,
-  }));
+  return result.mistakes.map((sentence) => ({ code: "credential-malformed", message: `${introduction} ${sentence}` }));
 }
 
 function parseCredentialText(type: RegistryType, text: string): FormatResult<unknown> {

@@ -13,18 +13,14 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: {
-        paths: sensitive.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
-        censor: "[redacted]",
-      },
+      formatters: { level: (label) => ({ level: label }), log: (line) => censored(line, maxDepth) },
       serializers: { err: errorOf },
     },
     destination ?? pino.destination({ sync: false }),
   );
 }
 
-const sensitive = [
+const sensitive: ReadonlySet<string> = new Set([
   "value",
   "valueBase64",
   "token",
@@ -33,7 +29,30 @@ const sensitive = [
   "authorization",
   "osf-token",
   "secretAccessKey",
-];
+]);
+
+const maxDepth = 3;
+
+/**
+ * The same with sensitive members replaced, at any of `depth` levels; deeper objects are left out. Pino's own `redact`
+ * copies each line for its wildcards, which costs a token request a tenth of its time; here a clean line stays itself.
+ */
+function censored(members: Record<string, unknown>, depth: number): Record<string, unknown> {
+  let result = members;
+  for (const name of Object.keys(members)) {
+    const value = members[name];
+    const shown = sensitive.has(name) ? "[redacted]" : censoredValue(value, depth - 1);
+    if (shown !== value) result = { ...result, [name]: shown };
+  }
+  return result;
+}
+
+// Errors are for the serializer.
+function censoredValue(value: unknown, depth: number): unknown {
+  if (typeof value !== "object" || value === null || value instanceof Error) return value;
+  if (depth === 0) return "[not shown]";
+  return Array.isArray(value) ? value.map((item) => censoredValue(item, depth - 1)) : censored({ ...value }, depth);
+}
 
 /**
  * An error as the log keeps it: what it is, where it came from, and the same of its causes. Messages of errors that are
@@ -54,7 +73,11 @@ function errorOf(error: unknown, depth = 0): Record<string, unknown> {
   };
 }
 
-// Prisma's messages show the arguments of the failed call; zod's and JSON's can show the input.
+// Prisma's messages show the arguments of the failed call; Postgres', zod's and JSON's can show the input. What `pg`
+// makes of an error of Postgres is named "error".
 function isQuoting(error: Error): boolean {
-  return /^(Prisma|Zod|\$Zod|SyntaxError)/.test(error.name) || error.constructor.name.startsWith("Prisma");
+  return (
+    /^(error$|Prisma|DriverAdapter|Zod|\$Zod|SyntaxError)/.test(error.name) ||
+    error.constructor.name.startsWith("Prisma")
+  );
 }

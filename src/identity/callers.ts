@@ -42,11 +42,12 @@ export class Callers {
       authorization: headers.authorization,
     });
     if (presented === undefined) return undefined;
-    if (presented === "unreadable" || !isWellFormedToken(presented.token)) throw invalidCredential();
+    if (presented === "unreadable") throw invalidCredential();
     const hash = hashToken(presented.token);
     const key = hash.toString("base64");
     let stored = this.#remembered.get(key);
     if (!stored || !this.#generations.isCurrent(stored.scopeId, stored.caller.generation)) {
+      if (!isWellFormedToken(presented.token)) throw invalidCredential();
       stored = await findCallerByHash(this.#prisma, hash);
       if (stored) this.#remember(key, stored);
       else this.#remembered.delete(key);

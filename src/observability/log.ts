@@ -47,9 +47,9 @@ function censored(members: Record<string, unknown>, depth: number): Record<strin
   return result;
 }
 
-// Errors are for the serializer.
+// Errors are for the serializer; what has `toJSON` (a date, a `Plaintext`) says itself what is shown of it.
 function censoredValue(value: unknown, depth: number): unknown {
-  if (typeof value !== "object" || value === null || value instanceof Error) return value;
+  if (typeof value !== "object" || value === null || value instanceof Error || "toJSON" in value) return value;
   if (depth === 0) return "[not shown]";
   return Array.isArray(value) ? value.map((item) => censoredValue(item, depth - 1)) : censored({ ...value }, depth);
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import { watched } from "../support/leak-watch.js";
-import { endServerProcesses, startServerProcess } from "./server-process.js";
+import { endServerProcesses, type ServerProcess, startServerProcess } from "./server-process.js";
 import { createStoredValues, type StoredValues } from "./stored-values.js";
 import { allBatchNames, runLoad, type Seen } from "./writers.js";
 
@@ -25,21 +25,19 @@ afterAll(async () => {
   await broker.close();
 });
 
-/** One life of a server: it comes up, is written to by fifty, and is killed in the middle. */
-async function liveAndDie(round: number, job: string): Promise<Seen> {
-  const { databaseUrl, key, operatorToken } = broker.service;
-  const server = startServerProcess({
-    DATABASE_URL: databaseUrl,
-    FACTORY_SECRETS_KEY: key,
-    FACTORY_SECRETS_LOG_LEVEL: "warn",
-    ...broker.environment,
-  });
-  const url = await server.listening();
+function startServer(): ServerProcess {
+  const { databaseUrl, key } = broker.service;
+  const settings = { DATABASE_URL: databaseUrl, FACTORY_SECRETS_KEY: key, FACTORY_SECRETS_LOG_LEVEL: "warn" };
+  return startServerProcess({ ...settings, ...broker.environment });
+}
+
+/** The server is written to by fifty, and killed in the middle. */
+async function liveAndDie(server: ServerProcess, round: number, job: string): Promise<Seen> {
   const path = `/v1/factories/${broker.factory.name}`;
   const seen: Seen = { acknowledged: [], issued: [], failures: [] };
-  const load = runLoad({ url, path, token: operatorToken, job, round }, seen);
-  // In the middle of it, and not always at the same point.
-  const enough = 100 + 17 * (round % 10);
+  const load = runLoad({ url: await server.listening(), path, token: broker.service.operatorToken, job, round }, seen);
+  // Not always at the same point.
+  const enough = 60 + 11 * (round % 10);
   await vi.waitUntil(() => seen.acknowledged.length >= enough, { timeout: 15_000, interval: 2 });
   server.signal("SIGKILL");
   expect(await server.ended).toBe(null);
@@ -47,33 +45,45 @@ async function liveAndDie(round: number, job: string): Promise<Seen> {
   return seen;
 }
 
+async function checkAcknowledged(seen: Seen, current: ReadonlyMap<string, number>): Promise<void> {
+  // Older versions than the last ten are dropped.
+  const kept = seen.acknowledged.filter(({ name, version }) => (current.get(name) ?? 0) - version < 10);
+  const opened = await Promise.all(kept.map(({ name, version }) => stored.open(name, version)));
+  expect(opened).toEqual(kept.map(({ value }) => value));
+  const lost = seen.acknowledged.filter(({ name, version }) => (current.get(name) ?? 0) < version);
+  expect(lost).toEqual([]);
+}
+
+async function checkBatches(current: ReadonlyMap<string, number>): Promise<void> {
+  for (const names of allBatchNames()) {
+    const versions = names.map((name) => current.get(name) ?? 0);
+    expect(new Set(versions).size, `versions of ${names[0]} and its batch`).toBe(1);
+    const values = await Promise.all(names.map((name, n) => stored.open(name, versions[n] ?? 0)));
+    expect(new Set(values).size, `values of ${names[0]} and its batch`).toBe(1);
+  }
+}
+
 it(`killed ${rounds} times in the middle of 50 writers, it loses no acknowledged write, halves no batch, and hands out no token without its row`, async () => {
   const { token: job } = await broker.openJob();
   let acknowledged = 0;
   let issued = 0;
+  let server = startServer();
   for (let round = 0; round < rounds; round += 1) {
-    const seen = await liveAndDie(round, job);
+    const seen = await liveAndDie(server, round, job);
+    // The next one comes up while the last one's traces are read.
+    if (round + 1 < rounds) server = startServer();
     expect(seen.failures).toEqual([]);
     acknowledged += seen.acknowledged.length;
     issued += seen.issued.length;
-
     const current = await stored.currentVersions();
-    for (const { name, version, value } of seen.acknowledged) {
-      expect(current.get(name) ?? 0, `${name} in round ${round}`).toBeGreaterThanOrEqual(version);
-      // Older ones than the last ten are dropped.
-      if ((current.get(name) ?? 0) - version < 10) expect(await stored.open(name, version)).toBe(value);
-    }
-    for (const names of allBatchNames()) {
-      const newest = await Promise.all(names.map(async (name) => stored.open(name, current.get(name) ?? 0)));
-      expect(new Set(newest).size, `batch ${names[0]} in round ${round}`).toBe(1);
-      expect(new Set(names.map((name) => current.get(name))).size).toBe(1);
-    }
+    await checkAcknowledged(seen, current);
+    await checkBatches(current);
     const recorded = await stored.issuedRequestIds();
     expect(seen.issued.filter((requestId) => !recorded.has(requestId))).toEqual([]);
     // Each version that stands has its audit row, and no row tells of one that does not.
     expect(await stored.auditedVersions()).toEqual(current);
   }
   // A load that did nothing would prove nothing.
-  expect(acknowledged).toBeGreaterThanOrEqual(rounds * 100);
+  expect(acknowledged).toBeGreaterThanOrEqual(rounds * 60);
   expect(issued).toBeGreaterThan(rounds);
 }, 120_000);

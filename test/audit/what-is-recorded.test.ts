@@ -162,6 +162,24 @@ describe("a refusal", () => {
   });
 });
 
+it("counts unknown callers for each address, as far as the proxies in front are trusted", async () => {
+  const trusting = await startTestService({ FACTORY_SECRETS_TRUSTED_PROXIES: "127.0.0.1" }, service);
+  for (const address of ["192.0.2.1", "192.0.2.2", "192.0.2.1"]) {
+    await trusting.as("garbage").get("/v1/whoami").set("X-Forwarded-For", address).expect(401);
+  }
+  await service.as("garbage").get("/v1/whoami").set("X-Forwarded-For", "192.0.2.3").expect(401);
+  await trusting.close();
+  const { body } = await operator.get("/v1/audit").query({ action: "authentication.refused" });
+  const counted = body.items.map(({ address, count }: Event) => [address, count]);
+  expect(counted).toEqual(
+    expect.arrayContaining([
+      ["192.0.2.1", 2],
+      ["192.0.2.2", 1],
+    ]),
+  );
+  expect(JSON.stringify(counted)).not.toContain("192.0.2.3");
+});
+
 describe("the list is filtered", () => {
   it("by secret, actor and action, alone and together", async () => {
     const { id, token } = await service.createApiToken(factory.name, ["secrets:write"]);

@@ -115,6 +115,24 @@ describe("a trigger, as JobServ has it", () => {
     expect(await names()).toEqual([]);
   });
 
+  it("refuses to delete what an entry names, with the sentence of the API, and then writes nothing else either", async () => {
+    const { factory, path, operator, names } = await newFactory();
+    await operator
+      .post(path)
+      .send(one("a", `user:${secretValue()}`))
+      .expect(201);
+    const entry = { type: "generic", url: "ghcr.io", secretName: "a" };
+    await operator.post(`/v1/factories/${factory.name}/registries`).send(entry).expect(201);
+    const secrets = [
+      { name: "a", value: null },
+      { name: "b", value: secretValue() },
+    ];
+    const refused = expectProblem(await operator.patch(`${path}1/`).send({ secrets }), "secret-in-use");
+    const direct = await operator.delete(`/v1/factories/${factory.name}/secrets/a`);
+    expect(refused.message).toBe(expectProblem(direct, "secret-in-use").message);
+    expect(await names()).toEqual(["a"]);
+  });
+
   it("writes and deletes in one update, with an audit row each", async () => {
     const { factory, path, operator, names } = await newFactory();
     await operator.post(path).send(one("a")).expect(201);

@@ -122,8 +122,11 @@ async function shutDown(app: App, database: ServiceDatabase, log: Logger): Promi
 function drain(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+    // A connection that has just been answered is kept alive for more, and there is no more.
+    const idle = setInterval(() => server.closeIdleConnections(), 20);
     server.close(() => {
       clearTimeout(timer);
+      clearInterval(idle);
       resolve();
     });
     server.closeIdleConnections();

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { request } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { watched } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
@@ -159,4 +161,27 @@ describe.each(["the same replica", "another replica"])("at once, on %s,", (where
     expect((await operator.delete(`/v1/operator-tokens/${made.body.id}`)).status).toBe(204);
     expect((await broker.ask(made.body.token, demand, there())).status).toBe(401);
   });
+});
+
+it("a job that is ended between its request's headers and its body gets 401, though others have made the facts fresh", async () => {
+  const { id, token } = await broker.openJob();
+  const witness = (await broker.openJob()).token;
+  await broker.ask(token, demand, otherReplica);
+  const body = JSON.stringify(demand);
+  const asked = request(`${otherReplica.url}/v1/factories/${broker.factory.name}/registry-tokens`, {
+    method: "POST",
+    headers: { "OSF-TOKEN": token, "Content-Type": "application/json", "Content-Length": body.length },
+  });
+  const answered = once(asked, "response");
+  const isAuthenticated = new Promise<void>((resolve) =>
+    otherReplica.server.once("request", () => setTimeout(resolve, 50)),
+  );
+  asked.flushHeaders();
+  await isAuthenticated;
+  await broker.service.as(broker.service.operatorToken).delete(`/v1/factories/${broker.factory.name}/jobs/${id}`);
+  expect((await broker.ask(witness, demand, otherReplica)).status).toBe(200);
+  asked.end(body);
+  const [reply] = await answered;
+  reply.resume();
+  expect(reply.statusCode).toBe(401);
 });

@@ -38,7 +38,10 @@ async function liveAndDie(server: ServerProcess, round: number, job: string): Pr
   const load = runLoad({ url: await server.listening(), path, token: broker.service.operatorToken, job, round }, seen);
   // Not always at the same point.
   const enough = 60 + 11 * (round % 10);
-  await vi.waitUntil(() => seen.acknowledged.length >= enough, { timeout: 15_000, interval: 2 });
+  await vi.waitUntil(() => seen.acknowledged.length >= enough && seen.issued.length > round % 5, {
+    timeout: 15_000,
+    interval: 2,
+  });
   server.signal("SIGKILL");
   expect(await server.ended).toBe(null);
   await load;
@@ -85,5 +88,5 @@ it(`killed ${rounds} times in the middle of 50 writers, it loses no acknowledged
   }
   // A load that did nothing would prove nothing.
   expect(acknowledged).toBeGreaterThanOrEqual(rounds * 60);
-  expect(issued).toBeGreaterThan(rounds);
-}, 120_000);
+  expect(issued).toBeGreaterThanOrEqual(rounds);
+}, 180_000);

@@ -5,6 +5,8 @@ import type { Memory } from "./read-memory.js";
 export type Results = {
   comparisons: readonly Comparison[];
   replyBytes: number;
+  /** Programs of others that wanted a core when the run began (1 minute's average). */
+  loadBefore: number;
   rounds: number;
   secondsEach: number;
   burst: { jobs: number; upstreamCalls: number; seconds: number; p99Ms: number };
@@ -22,7 +24,12 @@ export function renderReport(results: Results): string {
 ${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, ${gib} GiB; Node ${process.versions.node}; ${process.platform}. Load generator, server,
 Postgres (embedded, fsync and synchronous_commit on) and stand-in cloud share these cores. Server: \`node dist/main.js\`, with
 validation, metrics and the log to a file. Medians of ${results.rounds} rounds of ${results.secondsEach} s; a ratio is to bare Express in the same round,
-which answers ${results.replyBytes} bytes of JSON, as many as the warm token.
+which answers ${results.replyBytes} bytes of JSON, as many as the warm token. Load average before the run: ${results.loadBefore.toFixed(1)}${
+    isBusy(results.loadBefore)
+      ? ` (the
+machine was busy with other work: read the ratios as a lower bound, and the times as an upper one)`
+      : ""
+  }.
 
 | what | connections | requests/s | p50 ms | p99 ms | ratio |
 | --- | ---: | ---: | ---: | ---: | ---: |
@@ -44,6 +51,8 @@ ${comparisons.map(row).join("\n")}
 function row({ name, connections, perSecond, p50Ms, p99Ms, ratio }: Comparison): string {
   return `| ${name} | ${connections} | ${perSecond.toFixed(0)} | ${p50Ms.toFixed(1)} | ${p99Ms.toFixed(1)} | ${ratio.toFixed(2)} |`;
 }
+
+const isBusy = (load: number): boolean => load > availableParallelism() / 2;
 
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`;
 

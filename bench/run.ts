@@ -1,7 +1,7 @@
 // `npm run bench`: starts everything itself, prints the results and writes them to bench/results.md.
 // `-- --rounds 1 --seconds 1` for a quick look (not written), `--only "a warm token"`, `--profile DIR` for a CPU profile.
 import { chmod, mkdtemp, realpath, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -37,6 +37,7 @@ const jobsAtOnce = 1_000;
 const starts = 5;
 
 async function bench(): Promise<Results> {
+  const [loadBefore = 0] = loadavg();
   await buildService();
   const directory = await realpath(await mkdtemp(join(tmpdir(), "factory-secrets-bench-")));
   cleanUps.push(() => removeServiceDirectory(directory));

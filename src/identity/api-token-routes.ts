@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
+import type { Generations } from "../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../http/page.js";
 import { json, route } from "../http/route.js";
@@ -92,7 +93,7 @@ const deleteApiToken = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found"],
   },
-  async (deps: Deps, { caller, factory, params, request }) => {
+  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, {
       id: params.id,
       kind: "api-token",

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
+import type { Generations } from "../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../http/page.js";
 import { Problem } from "../http/problem.js";
@@ -121,7 +122,7 @@ const endJob = route(
     replies: { 204: { description: "Ended." } },
     problems: ["not-found"],
   },
-  async (deps: Deps, { caller, factory, params, request }) => {
+  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, { id: params.id, kind: "job", factory, caller, requested: requestedBy(request) });
     return { status: 204 };
   },

@@ -134,14 +134,16 @@ export async function insertCredential(
   return made.length === 1;
 }
 
+type Raised = { id: string; generation: bigint };
+
 /**
  * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
- * @returns its name, or `undefined` when there was no such live credential
+ * @returns its name and what was raised, or `undefined` when there was no such live credential
  */
 export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CallerKind; factoryId: string | undefined },
-): Promise<string | undefined> {
+): Promise<{ name: string; raised: Raised[] } | undefined> {
   const revoked = await transaction.$queryRawUnsafe<{ id: string; name: string }[]>(
     `WITH RECURSIVE family AS (
        SELECT id FROM credentials
@@ -155,17 +157,24 @@ export async function revokeFamily(
   );
   const name = revoked.find(({ id }) => id === target.id)?.name;
   if (name === undefined) return undefined;
-  if (target.factoryId === undefined) {
-    // An operator's token reaches every factory, and so does its withdrawal.
-    await transaction.$executeRawUnsafe("UPDATE installation SET generation = generation + 1");
-    await transaction.$executeRawUnsafe("UPDATE factories SET generation = generation + 1 WHERE deleted_at IS NULL");
-  } else {
-    await transaction.$executeRawUnsafe(
-      "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid",
-      target.factoryId,
+  return { name, raised: await raiseGenerations(transaction, target.factoryId) };
+}
+
+async function raiseGenerations(transaction: Transaction, factoryId: string | undefined): Promise<Raised[]> {
+  if (factoryId !== undefined) {
+    return transaction.$queryRawUnsafe<Raised[]>(
+      "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid RETURNING id, generation",
+      factoryId,
     );
   }
-  return name;
+  // An operator's token reaches every factory, and so does its withdrawal.
+  const installation = await transaction.$queryRawUnsafe<Raised[]>(
+    "UPDATE installation SET generation = generation + 1 RETURNING id, generation",
+  );
+  const factories = await transaction.$queryRawUnsafe<Raised[]>(
+    "UPDATE factories SET generation = generation + 1 WHERE deleted_at IS NULL RETURNING id, generation",
+  );
+  return [...installation, ...factories];
 }
 
 /** How many operator tokens live. Call it after `revokeFamily`, in the same transaction. */

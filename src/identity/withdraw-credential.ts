@@ -2,6 +2,7 @@ import type { EventBody } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import type { PrismaClient } from "../db/database.js";
+import type { Generations } from "../db/generations.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type CallerKind, type FactoryRef } from "./caller.js";
 import { countOperators, revokeFamily } from "./store.js";
@@ -17,21 +18,24 @@ const withdrawn = {
  * @throws Problem `not-found` when there is no such live credential here; `last-operator-token` for the last of its kind
  */
 export async function withdrawCredential(
-  deps: { prisma: PrismaClient; audit: AuditWriter },
+  deps: { prisma: PrismaClient; audit: AuditWriter; generations: Generations },
   input: { id: string; kind: CallerKind; factory: FactoryRef | undefined; caller: Caller; requested: RequestedBy },
 ): Promise<void> {
   const { id, kind, factory, caller, requested } = input;
-  await deps.prisma.$transaction(async (transaction) => {
-    const name = await revokeFamily(transaction, { id, kind, factoryId: factory?.id });
-    if (name === undefined) {
+  const raised = await deps.prisma.$transaction(async (transaction) => {
+    const revoked = await revokeFamily(transaction, { id, kind, factoryId: factory?.id });
+    if (revoked === undefined) {
       throw new Problem("not-found", "There is no such credential, or it has ended already.");
     }
     // revokeFamily holds the installation's row by now, so that two of these cannot both see another one left.
     if (kind === "operator" && (await countOperators(transaction)) === 0) {
       throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
     }
-    const body: EventBody = { action: withdrawn[kind], credential: { id, name } };
+    const body: EventBody = { action: withdrawn[kind], credential: { id, name: revoked.name } };
     const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
     await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
+    return revoked.raised;
   });
+  // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
+  for (const scope of raised) deps.generations.observe(scope.id, scope.generation);
 }

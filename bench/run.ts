@@ -62,6 +62,7 @@ async function bench(): Promise<Results> {
   return {
     comparisons,
     replyBytes,
+    loadBefore,
     rounds,
     secondsEach: seconds,
     burst,

@@ -4,6 +4,7 @@ import { requestedBy } from "../audit/requested-by.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
+import type { Generations } from "../db/generations.js";
 import { FactoryName, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { Problem } from "../http/problem.js";
@@ -13,6 +14,7 @@ import { Factory, FactoryList, NewFactory } from "./contract.js";
 import { eraseFactory, factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };
+type RemoveDeps = Pick<Deps, "prisma" | "audit"> & { generations: Generations };
 
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory.");
 
@@ -122,16 +124,20 @@ const remove = route(
     replies: { 204: { description: "Deleted." } },
     problems: ["not-found"],
   },
-  async ({ prisma, audit }: Pick<Deps, "prisma" | "audit">, { caller, params, request }) => {
+  async ({ prisma, audit, generations }: RemoveDeps, { caller, params, request }) => {
     const row = await findFactory(prisma, params.factory);
     if (!row) throw noFactory();
-    await prisma.$transaction(async (transaction) => {
-      if (!(await eraseFactory(transaction, row.id))) throw noFactory();
+    const generation = await prisma.$transaction(async (transaction) => {
+      const raised = await eraseFactory(transaction, row.id);
+      if (raised === undefined) throw noFactory();
       const requested = requestedBy(request);
       const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), ...requested } as const;
       const body = { action: "factory.deleted" } as const;
       await audit.writeWith(transaction, [{ ...event, factory: { id: row.id, name: row.name }, body }]);
+      return raised;
     });
+    // Other replicas are told by NOTIFY.
+    generations.observe(row.id, generation);
     return { status: 204 };
   },
 );

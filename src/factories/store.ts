@@ -44,20 +44,21 @@ export async function factoryOfName(prisma: PrismaClient, name: string) {
 /**
  * Ends a factory: its secrets, configs and data keys are gone for good, its credentials are withdrawn. What stays
  * is its row, so that the name is never given out again, and the audit.
- * @returns false when it was gone already
+ * @returns the generation that it raised, or `undefined` when the factory was gone already
  */
-export async function eraseFactory(transaction: Transaction, id: string): Promise<boolean> {
+export async function eraseFactory(transaction: Transaction, id: string): Promise<bigint | undefined> {
   const now = new Date();
-  const { count } = await transaction.factory.updateMany({
+  const [erased] = await transaction.factory.updateManyAndReturn({
+    select: { generation: true },
     where: { id, deletedAt: null },
     data: { deletedAt: now, generation: { increment: 1 }, secretCount: 0, configVersion: null, namedSecrets: [] },
   });
-  if (count === 0) return false;
+  if (!erased) return undefined;
   await transaction.secretVersion.deleteMany({ where: { secret: { factoryId: id } } });
   await transaction.secret.deleteMany({ where: { factoryId: id } });
   await transaction.dataKey.deleteMany({ where: { factoryId: id } });
   await transaction.configVersion.deleteMany({ where: { factoryId: id } });
   await transaction.approvedDestination.deleteMany({ where: { factoryId: id } });
   await transaction.credential.updateMany({ where: { factoryId: id, revokedAt: null }, data: { revokedAt: now } });
-  return true;
+  return erased.generation;
 }

@@ -144,6 +144,9 @@ export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CallerKind; factoryId: string | undefined },
 ): Promise<{ name: string; raised: Raised[] } | undefined> {
+  // First of all, in a statement of its own: it waits for those that are opening something with this credential. The
+  // next statement sees what they wrote; a single one would look for the family as it was before the wait.
+  await transaction.$queryRawUnsafe("SELECT FROM credentials WHERE id = $1::uuid FOR UPDATE", target.id);
   const revoked = await transaction.$queryRawUnsafe<{ id: string; name: string }[]>(
     `WITH RECURSIVE family AS (
        SELECT id FROM credentials

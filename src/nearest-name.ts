@@ -12,7 +12,7 @@ export function nearestName(found: string, known: readonly string[]): string | u
   if (!word.test(wanted)) return undefined;
   let best: { name: string; slips: number } | undefined;
   for (const name of known) {
-    const slips = distance(wanted, plain(name));
+    const slips = isSwapped(wanted, plain(name)) ? 1 : distance(wanted, plain(name));
     if (slips <= allowedSlips(name) && (best === undefined || slips < best.slips)) best = { name, slips };
   }
   return best?.name;
@@ -20,6 +20,13 @@ export function nearestName(found: string, known: readonly string[]): string | u
 
 function plain(name: string): string {
   return name.toLowerCase().replaceAll("-", "_");
+}
+
+/** Two neighbours in the wrong order ("regoin"): one slip to a typist, two to the edit distance. */
+function isSwapped(found: string, name: string): boolean {
+  const at = [...found].findIndex((letter, index) => letter !== name[index]);
+  if (at < 0 || found.length !== name.length) return false;
+  return found.slice(0, at) + found.charAt(at + 1) + found.charAt(at) + found.slice(at + 2) === name;
 }
 
 function allowedSlips(name: string): number {

@@ -164,7 +164,8 @@ function remarkOnRootKeys(registries: Registries, findings: Findings): void {
   for (const { key, start } of registries.root.pairs) {
     if (nearestName(key, [registriesKey]) === undefined) continue;
     const reason = `The key "${key}" is not known, so this config has no registries; did you mean ${registriesKey}?`;
-    findings.warnings.push({ offset: start, reason });
+    // Refused, not remarked on: published, it would take every registry away from the jobs.
+    findings.invalid.push({ offset: start, reason });
   }
 }
 

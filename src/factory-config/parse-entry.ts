@@ -57,7 +57,9 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
   const checked = checkEntry(type, readFields(node, type, findings));
   for (const problem of checked.problems) {
     if (isAlreadyRefused(node, problem)) continue;
-    findings.invalid.push({ offset: offsetOf(node, problem), reason: problem.reason });
+    const key = keyOfField[problem.field];
+    if (pairOf(node, key) === undefined) refuseMissing(findings, node, key, problem.reason);
+    else refuse(findings, offsetOf(node, problem), problem.reason);
   }
   for (const warning of checked.warnings) {
     findings.warnings.push({ offset: offsetOf(node, warning), reason: warning.reason });

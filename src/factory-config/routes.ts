@@ -32,6 +32,21 @@ const noConfig = (): Problem =>
     "There is no factory config yet. Put one: curl -X PUT --data-binary @factory-config.yml .../config",
   );
 
+/** A mistyped file name makes curl send nothing: taken as a config, that would end every entry. */
+function refuseNothing(document: Buffer): void {
+  if (
+    document
+      .toString("utf8")
+      .split(/[\r\n]/)
+      .some((line) => !/^\s*(?:#|$)/.test(line))
+  )
+    return;
+  throw new Problem(
+    "invalid-config",
+    "The document is empty: is the file there? To remove all entries put `container_registries: []`.",
+  );
+}
+
 function documentReply(request: RequestFacts, version: number, document: Buffer) {
   const mediaType = request.accepts(yaml, "application/json");
   if (!mediaType)
@@ -96,6 +111,7 @@ const putConfig = route(
     problems: ["invalid-config", "destination-not-approved", "precondition-failed"],
   },
   async (deps: PublishDeps, { caller, factory, query, body, request }) => {
+    refuseNothing(body);
     const requested = requestedBy(request);
     const precondition = preconditionOf(request);
     const { created, ...written } = await publishVersion(deps, {

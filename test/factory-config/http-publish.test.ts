@@ -36,6 +36,13 @@ describe("a published document", () => {
     expect((await http.document()).equals(bytes)).toBe(true);
   });
 
+  it.each(["", " \n", "\uFEFF# nothing\r\n"])("is not nothing, as a mistyped file name sends it: %j", async (text) => {
+    const before = await http.document();
+    const reply = await http.put(http.operator, text);
+    expect(reply.body).toMatchObject({ status: 422, code: "invalid-config", message: /^The document is empty/ });
+    expect(await http.document()).toEqual(before);
+  });
+
   it("comes parsed to who accepts JSON, with its entries, every other key kept", async () => {
     await http.put(http.operator, asMapping);
     const reply = await http.service.as(http.operator).get(`${http.path}/config`).set("Accept", "application/json");

@@ -170,9 +170,9 @@ describe("warnings", () => {
       "This host belongs to a cloud of its own: with type azure its tokens are narrower and better protected.",
     ],
     [
-      "container_registres: []",
-      "line 1, column 1",
-      'The key "container_registres" is not known, so this config has no registries; did you mean container_registries?',
+      "- type: aws\n  region: us-east-2\n  aws_creds_secret_name: x\n  profiel: y",
+      "line 4, column 3",
+      'The key "profiel" is not known and is ignored; did you mean profile?',
     ],
     [
       "lmp:\n  <<: {a: 1}",

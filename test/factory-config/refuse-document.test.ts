@@ -25,6 +25,11 @@ describe("a document that is not what we read", () => {
       "container_registries must be a list of entries; found an alias.",
     ],
     [
+      "container_registry: []",
+      "line 1, column 1",
+      'The key "container_registry" is not known, so this config has no registries; did you mean container_registries?',
+    ],
+    [
       "a: 1\n---\nb: 1\n",
       "line 2, column 1",
       "A second document starts here. A factory config is one document: remove the line ---.",

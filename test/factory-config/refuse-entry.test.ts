@@ -19,6 +19,11 @@ describe("an entry that is not valid", () => {
       "line 1, column 3",
       `The entry has no type. ${types} The key "typ" is not known; did you mean type?`,
     ],
+    [
+      "- type: aws\n  regoin: us-east-2\n  aws_creds_secret_name: x",
+      "line 2, column 3",
+      'An aws entry needs a region (for example us-east-2), or a url that tells it. The key "regoin" is not known; did you mean region?',
+    ],
     ["- type: 1", "line 1, column 9", "type must be text; found a number. Put it in quotes."],
     ["- type:", "line 1, column 3", "type must be text; found nothing."],
     [

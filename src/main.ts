@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type App, createApp } from "./app.js";
 import { AuditWriter } from "./audit/record.js";
 import { openKeyRing } from "./crypto/open-key-ring.js";
-import { KeyFormatError } from "./crypto/read-key.js";
+import { isReadableByOthers, KeyFormatError } from "./crypto/read-key.js";
 import { DatabaseUnusable } from "./db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-database.js";
 import { firstSteps, laterStart } from "./first-steps.js";
@@ -56,7 +56,10 @@ async function main(): Promise<void> {
 }
 
 async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {
-  const keys = await openKeyRing(database.prisma, keySource(settings, database));
+  const source = keySource(settings, database);
+  const keys = await openKeyRing(database.prisma, source);
+  if (source.kind === "file" && (await isReadableByOthers(source.path)))
+    say(`Others on this machine may read the key. Run: chmod 600 ${source.path}`);
   const app = createApp({ settings, database, directUrl: database.directUrl, keys, log });
   for (const sentence of app.outboundInForce) log.warn(sentence);
   try {
@@ -64,6 +67,8 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
     if (app.metricsServer)
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     await greet(settings, database, port);
+    if (!/^(localhost|127\..*|::1)$/.test(settings.host))
+      say(`HOST is ${settings.host}: tokens travel there over plain HTTP. TLS belongs in front of it.`);
     log.info({ host: settings.host, port }, "listening");
     return app;
   } catch (error) {
@@ -93,13 +98,19 @@ async function greet(settings: Settings, database: ServiceDatabase, port: number
 function listen(server: Server, host: string, port: number, setting: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const taken = error.code === "EADDRINUSE";
-      reject(
-        taken ? new SettingsError([`${host}:${port} is taken by another program. Choose another ${setting}.`]) : error,
-      );
+      const mistake = listenMistake(error.code, host, port, setting);
+      reject(mistake === undefined ? error : new SettingsError([mistake]));
     });
     server.listen(port, host, () => resolve(addressOf(server).port));
   });
+}
+
+function listenMistake(code: string | undefined, host: string, port: number, setting: string): string | undefined {
+  if (code === "EADDRINUSE") return `${host}:${port} is taken by another program. Choose another ${setting}.`;
+  if (code === "EACCES") return `This user may not listen on port ${port}. Choose another ${setting}.`;
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return `HOST is ${host}, which is no address of this machine. Use 127.0.0.1, or 0.0.0.0 for all of them.`;
+  return undefined;
 }
 
 function addressOf(server: Server): AddressInfo {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import ipaddr from "ipaddr.js";
 import { parseAllowedRealms, parsePassThroughHosts } from "./broker/providers/operator-hosts.js";
+import { isKey } from "./crypto/read-key.js";
 import { nearestName } from "./nearest-name.js";
 import { parseAddressRanges } from "./outbound/addresses.js";
 import { parseCaCertificates } from "./outbound/certificate-authorities.js";
@@ -48,6 +49,7 @@ export type Settings = {
   outbound: OutboundSettings;
 };
 
+const defaultPort = 8080;
 const logLevels = ["fatal", "error", "warn", "info", "debug", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -75,15 +77,13 @@ export function readSettings(environment: Environment): Settings {
   const reader: Reader = { text: (name) => texts.get(name), mistake };
   const settings: Settings = {
     host: reader.text("HOST") ?? "127.0.0.1",
-    port: wholeNumber(reader, "PORT", 8080, 0, 65_535),
+    port: wholeNumber(reader, "PORT", defaultPort, 0, 65_535),
     publicUrl: publicUrl(reader),
     database: database(reader),
     databaseConnections: wholeNumber(reader, "FACTORY_SECRETS_DATABASE_CONNECTIONS", 10, 2, 500),
-    key: reader.text("FACTORY_SECRETS_KEY"),
+    key: key(reader),
     trustedProxies: trustedProxies(reader),
-    metricsPort: reader.text("FACTORY_SECRETS_METRICS_PORT")
-      ? wholeNumber(reader, "FACTORY_SECRETS_METRICS_PORT", 0, 0, 65_535)
-      : undefined,
+    metricsPort: metricsPort(reader),
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, 1, 100_000),
     ...operatorHosts(reader),
@@ -97,8 +97,7 @@ function refuseUnknownNames(environment: Environment, mistake: (sentence: string
   const known = Object.keys(settingNames).flatMap((name) => [name, `${name}_FILE`]);
   for (const name of Object.keys(environment)) {
     // Names of the test suite's own programs; the service is sometimes started with the suite's environment.
-    if (!name.startsWith("FACTORY_SECRETS_") || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name))
-      continue;
+    if (!/^FACTORY_SECRETS?_/.test(name) || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name)) continue;
     const near = nearestName(name, known);
     mistake(`${name} is no setting of this program.${near === undefined ? "" : ` Did you mean ${near}?`}`);
   }
@@ -129,6 +128,25 @@ function wholeNumber({ text, mistake }: Reader, name: SettingName, fallback: num
   return fallback;
 }
 
+function metricsPort(reader: Reader): number | undefined {
+  const name = "FACTORY_SECRETS_METRICS_PORT";
+  const given = reader.text(name);
+  if (given === undefined) return undefined;
+  const isTaken = given !== "0" && given === (reader.text("PORT") ?? String(defaultPort));
+  if (isTaken) reader.mistake(`${name} is the same as PORT. Choose another, or leave it out.`);
+  return wholeNumber(reader, name, 0, 0, 65_535);
+}
+
+/** Only the form: that a key is missing, or another than the database needs, is said by who knows its id. */
+function key({ text, mistake }: Reader): string | undefined {
+  const given = text("FACTORY_SECRETS_KEY");
+  if (given !== undefined && !isKey(given))
+    mistake(
+      "FACTORY_SECRETS_KEY must be 32 bytes in base64, as openssl rand -base64 32 prints them. If it was, put your copy back.",
+    );
+  return given;
+}
+
 function publicUrl({ text, mistake }: Reader): string | undefined {
   const given = text("FACTORY_SECRETS_PUBLIC_URL");
   if (given === undefined) return undefined;
@@ -148,6 +166,8 @@ function database({ text, mistake }: Reader): Settings["database"] {
   ] as const) {
     // The URL holds a password, so the sentence does not.
     if (value !== undefined && !/^postgres(ql)?:\/\//.test(value)) mistake(`${name} must begin with postgresql://`);
+    else if (value !== undefined && !URL.canParse(value))
+      mistake(`${name} is no URL. Write special characters of the password as percent and two digits: / as %2F.`);
   }
   if (url !== undefined) return { kind: "external", url, directUrl: directUrl ?? url };
   if (directUrl !== undefined) mistake("DATABASE_DIRECT_URL is set without DATABASE_URL.");

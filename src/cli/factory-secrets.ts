@@ -1,7 +1,9 @@
+import { resolve } from "node:path";
 import { Command } from "commander";
 import { AuditWriter } from "../audit/record.js";
 import { openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
+import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/create-credential.js";
@@ -54,6 +56,12 @@ async function reachDatabase(settings: Settings) {
   if (settings.database.kind === "embedded") {
     const running = await readEmbeddedConnection(settings.database.dataDirectory);
     if (running) return openDatabase({ url: running.url, connections: 2, onError });
+    const path = resolve(settings.database.dataDirectory);
+    // Started in another directory, it would make a database there, and a token that no server knows.
+    if ((await locateCluster(path)) === undefined)
+      throw new DatabaseUnusable(
+        `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
+      );
   }
   return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
 }

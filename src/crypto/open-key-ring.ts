@@ -34,18 +34,20 @@ export async function openKeyRing(prisma: PrismaClient, source: KeySource): Prom
 }
 
 async function readKey(source: KeySource, expected: readonly string[]): Promise<KeyEncryptionKey> {
-  const needs = expected.length > 0 ? ` This database needs the key ${expected.join(" or ")}.` : "";
+  const isNew = expected.length === 0;
+  const needs = isNew ? "" : ` Put your copy back: this database needs the key ${expected.join(" or ")}.`;
   if (source.kind === "setting" && source.text === undefined) {
     throw new KeyFormatError(
       `FACTORY_SECRETS_KEY is not set.${needs || " Make one, and keep a copy: openssl rand -base64 32"}`,
     );
   }
   try {
-    if (source.kind === "setting") return parseKey("env", source.text ?? "");
-    return await readOrCreateKeyFile(source.path, expected.length === 0);
+    if (source.kind === "setting") return parseKey("env", "FACTORY_SECRETS_KEY", source.text ?? "");
+    return await readOrCreateKeyFile(source.path, isNew);
   } catch (error) {
-    if (error instanceof KeyFormatError) throw new KeyFormatError(`${error.message}${needs}`);
-    throw error;
+    if (!(error instanceof KeyFormatError)) throw error;
+    // Only where nothing was sealed yet is a new key no loss.
+    throw new KeyFormatError(`${error.message}${needs || " Make one: openssl rand -base64 32"}`);
   }
 }
 

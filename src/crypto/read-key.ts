@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { link, open, readFile, rm } from "node:fs/promises";
+import { link, open, readFile, rm, stat } from "node:fs/promises";
 import { keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, localKeyEncryptionKey } from "./key-ring.js";
 
@@ -9,18 +9,28 @@ export class KeyFormatError extends Error {
   override readonly name = "KeyFormatError";
 }
 
+/** True for the text of a key-encryption key: 32 bytes in base64, as `openssl rand -base64 32` prints them. */
+export function isKey(text: string): boolean {
+  return bytesOfKey(text) !== undefined;
+}
+
 /**
  * Reads a key-encryption key from text: 32 bytes in base64, as `openssl rand -base64 32` prints them.
+ * @param source how the database remembers where it came from
+ * @param place what a person calls it, for the error: a setting or a path
  * @throws KeyFormatError when it is anything else
  */
-export function parseKey(source: string, text: string): KeyEncryptionKey {
+export function parseKey(source: string, place: string, text: string): KeyEncryptionKey {
+  const bytes = bytesOfKey(text);
+  if (bytes === undefined) throw new KeyFormatError(`${place} does not hold a key, which is 32 bytes in base64.`);
+  return localKeyEncryptionKey(source, bytes);
+}
+
+function bytesOfKey(text: string): Buffer | undefined {
   const trimmed = text.trim();
   const bytes = Buffer.from(trimmed, "base64");
   // Buffer.from skips what is not base64; only a text that encodes back to itself was whole.
-  if (bytes.length !== keyBytes || bytes.toString("base64") !== trimmed) {
-    throw new KeyFormatError("The key must be 32 bytes in base64: openssl rand -base64 32");
-  }
-  return localKeyEncryptionKey(source, bytes);
+  return bytes.length === keyBytes && bytes.toString("base64") === trimmed ? bytes : undefined;
 }
 
 /**
@@ -30,11 +40,9 @@ export function parseKey(source: string, text: string): KeyEncryptionKey {
  */
 export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Promise<KeyEncryptionKey> {
   const existing = await readIfPresent(path);
-  if (existing !== undefined) return parseKey("file", existing);
+  if (existing !== undefined) return parseKey("file", path, existing);
   if (!mayCreate) {
-    throw new KeyFormatError(
-      `The key file ${path} is missing. Put it back from your backup; nothing opens without it.`,
-    );
+    throw new KeyFormatError(`The key file ${path} is missing; nothing opens without it.`);
   }
   const draft = `${path}.${randomUUID()}`;
   const file = await open(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -48,7 +56,12 @@ export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Pro
     if (!hasCode(error, "EEXIST")) throw error;
   });
   await rm(draft);
-  return parseKey("file", await readFile(path, "utf8"));
+  return parseKey("file", path, await readFile(path, "utf8"));
+}
+
+/** True when more than its owner may read the file. Always false on Windows, which has no such modes. */
+export async function isReadableByOthers(path: string): Promise<boolean> {
+  return process.platform !== "win32" && ((await stat(path)).mode & 0o044) !== 0;
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {

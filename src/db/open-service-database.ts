@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Settings } from "../settings.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
+import { explainConnection } from "./explain-connection.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
 
@@ -34,7 +35,7 @@ export async function openServiceDatabase(
     await applyMigrations({ pool: database.pool, onProgress: deps.onProgress }, migrations);
   } catch (error) {
     await close();
-    throw error;
+    throw dataDirectory === undefined ? explainConnection(error, url) : error;
   }
   return { ...database, close, directUrl, dataDirectory };
 }

@@ -22,7 +22,9 @@ export function transportProblem(host: string, error: unknown): Problem {
   if (code.startsWith("HPE_")) {
     return new Problem("upstream-invalid", `${host} answered something that is not HTTP.`, { cause: error });
   }
-  return new Problem("upstream-unreachable", `${host} cannot be reached: ${transportReason(code)}.`, { cause: error });
+  return new Problem("upstream-unreachable", `${host} cannot be reached: ${transportReason(code)}.${advice(code)}`, {
+    cause: error,
+  });
 }
 
 const unknownAuthority =
@@ -50,6 +52,15 @@ const reasons: ReadonlyMap<string, string> = new Map([
 
 function transportReason(code: string): string {
   return reasons.get(code) ?? (code === "" ? "the connection failed" : `the connection failed (${code})`);
+}
+
+// What is wrong with a certificate is not mended by another way to the same host.
+function advice(code: string): string {
+  if (/CERT|TLS|SIGNATURE/.test(code)) return "";
+  return (
+    " Check the region or host in the factory config, DNS and, if calls must go through a proxy," +
+    " FACTORY_SECRETS_HTTPS_PROXY."
+  );
 }
 
 function errorCode(error: unknown): string {

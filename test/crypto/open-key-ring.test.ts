@@ -47,7 +47,7 @@ describe("a key from the settings", () => {
     const key = newKey();
     await open(key.text);
     await expect(open(undefined)).rejects.toThrow(
-      refusal(`FACTORY_SECRETS_KEY is not set. This database needs the key ${key.id}.`),
+      refusal(`FACTORY_SECRETS_KEY is not set. Put your copy back: this database needs the key ${key.id}.`),
     );
   });
 
@@ -55,7 +55,17 @@ describe("a key from the settings", () => {
     const key = newKey();
     await open(key.text);
     await expect(open("not base64")).rejects.toThrow(
-      refusal(`The key must be 32 bytes in base64: openssl rand -base64 32 This database needs the key ${key.id}.`),
+      refusal(
+        `FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64. Put your copy back: this database needs the key ${key.id}.`,
+      ),
+    );
+  });
+
+  test("that cannot be read is to be made anew only where nothing was sealed", async () => {
+    await expect(open("not base64")).rejects.toThrow(
+      refusal(
+        "FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64. Make one: openssl rand -base64 32",
+      ),
     );
   });
 
@@ -131,7 +141,7 @@ describe("a key file of an embedded installation", () => {
     await rm(path);
     await expect(openFile()).rejects.toThrow(
       refusal(
-        `The key file ${path} is missing. Put it back from your backup; nothing opens without it. This database needs the key ${active.id}.`,
+        `The key file ${path} is missing; nothing opens without it. Put your copy back: this database needs the key ${active.id}.`,
       ),
     );
   });

@@ -1,17 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { keyEncryptionKeyId } from "../../src/crypto/envelope.js";
-import { KeyFormatError, parseKey, readOrCreateKeyFile } from "../../src/crypto/read-key.js";
+import { isKey, isReadableByOthers, KeyFormatError, parseKey, readOrCreateKeyFile } from "../../src/crypto/read-key.js";
 
 const bytes = Buffer.alloc(32, 7);
 const text = bytes.toString("base64");
 
 describe("a key as text", () => {
   test.each([text, `${text}\n`, ` ${text}\r\n`])("is read with the line end of a file around it", (given) => {
-    expect(parseKey("env", given)).toMatchObject({ id: keyEncryptionKeyId(bytes), source: "env" });
+    expect(parseKey("env", "the key", given)).toMatchObject({ id: keyEncryptionKeyId(bytes), source: "env" });
   });
 
   test.each([
@@ -25,8 +25,9 @@ describe("a key as text", () => {
     ["a second line", `${text}\n${text}`],
     ["last bits that no 32 bytes have", `${text.slice(0, -2)}${text.at(-2) === "9" ? "8" : "9"}=`],
   ])("is refused when it is %s, and not quoted", (_what, given) => {
-    const refusal = refusalOf(() => parseKey("env", given));
-    expect(refusal).toBe("The key must be 32 bytes in base64: openssl rand -base64 32");
+    const refusal = refusalOf(() => parseKey("env", "the key", given));
+    expect(isKey(given)).toBe(false);
+    expect(refusal).toBe("the key does not hold a key, which is 32 bytes in base64.");
   });
 });
 
@@ -43,8 +44,15 @@ describe("a key file", () => {
     const made = await readOrCreateKeyFile(path, true);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await readdir(directory)).toEqual(["key-encryption-key"]);
-    expect(parseKey("file", await readFile(path, "utf8")).id).toBe(made.id);
+    expect(parseKey("file", path, await readFile(path, "utf8")).id).toBe(made.id);
     expect((await readOrCreateKeyFile(path, true)).id).toBe(made.id);
+  });
+
+  test.skipIf(process.platform === "win32")("that others may read is noticed", async () => {
+    await readOrCreateKeyFile(path, true);
+    expect(await isReadableByOthers(path)).toBe(false);
+    await chmod(path, 0o640);
+    expect(await isReadableByOthers(path)).toBe(true);
   });
 
   test("is one and the same for all that make it at once", async () => {
@@ -55,7 +63,7 @@ describe("a key file", () => {
 
   test("that is missing is not made anew where one was", async () => {
     await expect(readOrCreateKeyFile(path, false)).rejects.toThrow(
-      new KeyFormatError(`The key file ${path} is missing. Put it back from your backup; nothing opens without it.`),
+      new KeyFormatError(`The key file ${path} is missing; nothing opens without it.`),
     );
     expect(await readdir(directory)).toEqual([]);
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSettings, SettingsError, settingNames } from "../../src/settings.js";
 
+const key = Buffer.alloc(32, 7).toString("base64");
 const secret = "not-a-real-secret-setting";
 let directory: string;
 beforeAll(() => {
@@ -60,7 +61,7 @@ describe("settings", () => {
   });
 
   it("are trimmed when they come from a file, which ends with a line end", () => {
-    expect(readSettings({ FACTORY_SECRETS_KEY_FILE: fileOf("abc=\n") }).key).toBe("abc=");
+    expect(readSettings({ FACTORY_SECRETS_KEY_FILE: fileOf(`${key}\n`) }).key).toBe(key);
   });
 });
 
@@ -74,9 +75,25 @@ describe("a mistake is told:", () => {
       { FACTORY_SECRETS_KEYFILE: "x" },
       "FACTORY_SECRETS_KEYFILE is no setting of this program. Did you mean FACTORY_SECRETS_KEY_FILE?",
     ],
+    [
+      { FACTORY_SECRET_KEY: "x" },
+      "FACTORY_SECRET_KEY is no setting of this program. Did you mean FACTORY_SECRETS_KEY?",
+    ],
+    [
+      { FACTORY_SECRETS_KEY: secret },
+      "FACTORY_SECRETS_KEY must be 32 bytes in base64, as openssl rand -base64 32 prints them. If it was, put your copy back.",
+    ],
+    [
+      { FACTORY_SECRETS_METRICS_PORT: "8080" },
+      "FACTORY_SECRETS_METRICS_PORT is the same as PORT. Choose another, or leave it out.",
+    ],
+    [
+      { DATABASE_URL: `postgresql://u:${secret}/x@db:5432/db` },
+      "DATABASE_URL is no URL. Write special characters of the password as percent and two digits: / as %2F.",
+    ],
     [{ FACTORY_SECRETS_BANANA: "1" }, "FACTORY_SECRETS_BANANA is no setting of this program."],
     [
-      { FACTORY_SECRETS_KEY: secret, FACTORY_SECRETS_KEY_FILE: "/x" },
+      { FACTORY_SECRETS_KEY: key, FACTORY_SECRETS_KEY_FILE: "/x" },
       "FACTORY_SECRETS_KEY and FACTORY_SECRETS_KEY_FILE are both set. Keep one.",
     ],
     [

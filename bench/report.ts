@@ -27,7 +27,7 @@ validation, metrics and the log to a file. Medians of ${results.rounds} rounds o
 which answers ${results.replyBytes} bytes of JSON, as many as the warm token. Load average before the run: ${results.loadBefore.toFixed(1)}${
     isBusy(results.loadBefore)
       ? ` (the
-machine was busy with other work: read the ratios as a lower bound, and the times as an upper one)`
+machine was busy with other work, which slows both sides of a ratio: measure again on a quiet one)`
       : ""
   }.
 

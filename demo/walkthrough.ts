@@ -91,7 +91,7 @@ async function storeSecret(
 }
 
 async function putConfig({ api, operatorToken, screen }: Stage, lines: readonly string[]): Promise<void> {
-  const command = `cat > factory-config.yml <<EOF\n${lines.join("\n")}\nEOF\ncurl -sS -X PUT "$FS_URL${base}/config" ${header} -H 'Content-Type: application/yaml' --data-binary @factory-config.yml`;
+  const command = `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > factory-config.yml\ncurl -sS -X PUT "$FS_URL${base}/config" ${header} -H 'Content-Type: application/yaml' --data-binary @factory-config.yml`;
   screen.step("Say which registry the secret opens", command);
   const reply = await api(operatorToken, `${base}/config`, { method: "PUT", yaml: `${lines.join("\n")}\n` });
   if (reply.status !== 200 && reply.status !== 201) expectStatus(reply, 200);

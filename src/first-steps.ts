@@ -27,9 +27,10 @@ This is the operator's token. It is shown this once. In another terminal:
 
   curl -sS "$FS_URL/v1/factories" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"acme"}'
 
-2. Store a secret, with fioctl as it is (here: your AWS credentials file):
+2. Store a secret, with fioctl as it is (here: your AWS credentials file). Without a URL fioctl would send the token to
+   its own cloud, so this stops when FS_URL is not set:
 
-  printf 'factory: acme\\nserver:\\n  url: %s\\n' "$FS_URL" > fioctl.yaml
+  printf 'factory: acme\\nserver:\\n  url: %s\\n' "\${FS_URL:?}" > fioctl.yaml &&
   fioctl --config fioctl.yaml --token "$FS_TOKEN" secrets update aws_creds=="$HOME/.aws/credentials"
 
 3. Say which registry it opens:
@@ -40,6 +41,7 @@ This is the operator's token. It is shown this once. In another terminal:
 4. Open a CI job, and keep its token:
 
   export JOB_TOKEN=$(curl -sS "$FS_URL/v1/factories/acme/jobs" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"first job"}' | sed -n 's/.*"token":"\\([^"]*\\)".*/\\1/p')
+  : "\${JOB_TOKEN:?no job was opened}"
 
 5. In the job, get a config.json with short-lived registry tokens:
 

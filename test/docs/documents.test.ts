@@ -3,6 +3,9 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { AuditEvent } from "../../src/audit/contract.js";
+import { knownEntryKeys } from "../../src/factory-config/entry-keys.js";
+import { parseDocument } from "../../src/factory-config/parse-document.js";
+import { firstSteps } from "../../src/first-steps.js";
 import { settingNames } from "../../src/settings.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -50,6 +53,22 @@ test("the README's table lists every setting and no other, in the order of the c
   const table = read("README.md").split("## Settings")[1]?.split("\n## ")[0] ?? "";
   const rows = [...table.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name);
   expect(rows).toEqual(Object.keys(settingNames));
+});
+
+test("docs/factory-config.md names every key of an entry, and its examples are valid without a remark", () => {
+  const text = read("docs/factory-config.md");
+  expect(knownEntryKeys.filter((key) => !text.includes(`\`${key}\``))).toEqual([]);
+  const examples = [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, example]) => example ?? "");
+  expect(examples).toHaveLength(2);
+  for (const example of examples) expect(parseDocument(example)).toMatchObject({ ok: true, warnings: [] });
+});
+
+test("the README shows the commands that the first start prints", () => {
+  const readme = read("README.md").replace(/^ +/gm, "");
+  const printed = firstSteps({ url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined });
+  const commands = [...printed.matchAll(/^ {2}(\S.*)$/gm)].map(([, command]) => command ?? "");
+  expect(commands.length).toBeGreaterThan(8);
+  expect(commands.filter((command) => !readme.includes(command))).toEqual([]);
 });
 
 test("docs/audit.md names every member of an event and every action that the code can write", () => {

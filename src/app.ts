@@ -13,6 +13,7 @@ import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { migrationsAreComplete } from "./db/migrate.js";
 import { findFactory } from "./factories/store.js";
+import { ParsedVersions } from "./factory-config/parsed-versions.js";
 import type { Pipe } from "./http/mount.js";
 import { openApiTexts } from "./http/openapi.js";
 import { createHttpServer } from "./http/server.js";
@@ -81,7 +82,7 @@ export function createApp(input: {
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, ...secrets, ...broker, ...system };
+  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;

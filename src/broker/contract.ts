@@ -1,13 +1,7 @@
 import { z } from "zod";
 import { RegistryTypeName } from "../factory-config/entry-contract.js";
 import { RegistryFailure, Timestamp } from "../http/contract.js";
-import { RepositoryName } from "../identity/grant.js";
-
-const RegistryName = z
-  .string()
-  .min(1)
-  .max(300)
-  .meta({ description: "The host of a registry, or the id of an entry.", example: "ghcr.io" });
+import { RegistryName, RepositoryName } from "../identity/grant.js";
 
 const Repositories = z
   .array(RepositoryName)

@@ -17,7 +17,7 @@ const issue = route(
       "Without `registry`, for every entry that the caller may pull from. A token is handed out again while it is fresh. It cannot be withdrawn: it ends at `expiresAt`.",
     auth: { permission: "registry-tokens:issue" },
     params: FactoryParams,
-    body: json(RegistryTokenRequest, 256 * 1024),
+    body: json(RegistryTokenRequest),
     replies: {
       200: {
         description: "The tokens, in the format asked for.",

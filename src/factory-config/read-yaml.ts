@@ -1,4 +1,4 @@
-import { Composer, CST, type Document, type ErrorCode, Parser, type YAMLError } from "yaml";
+import { Composer, CST, type Document, type ErrorCode, Lexer, Parser, type YAMLError } from "yaml";
 import type { Invalid } from "../http/problem.js";
 import { buildTree } from "./build-tree.js";
 import type { Locate } from "./document-text.js";
@@ -11,15 +11,22 @@ export const maxDepth = 64;
 // Enough to mend a document in one go; more would only show the same mistake again.
 const maxSyntaxErrors = 20;
 
+/** How many keys, values and signs between them. A large factory's hundreds of entries take some sixteen each. */
+export const maxParts = 40_000;
+
 export type ReadYaml = { ok: true; tree: YamlTree } | { ok: false; invalid: Invalid[] };
 
 /**
  * Reads one YAML 1.2 document (core schema, `<<` is a key like any other) into a tree with positions. Refused: what
  * YAML calls an error, keys that are not text or stand twice, unknown tags, a `%YAML` directive of another version,
- * more than one document, more than 64 levels, an alias without its anchor or inside it.
+ * more than one document, more than 64 levels or 40,000 parts, an alias without its anchor or inside it.
  * The parser's own messages quote the document, so none of them is passed on.
  */
 export function readYaml(text: string, locate: Locate): ReadYaml {
+  if (hasTooManyParts(text)) {
+    const reason = `The document has more than ${maxParts.toLocaleString("en")} values, keys and signs such as - and : together.`;
+    return refused([{ at: locate(0), reason }]);
+  }
   const tokens = tokensOf(text);
   const tooDeep = firstTooDeep(tokens);
   if (tooDeep !== undefined) {
@@ -47,6 +54,19 @@ export function readYaml(text: string, locate: Locate): ReadYaml {
   }
   findings.push(...refusalOfVersion(document));
   return findings.length > 0 ? refused(inDocumentOrder(findings, locate)) : buildTree(text, document, locate);
+}
+
+/** Asked first, because parsing and composing take long for each part, and whoever sends it need not write much. */
+function hasTooManyParts(text: string): boolean {
+  let parts = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    const type = CST.tokenType(lexeme);
+    // `scalar` is the lexer's own mark in front of a plain text.
+    if (type === "space" || type === "newline" || type === "comment" || type === "scalar") continue;
+    parts += 1;
+    if (parts > maxParts) return true;
+  }
+  return false;
 }
 
 /** The syntax tree's tokens, cut short where the document is refused anyway: after the second document, or many errors. */

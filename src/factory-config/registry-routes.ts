@@ -12,11 +12,11 @@ import { entryFromInput, viewOfEntry } from "./convert-entry.js";
 import { addEntry, removeEntry, replaceEntry } from "./edit-entries.js";
 import type { RegistryEntry } from "./entry.js";
 import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
-import { parseDocument } from "./parse-document.js";
+import type { ParsedVersions } from "./parsed-versions.js";
 import { type PublishDeps, type Published, publishVersion } from "./publish-version.js";
 import { currentDocument } from "./store.js";
 
-type Reader = { prisma: PrismaClient };
+type Reader = { prisma: PrismaClient; parsedVersions: ParsedVersions };
 
 const EntryParams = z.object({
   factory: FactoryInPath,
@@ -33,12 +33,12 @@ function checkedEntry(input: RegistryEntryInput): RegistryEntry {
 }
 
 async function currentEntries(
-  prisma: PrismaClient,
+  { prisma, parsedVersions }: Reader,
   factoryId: string,
 ): Promise<{ version: number; entries: RegistryEntry[] }> {
   const current = await currentDocument(prisma, factoryId);
   if (!current) return { version: 0, entries: [] };
-  const parsed = parseDocument(current.document);
+  const parsed = parsedVersions.parse(factoryId, current);
   if (!parsed.ok)
     throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
   return { version: current.version, entries: parsed.config.entries.map(({ entry }) => entry) };
@@ -105,8 +105,8 @@ const listRegistries = route(
     },
     problems: ["invalid-config"],
   },
-  async ({ prisma }: Reader, { factory, query }) => {
-    const { version, entries } = await currentEntries(prisma, factory.id);
+  async (deps: Reader, { factory, query }) => {
+    const { version, entries } = await currentEntries(deps, factory.id);
     const after = pageStart(query.pageToken, (text) => entries.some(({ id }) => id === text));
     const rest = after === undefined ? entries : entries.slice(entries.findIndex(({ id }) => id === after) + 1);
     return { status: 200, body: pageOf(rest, query.pageSize, ({ id }) => id, viewOfEntry), headers: etagOf(version) };
@@ -125,8 +125,8 @@ const getRegistry = route(
     replies: { 200: { description: "The entry.", content: { "application/json": RegistryEntryView }, headers: etag } },
     problems: ["not-found", "invalid-config"],
   },
-  async ({ prisma }: Reader, { factory, params }) => {
-    const { version, entries } = await currentEntries(prisma, factory.id);
+  async (deps: Reader, { factory, params }) => {
+    const { version, entries } = await currentEntries(deps, factory.id);
     const entry = entries.find(({ id }) => id === params.id);
     if (!entry) throw new Problem("not-found", "No registry entry has this id. List them to see which exist.");
     return { status: 200, body: viewOfEntry(entry), headers: etagOf(version) };
@@ -144,7 +144,7 @@ const addRegistry = route(
     auth: { permission: "config:write" },
     params: FactoryParams,
     query: PublishQuery,
-    body: json(RegistryEntryInput, 64 * 1024),
+    body: json(RegistryEntryInput, { maxBytes: 64 * 1024 }),
     replies: { 201: { description: "Added.", content: { "application/json": WrittenEntry }, headers: etag } },
     problems: [...editProblems, "already-exists"],
   },
@@ -171,7 +171,7 @@ const putRegistry = route(
     auth: { permission: "config:write" },
     params: EntryParams,
     query: PublishQuery,
-    body: json(RegistryEntryInput, 64 * 1024),
+    body: json(RegistryEntryInput, { maxBytes: 64 * 1024 }),
     replies: { 200: { description: "Changed.", content: { "application/json": WrittenEntry }, headers: etag } },
     problems: [...editProblems, "not-found", "already-exists"],
   },

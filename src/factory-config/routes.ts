@@ -6,14 +6,15 @@ import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { type RequestFacts, route } from "../http/route.js";
+import type { FactoryRef } from "../identity/caller.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";
-import { parseDocument } from "./parse-document.js";
+import type { ParsedVersions } from "./parsed-versions.js";
 import { type PublishDeps, publishVersion } from "./publish-version.js";
 import { currentDocument, findVersion, listVersions } from "./store.js";
 
-type Reader = { prisma: PrismaClient };
+type Reader = { prisma: PrismaClient; parsedVersions: ParsedVersions };
 
 const yaml = "application/yaml";
 const documentContent = {
@@ -47,13 +48,18 @@ function refuseNothing(document: Buffer): void {
   );
 }
 
-function documentReply(request: RequestFacts, version: number, document: Buffer) {
+function documentReply(
+  { parsedVersions }: Pick<Reader, "parsedVersions">,
+  factory: FactoryRef,
+  request: RequestFacts,
+  { version, document }: { version: number; document: Buffer },
+) {
   const mediaType = request.accepts(yaml, "application/json");
   if (!mediaType)
     throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
   const headers = etagOf(version);
   if (mediaType === yaml) return { status: 200, mediaType, body: document.toString("utf8"), headers } as const;
-  const parsed = parseDocument(document);
+  const parsed = parsedVersions.parse(factory.id, { version, document });
   if (!parsed.ok)
     throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
   const { json, entries } = parsed.config;
@@ -77,10 +83,10 @@ const getConfig = route(
     replies: { 200: { description: "The current document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
   },
-  async ({ prisma }: Reader, { factory, request }) => {
-    const current = await currentDocument(prisma, factory.id);
+  async (deps: Reader, { factory, request }) => {
+    const current = await currentDocument(deps.prisma, factory.id);
     if (!current) throw noConfig();
-    return documentReply(request, current.version, current.document);
+    return documentReply(deps, factory, request, current);
   },
 );
 
@@ -140,7 +146,7 @@ const listConfigVersions = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": ConfigVersionList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, query }) => {
+  async ({ prisma }: Pick<Reader, "prisma">, { factory, query }) => {
     const start = pageStart(query.pageToken, (text) => /^\d{1,9}$/.test(text));
     const rows = await listVersions(
       prisma,
@@ -173,10 +179,10 @@ const getConfigVersion = route(
     replies: { 200: { description: "That document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
   },
-  async ({ prisma }: Reader, { factory, params, request }) => {
-    const row = await findVersion(prisma, factory.id, params.version);
+  async (deps: Reader, { factory, params, request }) => {
+    const row = await findVersion(deps.prisma, factory.id, params.version);
     if (!row) throw new Problem("not-found", `There is no version ${params.version} of the config.`);
-    return documentReply(request, row.version, row.document);
+    return documentReply(deps, factory, request, row);
   },
 );
 

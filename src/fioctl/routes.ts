@@ -7,6 +7,7 @@ import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import { validate } from "../http/validate.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
+import { batchLimits, maxBatch } from "../secrets/contract.js";
 import type { SecretItem } from "../secrets/plan-change.js";
 import { refuseDuplicates } from "../secrets/refuse-duplicates.js";
 import { listNames } from "../secrets/store.js";
@@ -55,7 +56,7 @@ const create = route(
     description: "Where secrets exist it merges into them. All names or none.",
     auth: { permission: "secrets:write" },
     params: FactoryParams,
-    body: json(TriggerWrite),
+    body: json(TriggerWrite, batchLimits),
     replies: { 201: { description: "Stored.", content: { "application/json": TriggerWritten } } },
     problems: ["limit-reached", "secret-in-use", "conflict"],
   },
@@ -81,7 +82,7 @@ const patch = route(
     description: "Only the named secrets change; `null` deletes. All names or none.",
     auth: { permission: "secrets:write" },
     params: TriggerParams,
-    body: json(TriggerWrite),
+    body: json(TriggerWrite, batchLimits),
     replies: { 200: { description: "Stored.", content: { "application/json": TriggerWritten } } },
     problems: ["not-found", "limit-reached", "secret-in-use", "conflict"],
   },
@@ -138,9 +139,12 @@ function plainMembers(body: z.output<typeof TriggerWrite>): z.output<typeof Plai
     definition_file: _file,
     ...plain
   } = body;
+  const members = Object.entries(plain);
+  // A list's own limit is checked after each of its items.
+  if (members.length > maxBatch) throw new Problem("invalid-request", "at most 100 names in one update");
   return validate(
     PlainSecrets,
-    Object.entries(plain).map(([name, value]) => ({ name, value })),
+    members.map(([name, value]) => ({ name, value })),
     "/secrets",
   );
 }

@@ -1,11 +1,13 @@
 import express from "express";
-import type { z } from "zod";
 import { Problem } from "./problem.js";
-import type { BodySpec } from "./route.js";
+import type { BodySpec, JsonBody } from "./route.js";
 import { validate } from "./validate.js";
 
-/** The largest JSON body, unless a route says less. */
-export const maxJsonBytes = 8 * 1024 * 1024;
+/** The largest JSON body, unless its route says otherwise. */
+export const maxJsonBytes = 256 * 1024;
+
+/** The most values in a JSON body, unless its route says less: a hundred grants of a hundred repositories, twice. */
+const maxJsonValues = 20_000;
 
 type Middleware = ReturnType<typeof express.raw>;
 export type BodyReader = (req: express.Request, res: express.Response) => Promise<unknown>;
@@ -18,7 +20,7 @@ export function bodyReader(spec: BodySpec | undefined): BodyReader {
   return async (req, res) => {
     checkMediaType(spec, req.headers["content-type"]);
     const bytes = await readBytes(raw, req, res, maxBytes);
-    return spec.kind === "document" ? bytes : parseJson(bytes, spec.schema);
+    return spec.kind === "document" ? bytes : parseJson(bytes, spec);
   };
 }
 
@@ -64,7 +66,11 @@ function checkMediaType(spec: BodySpec, header: string | undefined): void {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function parseJson(bytes: Buffer, schema: z.ZodType): unknown {
+function parseJson(bytes: Buffer, spec: JsonBody): unknown {
+  const maxValues = spec.maxValues ?? maxJsonValues;
+  if (hasMoreValues(bytes, maxValues)) {
+    throw new Problem("invalid-request", `The body has more than ${maxValues} values, the most that is taken here.`);
+  }
   let value: unknown;
   try {
     // The parser's own message quotes its input, so it goes nowhere.
@@ -72,5 +78,35 @@ function parseJson(bytes: Buffer, schema: z.ZodType): unknown {
   } catch {
     throw new Problem("malformed-body", "The body is not JSON in UTF-8.");
   }
-  return validate(schema, value, "");
+  // The one name that a copy of an object silently loses: what the client sent under it would be gone.
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
+    const invalid = [{ at: "/__proto__", reason: "no member can have this name" }];
+    throw new Problem("invalid-request", "/__proto__: no member can have this name", { invalid });
+  }
+  return validate(spec.schema, value, "");
+}
+
+const quote = 0x22;
+const comma = 0x2c;
+const openBracket = 0x5b;
+const backslash = 0x5c;
+const openBrace = 0x7b;
+
+/**
+ * Whether there are more values in JSON than this, told by the marks outside its strings. Asked before parsing, since
+ * parsing and checking a million empty members would keep everybody else waiting for seconds.
+ */
+function hasMoreValues(bytes: Buffer, max: number): boolean {
+  let values = 1;
+  let inString = false;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === quote) inString = !inString;
+    else if (inString) at += byte === backslash ? 1 : 0;
+    else if (byte === comma || byte === openBrace || byte === openBracket) {
+      values += 1;
+      if (values > max) return true;
+    }
+  }
+  return false;
 }

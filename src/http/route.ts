@@ -12,8 +12,11 @@ import type { Tag } from "./tags.js";
  */
 export type RouteAuth = "anyone" | "any-caller" | "operator" | { permission: Permission };
 
+/** How much JSON a route takes, where that is not the usual. `maxValues` counts objects, lists and what is in them. */
+export type JsonLimits = { maxBytes?: number; maxValues?: number };
+
 /** A body in JSON, checked by `schema`; or a document handed to the handler as its bytes. */
-export type JsonBody<S extends z.ZodType = z.ZodType> = { kind: "json"; schema: S; maxBytes?: number };
+export type JsonBody<S extends z.ZodType = z.ZodType> = { kind: "json"; schema: S } & JsonLimits;
 export type DocumentBody = { kind: "document"; mediaType: string; maxBytes: number };
 export type BodySpec = JsonBody | DocumentBody;
 
@@ -137,6 +140,6 @@ export function route<
 }
 
 /** A body in JSON. */
-export function json<S extends z.ZodType>(schema: S, maxBytes?: number): JsonBody<S> {
-  return maxBytes === undefined ? { kind: "json", schema } : { kind: "json", schema, maxBytes };
+export function json<S extends z.ZodType>(schema: S, limits: JsonLimits = {}): JsonBody<S> {
+  return { kind: "json", schema, ...limits };
 }

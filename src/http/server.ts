@@ -49,8 +49,13 @@ export function createHttpServer<Deps>(input: {
   // Node's own answer to a request without Host has no body.
   const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
   const server = createServer(options, (req, res) => {
-    if (req.headers.host === undefined && req.httpVersion !== "1.0") refuseWithoutHost(res);
-    else app(req, res);
+    const hosts = countHosts(req.rawHeaders);
+    if (hosts === 1 || (hosts === 0 && req.httpVersion === "1.0")) app(req, res);
+    else refuseHosts(res, hosts);
+  });
+  // Node's own answer to this has no body either.
+  server.on("checkExpectation", (_req, res) => {
+    refuse(res, new Problem("expectation-failed", "Of the header Expect only 100-continue is known. Leave it out."));
   });
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
   server.keepAliveTimeout = 65_000;
@@ -76,9 +81,25 @@ function routingProblem(error: unknown): Problem {
   return asProblem(error);
 }
 
-function refuseWithoutHost(res: ServerResponse): void {
+/** How many Host headers there are: of several, `headers.host` is the first, and a proxy may go by the last. */
+function countHosts(rawHeaders: readonly string[]): number {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts;
+}
+
+// RFC 9112, 3.2.
+function refuseHosts(res: ServerResponse, hosts: number): void {
+  const detail = hosts === 0 ? "The header Host is missing." : "The header Host stands here more than once.";
+  refuse(res, new Problem("invalid-request", detail));
+}
+
+function refuse(res: ServerResponse, problem: Problem): void {
   res.shouldKeepAlive = false;
-  sendProblem(res, new Problem("invalid-request", "The header Host is missing."), "none");
+  sendProblem(res, problem, "none");
 }
 
 type ClientError = Error & { code?: string };

@@ -14,17 +14,20 @@ export const RepositoryName = z
   )
   .meta({ id: "RepositoryName", example: "team/app" });
 
+/** What a host or an entry's id can consist of. It stands in a reply's header, so nothing that could forge a line. */
+export const RegistryName = z
+  .string()
+  .max(300)
+  .regex(/^[A-Za-z0-9._:@+[\]-]+$/, "the host or the id of a registry entry")
+  .meta({ description: "Host or id of a registry entry.", example: "ghcr.io" });
+
 /**
  * What one line of a job's rights reaches: one registry, and in it some repositories or all.
  * A list of grants is a union; its lines are never merged field by field.
  */
 export const Grant = z
   .strictObject({
-    registry: z
-      .string()
-      .max(300)
-      .regex(/^[A-Za-z0-9._:[\]-]+$/, "the host or the id of a registry entry")
-      .meta({ description: "Host or id of a registry entry.", example: "ghcr.io" }),
+    registry: RegistryName,
     repositories: z
       .array(RepositoryName)
       .min(1)

@@ -5,6 +5,8 @@ import { FactoryInPath, hasNoControls, NextPageToken, noControlsRule, Timestamp 
 export const maxValueBytes = 64 * 1024;
 /** The most names that one write may carry. */
 export const maxBatch = 100;
+/** What a write of that many names can take: every value as JSON escapes it, and twice the fields that a name has. */
+export const batchLimits = { maxBytes: 8 * 1024 * 1024, maxValues: 2_000 } as const;
 
 // CI writes each secret to a file of this name.
 export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;

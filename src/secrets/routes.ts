@@ -8,6 +8,7 @@ import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import {
+  batchLimits,
   maxValueBytes,
   type NamedSecretWrite,
   Secret,
@@ -104,7 +105,7 @@ const put = route(
     auth: { permission: "secrets:write" },
     params: SecretParams,
     // A value of 64 KiB, as base64 or as JSON text in which every byte is escaped.
-    body: json(SecretWrite, 8 * maxValueBytes),
+    body: json(SecretWrite, { maxBytes: 8 * maxValueBytes }),
     replies: {
       200: {
         description: "A further version.",
@@ -175,7 +176,7 @@ const batch = route(
     summary: "Store several secrets, all or none",
     auth: { permission: "secrets:write" },
     params: FactoryParams,
-    body: json(SecretBatch),
+    body: json(SecretBatch, batchLimits),
     replies: { 200: { description: "All were stored.", content: { "application/json": WrittenBatch } } },
     problems: ["limit-reached", "secret-in-use", "conflict"],
   },

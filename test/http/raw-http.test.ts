@@ -53,9 +53,17 @@ describe("what is no HTTP request", () => {
     ["a length that is no number", `POST /v1/factories HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n`],
     ["TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1"],
     ["no Host", "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"],
+    ["two Hosts", `GET /healthz HTTP/1.1\r\nHost: a\r\nhost: ${secret}\r\n\r\n`],
+    ["two Hosts in HTTP/1.0", `GET /healthz HTTP/1.0\r\nHost: a\r\nHost: ${secret}\r\n\r\n`],
   ])("is answered 400 for %s, and nothing of it is repeated", async (_what, bytes) => {
     const reply = await exchange(bytes);
     expectRawProblem(reply, 400, "invalid-request");
+    expect(reply.body).not.toContain(secret);
+  });
+
+  it("is answered 417 for an expectation that nobody knows", async () => {
+    const reply = await exchange(`GET /healthz HTTP/1.1\r\nHost: a\r\nExpect: ${secret}\r\n\r\n`);
+    expectRawProblem(reply, 417, "expectation-failed");
     expect(reply.body).not.toContain(secret);
   });
 

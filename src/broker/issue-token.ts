@@ -65,11 +65,12 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
       continue;
     }
     const { ready, failures } = prepared;
-    if (failures.length > 0 && !input.allowPartial) {
+    const isRefused = failures.length > 0 && !input.allowPartial;
+    if (isRefused || ready.length === 0) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
       await recordKept(deps, input, caller, ready);
       if (await deps.facts.areOutdated(facts)) continue;
-      throw problemOf(failures, ready.length + failures.length);
+      if (isRefused) throw problemOf(failures, ready.length + failures.length);
     }
     const stale = await findStale(deps, input, caller, facts, ready);
     if (!stale) {

@@ -15,17 +15,17 @@ export function hostsOf(entry: RegistryEntry): readonly string[] {
 }
 
 /**
- * Finds what `registry` names: an entry's id, a host that an entry names, or a host of a cloud that an entry without
- * hosts covers.
+ * Finds what `registry` names: a host that an entry names (that one alone, although an entry's first host is its id
+ * too), an entry's id, or a host of a cloud that an entry without hosts covers.
  * @throws Problem `registry-unknown`, or `registry-required` when the name alone does not tell which registry is meant
  */
 export function selectRegistry(entries: readonly KnownEntry[], registry: string): Selected[] {
-  const byId = entries.find(({ entry }) => entry.id === registry);
-  if (byId) return selectWhole(byId);
   const host = normalised(registry);
-  if (host === undefined) throw unknown(entries);
-  const named = entries.find(({ entry }) => entry.id === host || hostsOf(entry).includes(host));
+  const named = host === undefined ? undefined : entries.find(({ entry }) => hostsOf(entry).includes(host));
   if (named) return [{ ...named, host }];
+  const byId = entries.find(({ entry }) => entry.id === registry || entry.id === host);
+  if (byId) return selectWhole(byId);
+  if (host === undefined) throw unknown(entries);
   const covering = entries.filter(({ entry }) => hostsOf(entry).length === 0 && covers(entry, host));
   if (covering.length > 1) {
     const ids = covering.map(({ entry }) => entry.id).join(", ");
@@ -48,11 +48,15 @@ export function selectWhole(known: KnownEntry): Selected[] {
   );
 }
 
-/** Whether a line of a job's grants speaks of this registry. */
-export function grantIsFor(grant: Grant, selected: Selected): boolean {
-  if (grant.registry === selected.entry.id) return true;
-  const host = normalised(grant.registry);
-  return host !== undefined && (host === selected.host || host === selected.entry.id);
+/**
+ * Whether a line of a job's grants speaks of this registry. A host that the entry names is that host alone, although
+ * the first of them is the entry's id as well.
+ */
+export function grantIsFor(grant: Grant, { entry, host }: Selected): boolean {
+  const granted = normalised(grant.registry);
+  if (granted !== undefined && hostsOf(entry).includes(granted)) return granted === host;
+  if (grant.registry === entry.id) return true;
+  return granted !== undefined && (granted === host || granted === entry.id);
 }
 
 function covers(entry: RegistryEntry, host: string): boolean {

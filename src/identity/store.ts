@@ -144,23 +144,26 @@ export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CallerKind; factoryId: string | undefined },
 ): Promise<{ name: string; raised: Raised[] } | undefined> {
-  // First of all, in a statement of its own: it waits for those that are opening something with this credential. The
-  // next statement sees what they wrote; a single one would look for the family as it was before the wait.
-  await transaction.$queryRawUnsafe("SELECT FROM credentials WHERE id = $1::uuid FOR UPDATE", target.id);
-  const revoked = await transaction.$queryRawUnsafe<{ id: string; name: string }[]>(
-    `WITH RECURSIVE family AS (
-       SELECT id FROM credentials
-       WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
-       UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
-     )
-     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) RETURNING id, name`,
+  // In a statement of its own: it waits for those that are opening something with this credential, and the next one
+  // sees what they wrote. A single statement would look for the family as it was before the wait.
+  const [locked] = await transaction.$queryRawUnsafe<{ name: string }[]>(
+    `SELECT name FROM credentials
+     WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
+     FOR UPDATE`,
     target.id,
     target.kind,
     target.factoryId ?? null,
   );
-  const name = revoked.find(({ id }) => id === target.id)?.name;
-  if (name === undefined) return undefined;
-  return { name, raised: await raiseGenerations(transaction, target.factoryId) };
+  if (!locked) return undefined;
+  await transaction.$executeRawUnsafe(
+    `WITH RECURSIVE family AS (
+       SELECT $1::uuid AS id
+       UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
+     )
+     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family)`,
+    target.id,
+  );
+  return { name: locked.name, raised: await raiseGenerations(transaction, target.factoryId) };
 }
 
 async function raiseGenerations(transaction: Transaction, factoryId: string | undefined): Promise<Raised[]> {

@@ -11,7 +11,8 @@ import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import { actorOf } from "../identity/caller.js";
 import { Factory, FactoryList, NewFactory } from "./contract.js";
-import { eraseFactory, factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
+import { deleteFactory } from "./delete-factory.js";
+import { factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };
 type RemoveDeps = Pick<Deps, "prisma" | "audit"> & { generations: Generations };
@@ -124,20 +125,11 @@ const remove = route(
     replies: { 204: { description: "Deleted." } },
     problems: ["not-found"],
   },
-  async ({ prisma, audit, generations }: RemoveDeps, { caller, params, request }) => {
-    const row = await findFactory(prisma, params.factory);
+  async (deps: RemoveDeps, { caller, params, request }) => {
+    const row = await findFactory(deps.prisma, params.factory);
     if (!row) throw noFactory();
-    const generation = await prisma.$transaction(async (transaction) => {
-      const raised = await eraseFactory(transaction, row.id);
-      if (raised === undefined) throw noFactory();
-      const requested = requestedBy(request);
-      const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), ...requested } as const;
-      const body = { action: "factory.deleted" } as const;
-      await audit.writeWith(transaction, [{ ...event, factory: { id: row.id, name: row.name }, body }]);
-      return raised;
-    });
-    // Other replicas are told by NOTIFY.
-    generations.observe(row.id, generation);
+    const factory = { id: row.id, name: row.name };
+    await deleteFactory(deps, { factory, caller, requested: requestedBy(request) });
     return { status: 204 };
   },
 );

@@ -45,8 +45,17 @@ export async function factoryOfName(prisma: PrismaClient, name: string) {
  * Ends a factory: its secrets, configs and data keys are gone for good, its credentials are withdrawn. What stays
  * is its row, so that the name is never given out again, and the audit.
  * @returns the generation that it raised, or `undefined` when the factory was gone already
+ * @throws deadlock (40P01), foreign key violation (23503, 23001) when others write in it meanwhile: nothing was erased
  */
 export async function eraseFactory(transaction: Transaction, id: string): Promise<bigint | undefined> {
+  // In the order of those who write secrets, publish configs and withdraw credentials, who all take the factory last.
+  // A writer that was first has its new version deleted below; one that comes later finds its secret gone.
+  await transaction.$queryRawUnsafe("SELECT id FROM secrets WHERE factory_id = $1::uuid ORDER BY id FOR UPDATE", id);
+  await transaction.$queryRawUnsafe(
+    `SELECT id FROM credentials WHERE factory_id = $1::uuid AND revoked_at IS NULL
+     ORDER BY parent_id NULLS FIRST, id FOR UPDATE`,
+    id,
+  );
   const now = new Date();
   const [erased] = await transaction.factory.updateManyAndReturn({
     select: { generation: true },

@@ -43,7 +43,8 @@ export async function publishVersion(deps: PublishDeps, input: PublishInput): Pr
         publish(deps, transaction, input, parsed.config, warnings),
       );
     } catch (error) {
-      // Two transactions that waited for each other: Postgres ended this one, and nothing of it is left.
+      // Publishers take turns, but a secret made while this one waited for the factory has a writer to wait for too.
+      // Postgres ended this transaction, and nothing of it is left.
       if (sqlState(error) !== "40P01" || attempt === maxAttempts) throw error;
     }
   }

@@ -56,8 +56,9 @@ export type Held = {
 };
 
 /**
- * Locks the secrets that the config names or is about to name, then the factory. A writer of secrets locks in the same
- * order, so whichever of the two comes second sees what the first has done.
+ * Waits for other publishers of the factory, then locks the secrets that the config names or is about to name, then the
+ * factory. A writer of secrets locks in the same order, so whichever of the two comes second sees what the first has
+ * done.
  * @returns `undefined` when the factory is gone
  */
 export async function holdForPublishing(
@@ -65,6 +66,12 @@ export async function holdForPublishing(
   factoryId: string,
   names: readonly string[],
 ): Promise<Held | undefined> {
+  // Only a publisher changes which secrets are named. One at a time, so that those locked here are still the ones named
+  // when the factory is locked: a secret that is touched after the factory is the recipe for a deadlock.
+  await transaction.$executeRawUnsafe(
+    "SELECT pg_advisory_xact_lock(hashtextextended('factory-config:' || $1::text, 0))",
+    factoryId,
+  );
   await transaction.$queryRawUnsafe(
     `SELECT s.id FROM secrets s JOIN factories f ON f.id = s.factory_id
      WHERE f.id = $1::uuid AND s.deleted_at IS NULL AND (s.name = ANY ($2::text[]) OR s.name = ANY (f.named_secrets))

@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { secretValue } from "../support/leak-watch.js";
+import { startTestService, type TestService } from "../support/test-service.js";
+
+const publishers = 8;
+const publishingMs = 2_000;
+const names = ["a", "b", "c", "d"];
+let service: TestService;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service.close());
+
+it("publishers of one factory take turns: none of them waits for another in a circle", async () => {
+  const factory = await service.createFactory();
+  const path = `/v1/factories/${factory.name}`;
+  const secrets = names.map((name) => ({ name, value: secretValue(name) }));
+  const put = await service.as(service.operatorToken).post(`${path}/secrets:batch`).send({ secrets });
+  expect(put.status).toBe(200);
+  // In this process and on this machine, so the clock is that of Postgres.
+  const since = new Date();
+  const publisher = await startTestService({}, service);
+  const until = Date.now() + publishingMs;
+  const loops = Array.from({ length: publishers }, () => publishUntil(until, publisher, `${path}/config`));
+  const statuses = (await Promise.all(loops)).flat();
+  await publisher.close();
+  expect(statuses.filter((status) => status !== 200 && status !== 201)).toEqual([]);
+  expect(statuses.length).toBeGreaterThan(publishers);
+  expect(await deadlocksOnceAllAreCounted(since)).toBe(0);
+});
+
+async function publishUntil(until: number, { as, operatorToken }: TestService, path: string): Promise<number[]> {
+  const statuses: number[] = [];
+  while (Date.now() < until) {
+    const request = as(operatorToken).put(path).set("Content-Type", "application/yaml");
+    statuses.push((await request.send(documentOf(names.filter(() => Math.random() < 0.5)))).status);
+  }
+  return statuses;
+}
+
+const documentOf = (named: readonly string[]): string =>
+  named.length === 0
+    ? "container_registries: []\n"
+    : named.map((name) => `- type: generic\n  url: ${name}.example.com\n  generic_secret_name: ${name}\n`).join("");
+
+/** A connection has reported its deadlocks when it has ended, so those of the publisher must be gone. */
+async function deadlocksOnceAllAreCounted(publishersSince: Date): Promise<number | undefined> {
+  const { pool } = service.database;
+  const left = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_start > $1";
+  await expect.poll(async () => (await pool.query(left, [publishersSince])).rowCount, { timeout: 5_000 }).toBe(0);
+  const { rows } = await pool.query<{ deadlocks: number }>(
+    "SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()",
+  );
+  return rows[0]?.deadlocks;
+}

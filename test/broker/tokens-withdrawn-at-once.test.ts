@@ -185,3 +185,13 @@ it("a job that is ended between its request's headers and its body gets 401, tho
   reply.resume();
   expect(reply.statusCode).toBe(401);
 });
+
+it.each([true, false])("a refusal too goes by what is true now (allowPartial %s)", async (allowPartial) => {
+  const { token } = await broker.openJob();
+  const more = { registry: "quay.example.test", repositories: ["acme/app"], allowPartial };
+  await broker.putConfig(config());
+  expect((await broker.ask(token, { ...more, registry: "ghcr.io" }, otherReplica)).status).toBe(200);
+  await broker.putConfig(config(quay));
+  const reply = await broker.ask(token, more, otherReplica);
+  expect(reply.body.tokens).toMatchObject([{ registry: "quay.example.test" }]);
+});

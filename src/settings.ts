@@ -81,7 +81,7 @@ export function readSettings(environment: Environment): Settings {
     publicUrl: publicUrl(reader),
     database: database(reader),
     databaseConnections: wholeNumber(reader, "FACTORY_SECRETS_DATABASE_CONNECTIONS", 10, 2, 500),
-    key: key(reader),
+    key: reader.text("FACTORY_SECRETS_KEY"),
     trustedProxies: trustedProxies(reader),
     metricsPort: metricsPort(reader),
     logLevel: logLevel(reader),
@@ -89,7 +89,10 @@ export function readSettings(environment: Environment): Settings {
     ...operatorHosts(reader),
     outbound: outbound(reader),
   };
-  if (mistakes.length > 0) throw new SettingsError(mistakes);
+  if (mistakes.length > 0) {
+    checkKey(reader);
+    throw new SettingsError(mistakes);
+  }
   return Object.freeze(settings);
 }
 
@@ -137,14 +140,14 @@ function metricsPort(reader: Reader): number | undefined {
   return wholeNumber(reader, name, 0, 0, 65_535);
 }
 
-/** Only the form: that a key is missing, or another than the database needs, is said by who knows its id. */
-function key({ text, mistake }: Reader): string | undefined {
+/**
+ * Tells of a key that is none, beside other mistakes. Alone it is left to who has asked the database, and can say which
+ * key is needed.
+ */
+function checkKey({ text, mistake }: Reader): void {
   const given = text("FACTORY_SECRETS_KEY");
   if (given !== undefined && !isKey(given))
-    mistake(
-      "FACTORY_SECRETS_KEY must be 32 bytes in base64, as openssl rand -base64 32 prints them. If it was, put your copy back.",
-    );
-  return given;
+    mistake("FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64.");
 }
 
 function publicUrl({ text, mistake }: Reader): string | undefined {

@@ -80,10 +80,6 @@ describe("a mistake is told:", () => {
       "FACTORY_SECRET_KEY is no setting of this program. Did you mean FACTORY_SECRETS_KEY?",
     ],
     [
-      { FACTORY_SECRETS_KEY: secret },
-      "FACTORY_SECRETS_KEY must be 32 bytes in base64, as openssl rand -base64 32 prints them. If it was, put your copy back.",
-    ],
-    [
       { FACTORY_SECRETS_METRICS_PORT: "8080" },
       "FACTORY_SECRETS_METRICS_PORT is the same as PORT. Choose another, or leave it out.",
     ],
@@ -135,6 +131,12 @@ describe("a mistake is told:", () => {
     ["FACTORY_SECRETS_CA_FILE", "/nowhere/ca.pem"],
   ])("%s=%s, by its name", (name, text) => {
     expect(mistakesOf({ [name]: text })).toEqual([expect.stringMatching(new RegExp(`^${name}`))]);
+  });
+
+  it("a key that is none, beside others; alone it is for who knows which key the database needs", () => {
+    const sentence = "FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64.";
+    expect(mistakesOf({ FACTORY_SECRETS_KEY: secret, PORT: "x" })).toEqual([expect.any(String), sentence]);
+    expect(readSettings({ FACTORY_SECRETS_KEY: secret }).key).toBe(secret);
   });
 
   it("all at once, each on a line of its own, and no secret in any", () => {

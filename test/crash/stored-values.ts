@@ -6,10 +6,11 @@ import type { TestService } from "../support/test-service.js";
 
 /** What the database holds of one factory, read past the service. */
 export type StoredValues = {
-  /** By name. */
-  currentVersions(): Promise<Map<string, number>>;
-  /** The highest version of each name that the audit tells of, if it tells of every one before it just once. */
-  auditedVersions(): Promise<Map<string, number>>;
+  /**
+   * The current version of each name, and the highest that the audit tells of (if it tells of every one before it just
+   * once), of one moment: a backend of the killed server may still be ending its last statement.
+   */
+  versions(): Promise<{ current: Map<string, number>; audited: Map<string, number> }>;
   /** The value of one version, opened; `undefined` when there is no such version. */
   open(name: string, version: number): Promise<string | undefined>;
   issuedRequestIds(): Promise<Set<string>>;
@@ -23,22 +24,23 @@ export async function createStoredValues(
   const database = openDatabase({ url: service.databaseUrl, connections: 4, onError: () => undefined });
   const keys = await openKeyRing(database.prisma, { kind: "setting", text: service.key });
   const factoryKeys = new FactoryKeys({ prisma: database.prisma, keys });
-  const versionsOf = async (sql: string): Promise<Map<string, number>> => {
-    const { rows } = await database.pool.query<{ name: string; version: number }>(sql, [factoryId]);
-    return new Map(rows.map(({ name, version }) => [name, version]));
-  };
   return {
-    currentVersions: () =>
-      versionsOf(
-        "SELECT name, current_version AS version FROM secrets WHERE factory_id = $1 AND deleted_at IS NULL ORDER BY name",
-      ),
-    auditedVersions: () =>
-      versionsOf(
-        `SELECT secret AS name, max((convert_from(event, 'UTF8')::jsonb ->> 'secretVersion')::int) AS version
+    async versions() {
+      const { rows } = await database.pool.query<{ of: string; name: string; version: number }>(
+        `SELECT 'current' AS of, name, current_version AS version FROM secrets
+         WHERE factory_id = $1 AND deleted_at IS NULL
+         UNION ALL
+         SELECT 'audited', secret, max((convert_from(event, 'UTF8')::jsonb ->> 'secretVersion')::int) AS version
          FROM audit_events WHERE factory_id = $1 AND action = 'secret.written' GROUP BY secret
          HAVING count(*) = max((convert_from(event, 'UTF8')::jsonb ->> 'secretVersion')::int)
-            AND count(*) = count(DISTINCT convert_from(event, 'UTF8')::jsonb ->> 'secretVersion') ORDER BY secret`,
-      ),
+            AND count(*) = count(DISTINCT convert_from(event, 'UTF8')::jsonb ->> 'secretVersion')
+         ORDER BY name`,
+        [factoryId],
+      );
+      const versionsOf = (of: string) =>
+        new Map(rows.filter((row) => row.of === of).map(({ name, version }) => [name, version]));
+      return { current: versionsOf("current"), audited: versionsOf("audited") };
+    },
     async open(name, version) {
       const { rows } = await database.pool.query<{ id: string; data_key_id: string; ciphertext: Buffer }>(
         `SELECT s.id, v.data_key_id, v.ciphertext FROM secrets s JOIN secret_versions v ON v.secret_id = s.id

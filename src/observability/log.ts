@@ -35,7 +35,7 @@ const maxDepth = 3;
 
 /**
  * The same with sensitive members replaced, at any of `depth` levels; deeper objects are left out. Pino's own `redact`
- * copies each line for its wildcards, which costs a token request a tenth of its time; here a clean line stays itself.
+ * copies each line for its wildcards: 6 % of the time of a warm token, in a profile. Here a clean line stays itself.
  */
 function censored(members: Record<string, unknown>, depth: number): Record<string, unknown> {
   let result = members;

@@ -25,6 +25,7 @@ import { createOutbound } from "./outbound/outbound.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
+import { SecretWriter } from "./secrets/secret-writer.js";
 import { valueWarnings } from "./secrets/value-warnings.js";
 import type { SecretsDeps } from "./secrets/write-secrets.js";
 import type { Settings } from "./settings.js";
@@ -100,6 +101,9 @@ export function createApp(input: {
   };
 }
 
+/** Versions of a secret that are kept, the last ones. */
+const keepVersions = 10;
+
 function createSecretsDeps(input: {
   prisma: Database["prisma"];
   audit: AuditWriter;
@@ -109,10 +113,10 @@ function createSecretsDeps(input: {
 }): SecretsDeps {
   const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
   return {
-    prisma,
     audit,
     factoryKeys,
     heads: new SecretHeads(prisma),
+    writer: new SecretWriter(prisma, { maxSecrets, keepVersions }),
     limits: { maxSecrets },
     warningsFor: async (factory, name, value) => {
       const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
-import { isDatabaseUnavailable } from "../db/database-errors.js";
+import { GroupCommit } from "../db/group-commit.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
 
 /** An event as the insert statements take it: one element of their jsonb parameter. */
@@ -31,17 +31,12 @@ export const auditSelect =
 /** Only what the audit needs of a transaction of Prisma's. */
 type RawClient = { $executeRawUnsafe(sql: string, ...values: unknown[]): Promise<number> };
 
-type Waiting = {
-  row: AuditRow;
-  generation: string | null;
-  resolve: (outcome: Outcome) => void;
-  reject: (error: unknown) => void;
-};
+/** A row, and the generation of its factory under which alone it is to be written. */
+type Conditional = { row: AuditRow; generation: string | null };
 
 /** Whether the row stands; if not, the generation that the factory has now (`undefined`: it is gone). */
 export type Outcome = { written: true } | { written: false; generation: bigint | undefined };
 
-// One statement must not outgrow what Postgres parses in a blink.
 const maxBatch = 500;
 
 const insertBatch = `WITH batch AS MATERIALIZED (
@@ -57,18 +52,17 @@ const insertBatch = `WITH batch AS MATERIALIZED (
 
 /**
  * The only writer of the audit. Events that belong to another write go with it (`row`, `writeWith`); those that
- * stand alone are gathered: one insert at a time, the next begins when the last has ended and takes all that
- * came meanwhile. Nothing waits on purpose, and under load a batch is half the connections.
+ * stand alone are gathered into one insert.
  */
 export class AuditWriter {
   readonly #pool: pg.Pool;
   readonly #writer = randomUUID();
+  readonly #alone: GroupCommit<Conditional, Outcome>;
   #sequence = 0;
-  #waiting: Waiting[] = [];
-  #flushing: Promise<void> | undefined;
 
   constructor(pool: pg.Pool) {
     this.#pool = pool;
+    this.#alone = new GroupCommit((batch) => this.#insert(batch), maxBatch);
   }
 
   /** Gives an event its place in this writer's sequence. A statement that fails leaves a gap, and that is all. */
@@ -101,7 +95,7 @@ export class AuditWriter {
 
   /** Writes an event and resolves when it is durable. */
   async write(event: AuditEvent): Promise<void> {
-    await this.#enqueue(this.row(event), null);
+    await this.#alone.add({ row: this.row(event), generation: null });
   }
 
   /**
@@ -109,60 +103,26 @@ export class AuditWriter {
    * One round trip tells a fresh decision from a stale one.
    */
   writeIfCurrent(event: AuditEvent, generation: bigint): Promise<Outcome> {
-    return this.#enqueue(this.row(event), String(generation));
+    return this.#alone.add({ row: this.row(event), generation: String(generation) });
   }
 
   /** Resolves when nothing is waiting any more. */
-  async flush(): Promise<void> {
-    while (this.#flushing) await this.#flushing;
+  flush(): Promise<void> {
+    return this.#alone.flush();
   }
 
-  #enqueue(row: AuditRow, generation: string | null): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ row, generation, resolve, reject });
-      this.#flushing ??= this.#drain().finally(() => {
-        this.#flushing = undefined;
-      });
-    });
-  }
-
-  async #drain(): Promise<void> {
-    // Lets the requests of this turn of the event loop join the first batch.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, maxBatch);
-      await this.#insertAndSettle(batch);
-    }
-  }
-
-  async #insertAndSettle(batch: readonly Waiting[]): Promise<void> {
-    try {
-      this.#settle(batch, await this.#insert(batch));
-    } catch (error) {
-      // One row that Postgres will not take must not fail its neighbours.
-      if (batch.length > 1 && !isDatabaseUnavailable(error)) {
-        for (const one of batch) await this.#insertAndSettle([one]);
-        return;
-      }
-      for (const { reject } of batch) reject(error);
-    }
-  }
-
-  async #insert(batch: readonly Waiting[]): Promise<Map<string, string>> {
+  async #insert(batch: readonly Conditional[]): Promise<Outcome[]> {
     const rows = JSON.stringify(batch.map(({ row, generation }) => ({ ...row, generation })));
     const result = await this.#pool.query<{ id: string; generation: string }>({
       name: "audit-insert",
       text: insertBatch,
       values: [rows],
     });
-    return new Map(result.rows.map((row) => [row.id, row.generation]));
-  }
-
-  #settle(batch: readonly Waiting[], present: ReadonlyMap<string, string>): void {
-    for (const { row, generation, resolve } of batch) {
+    const present = new Map(result.rows.map((row) => [row.id, row.generation]));
+    return batch.map(({ row, generation }) => {
       const now = row.factory_id === null ? undefined : present.get(row.factory_id);
-      if (generation === null || generation === now) resolve({ written: true });
-      else resolve({ written: false, generation: now === undefined ? undefined : BigInt(now) });
-    }
+      if (generation === null || generation === now) return { written: true };
+      return { written: false, generation: now === undefined ? undefined : BigInt(now) };
+    });
   }
 }

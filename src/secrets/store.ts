@@ -32,90 +32,105 @@ export type SecretChange = {
   deliver_to_jobs: boolean | null;
 };
 
-const change =
-  "op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, description text, expires_at timestamptz, deliver_to_jobs bool";
+/** Changes that are made together or not at all, with their audit rows. */
+export type ChangeSet = {
+  factoryId: string;
+  changes: readonly SecretChange[];
+  at: Date;
+  actor: Actor;
+  audit: readonly AuditRow[];
+};
 
-// All changes or none, in one round trip. `locked` holds those whose secret is still as the writer saw it, with its
-// row locked: if one is missing, every later step finds `go` false and does nothing. A secret that comes or goes, or
-// that an entry names, can change a token answer: then the factory's generation is raised, under the lock that a
-// publisher of configs takes too. Other writes touch no shared row, and do not queue.
+/** How many secrets a factory may have, and how many versions of each are kept. */
+export type SecretLimits = { maxSecrets: number; keepVersions: number };
+
+const change =
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+
+// Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
+// still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
+// secret that comes or goes, or that an entry names, can change a token answer: then the factory's generation is raised,
+// under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
+// others touch no shared row, and do not queue.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($2::jsonb) AS change(${change})
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
     SELECT s.id, s.named FROM secrets s JOIN change ON change.secret_id = s.id
-    WHERE change.op <> 'create' AND s.factory_id = $1::uuid AND s.deleted_at IS NULL AND s.next_version = change.version
-      AND (change.if_version IS NULL OR s.current_version = change.if_version)
+    WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
+      AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
     ORDER BY s.id FOR UPDATE OF s
-  ), plan AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM locked) = (SELECT count(*) FROM change WHERE op <> 'create') AS ready,
-           EXISTS (SELECT FROM change WHERE op <> 'update') OR EXISTS (SELECT FROM locked WHERE named) AS raises,
-           (SELECT count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete') FROM change)::int AS added
+  ), ready AS MATERIALIZED (
+    SELECT change.set, change.factory_id, bool_or(change.op <> 'update' OR locked.named) AS raises,
+           (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
+    FROM change LEFT JOIN locked ON locked.id = change.secret_id
+    GROUP BY change.set, change.factory_id HAVING bool_and(change.op = 'create' OR locked.id IS NOT NULL)
   ), factory AS (
-    UPDATE factories f SET generation = f.generation + 1, secret_count = f.secret_count + plan.added FROM plan
-    WHERE plan.ready AND plan.raises AND f.id = $1::uuid AND f.deleted_at IS NULL
-      AND (plan.added <= 0 OR f.secret_count + plan.added <= $3::int)
+    UPDATE factories f SET generation = f.generation + 1, secret_count = f.secret_count + ready.added FROM ready
+    WHERE $2::bool AND ready.raises AND f.id = ready.factory_id AND f.deleted_at IS NULL
+      AND (ready.added <= 0 OR f.secret_count + ready.added <= $3::int)
     RETURNING f.id, f.named_secrets
   ), go AS MATERIALIZED (
-    SELECT FROM plan WHERE ready AND (NOT raises OR EXISTS (SELECT FROM factory))
+    SELECT set FROM ready WHERE NOT raises OR EXISTS (SELECT FROM factory)
   ), created AS (
     INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at)
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
-           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, $4::timestamptz, $4::timestamptz
+           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at
     FROM change, factory WHERE change.op = 'create'
   ), updated AS (
-    UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = $4::timestamptz,
+    UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = change.at,
            description = COALESCE(change.description, s.description), expires_at = COALESCE(change.expires_at, s.expires_at),
            deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs)
-    FROM change, go WHERE change.op = 'update' AND s.id = change.secret_id
+    FROM change JOIN go USING (set) WHERE change.op = 'update' AND s.id = change.secret_id
   ), deleted AS (
-    UPDATE secrets s SET deleted_at = $4::timestamptz, named = false FROM change, go
+    UPDATE secrets s SET deleted_at = change.at, named = false FROM change JOIN go USING (set)
     WHERE change.op = 'delete' AND s.id = change.secret_id
   ), sealed AS (
     INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
-           decode(change.fingerprint, 'base64'), $4::timestamptz, $5::text, $6::text, $7::text
-    FROM change, go WHERE change.op <> 'delete'
+           decode(change.fingerprint, 'base64'), change.at, change.actor_kind, change.actor_id, change.actor_name
+    FROM change JOIN go USING (set) WHERE change.op <> 'delete'
   ), pruned AS (
-    DELETE FROM secret_versions v USING change, go
-    WHERE change.op = 'update' AND v.secret_id = change.secret_id AND v.version <= change.version - $8::int
+    DELETE FROM secret_versions v USING change JOIN go USING (set)
+    WHERE change.op = 'update' AND v.secret_id = change.secret_id AND v.version <= change.version - $4::int
   ), audited AS (
-    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($9::jsonb) AS row(${auditRecordset}), go
+    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($5::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
   )
-  SELECT EXISTS (SELECT FROM go) AS done`;
+  SELECT set FROM go`;
 
 /**
- * Applies all changes or none, with their audit rows.
- * @returns false when one of the secrets is no longer as the writer saw it, or the factory has no room: nothing was written
- * @throws unique violation (23505) when a name to create has come to be meanwhile
+ * Writes several sets of changes in one statement, each whole or not at all.
+ * @returns for each set, whether it was written: not when one of its secrets is no longer as the writer saw it, when the
+ *   factory has no room, or when it changes token answers and is not alone
+ * @throws unique violation (23505) when a name to create has come to be meanwhile: then nothing was written
  */
-export async function writeChanges(
+export async function writeChangeSets(
   prisma: PrismaClient,
-  input: {
-    factoryId: string;
-    changes: readonly SecretChange[];
-    maxSecrets: number;
-    keepVersions: number;
-    at: Date;
-    actor: Actor;
-    audit: readonly AuditRow[];
-  },
-): Promise<boolean> {
-  const { actor } = input;
-  const rows = await prisma.$queryRawUnsafe<{ done: boolean }[]>(
-    writeStatement,
-    input.factoryId,
-    JSON.stringify(input.changes),
-    input.maxSecrets,
-    input.at.toISOString(),
-    actor.kind,
-    actor.id,
-    actor.name,
-    input.keepVersions,
-    JSON.stringify(input.audit),
+  limits: SecretLimits,
+  sets: readonly ChangeSet[],
+): Promise<boolean[]> {
+  const changes = sets.flatMap(({ factoryId, at, actor, changes }, set) =>
+    changes.map((change) => ({
+      ...change,
+      set,
+      factory_id: factoryId,
+      at: at.toISOString(),
+      actor_kind: actor.kind,
+      actor_id: actor.id,
+      actor_name: actor.name,
+    })),
   );
-  return rows[0]?.done === true;
+  const rows = await prisma.$queryRawUnsafe<{ set: number }[]>(
+    writeStatement,
+    JSON.stringify(changes),
+    sets.length === 1,
+    limits.maxSecrets,
+    limits.keepVersions,
+    JSON.stringify(sets.flatMap(({ audit }, set) => audit.map((row) => ({ ...row, set })))),
+  );
+  const written = new Set(rows.map(({ set }) => set));
+  return sets.map((_, set) => written.has(set));
 }
 
 /** The secrets of these names, as they are now, and how many the factory has: `undefined` when it is gone. */

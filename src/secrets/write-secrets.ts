@@ -2,7 +2,6 @@ import type { EventBody } from "../audit/events.js";
 import type { AuditRow, AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import type { Plaintext } from "../crypto/plaintext.js";
-import type { PrismaClient } from "../db/database.js";
 import { sqlState } from "../db/database-errors.js";
 import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
@@ -10,14 +9,15 @@ import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { planChange, type SecretItem } from "./plan-change.js";
 import type { SecretHeads } from "./secret-heads.js";
-import { type SecretChange, type SecretHead, writeChanges } from "./store.js";
+import type { SecretWriter } from "./secret-writer.js";
+import type { SecretChange, SecretHead } from "./store.js";
 import type { SecretWarning } from "./value-warnings.js";
 
 export type SecretsDeps = {
-  prisma: PrismaClient;
   audit: AuditWriter;
   factoryKeys: FactoryKeys;
   heads: SecretHeads;
+  writer: SecretWriter;
   limits: { maxSecrets: number };
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
@@ -36,8 +36,6 @@ export type WriteInput = {
   requested: RequestedBy;
 };
 
-/** The last ones; older versions are dropped. */
-const keepVersions = 10;
 const maxAttempts = 60;
 
 /**
@@ -61,7 +59,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       const now = new Date();
       const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
       const changes = planned.filter((planning) => planning !== undefined);
-      if (await tryWrite(deps, input, changes, warnings, now)) {
+      if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
         deps.heads.remember(factory.id, items, changes);
         return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));
       }
@@ -81,26 +79,20 @@ function written(item: SecretItem, change: SecretChange | undefined, warnings: S
 async function tryWrite(
   deps: SecretsDeps,
   input: WriteInput,
-  changes: readonly SecretChange[],
-  warnings: readonly SecretWarning[][],
-  at: Date,
+  planned: {
+    changes: readonly SecretChange[];
+    heads: ReadonlyMap<string, SecretHead>;
+    warnings: readonly SecretWarning[][];
+    at: Date;
+  },
 ): Promise<boolean> {
+  const { changes, heads, warnings, at } = planned;
   if (changes.length === 0) return true;
   const { factory, caller } = input;
   const codes = new Map(input.items.map((item, index) => [item.name, (warnings[index] ?? []).map(({ code }) => code)]));
   const audit = changes.map((change) => auditRow(deps.audit, input, change, codes.get(change.name) ?? [], at));
-  const { maxSecrets } = deps.limits;
-  const actor = actorOf(caller);
   try {
-    return await writeChanges(deps.prisma, {
-      factoryId: factory.id,
-      changes,
-      maxSecrets,
-      keepVersions,
-      at,
-      actor,
-      audit,
-    });
+    return await deps.writer.write({ factoryId: factory.id, changes, at, actor: actorOf(caller), audit }, heads);
   } catch (error) {
     // Created by another at the same time, two writers that waited for each other, or a factory that was just deleted
     // with its keys: look again.

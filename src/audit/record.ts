@@ -32,7 +32,7 @@ export const auditSelect =
 type RawClient = { $executeRawUnsafe(sql: string, ...values: unknown[]): Promise<number> };
 
 /** A row, and the generation of its factory under which alone it is to be written. */
-type Conditional = { row: AuditRow; generation: string | null };
+type Conditional = AuditRow & { generation: string | null };
 
 /** Whether the row stands; if not, the generation that the factory has now (`undefined`: it is gone). */
 export type Outcome = { written: true } | { written: false; generation: bigint | undefined };
@@ -95,7 +95,7 @@ export class AuditWriter {
 
   /** Writes an event and resolves when it is durable. */
   async write(event: AuditEvent): Promise<void> {
-    await this.#alone.add({ row: this.row(event), generation: null });
+    await this.#alone.add({ ...this.row(event), generation: null });
   }
 
   /**
@@ -103,7 +103,7 @@ export class AuditWriter {
    * One round trip tells a fresh decision from a stale one.
    */
   writeIfCurrent(event: AuditEvent, generation: bigint): Promise<Outcome> {
-    return this.#alone.add({ row: this.row(event), generation: String(generation) });
+    return this.#alone.add({ ...this.row(event), generation: String(generation) });
   }
 
   /** Resolves when nothing is waiting any more. */
@@ -112,15 +112,14 @@ export class AuditWriter {
   }
 
   async #insert(batch: readonly Conditional[]): Promise<Outcome[]> {
-    const rows = JSON.stringify(batch.map(({ row, generation }) => ({ ...row, generation })));
     const result = await this.#pool.query<{ id: string; generation: string }>({
       name: "audit-insert",
       text: insertBatch,
-      values: [rows],
+      values: [JSON.stringify(batch)],
     });
     const present = new Map(result.rows.map((row) => [row.id, row.generation]));
-    return batch.map(({ row, generation }) => {
-      const now = row.factory_id === null ? undefined : present.get(row.factory_id);
+    return batch.map(({ factory_id, generation }) => {
+      const now = factory_id === null ? undefined : present.get(factory_id);
       if (generation === null || generation === now) return { written: true };
       return { written: false, generation: now === undefined ? undefined : BigInt(now) };
     });

@@ -9,8 +9,14 @@ import { Problem } from "../http/problem.js";
 import type { FactoryRef } from "../identity/caller.js";
 import { readFacts, readGeneration } from "./store.js";
 
-/** An entry of the current config, with a hash of all that it says. */
-export type KnownEntry = { entry: RegistryEntry; hash: string };
+/** An entry of the current config. */
+export type KnownEntry = {
+  entry: RegistryEntry;
+  /** Of all that the entry says. */
+  hash: string;
+  /** True when every place that it sends its secret to was approved for it. */
+  isApproved: boolean;
+};
 
 /** What decides a token answer of one factory, all of one snapshot. */
 export type FactoryFacts = {
@@ -19,11 +25,9 @@ export type FactoryFacts = {
   entries: readonly KnownEntry[];
   /** The secrets that entries name, at their current version. */
   secrets: ReadonlyMap<string, { id: string; name: string; version: number }>;
-  /** Keys of the destinations that were approved. */
-  approved: ReadonlySet<string>;
 };
 
-type Parsed = { version: number; entries: readonly KnownEntry[] };
+type Parsed = { version: number; entries: readonly Omit<KnownEntry, "isApproved">[] };
 
 /** Reads the facts of factories and remembers them until a higher generation is seen. */
 export class Facts {
@@ -68,24 +72,21 @@ export class Facts {
     const parsed = row.document && row.config_version !== null ? parse(row.config_version, row.document) : before;
     const entries = row.config_version === null ? [] : (parsed?.entries ?? []);
     if (parsed && row.config_version !== null) this.#parsed.set(factory.id, parsed);
+    const approved = new Set(
+      (row.destinations ?? []).map(({ secret, type, host }) => destinationKey({ secretName: secret, type, host })),
+    );
+    const isApproved = (entry: RegistryEntry) =>
+      destinationsOf(entry).every((destination) => approved.has(destinationKey(destination)));
     const facts: FactoryFacts = {
       factory,
       generation: row.generation,
-      entries,
+      entries: entries.map((known) => ({ ...known, isApproved: isApproved(known.entry) })),
       secrets: new Map((row.secrets ?? []).map((secret) => [secret.name, secret])),
-      approved: new Set(
-        (row.destinations ?? []).map(({ secret, type, host }) => destinationKey({ secretName: secret, type, host })),
-      ),
     };
     this.#deps.generations.observe(factory.id, row.generation);
     this.#facts.set(factory.id, facts);
     return facts;
   }
-}
-
-/** True when every place this entry sends its secret to was approved for it. */
-export function isApproved(facts: FactoryFacts, entry: RegistryEntry): boolean {
-  return destinationsOf(entry).every((destination) => facts.approved.has(destinationKey(destination)));
 }
 
 function parse(version: number, document: Uint8Array): Parsed {

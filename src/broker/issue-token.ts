@@ -5,7 +5,7 @@ import { type Failure, Problem } from "../http/problem.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
-import { type FactoryFacts, type Facts, isApproved } from "./factory-facts.js";
+import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
 import type { CachedToken, TokenCache } from "./token-cache.js";
 
@@ -135,7 +135,7 @@ async function tokenOf(
     const detail = `The entry ${entry.id} names the secret "${entry.secretName}", which does not exist. Create it: fioctl secrets update ${entry.secretName}=...`;
     throw new Problem("secret-missing", detail);
   }
-  if (!isApproved(facts, entry)) {
+  if (!demand.isApproved) {
     throw new Problem(
       "destination-not-approved",
       `Nobody with secrets:write has approved sending "${entry.secretName}" to ${entry.id}. Let one publish the config.`,

@@ -12,16 +12,17 @@ import { startChangeFeed } from "./db/change-feed.js";
 import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { migrationsAreComplete } from "./db/migrate.js";
-import { findFactory } from "./factories/store.js";
 import { ParsedVersions } from "./factory-config/parsed-versions.js";
-import type { Pipe } from "./http/mount.js";
 import { openApiTexts } from "./http/openapi.js";
 import { createHttpServer } from "./http/server.js";
-import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import { Callers } from "./identity/callers.js";
+import { Devices } from "./identity/devices/devices.js";
+import { AccessTokens } from "./identity/oauth/access-tokens.js";
+import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound } from "./outbound/outbound.js";
+import { createPipe } from "./pipe.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
@@ -54,7 +55,10 @@ export function createApp(input: {
   const metrics = new Metrics();
   const generations = new Generations();
   const audit = new AuditWriter(pool);
-  const callers = new Callers({ prisma, generations });
+  const accessTokens = new AccessTokens();
+  const workloads = new Workloads();
+  const devices = new Devices();
+  const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({
     audit,
     onError: (err) => log.error({ err }, "refusals could not be recorded"),
@@ -148,63 +152,6 @@ function createSystemDeps({ database, keys, metrics }: { database: Database; key
       { name: "migrations", check: () => migrationsAreComplete(pool) },
     ],
   };
-}
-
-function createPipe(input: {
-  callers: Callers;
-  unknownCallers: UnknownCallers;
-  audit: AuditWriter;
-  metrics: Metrics;
-  log: Logger;
-  prisma: Database["prisma"];
-}): Pipe {
-  const { callers, unknownCallers, audit, metrics, log, prisma } = input;
-  return {
-    authenticate: (headers) => callers.authenticate(headers),
-    findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
-    async recordRefusal({ caller, factory, route, problem, facts }) {
-      const requested = { requestId: facts.id, address: facts.address };
-      // A factory that this caller may not know of is not named in the row either.
-      const of = factory ?? caller.factory;
-      const event = {
-        at: new Date(),
-        outcome: "refused",
-        actor: actorOf(caller),
-        ...requested,
-        ...(of && { factory: of }),
-      } as const;
-      await audit
-        .write({ ...event, body: { action: "request.refused", route, code: problem.code } })
-        .catch((err: unknown) => log.error({ err }, "a refusal could not be recorded"));
-    },
-    onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
-      metrics.requestAnswered(route, status, seconds);
-      if (problem?.code === "unauthenticated") {
-        metrics.authenticationFailed();
-        unknownCallers.refused(address);
-      }
-      const line = {
-        requestId,
-        route,
-        status,
-        ms: Math.round(seconds * 10_000) / 10,
-        caller: caller?.id,
-        code: problem?.code,
-      };
-      if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
-      else log.info(line, "answered");
-    },
-  };
-}
-
-async function findFactoryOf(
-  prisma: Database["prisma"],
-  caller: Caller,
-  name: string,
-): Promise<FactoryRef | undefined> {
-  if (caller.kind !== "operator") return caller.factory?.name === name ? caller.factory : undefined;
-  const row = await findFactory(prisma, name);
-  return row ? { id: row.id, name: row.name } : undefined;
 }
 
 function once<T>(make: () => T): () => T {

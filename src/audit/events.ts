@@ -1,4 +1,4 @@
-import type { Actor, FactoryRef } from "../identity/caller.js";
+import type { Actor, Evidence, FactoryRef } from "../identity/caller.js";
 import type { Grant } from "../identity/grant.js";
 
 type CredentialRef = { id: string; name: string };
@@ -7,7 +7,27 @@ type CredentialRef = { id: string; name: string };
 export type EventBody =
   | { action: "operator-token.created" | "operator-token.revoked"; credential: CredentialRef }
   | { action: "factory.created" | "factory.deleted" }
-  | { action: "api-token.created"; credential: CredentialRef; permissions: readonly string[]; expiresAt?: string }
+  | {
+      action: "api-token.created" | "oauth-client.created";
+      credential: CredentialRef;
+      permissions: readonly string[];
+      roles?: readonly string[];
+      expiresAt?: string;
+    }
+  | { action: "oauth-client.revoked"; credential: CredentialRef }
+  | { action: "oauth-client.secret-added" | "oauth-client.secret-removed"; credential: CredentialRef; secretId: string }
+  | { action: "session.opened"; credential: CredentialRef; evidence?: Evidence; expiresAt: string }
+  | { action: "session.refreshed"; credential: CredentialRef }
+  | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
+  | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
+  | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }
+  | {
+      action: "device-authority.created" | "device-authority.updated" | "device-authority.deleted";
+      authority: CredentialRef;
+      fingerprint: string;
+    }
+  | { action: "device.denied" | "device.allowed-again"; denialId: string; deviceId?: string; serial?: string }
+  | { action: "device.refused"; reason: string; deviceId?: string; serial?: string; authority?: CredentialRef }
   | { action: "api-token.revoked"; credential: CredentialRef }
   | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
   | { action: "job.ended"; credential: CredentialRef }
@@ -28,6 +48,7 @@ export type EventBody =
         expiresAt: string;
         cached: boolean;
         raw?: true;
+        evidence?: Evidence;
       })
   | ({ action: "registry-token.failed" | "registry-token.refreshed"; code?: string } & TokenFacts)
   | { action: "request.refused"; route: string; code: string }

@@ -1,4 +1,3 @@
-import type { AuditEvent } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
 import type { Generations } from "../db/generations.js";
 import { type Failure, Problem } from "../http/problem.js";
@@ -6,6 +5,8 @@ import { type Actor, actorOf, type Caller, type FactoryRef } from "../identity/c
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
+import { type Failed, failed, problemOf } from "./failures.js";
+import { issuedEvent, type Ready } from "./issued-event.js";
 import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
 import type { CachedToken, TokenCache } from "./token-cache.js";
 
@@ -29,13 +30,6 @@ export type IssueInput = {
 };
 
 export type Issued = { tokens: CachedToken[]; failures: Failure[] };
-
-type Ready = {
-  demand: Demand;
-  secret: { id: string; name: string; version: number };
-  cached: CachedToken;
-  fromCache: boolean;
-};
 
 /** Who mints ahead of time, when nobody waits. */
 const refresher: Actor = { kind: "service", id: "", name: "refresh" };
@@ -84,7 +78,6 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
   throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
 }
 
-type Failed = { failure: Failure; problem: Problem };
 type Stale = Extract<Outcome, { written: false }>;
 
 async function prepare(
@@ -114,12 +107,27 @@ function tokensOf(
   if ("problem" in decided) return [Promise.resolve(failed(decided.registry, decided.problem))];
   return decided.demands.map(async (demand) => {
     try {
-      return await tokenOf(deps, input, caller, facts, demand);
+      const ready = await tokenOf(deps, input, caller, facts, demand);
+      const tooLong = livesTooLong(ready, caller.maxTtlSeconds);
+      if (!tooLong) return ready;
+      await recordKept(deps, input, caller, [ready]);
+      return failed(demand.host ?? demand.entry.id, tooLong);
     } catch (error) {
       if (error instanceof Problem) return failed(demand.host ?? demand.entry.id, error);
       throw error;
     }
   });
+}
+
+/** A rule or a policy can say how long a thing may live that it hands out. No registry makes a shorter one on request. */
+function livesTooLong({ cached }: Ready, maxTtlSeconds: number | undefined): Problem | undefined {
+  if (maxTtlSeconds === undefined) return undefined;
+  const seconds = Math.ceil((cached.token.expiresAt.getTime() - Date.now()) / 1000);
+  if (seconds <= maxTtlSeconds) return undefined;
+  return new Problem(
+    "ttl-not-available",
+    `This registry's token lives ${seconds} s, and the rule or policy that lets you in allows ${maxTtlSeconds} s. Raise its maxTtlSeconds, or leave it out.`,
+  );
 }
 
 async function tokenOf(
@@ -201,46 +209,4 @@ async function recordKept(deps: BrokerDeps, input: IssueInput, caller: Caller, r
       recordMint(deps.audit, { factory, actor: actorOf(caller), secret, demand, requested }, { kept: true }),
     ),
   );
-}
-
-function issuedEvent(input: IssueInput, caller: Caller, one: Ready): AuditEvent {
-  const { token } = one.cached;
-  return {
-    at: new Date(),
-    outcome: "allowed",
-    actor: actorOf(caller),
-    factory: input.factory,
-    ...input.requested,
-    body: {
-      action: "registry-token.issued",
-      registry: token.registry,
-      entry: one.demand.entry.id,
-      secret: one.secret.name,
-      secretVersion: one.secret.version,
-      kind: token.kind,
-      scopeEnforcedBy: token.scopeEnforcedBy,
-      expiresAt: token.expiresAt.toISOString(),
-      cached: one.fromCache,
-      ...(token.repositories && { repositories: token.repositories }),
-      ...(token.raw && { raw: true as const }),
-    },
-  };
-}
-
-function failed(registry: string, problem: Problem): Failed {
-  return { failure: { registry, code: problem.code, message: problem.detail }, problem };
-}
-
-/** One failure is that problem; several are the gravest of them, with all listed. */
-function problemOf(failures: readonly Failed[], asked: number): Problem {
-  const gravest = failures.map(({ problem }) => problem).reduce((a, b) => (b.status > a.status ? b : a));
-  if (asked === 1) return gravest;
-  const detail = `${failures.length} of ${asked} registries gave no token. ${failures
-    .map(({ failure }) => `${failure.registry}: ${failure.message}`)
-    .join(" ")}`;
-  const { retryAfterSeconds } = gravest;
-  return new Problem(gravest.code, detail, {
-    failures: failures.map(({ failure }) => failure),
-    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
-  });
 }

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type express from "express";
 import { isDatabaseUnavailable } from "../db/database-errors.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
@@ -11,8 +11,11 @@ import { validate } from "./validate.js";
 
 /** What the pipe in front of every handler needs. */
 export type Pipe = {
-  /** @returns the caller, or `undefined` when no credential was sent; throws the one 401 for any that is not valid */
-  authenticate(headers: IncomingHttpHeaders, address: string): Promise<Caller | undefined>;
+  /**
+   * @param factory - the name in the path, if there is one: an ID token is worth what that factory's rules say
+   * @returns the caller, or `undefined` when no credential was sent; throws the one 401 for any that is not valid
+   */
+  authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined>;
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
   /** Writes down that a known caller was refused. Never throws. */
@@ -78,7 +81,7 @@ async function answer<Deps>(
   let problem: Problem | undefined;
   try {
     if (route.auth !== "anyone") {
-      caller = await pipe.authenticate(req.headers, facts.address);
+      caller = await pipe.authenticate(req, factoryIn(req.params));
       if (caller === undefined) throw noCredential();
       if (typeof route.auth === "object") factory = await pipe.findFactory(caller, String(req.params.factory));
       authorise(route, caller, factory);
@@ -106,6 +109,10 @@ async function answer<Deps>(
     caller,
     problem,
   });
+}
+
+function factoryIn(params: express.Request["params"]): string | undefined {
+  return typeof params.factory === "string" ? params.factory : undefined;
 }
 
 function authorise<Deps>(route: Route<Deps>, caller: Caller, factory: FactoryRef | undefined): void {

@@ -1,24 +1,40 @@
 import type { Grant } from "./grant.js";
 import type { Permission } from "./permissions.js";
 
-export type CallerKind = "operator" | "api-token" | "job";
+/** What a caller is. `oidc` is a workload of someone else's, such as a CI job, with an ID token of its issuer. */
+export type CallerKind = "operator" | "api-token" | "job" | "oauth-client" | "oidc" | "device";
+
+/** What is stored as a credential. A session is what a token of ours was issued for; whoever holds that is its client, or the workload. */
+export type CredentialKind = "operator" | "api-token" | "job" | "oauth-client" | "oauth-session" | "oidc-session";
 
 /** A factory as far as most code needs to know it. The id never changes; the name is what people type. */
 export type FactoryRef = { id: string; name: string };
 
+/** Why a caller without a credential of ours was let in, as the audit keeps it beside what the caller was given. */
+export type Evidence =
+  | { issuer: string; rules: readonly Named[]; claims: readonly { name: string; value: string }[] }
+  | { authority: Named; serial: string };
+
+type Named = { id: string; name: string };
+
 /** Who is asking, once the credential has been checked. */
 export type Caller = {
   kind: CallerKind;
-  /** Id of the credential. */
+  /** Id of the credential or session; of a workload's first matching rule; of a device. */
   id: string;
-  /** What a person called it. */
+  /** What a person called it; of a workload its `sub`. */
   name: string;
+  /** Whom the audit names, when that is not the credential itself: the client of a session. */
+  actorId?: string;
   /** The one factory it belongs to; absent for an operator. */
   factory?: FactoryRef;
   permissions: ReadonlySet<Permission>;
-  /** Only for a job that was opened with grants: it never gets more. */
+  /** All that it may pull, where that is limited: it never gets more. */
   grants?: readonly Grant[];
+  /** The longest life of what it is given, in seconds, where a rule or a policy limits it. */
+  maxTtlSeconds?: number;
   expiresAt?: Date;
+  evidence?: Evidence;
   /** Of its factory (of the installation, for an operator) in the snapshot that the credential was read in. */
   generation: bigint;
 };
@@ -27,5 +43,5 @@ export type Caller = {
 export type Actor = { kind: CallerKind | "service" | "unknown"; id: string; name: string };
 
 export function actorOf(caller: Caller): Actor {
-  return { kind: caller.kind, id: caller.id, name: caller.name };
+  return { kind: caller.kind, id: caller.actorId ?? caller.id, name: caller.name };
 }

@@ -1,19 +1,15 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
-import { Problem } from "../http/problem.js";
 import type { Caller } from "./caller.js";
+import type { Devices } from "./devices/devices.js";
+import { invalidCredential } from "./invalid-credential.js";
+import type { AccessTokens } from "./oauth/access-tokens.js";
+import type { Workloads } from "./oidc/workloads.js";
 import { presentedToken } from "./presented-token.js";
 import { findCallerByHash, findCallerById, type StoredCaller } from "./store.js";
-import { hashToken, isWellFormedToken } from "./token.js";
-
-/** One and the same answer to every credential that is not valid, whatever is wrong with it. */
-export const invalidCredential = (): Problem =>
-  new Problem(
-    "unauthenticated",
-    "This token is not valid: mistyped, expired or withdrawn. Ask whoever gave it to you for a new one.",
-  );
+import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
 
 const maxRemembered = 20_000;
 
@@ -24,42 +20,74 @@ const maxRemembered = 20_000;
 export class Callers {
   readonly #prisma: PrismaClient;
   readonly #generations: Generations;
+  readonly #accessTokens: AccessTokens;
+  readonly #workloads: Workloads;
+  readonly #devices: Devices;
   readonly #remembered = new LRUCache<string, StoredCaller>({ max: maxRemembered });
 
-  constructor(deps: { prisma: PrismaClient; generations: Generations }) {
+  constructor(deps: {
+    prisma: PrismaClient;
+    generations: Generations;
+    accessTokens: AccessTokens;
+    workloads: Workloads;
+    devices: Devices;
+  }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
+    this.#accessTokens = deps.accessTokens;
+    this.#workloads = deps.workloads;
+    this.#devices = deps.devices;
   }
 
   /**
+   * @param factory - the name in the path, for whose rules an ID token is judged
    * @returns the caller, or `undefined` when no credential was presented
    * @throws Problem `unauthenticated` for any credential that is not valid
    */
-  async authenticate(headers: IncomingHttpHeaders): Promise<Caller | undefined> {
+  async authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined> {
+    const { headers } = request;
     const osfToken = headers["osf-token"];
     const presented = presentedToken({
       osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
       authorization: headers.authorization,
     });
-    if (presented === undefined) return undefined;
+    if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
-    const hash = hashToken(presented.token);
+    const { token } = presented;
+    const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
+    return isForeign ? this.#workloads.authenticate(token, factory) : this.#withCredential(token);
+  }
+
+  /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */
+  async readAgain(caller: Caller): Promise<Caller> {
+    if (caller.kind === "device") return this.#devices.readAgain(caller);
+    if (caller.kind === "oidc" && this.#workloads.hasOwnToken(caller)) return this.#workloads.readAgain(caller);
+    const stored = await this.#resumed(await findCallerById(this.#prisma, caller.id));
+    if (stored) this.#generations.observe(stored.scopeId, stored.caller.generation);
+    return unexpired(stored);
+  }
+
+  async #withCredential(token: string): Promise<Caller> {
+    const hash = hashToken(token);
     const key = hash.toString("base64");
     let stored = this.#remembered.get(key);
     if (!stored || !this.#generations.isCurrent(stored.scopeId, stored.caller.generation)) {
-      if (!isWellFormedToken(presented.token)) throw invalidCredential();
-      stored = await findCallerByHash(this.#prisma, hash);
+      stored = await this.#resumed(await this.#find(token, hash));
       if (stored) this.#remember(key, stored);
       else this.#remembered.delete(key);
     }
     return unexpired(stored);
   }
 
-  /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */
-  async readAgain(caller: Caller): Promise<Caller> {
-    const stored = await findCallerById(this.#prisma, caller.id);
-    if (stored) this.#generations.observe(stored.scopeId, stored.caller.generation);
-    return unexpired(stored);
+  async #find(token: string, hash: Buffer): Promise<StoredCaller | undefined> {
+    if (startsLikeToken(token)) return isWellFormedToken(token) ? findCallerByHash(this.#prisma, hash) : undefined;
+    const verified = await this.#accessTokens.verify(token);
+    const stored = verified && (await findCallerById(this.#prisma, verified.credentialId));
+    return stored && { ...stored, caller: { ...stored.caller, expiresAt: verified.expiresAt } };
+  }
+
+  async #resumed(stored: StoredCaller | undefined): Promise<StoredCaller | undefined> {
+    return stored?.caller.kind === "oidc" ? this.#workloads.resume(stored) : stored;
   }
 
   #remember(key: string, stored: StoredCaller): void {

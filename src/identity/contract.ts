@@ -92,7 +92,7 @@ export const JobList = z.object({ items: z.array(Job), nextPageToken: NextPageTo
 
 export const WhoAmI = z
   .object({
-    kind: z.enum(["operator", "api-token", "job"]).meta({ id: "CallerKind" }),
+    kind: z.enum(["operator", "api-token", "job", "oauth-client", "oidc", "device"]).meta({ id: "CallerKind" }),
     id: z.uuid(),
     name: z.string(),
     factory: z.string().optional().meta({ description: "Absent for an operator." }),

@@ -13,8 +13,31 @@ export const permissions = [
 
 export type Permission = (typeof permissions)[number];
 
+/** Names for what people usually need. A role is given as the permissions that it has on that day. */
+export const roles = {
+  admin: permissions,
+  operator: [
+    "secrets:list",
+    "secrets:write",
+    "config:read",
+    "config:write",
+    "jobs:create",
+    "registry-tokens:issue",
+    "audit:read",
+  ],
+  developer: ["secrets:list", "config:read", "registry-tokens:issue"],
+  ci: ["jobs:create", "registry-tokens:issue"],
+  auditor: ["secrets:list", "config:read", "audit:read", "access:read"],
+} as const satisfies Record<string, readonly Permission[]>;
+
+export type Role = keyof typeof roles;
+
 const known: ReadonlySet<string> = new Set(permissions);
 
 export function isPermission(text: string): text is Permission {
   return known.has(text);
+}
+
+export function isRole(text: string): text is Role {
+  return Object.hasOwn(roles, text);
 }

@@ -1,8 +1,8 @@
 import { route } from "../http/route.js";
-import { apiTokenRoutes } from "./api-token-routes.js";
 import { WhoAmI } from "./contract.js";
-import { jobRoutes } from "./job-routes.js";
-import { operatorTokenRoutes } from "./operator-token-routes.js";
+import { apiTokenRoutes } from "./credentials/api-token-routes.js";
+import { jobRoutes } from "./credentials/job-routes.js";
+import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
 
 const whoAmI = route(
   {

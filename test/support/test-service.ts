@@ -5,7 +5,7 @@ import { createApp } from "../../src/app.js";
 import { AuditWriter } from "../../src/audit/record.js";
 import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
-import { createOperatorToken } from "../../src/identity/create-credential.js";
+import { createOperatorToken } from "../../src/identity/credentials/create-credential.js";
 import type { Permission } from "../../src/identity/permissions.js";
 import { createLogger } from "../../src/observability/log.js";
 import { readSettings } from "../../src/settings.js";

@@ -1,17 +1,18 @@
-import type { EventBody } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
-import type { PrismaClient } from "../db/database.js";
-import type { Generations } from "../db/generations.js";
-import { Problem } from "../http/problem.js";
-import { actorOf, type Caller, type CallerKind, type FactoryRef } from "./caller.js";
+import type { EventBody } from "../../audit/events.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import { Problem } from "../../http/problem.js";
+import { actorOf, type Caller, type CredentialKind, type FactoryRef } from "../caller.js";
 import { countOperators, revokeFamily } from "./store.js";
 
 const withdrawn = {
   operator: "operator-token.revoked",
   "api-token": "api-token.revoked",
   job: "job.ended",
-} as const satisfies Record<CallerKind, EventBody["action"]>;
+  "oauth-client": "oauth-client.revoked",
+} as const satisfies Partial<Record<CredentialKind, EventBody["action"]>>;
 
 /**
  * Withdraws a credential and all that was derived from it, on every replica.
@@ -19,7 +20,13 @@ const withdrawn = {
  */
 export async function withdrawCredential(
   deps: { prisma: PrismaClient; audit: AuditWriter; generations: Generations },
-  input: { id: string; kind: CallerKind; factory: FactoryRef | undefined; caller: Caller; requested: RequestedBy },
+  input: {
+    id: string;
+    kind: keyof typeof withdrawn;
+    factory: FactoryRef | undefined;
+    caller: Caller;
+    requested: RequestedBy;
+  },
 ): Promise<void> {
   const { id, kind, factory, caller, requested } = input;
   const raised = await deps.prisma.$transaction(async (transaction) => {

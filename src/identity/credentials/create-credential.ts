@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
-import type { EventBody } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
-import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
-import { type Actor, actorOf, type Caller, type FactoryRef } from "./caller.js";
-import { invalidCredential } from "./callers.js";
-import type { Grant } from "./grant.js";
-import type { Permission } from "./permissions.js";
+import type { EventBody } from "../../audit/events.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { Problem } from "../../http/problem.js";
+import { type Actor, actorOf, type Caller, type FactoryRef } from "../caller.js";
+import type { Grant } from "../grant.js";
+import { invalidCredential } from "../invalid-credential.js";
+import type { Permission } from "../permissions.js";
+import { createToken, hashToken } from "../token.js";
 import { insertCredential } from "./store.js";
-import { createToken, hashToken } from "./token.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter };
 

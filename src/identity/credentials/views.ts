@@ -1,7 +1,7 @@
 import { z } from "zod";
-import type { ApiToken, Job, OperatorToken } from "./contract.js";
-import { Grant } from "./grant.js";
-import { isPermission } from "./permissions.js";
+import type { ApiToken, Job, OperatorToken } from "../contract.js";
+import { Grant } from "../grant.js";
+import { isPermission } from "../permissions.js";
 
 /** A credential as the store lists it. */
 type Row = {

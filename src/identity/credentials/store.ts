@@ -1,0 +1,161 @@
+import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../audit/record.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { Actor, CredentialKind } from "../caller.js";
+import type { Grant } from "../grant.js";
+import type { Permission } from "../permissions.js";
+
+export type NewCredential = {
+  id: string;
+  kind: CredentialKind;
+  factoryId: string | undefined;
+  /** Withdrawn together with this one. */
+  parentId: string | undefined;
+  name: string;
+  tokenHash: Buffer;
+  permissions: readonly Permission[];
+  grants: readonly Grant[] | undefined;
+  createdAt: Date;
+  createdBy: Actor;
+  expiresAt: Date | undefined;
+};
+
+/**
+ * Writes a credential and its audit row in one statement, if its maker still lives.
+ * @returns false when the maker was withdrawn meanwhile: nothing was written
+ */
+export async function insertCredential(
+  prisma: PrismaClient,
+  credential: NewCredential,
+  makerId: string | undefined,
+  audit: AuditRow,
+): Promise<boolean> {
+  // The lock on the maker's row makes a withdrawal wait for this, and this for a withdrawal.
+  const sql = `/* insert-credential */ WITH maker AS MATERIALIZED (
+      SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE
+    ), made AS (
+      INSERT INTO credentials (id, kind, factory_id, parent_id, name, token_hash, permissions, grants, created_at,
+                               created_by_kind, created_by_id, created_by_name, expires_at)
+      SELECT $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::bytea, $8::text[], $9::jsonb, $10::timestamptz,
+             $11::text, $12::text, $13::text, $14::timestamptz
+      WHERE $1::uuid IS NULL OR EXISTS (SELECT FROM maker)
+      RETURNING id
+    ), audited AS (
+      ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($15::jsonb) AS row(${auditRecordset})
+      WHERE EXISTS (SELECT FROM made)
+    )
+    SELECT id FROM made`;
+  const made = await prisma.$queryRawUnsafe<unknown[]>(
+    sql,
+    makerId ?? null,
+    credential.id,
+    credential.kind,
+    credential.factoryId ?? null,
+    credential.parentId ?? null,
+    credential.name,
+    credential.tokenHash,
+    [...credential.permissions],
+    credential.grants ? JSON.stringify(credential.grants) : null,
+    credential.createdAt.toISOString(),
+    credential.createdBy.kind,
+    credential.createdBy.id,
+    credential.createdBy.name,
+    credential.expiresAt?.toISOString() ?? null,
+    JSON.stringify([audit]),
+  );
+  return made.length === 1;
+}
+
+type Raised = { id: string; generation: bigint };
+
+/**
+ * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
+ * @returns its name and what was raised, or `undefined` when there was no such live credential
+ */
+export async function revokeFamily(
+  transaction: Transaction,
+  target: { id: string; kind: CredentialKind; factoryId: string | undefined },
+): Promise<{ name: string; raised: Raised[] } | undefined> {
+  // In a statement of its own: it waits for those that are opening something with this credential, and the next one
+  // sees what they wrote. A single statement would look for the family as it was before the wait.
+  const [locked] = await transaction.$queryRawUnsafe<{ name: string }[]>(
+    `SELECT name FROM credentials
+     WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
+     FOR UPDATE`,
+    target.id,
+    target.kind,
+    target.factoryId ?? null,
+  );
+  if (!locked) return undefined;
+  await transaction.$executeRawUnsafe(
+    `WITH RECURSIVE family AS (
+       SELECT $1::uuid AS id
+       UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
+     )
+     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family)`,
+    target.id,
+  );
+  return { name: locked.name, raised: await raiseGenerations(transaction, target.factoryId) };
+}
+
+async function raiseGenerations(transaction: Transaction, factoryId: string | undefined): Promise<Raised[]> {
+  if (factoryId !== undefined) {
+    return transaction.$queryRawUnsafe<Raised[]>(
+      "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid RETURNING id, generation",
+      factoryId,
+    );
+  }
+  // An operator's token reaches every factory, and so does its withdrawal.
+  const installation = await transaction.$queryRawUnsafe<Raised[]>(
+    "UPDATE installation SET generation = generation + 1 RETURNING id, generation",
+  );
+  const factories = await transaction.$queryRawUnsafe<Raised[]>(
+    "UPDATE factories SET generation = generation + 1 WHERE deleted_at IS NULL RETURNING id, generation",
+  );
+  return [...installation, ...factories];
+}
+
+/** How many operator tokens live. Call it after `revokeFamily`, in the same transaction. */
+export async function countOperators(transaction: Transaction): Promise<number> {
+  return transaction.credential.count({ where: { kind: "operator", revokedAt: null } });
+}
+
+const listed = {
+  id: true,
+  name: true,
+  permissions: true,
+  grants: true,
+  createdAt: true,
+  createdByName: true,
+  expiresAt: true,
+  revokedAt: true,
+} as const;
+
+/** Credentials of one kind that still work, newest first; one more than `pageSize`. */
+export async function listCredentials(
+  prisma: PrismaClient,
+  input: { kind: CredentialKind; factoryId: string | null; pageSize: number; after: string | undefined; now: Date },
+) {
+  return prisma.credential.findMany({
+    select: listed,
+    where: {
+      kind: input.kind,
+      factoryId: input.factoryId,
+      revokedAt: null,
+      OR: [{ expiresAt: null }, { expiresAt: { gt: input.now } }],
+    },
+    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    take: input.pageSize + 1,
+    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+  });
+}
+
+/** One credential, whether it still works or not. */
+export async function findCredential(prisma: PrismaClient, id: string, kind: CredentialKind, factoryId: string) {
+  return prisma.credential.findFirst({ select: listed, where: { id, kind, factoryId } });
+}
+
+/** Forgets jobs that ended or expired before `before`: a busy factory opens thousands a day. The audit keeps their story. */
+export async function deleteOldJobs(prisma: PrismaClient, before: Date): Promise<number> {
+  const { count } = await prisma.credential.deleteMany({ where: { kind: "job", expiresAt: { lt: before } } });
+  return count;
+}

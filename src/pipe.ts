@@ -1,0 +1,67 @@
+import type { AuditWriter } from "./audit/record.js";
+import type { UnknownCallers } from "./audit/refusals.js";
+import type { Database } from "./db/database.js";
+import { findFactory } from "./factories/store.js";
+import type { Pipe } from "./http/mount.js";
+import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
+import type { Callers } from "./identity/callers.js";
+import type { Logger } from "./observability/log.js";
+import type { Metrics } from "./observability/metrics.js";
+
+/** Puts together what runs in front of every handler and after it. */
+export function createPipe(input: {
+  callers: Callers;
+  unknownCallers: UnknownCallers;
+  audit: AuditWriter;
+  metrics: Metrics;
+  log: Logger;
+  prisma: Database["prisma"];
+}): Pipe {
+  const { callers, unknownCallers, audit, metrics, log, prisma } = input;
+  return {
+    authenticate: (request, factory) => callers.authenticate(request, factory),
+    findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
+    async recordRefusal({ caller, factory, route, problem, facts }) {
+      const requested = { requestId: facts.id, address: facts.address };
+      // A factory that this caller may not know of is not named in the row either.
+      const of = factory ?? caller.factory;
+      const event = {
+        at: new Date(),
+        outcome: "refused",
+        actor: actorOf(caller),
+        ...requested,
+        ...(of && { factory: of }),
+      } as const;
+      await audit
+        .write({ ...event, body: { action: "request.refused", route, code: problem.code } })
+        .catch((err: unknown) => log.error({ err }, "a refusal could not be recorded"));
+    },
+    onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
+      metrics.requestAnswered(route, status, seconds);
+      if (problem?.code === "unauthenticated") {
+        metrics.authenticationFailed();
+        unknownCallers.refused(address);
+      }
+      const line = {
+        requestId,
+        route,
+        status,
+        ms: Math.round(seconds * 10_000) / 10,
+        caller: caller?.id,
+        code: problem?.code,
+      };
+      if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
+      else log.info(line, "answered");
+    },
+  };
+}
+
+async function findFactoryOf(
+  prisma: Database["prisma"],
+  caller: Caller,
+  name: string,
+): Promise<FactoryRef | undefined> {
+  if (caller.kind !== "operator") return caller.factory?.name === name ? caller.factory : undefined;
+  const row = await findFactory(prisma, name);
+  return row ? { id: row.id, name: row.name } : undefined;
+}

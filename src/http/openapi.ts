@@ -6,6 +6,7 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiPathsObject,
 } from "zod-openapi";
+import { permissions } from "../identity/permissions.js";
 import { ProblemDocument } from "./contract.js";
 import { type ProblemCode, problemCodes } from "./problem.js";
 import type { ReplySpec, Route } from "./route.js";
@@ -49,6 +50,24 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
           name: "OSF-TOKEN",
           description: "fioctl's header. It decides when both are sent.",
         },
+        oauth: {
+          type: "oauth2",
+          description: "An OAuth client of the factory. Its access tokens are sent as `bearer`.",
+          flows: {
+            clientCredentials: {
+              tokenUrl: "/oauth/token/",
+              refreshUrl: "/oauth/token/",
+              scopes: Object.fromEntries(permissions.map((name) => [name, `The permission \`${name}\`.`])),
+            },
+          },
+        },
+        idToken: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description:
+            "An OpenID Connect ID token of a CI system or cluster that a trust rule of the factory lets in. A device presents its certificate over mutual TLS instead, which OpenAPI 3.0 has no scheme for.",
+        },
       },
     },
     paths: pathsOf(routes),
@@ -68,13 +87,12 @@ function pathsOf(routes: readonly AnyRoute[]): ZodOpenApiPathsObject {
 }
 
 function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
-  const security = route.auth === "anyone" ? [] : [{ bearer: [] }, { osfToken: [] }];
   return {
     operationId: route.id,
     tags: [route.tag],
     summary: route.summary,
     description: [route.description, permissionSentence(route)].filter(Boolean).join("\n\n"),
-    security,
+    security: securityOf(route),
     requestParams: {
       ...(route.params instanceof z.ZodObject && { path: route.params }),
       ...(route.query instanceof z.ZodObject && { query: route.query }),
@@ -83,6 +101,15 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
     ...(route.body && { requestBody: { required: true, content: bodyContent(route.body) } }),
     responses: { ...repliesOf(route), ...problemsOf(route) },
   };
+}
+
+function securityOf({ auth }: AnyRoute): Record<string, string[]>[] {
+  const tokens = [{ bearer: [] }, { osfToken: [] }];
+  if (auth === "anyone") return [];
+  if (auth === "any-caller") return [...tokens, { oauth: [] }];
+  if (auth === "operator") return tokens;
+  const oauth = { oauth: [auth.permission] };
+  return auth.permission === "registry-tokens:issue" ? [...tokens, oauth, { idToken: [] }] : [...tokens, oauth];
 }
 
 function permissionSentence({ auth }: AnyRoute): string {

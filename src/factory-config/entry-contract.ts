@@ -1,7 +1,5 @@
 import { z } from "zod";
-
-/** What a secret may be called: portable, because CI writes secrets as files. Never `.` or `..`. */
-export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+import { secretNamePattern } from "../http/contract.js";
 
 /** What a section of an AWS credentials file may be called here: no colon, because an entry's id has it as a separator. */
 export const profilePattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$/;

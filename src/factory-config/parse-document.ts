@@ -1,8 +1,8 @@
+import { secretNamePattern } from "../http/contract.js";
 import type { Invalid } from "../http/problem.js";
 import { nearestName } from "../nearest-name.js";
 import { type Locate, locator, readDocumentText } from "./document-text.js";
 import type { RegistryEntry } from "./entry.js";
-import { secretNamePattern } from "./entry-contract.js";
 import { type Findings, inDocumentOrder } from "./findings.js";
 import { locateRegistries, type Registries, registriesKey } from "./locate-registries.js";
 import { parseEntry } from "./parse-entry.js";

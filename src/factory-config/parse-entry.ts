@@ -1,7 +1,8 @@
+import { secretNamePattern } from "../http/contract.js";
 import { nearestName } from "../nearest-name.js";
 import { checkEntry, type EntryFields, type FieldRemark } from "./check-entry.js";
 import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
-import { fieldsOfType, secretNamePattern } from "./entry-contract.js";
+import { fieldsOfType } from "./entry-contract.js";
 import { keyOfField, knownEntryKeys, secretKeyOf } from "./entry-keys.js";
 import type { Findings } from "./findings.js";
 import {

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { FactoryInPath } from "../http/contract.js";
-import { maxBatch, maxValueBytes, secretNamePattern, secretNameRule } from "../secrets/contract.js";
+import { FactoryInPath, secretNamePattern } from "../http/contract.js";
+import { maxBatch, maxValueBytes, secretNameRule } from "../secrets/contract.js";
 
 // Shapes of JobServ's triggers, as far as fioctl uses them (client/foundries.go of github.com/foundriesio/fioctl).
 

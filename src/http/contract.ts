@@ -14,6 +14,9 @@ export const Timestamp = z.iso
   .refine((text) => !text.startsWith("0000"), "there is no year 0")
   .meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
 
+/** What a secret may be called: portable, because CI writes secrets as files of these names. Never `.` or `..`. */
+export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+
 export const FactoryName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "1 to 63 lower-case letters, digits and dashes, not beginning with a dash")

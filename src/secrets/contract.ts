@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { FactoryInPath, hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
+import {
+  FactoryInPath,
+  hasNoControls,
+  NextPageToken,
+  noControlsRule,
+  secretNamePattern,
+  Timestamp,
+} from "../http/contract.js";
 
 /** The largest value, in bytes. */
 export const maxValueBytes = 64 * 1024;
@@ -8,8 +15,6 @@ export const maxBatch = 100;
 /** What a write of that many names can take: every value as JSON escapes it, and twice the fields that a name has. */
 export const batchLimits = { maxBytes: 8 * 1024 * 1024, maxValues: 2_000 } as const;
 
-// CI writes each secret to a file of this name.
-export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
 export const secretNameRule = "1 to 255 letters, digits, _ . and -, beginning with a letter, a digit or _";
 
 export const SecretName = z

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { requestedBy } from "../audit/requested-by.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, FilterText, Flag, PageQuery } from "../http/contract.js";
+import { FactoryParams, FilterText, Flag, PageQuery, secretNamePattern } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
@@ -16,7 +16,6 @@ import {
   SecretList,
   SecretParams,
   SecretWrite,
-  secretNamePattern,
   WrittenBatch,
   WrittenSecret,
 } from "./contract.js";

@@ -16,7 +16,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],
   "google-auth-library": ["broker/providers/gar.ts"],
   undici: ["outbound/"],
-  "ipaddr.js": ["outbound/", "settings.ts"],
+  "ipaddr.js": ["outbound/", "limits/", "settings/"],
   pg: ["db/", "audit/record.ts"],
   "@prisma/adapter-pg": ["db/database.ts"],
   pino: ["observability/log.ts"],
@@ -64,7 +64,7 @@ const isContract = (path: string): boolean =>
   /(^|[/-])contract\.ts$/.test(path) || ["identity/grant.ts", "identity/permissions.ts"].includes(path);
 
 /** The files that put the service together may import everything. */
-const isRoot = ({ feature }: SourceFile): boolean => feature === "" || feature === "cli";
+const isRoot = ({ feature }: SourceFile): boolean => ["", "cli", "settings"].includes(feature);
 
 const isWithin = (path: string, places: readonly string[]): boolean =>
   places.some((place) => (place === "" || place.endsWith("/") ? path.startsWith(place) : path === place));

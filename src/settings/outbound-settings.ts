@@ -1,0 +1,50 @@
+import { readFileSync } from "node:fs";
+import { parseAllowedRealms, parsePassThroughHosts } from "../broker/providers/operator-hosts.js";
+import { parseAddressRanges } from "../outbound/addresses.js";
+import { parseCaCertificates } from "../outbound/certificate-authorities.js";
+import { parseConnectTo } from "../outbound/connect-to.js";
+import { type OutboundSettings, outboundDefaults } from "../outbound/outbound.js";
+import { parseProxyUrl } from "../outbound/proxy.js";
+import type { Settings } from "../settings.js";
+import type { Reader } from "./reader.js";
+
+/** Which hosts may get more than the rules of the house give them. */
+export function operatorHosts({ text, mistake }: Reader): Pick<Settings, "allowedRealms" | "passThroughHosts"> {
+  const { realms, mistakes: realmMistakes } = parseAllowedRealms(text("FACTORY_SECRETS_ALLOWED_REALMS") ?? "");
+  const { hosts, mistakes: hostMistakes } = parsePassThroughHosts(text("FACTORY_SECRETS_PASS_THROUGH_HOSTS") ?? "");
+  for (const sentence of realmMistakes) mistake(`FACTORY_SECRETS_ALLOWED_REALMS: ${sentence}`);
+  for (const sentence of hostMistakes) mistake(`FACTORY_SECRETS_PASS_THROUGH_HOSTS: ${sentence}`);
+  return { allowedRealms: realms, passThroughHosts: hosts };
+}
+
+/** Where outbound calls go, and by whose certificates they are believed. */
+export function outboundSettings({ text, mistake }: Reader): OutboundSettings {
+  const connectTo = parseConnectTo(text("FACTORY_SECRETS_CONNECT_TO") ?? "");
+  const addresses = parseAddressRanges(text("FACTORY_SECRETS_ALLOW_ADDRESSES") ?? "");
+  const pem = authoritiesText({ text, mistake });
+  const authorities = pem === undefined ? { certificates: [], mistakes: [] } : parseCaCertificates(pem);
+  const proxyText = text("FACTORY_SECRETS_HTTPS_PROXY");
+  const proxy = proxyText === undefined ? undefined : parseProxyUrl(proxyText);
+  for (const sentence of connectTo.mistakes) mistake(`FACTORY_SECRETS_CONNECT_TO: ${sentence}`);
+  for (const sentence of addresses.mistakes) mistake(`FACTORY_SECRETS_ALLOW_ADDRESSES: ${sentence}`);
+  for (const sentence of authorities.mistakes) mistake(`FACTORY_SECRETS_CA_FILE: ${sentence}`);
+  if (proxy && "mistake" in proxy) mistake(`FACTORY_SECRETS_HTTPS_PROXY: ${proxy.mistake}`);
+  return {
+    ...outboundDefaults,
+    connectTo: connectTo.rules,
+    allowAddresses: addresses.ranges,
+    caCertificates: authorities.certificates,
+    proxy: proxy && "proxy" in proxy ? proxy.proxy : undefined,
+  };
+}
+
+function authoritiesText({ text, mistake }: Reader): string | undefined {
+  const path = text("FACTORY_SECRETS_CA_FILE");
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    mistake(`FACTORY_SECRETS_CA_FILE names a file that cannot be read: ${path}`);
+    return undefined;
+  }
+}

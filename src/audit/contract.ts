@@ -26,6 +26,7 @@ export const AuditEvent = z
     address: z.string().optional(),
     credential: AuditCredential.optional(),
     permissions: z.array(z.string()).optional(),
+    roles: z.array(z.string()).optional(),
     grants: z.array(GrantView).optional(),
     expiresAt: Timestamp.optional(),
     secret: z.string().optional(),

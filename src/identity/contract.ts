@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
 import { Grant, GrantView } from "./grant.js";
-import { permissions } from "./permissions.js";
+import { permissions, roleNames } from "./permissions.js";
 
 /** A name that a person gives. Control characters would break logs, and NUL has no place in Postgres. */
 export const Label = z
@@ -12,6 +12,36 @@ export const Label = z
   .meta({ description: "What people call it; 1 to 200 characters.", example: "build server" });
 
 export const PermissionName = z.enum(permissions).meta({ id: "Permission" });
+
+export const RoleName = z.enum(roleNames).meta({ id: "RoleName" });
+
+/** What is asked for a new credential; at least one of the two. */
+export const askedPermissions = {
+  permissions: z
+    .array(PermissionName)
+    .min(1)
+    .max(permissions.length)
+    .optional()
+    .meta({ description: "What it may do. These, `roles`, or both." }),
+  roles: z
+    .array(RoleName)
+    .min(1)
+    .max(roleNames.length)
+    .optional()
+    .meta({ description: "Names for sets of permissions, as `GET /v1/roles` lists them.", example: ["developer"] }),
+};
+
+/** What a credential was given, as replies show it. */
+export const heldPermissions = {
+  permissions: z.array(PermissionName).meta({ description: "All that it may do, whatever it was asked for as." }),
+  roles: z.array(RoleName).optional().meta({ description: "The roles that it was made with. Absent: none." }),
+};
+
+export const RoleList = z
+  .object({
+    items: z.array(z.object({ name: RoleName, permissions: z.array(PermissionName) }).meta({ id: "Role" })),
+  })
+  .meta({ id: "RoleList" });
 
 export const NewOperatorToken = z.strictObject({ name: Label }).meta({ id: "NewOperatorToken" });
 
@@ -30,8 +60,8 @@ export const OperatorTokenList = z
 export const NewApiToken = z
   .strictObject({
     name: Label,
-    permissions: z.array(PermissionName).min(1).max(permissions.length),
-    expiresAt: Timestamp.optional().meta({ description: "Absent: as long as its maker lives, else until withdrawn." }),
+    ...askedPermissions,
+    expiresAt: Timestamp.optional().meta({ description: "Absent: its maker's own expiry, else until withdrawn." }),
   })
   .meta({ id: "NewApiToken" });
 
@@ -39,7 +69,7 @@ export const ApiToken = z
   .object({
     id: z.uuid(),
     name: z.string(),
-    permissions: z.array(PermissionName),
+    ...heldPermissions,
     createdAt: Timestamp,
     createdBy: z.string().meta({ description: "Name of the credential that made it." }),
     expiresAt: Timestamp.optional(),

@@ -13,6 +13,10 @@ export const permissions = [
 
 export type Permission = (typeof permissions)[number];
 
+export const roleNames = ["admin", "operator", "developer", "ci", "auditor"] as const;
+
+export type Role = (typeof roleNames)[number];
+
 /** Names for what people usually need. A role is given as the permissions that it has on that day. */
 export const roles = {
   admin: permissions,
@@ -28,9 +32,7 @@ export const roles = {
   developer: ["secrets:list", "config:read", "registry-tokens:issue"],
   ci: ["jobs:create", "registry-tokens:issue"],
   auditor: ["secrets:list", "config:read", "audit:read", "access:read"],
-} as const satisfies Record<string, readonly Permission[]>;
-
-export type Role = keyof typeof roles;
+} as const satisfies Record<Role, readonly Permission[]>;
 
 const known: ReadonlySet<string> = new Set(permissions);
 

@@ -3,6 +3,7 @@ import { WhoAmI } from "./contract.js";
 import { apiTokenRoutes } from "./credentials/api-token-routes.js";
 import { jobRoutes } from "./credentials/job-routes.js";
 import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
+import { roleRoutes } from "./credentials/role-routes.js";
 
 const whoAmI = route(
   {
@@ -29,4 +30,4 @@ const whoAmI = route(
   }),
 );
 
-export const identityRoutes = [whoAmI, ...operatorTokenRoutes, ...apiTokenRoutes, ...jobRoutes];
+export const identityRoutes = [whoAmI, ...operatorTokenRoutes, ...roleRoutes, ...apiTokenRoutes, ...jobRoutes];

@@ -46,7 +46,8 @@ const addApiToken = route(
     path: "/v1/factories/{factory}/api-tokens",
     tag: "Access",
     summary: "Make an API token",
-    description: "Never with more than its maker has, nor with a longer life. The token is shown once.",
+    description:
+      "Never with more than its maker has, nor with a longer life. A role is given as the permissions that it has today. The token is shown once.",
     auth: { permission: "access:write" },
     params: FactoryParams,
     body: json(NewApiToken),
@@ -56,10 +57,10 @@ const addApiToken = route(
   },
   async (deps: Deps, { caller, factory, body, request }) => {
     const expiresAt = body.expiresAt === undefined ? undefined : new Date(body.expiresAt);
-    const { name, permissions } = body;
+    const { name, permissions, roles } = body;
     const made = await createApiToken(deps, {
       name,
-      permissions,
+      asked: { permissions, roles },
       expiresAt,
       maker: caller,
       factory,
@@ -70,7 +71,8 @@ const addApiToken = route(
       body: {
         id: made.id,
         name,
-        permissions: [...new Set(permissions)],
+        permissions: [...made.permissions],
+        ...(made.roles.length > 0 && { roles: [...made.roles] }),
         createdAt: made.createdAt.toISOString(),
         createdBy: caller.name,
         token: made.token,
@@ -87,11 +89,11 @@ const deleteApiToken = route(
     path: "/v1/factories/{factory}/api-tokens/{id}",
     tag: "Access",
     summary: "Withdraw an API token",
-    description: "Jobs that it opened end with it.",
+    description: "Jobs that it opened end with it. The last one with the role `admin` cannot be withdrawn.",
     auth: { permission: "access:write" },
     params: FactoryIdParams,
     replies: { 204: { description: "Withdrawn." } },
-    problems: ["not-found"],
+    problems: ["not-found", "last-admin"],
   },
   async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, {

@@ -7,8 +7,9 @@ import { Problem } from "../../http/problem.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../caller.js";
 import type { Grant } from "../grant.js";
 import { invalidCredential } from "../invalid-credential.js";
-import type { Permission } from "../permissions.js";
+import type { Permission, Role } from "../permissions.js";
 import { createToken, hashToken } from "../token.js";
+import { type Granted, grantedPermissions } from "./granted-permissions.js";
 import { insertCredential } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter };
@@ -30,6 +31,7 @@ export async function createOperatorToken(
     name: input.name,
     factory: undefined,
     permissions: [],
+    roles: [],
     grants: undefined,
     expiresAt: undefined,
     maker: input.maker,
@@ -45,21 +47,15 @@ export async function createApiToken(
   deps: Deps,
   input: {
     name: string;
-    permissions: readonly Permission[];
+    asked: Parameters<typeof grantedPermissions>[1];
     expiresAt: Date | undefined;
     maker: Caller;
     factory: FactoryRef;
     requested: RequestedBy;
   },
-): Promise<Created> {
+): Promise<Created & Granted> {
   const { maker } = input;
-  const beyond = input.permissions.filter((permission) => !maker.permissions.has(permission));
-  if (beyond.length > 0) {
-    throw new Problem(
-      "forbidden",
-      `A token never grants more than its maker has: this credential lacks ${beyond.join(", ")}.`,
-    );
-  }
+  const granted = grantedPermissions(maker, input.asked);
   if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
     throw new Problem("invalid-request", "/expiresAt: lies in the past", {
       invalid: [{ at: "/expiresAt", reason: "lies in the past" }],
@@ -72,12 +68,11 @@ export async function createApiToken(
     );
   }
   const expiresAt = input.expiresAt ?? maker.expiresAt;
-  const permissions = [...new Set(input.permissions)];
-  return create(deps, {
+  const created = await create(deps, {
     kind: "api-token",
     name: input.name,
     factory: input.factory,
-    permissions,
+    ...granted,
     grants: undefined,
     expiresAt,
     maker,
@@ -87,10 +82,12 @@ export async function createApiToken(
     event: (credential) => ({
       action: "api-token.created",
       credential,
-      permissions,
+      permissions: granted.permissions,
+      ...(granted.roles.length > 0 && { roles: granted.roles }),
       ...(expiresAt && { expiresAt: expiresAt.toISOString() }),
     }),
   });
+  return { ...created, ...granted };
 }
 
 /** Opens a CI job. Its token ends with it, with its maker, or after `ttlSeconds`, whichever comes first. */
@@ -113,6 +110,7 @@ export async function openJob(
     name: input.name,
     factory: input.factory,
     permissions: [],
+    roles: [],
     grants: input.grants,
     expiresAt,
     maker,
@@ -136,6 +134,7 @@ async function create(
     name: string;
     factory: FactoryRef | undefined;
     permissions: readonly Permission[];
+    roles: readonly Role[];
     grants: readonly Grant[] | undefined;
     expiresAt: Date | undefined;
     maker: Caller | undefined;
@@ -146,7 +145,7 @@ async function create(
     event: (credential: { id: string; name: string }) => EventBody;
   },
 ): Promise<Created> {
-  const { kind, name, factory, permissions, grants, expiresAt, maker, actor, requested } = input;
+  const { kind, name, factory, permissions, roles, grants, expiresAt, maker, actor, requested } = input;
   const id = randomUUID();
   const token = createToken(kind);
   const createdAt = new Date();
@@ -159,7 +158,7 @@ async function create(
     ...requested,
   });
   const parentId = input.derived ? maker?.id : undefined;
-  const credential = { id, kind, name, permissions, grants, createdAt, expiresAt, createdBy: actor, parentId };
+  const credential = { id, kind, name, permissions, roles, grants, createdAt, expiresAt, createdBy: actor, parentId };
   const stored = { ...credential, factoryId: factory?.id, tokenHash: hashToken(token) };
   if (!(await insertCredential(deps.prisma, stored, maker?.id, audit))) throw invalidCredential();
   return { id, token, createdAt, ...(expiresAt && { expiresAt }) };

@@ -2,7 +2,7 @@ import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../a
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Actor, CredentialKind } from "../caller.js";
 import type { Grant } from "../grant.js";
-import type { Permission } from "../permissions.js";
+import type { Permission, Role } from "../permissions.js";
 
 export type NewCredential = {
   id: string;
@@ -13,6 +13,7 @@ export type NewCredential = {
   name: string;
   tokenHash: Buffer;
   permissions: readonly Permission[];
+  roles: readonly Role[];
   grants: readonly Grant[] | undefined;
   createdAt: Date;
   createdBy: Actor;
@@ -34,13 +35,13 @@ export async function insertCredential(
       SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE
     ), made AS (
       INSERT INTO credentials (id, kind, factory_id, parent_id, name, token_hash, permissions, grants, created_at,
-                               created_by_kind, created_by_id, created_by_name, expires_at)
+                               created_by_kind, created_by_id, created_by_name, expires_at, roles)
       SELECT $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::bytea, $8::text[], $9::jsonb, $10::timestamptz,
-             $11::text, $12::text, $13::text, $14::timestamptz
+             $11::text, $12::text, $13::text, $14::timestamptz, $15::text[]
       WHERE $1::uuid IS NULL OR EXISTS (SELECT FROM maker)
       RETURNING id
     ), audited AS (
-      ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($15::jsonb) AS row(${auditRecordset})
+      ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($16::jsonb) AS row(${auditRecordset})
       WHERE EXISTS (SELECT FROM made)
     )
     SELECT id FROM made`;
@@ -60,6 +61,7 @@ export async function insertCredential(
     credential.createdBy.id,
     credential.createdBy.name,
     credential.expiresAt?.toISOString() ?? null,
+    [...credential.roles],
     JSON.stringify([audit]),
   );
   return made.length === 1;
@@ -69,16 +71,18 @@ type Raised = { id: string; generation: bigint };
 
 /**
  * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
- * @returns its name and what was raised, or `undefined` when there was no such live credential
+ * @returns its name, whether it could still act as an admin, and what was raised; `undefined` when there was no such
+ * credential that nobody has withdrawn
  */
 export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CredentialKind; factoryId: string | undefined },
-): Promise<{ name: string; raised: Raised[] } | undefined> {
+): Promise<{ name: string; wasAdmin: boolean; raised: Raised[] } | undefined> {
   // In a statement of its own: it waits for those that are opening something with this credential, and the next one
   // sees what they wrote. A single statement would look for the family as it was before the wait.
-  const [locked] = await transaction.$queryRawUnsafe<{ name: string }[]>(
-    `SELECT name FROM credentials
+  const [locked] = await transaction.$queryRawUnsafe<{ name: string; was_admin: boolean }[]>(
+    `SELECT name, 'admin' = ANY (roles) AND (expires_at IS NULL OR expires_at > now()) AS was_admin
+     FROM credentials
      WHERE id = $1::uuid AND kind = $2::text AND factory_id IS NOT DISTINCT FROM $3::uuid AND revoked_at IS NULL
      FOR UPDATE`,
     target.id,
@@ -94,7 +98,8 @@ export async function revokeFamily(
      UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family)`,
     target.id,
   );
-  return { name: locked.name, raised: await raiseGenerations(transaction, target.factoryId) };
+  const raised = await raiseGenerations(transaction, target.factoryId);
+  return { name: locked.name, wasAdmin: locked.was_admin, raised };
 }
 
 async function raiseGenerations(transaction: Transaction, factoryId: string | undefined): Promise<Raised[]> {
@@ -119,10 +124,24 @@ export async function countOperators(transaction: Transaction): Promise<number> 
   return transaction.credential.count({ where: { kind: "operator", revokedAt: null } });
 }
 
+/** How many credentials of a factory still work as its admins. Call it after `revokeFamily`, in the same transaction. */
+export async function countAdmins(transaction: Transaction, factoryId: string): Promise<number> {
+  return transaction.credential.count({
+    where: {
+      factoryId,
+      kind: { in: ["api-token", "oauth-client"] },
+      roles: { has: "admin" },
+      revokedAt: null,
+      OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }],
+    },
+  });
+}
+
 const listed = {
   id: true,
   name: true,
   permissions: true,
+  roles: true,
   grants: true,
   createdAt: true,
   createdByName: true,

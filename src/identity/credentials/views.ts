@@ -1,13 +1,14 @@
 import { z } from "zod";
 import type { ApiToken, Job, OperatorToken } from "../contract.js";
 import { Grant } from "../grant.js";
-import { isPermission } from "../permissions.js";
+import { isPermission, isRole } from "../permissions.js";
 
 /** A credential as the store lists it. */
 type Row = {
   id: string;
   name: string;
   permissions: string[];
+  roles: string[];
   grants: unknown;
   createdAt: Date;
   createdByName: string;
@@ -20,10 +21,12 @@ export function operatorTokenView(row: Row): z.input<typeof OperatorToken> {
 }
 
 export function apiTokenView(row: Row): z.input<typeof ApiToken> {
+  const roles = row.roles.filter(isRole);
   return {
     id: row.id,
     name: row.name,
     permissions: row.permissions.filter(isPermission),
+    ...(roles.length > 0 && { roles }),
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdByName,
     ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),

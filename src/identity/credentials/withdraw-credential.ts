@@ -5,7 +5,7 @@ import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type CredentialKind, type FactoryRef } from "../caller.js";
-import { countOperators, revokeFamily } from "./store.js";
+import { countAdmins, countOperators, revokeFamily } from "./store.js";
 
 const withdrawn = {
   operator: "operator-token.revoked",
@@ -16,7 +16,8 @@ const withdrawn = {
 
 /**
  * Withdraws a credential and all that was derived from it, on every replica.
- * @throws Problem `not-found` when there is no such live credential here; `last-operator-token` for the last of its kind
+ * @throws Problem `not-found` when there is no such live credential here; `last-operator-token` for the last of its
+ * kind; `last-admin` for the last of a factory that could make another
  */
 export async function withdrawCredential(
   deps: { prisma: PrismaClient; audit: AuditWriter; generations: Generations },
@@ -34,9 +35,12 @@ export async function withdrawCredential(
     if (revoked === undefined) {
       throw new Problem("not-found", "There is no such credential, or it has ended already.");
     }
-    // revokeFamily holds the installation's row by now, so that two of these cannot both see another one left.
+    // revokeFamily holds the row of the installation or factory by now: two of these cannot both see another one left.
     if (kind === "operator" && (await countOperators(transaction)) === 0) {
       throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
+    }
+    if (revoked.wasAdmin && factory && (await countAdmins(transaction, factory.id)) === 0) {
+      throw new Problem("last-admin", "This is the last admin of the factory. Make another one first.");
     }
     const body: EventBody = { action: withdrawn[kind], credential: { id, name: revoked.name } };
     const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;

@@ -95,12 +95,14 @@ CREATE TABLE "used_token_ids" (
 CREATE INDEX "used_token_ids_expires_at_idx" ON "used_token_ids"("expires_at");
 
 -- fingerprint: SHA-256 of the root certificate. certificates: the root and its intermediates, PEM.
+-- subjects: SHA-256 of their names, by which an authority is found for what a device presents.
 -- policy: what its devices may pull, as the API takes it. revocation_lists: CRLs, DER.
 CREATE TABLE "device_authorities" (
     "id" UUID NOT NULL,
     "factory_id" UUID NOT NULL,
     "name" TEXT NOT NULL,
     "fingerprint" BYTEA NOT NULL,
+    "subjects" TEXT[] NOT NULL,
     "certificates" TEXT NOT NULL,
     "policy" JSONB NOT NULL,
     "revocation_lists" BYTEA[] NOT NULL DEFAULT ARRAY[]::BYTEA[],
@@ -116,7 +118,7 @@ CREATE TABLE "device_authorities" (
 );
 CREATE UNIQUE INDEX "device_authorities_factory_id_name_key" ON "device_authorities"("factory_id", "name");
 CREATE UNIQUE INDEX "device_authorities_factory_id_fingerprint_key" ON "device_authorities"("factory_id", "fingerprint");
-CREATE INDEX "device_authorities_fingerprint_idx" ON "device_authorities"("fingerprint");
+CREATE INDEX "device_authorities_subjects_idx" ON "device_authorities" USING GIN ("subjects");
 
 -- One device, by its UUID, or one certificate, by its serial number in hexadecimal.
 CREATE TABLE "denied_devices" (

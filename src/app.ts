@@ -15,13 +15,14 @@ import { migrationsAreComplete } from "./db/migrate.js";
 import { ParsedVersions } from "./factory-config/parsed-versions.js";
 import { openApiTexts } from "./http/openapi.js";
 import { createHttpServer } from "./http/server.js";
+import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
 import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
-import { createOutbound } from "./outbound/outbound.js";
+import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createPipe } from "./pipe.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
@@ -38,11 +39,16 @@ export type App = {
   metricsServer: Server | undefined;
   /** What changes where outbound calls go, in sentences for the log. */
   outboundInForce: readonly string[];
+  /** Reads the service's own certificate again, if it has one. It also looks every few seconds by itself. */
+  reloadCertificate(): void;
   /** Flushes what is pending and closes what the app opened; the database stays open. */
   close(): Promise<void>;
 };
 
-/** The composition root: dependencies, routes, servers. Nothing listens yet. */
+/**
+ * The composition root: dependencies, routes, servers. Nothing listens yet.
+ * @throws TlsCertificateError when the settings name a certificate that cannot be used
+ */
 export function createApp(input: {
   settings: Settings;
   database: Database;
@@ -52,6 +58,7 @@ export function createApp(input: {
 }): App {
   const { settings, database, keys, log } = input;
   const { prisma, pool } = database;
+  const certificate = openCertificate(settings, log);
   const metrics = new Metrics();
   const generations = new Generations();
   const audit = new AuditWriter(pool);
@@ -73,19 +80,8 @@ export function createApp(input: {
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
   });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const { allowedRealms, passThroughHosts } = settings;
-  const broker: BrokerDeps = {
-    prisma,
-    audit,
-    factoryKeys,
-    facts,
-    callers,
-    generations,
-    tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
-    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
-    onOpenFailed: () => metrics.secretOpenFailed(),
-    onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
-  };
+  const shared = { prisma, audit, factoryKeys, facts, callers, generations };
+  const broker = { ...shared, ...createMinting({ settings, outbound, metrics }) };
   const system = createSystemDeps({ database, keys, metrics });
   const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
@@ -93,15 +89,41 @@ export function createApp(input: {
   const ownPort = settings.metricsPort !== undefined;
   const mainRoutes = ownPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;
   return {
-    server: createHttpServer({ routes: mainRoutes, deps, pipe, trustedProxies }),
+    server: createHttpServer({ routes: mainRoutes, deps, pipe, trustedProxies, certificate }),
     metricsServer: ownPort ? createHttpServer({ routes: [metricsRoute], deps, pipe, trustedProxies }) : undefined,
     outboundInForce: outbound.describe(),
+    reloadCertificate: () => certificate?.reload(),
     async close() {
+      certificate?.close();
       await unknownCallers.close();
       await audit.flush();
       await feed.close();
       await outbound.close();
     },
+  };
+}
+
+function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undefined {
+  if (!tls) return undefined;
+  return openTlsCertificate({
+    files: tls,
+    onProblem: (sentence) => log.warn(sentence),
+    onReload: () => log.info("the certificate was read again"),
+  });
+}
+
+function createMinting(input: {
+  settings: Pick<Settings, "allowedRealms" | "passThroughHosts">;
+  outbound: Outbound;
+  metrics: Metrics;
+}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> {
+  const { outbound, metrics } = input;
+  const { allowedRealms, passThroughHosts } = input.settings;
+  return {
+    tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
+    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
+    onOpenFailed: () => metrics.secretOpenFailed(),
+    onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
 }
 

@@ -8,6 +8,7 @@ import { isReadableByOthers, KeyFormatError } from "./crypto/read-key.js";
 import { DatabaseUnusable } from "./db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-database.js";
 import { firstSteps, laterStart } from "./first-steps.js";
+import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
 import { createLogger, type Logger } from "./observability/log.js";
@@ -62,13 +63,17 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
     say(`Others on this machine may read the key. Run: chmod 600 ${source.path}`);
   const app = createApp({ settings, database, directUrl: database.directUrl, keys, log });
   for (const sentence of app.outboundInForce) log.warn(sentence);
+  // Without a certificate SIGHUP ends the process, as it does by default.
+  if (settings.tls) process.on("SIGHUP", app.reloadCertificate);
   try {
     const port = await listen(app.server, settings.host, settings.port, "PORT");
     if (app.metricsServer)
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     await greet(settings, database, port);
-    if (!/^(localhost|127\..*|::1)$/.test(settings.host))
-      say(`HOST is ${settings.host}: tokens travel there over plain HTTP. TLS belongs in front of it.`);
+    if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
+      say(
+        `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
+      );
     log.info({ host: settings.host, port }, "listening");
     return app;
   } catch (error) {
@@ -87,7 +92,8 @@ function keySource(settings: Settings, database: ServiceDatabase) {
 
 async function greet(settings: Settings, database: ServiceDatabase, port: number): Promise<void> {
   const shownHost = /^(0\.0\.0\.0|::)$/.test(settings.host) ? "127.0.0.1" : settings.host;
-  const url = settings.publicUrl ?? `http://${shownHost.includes(":") ? `[${shownHost}]` : shownHost}:${port}`;
+  const scheme = settings.tls ? "https" : "http";
+  const url = settings.publicUrl ?? `${scheme}://${shownHost.includes(":") ? `[${shownHost}]` : shownHost}:${port}`;
   const { prisma, pool, dataDirectory } = database;
   if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
   const audit = new AuditWriter(pool);
@@ -156,7 +162,10 @@ try {
   await main();
 } catch (error) {
   const expected =
-    error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
+    error instanceof SettingsError ||
+    error instanceof DatabaseUnusable ||
+    error instanceof KeyFormatError ||
+    error instanceof TlsCertificateError;
   say(
     expected
       ? error.message

@@ -1,10 +1,12 @@
 import type { parseAllowedRealms } from "./broker/providers/operator-hosts.js";
 import { isKey } from "./crypto/read-key.js";
+import type { TlsFiles } from "./http/tls-certificate.js";
 import type { OutboundSettings } from "./outbound/outbound.js";
 import { databaseSettings } from "./settings/database-settings.js";
 import { listenerSettings } from "./settings/listener-settings.js";
 import { operatorHosts, outboundSettings } from "./settings/outbound-settings.js";
 import { createReader, type Environment, type Reader, wholeNumber } from "./settings/reader.js";
+import { tlsSettings } from "./settings/tls-settings.js";
 
 /** Every setting, as the README lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
 export const settingNames = {
@@ -15,6 +17,8 @@ export const settingNames = {
   FACTORY_SECRETS_DATA_DIR: "Where the embedded database and its key live.",
   FACTORY_SECRETS_KEY: "The key-encryption key: 32 bytes in base64.",
   FACTORY_SECRETS_PUBLIC_URL: "How clients reach the service; printed in commands.",
+  FACTORY_SECRETS_TLS_CERT_FILE: "Path of the service's own certificate with its chain, PEM.",
+  FACTORY_SECRETS_TLS_KEY_FILE: "Path of that certificate's private key, PEM.",
   FACTORY_SECRETS_TRUSTED_PROXIES: "Addresses and CIDRs whose X-Forwarded-For is believed.",
   FACTORY_SECRETS_HTTPS_PROXY: "Proxy for outbound calls.",
   FACTORY_SECRETS_CONNECT_TO: "HOST:PORT=HOST:PORT,...: connect there instead, as curl's --connect-to.",
@@ -37,6 +41,8 @@ export type Settings = {
   database: { kind: "external"; url: string; directUrl: string } | { kind: "embedded"; dataDirectory: string };
   databaseConnections: number;
   key: string | undefined;
+  /** The service speaks TLS itself. */
+  tls: TlsFiles | undefined;
   trustedProxies: readonly string[];
   metricsPort: number | undefined;
   logLevel: LogLevel;
@@ -68,6 +74,7 @@ export function readSettings(environment: Environment): Settings {
   });
   const settings: Settings = {
     ...listenerSettings(reader),
+    tls: tlsSettings(reader),
     database: databaseSettings(reader),
     databaseConnections: wholeNumber(reader, "FACTORY_SECRETS_DATABASE_CONNECTIONS", 10, [2, 500]),
     key: reader.text("FACTORY_SECRETS_KEY"),

@@ -1,4 +1,5 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
 import { asProblem, mount, type Pipe } from "./mount.js";
@@ -6,17 +7,22 @@ import { Problem } from "./problem.js";
 import { requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
+import type { TlsCertificate } from "./tls-certificate.js";
+
+/** Without a limit of ours, a connection may take two minutes of handshake and hold its socket. */
+const handshakeMs = 10_000;
 
 /** An ID token of up to 16 KiB must arrive, and base64 of it too. */
 const maxHeaderBytes = 48 * 1024;
 
-/** Makes the HTTP server of these routes. It does not listen yet. */
+/** Makes the HTTP server of these routes, or the HTTPS server when it has a certificate. It does not listen yet. */
 export function createHttpServer<Deps>(input: {
   routes: readonly Route<Deps>[];
   deps: Deps;
   pipe: Pipe;
   /** Addresses and CIDRs whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
+  certificate?: TlsCertificate | undefined;
 }): Server {
   const app = express();
   app.disable("x-powered-by");
@@ -48,7 +54,7 @@ export function createHttpServer<Deps>(input: {
   });
   // Node's own answer to a request without Host has no body.
   const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
-  const server = createServer(options, (req, res) => {
+  const server = createListener(options, input.certificate, (req, res) => {
     const hosts = countHosts(req.rawHeaders);
     if (hosts === 1 || (hosts === 0 && req.httpVersion === "1.0")) app(req, res);
     else refuseHosts(res, hosts);
@@ -61,6 +67,24 @@ export function createHttpServer<Deps>(input: {
   server.keepAliveTimeout = 65_000;
   server.headersTimeout = 66_000;
   server.on("clientError", answerClientError);
+  return server;
+}
+
+type Classes = ReturnType<typeof classesOf>;
+type Listener = (
+  req: InstanceType<Classes["IncomingMessage"]>,
+  res: InstanceType<Classes["ServerResponse"]> & { req: InstanceType<Classes["IncomingMessage"]> },
+) => void;
+
+function createListener(
+  options: Classes & { maxHeaderSize: number; requireHostHeader: boolean },
+  certificate: TlsCertificate | undefined,
+  listener: Listener,
+): Server {
+  if (!certificate) return createServer(options, listener);
+  const secure = { ...options, ...certificate.current(), handshakeTimeout: handshakeMs };
+  const server = createTlsServer(secure, listener);
+  certificate.keepUpToDate(server);
   return server;
 }
 
@@ -106,7 +130,9 @@ type ClientError = Error & { code?: string };
 
 // Node has not made a reply object here: the bytes go to the socket.
 function answerClientError(error: ClientError, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  // A handshake that failed leaves nobody who could read an answer.
+  const isHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? "");
+  if (isHandshake || error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }

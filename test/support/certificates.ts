@@ -13,7 +13,7 @@ export type TestCertificateAuthority = {
   /** The root certificate: what a client has to trust. */
   caPem: string;
   /** Issues a server certificate for host names and IP addresses; `*.example.test` covers one label. */
-  issue(hostnames: readonly string[]): Promise<ServerCertificate>;
+  issue(hostnames: readonly string[], validity?: { notAfter: Date }): Promise<ServerCertificate>;
 };
 
 /** A throw-away certificate authority (EC P-256). Its key lives in this process only; everything expires after a day. */
@@ -34,7 +34,10 @@ export async function createTestCertificateAuthority(): Promise<TestCertificateA
     ],
   });
 
-  async function issue(hostnames: readonly string[]): Promise<ServerCertificate> {
+  async function issue(
+    hostnames: readonly string[],
+    { notAfter }: { notAfter?: Date } = {},
+  ): Promise<ServerCertificate> {
     const keys = await generateKeys();
     const certificate = await x509.X509CertificateGenerator.create({
       // The subject stays short (a common name holds 64 characters at most); clients look at the alternative names.
@@ -42,6 +45,7 @@ export async function createTestCertificateAuthority(): Promise<TestCertificateA
       issuer: caName,
       serialNumber: serialNumber(),
       ...validity(),
+      ...(notAfter && { notAfter }),
       signingAlgorithm: algorithm,
       publicKey: keys.publicKey,
       signingKey: caKeys.privateKey,

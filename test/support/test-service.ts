@@ -66,9 +66,10 @@ export async function startTestService(
   );
   const address = app.server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  const url = `http://127.0.0.1:${port}`;
+  const url = `${settings.tls ? "https" : "http"}://127.0.0.1:${port}`;
   const as = (token: string | undefined) => {
-    const agent = supertest.agent(url);
+    // Whose certificate it is, the tests of TLS look at themselves.
+    const agent = supertest.agent(url, { rejectUnauthorized: false });
     agent.on("response", recordExchange);
     return token === undefined ? agent : agent.set("OSF-TOKEN", token);
   };

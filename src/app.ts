@@ -19,6 +19,7 @@ import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
+import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
@@ -63,14 +64,19 @@ export function createApp(input: {
   const generations = new Generations();
   const audit = new AuditWriter(pool);
   const accessTokens = new AccessTokens();
-  const workloads = new Workloads();
+  const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
+  const keySets = new KeySets({
+    outbound,
+    nowMs: Date.now,
+    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
+  });
+  const workloads = new Workloads({ prisma, generations, keySets, now: () => new Date() });
   const devices = new Devices();
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({
     audit,
     onError: (err) => log.error({ err }, "refusals could not be recorded"),
   });
-  const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
   const feed = startChangeFeed({
@@ -98,6 +104,7 @@ export function createApp(input: {
       await unknownCallers.close();
       await audit.flush();
       await feed.close();
+      keySets.close();
       await outbound.close();
     },
   };

@@ -11,6 +11,7 @@ import { firstSteps, laterStart } from "./first-steps.js";
 import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
+import { sweepWorkloads } from "./identity/oidc/open-session.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { claimInstallation } from "./system/store.js";
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
     await database.close();
     throw error;
   });
-  const sweep = setInterval(() => void sweepJobs(database, log), sweepMs).unref();
+  const sweep = setInterval(() => void sweepExpired(database, log), sweepMs).unref();
   let stopping: Promise<void> | undefined;
   stop = () => {
     clearInterval(sweep);
@@ -150,11 +151,12 @@ function drain(server: Server): Promise<void> {
   });
 }
 
-async function sweepJobs(database: ServiceDatabase, log: Logger): Promise<void> {
+async function sweepExpired({ prisma }: ServiceDatabase, log: Logger): Promise<void> {
   try {
-    await deleteOldJobs(database.prisma, new Date(Date.now() - keepEndedJobsMs));
+    await deleteOldJobs(prisma, new Date(Date.now() - keepEndedJobsMs));
+    await sweepWorkloads({ prisma }, new Date());
   } catch (err) {
-    log.warn({ err }, "old jobs could not be removed");
+    log.warn({ err }, "what has expired could not be removed");
   }
 }
 

@@ -5,6 +5,7 @@ import { findFactory } from "./factories/store.js";
 import type { Pipe } from "./http/mount.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
+import { CredentialRefused } from "./identity/invalid-credential.js";
 import type { Logger } from "./observability/log.js";
 import type { Metrics } from "./observability/metrics.js";
 
@@ -49,6 +50,7 @@ export function createPipe(input: {
         ms: Math.round(seconds * 10_000) / 10,
         caller: caller?.id,
         code: problem?.code,
+        reason: problem?.cause instanceof CredentialRefused ? problem.cause.reason : undefined,
       };
       if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
       else log.info(line, "answered");

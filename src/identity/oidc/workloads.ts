@@ -1,26 +1,149 @@
+import { hash } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import { LRUCache } from "lru-cache";
+import type { PrismaClient } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
 import type { Caller } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";
+import { type FactoryRules, KnownRules } from "./factory-rules.js";
+import { ruleId, trustedWorkload, VerifiedIdToken, type WorkloadRefusal, workloadCaller } from "./judge-workload.js";
+import type { KeySets } from "./key-sets.js";
+import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
+import { takeTokenId } from "./used-ids/store.js";
+import { verifyForRules } from "./verify-for-rules.js";
 
-/** Those who come with an ID token of another issuer, and what the trust rules of a factory make of them. */
+export type WorkloadsDeps = {
+  prisma: PrismaClient;
+  generations: Generations;
+  keySets: Pick<KeySets, "find" | "revisionOf">;
+  now: () => Date;
+};
+
+/** A workload that was let in, and what is held of it to judge it again. */
+export type Admitted = { caller: Caller; verified: VerifiedIdToken };
+
+/** `revisions`: the key sets by which its signature held, at the time. */
+type Remembered = Admitted & { revisions: readonly { source: string; revision: string }[] };
+
+const maxRememberedBytes = 32 * 1_024 * 1_024;
+
+/**
+ * No refusal of an ID token is answered sooner, so that its time does not tell whether the factory exists, or has a rule
+ * for this issuer. What still shows is a fetch of keys that takes longer.
+ */
+const refusalMs = 100;
+
+/**
+ * Those who come with an ID token of another issuer, and what the trust rules of a factory make of them. What was judged
+ * is remembered with the generation of the rules and the revisions of the key sets: a changed rule or a withdrawn key
+ * makes it judged anew.
+ */
 export class Workloads {
+  readonly #deps: WorkloadsDeps;
+  readonly #rules: KnownRules;
+  readonly #remembered = new LRUCache<string, Remembered>({
+    maxSize: maxRememberedBytes,
+    sizeCalculation: ({ verified }) => 1_024 + 2 * JSON.stringify(verified.claims).length,
+  });
+  readonly #admitted = new WeakMap<Caller, VerifiedIdToken>();
+
+  constructor(deps: WorkloadsDeps) {
+    this.#deps = deps;
+    this.#rules = new KnownRules(deps);
+  }
+
   /** @throws Problem `unauthenticated` when the token is not valid, or matches no rule of that factory */
-  async authenticate(_token: string, _factory: string | undefined): Promise<Caller> {
-    throw invalidCredential();
+  async authenticate(token: string, factory: string | undefined): Promise<Caller> {
+    return (await this.admit(token, factory)).caller;
+  }
+
+  /**
+   * Lets in the bearer of an ID token. The `jti` of a token that a single-use rule matches is taken: it is refused ever
+   * after in this factory, by whichever of its rules.
+   * @throws Problem `unauthenticated`, not sooner than 100 ms after the call
+   */
+  async admit(token: string, factory: string | undefined): Promise<Admitted> {
+    const startedMs = performance.now();
+    const admitted = await this.#judge(token, factory ?? "");
+    if (typeof admitted !== "string") return admitted;
+    await wait(Math.max(0, refusalMs - (performance.now() - startedMs)));
+    throw invalidCredential(admitted);
   }
 
   /** Whether this caller came with the ID token itself, and not with a token of ours that was exchanged for it. */
-  hasOwnToken(_caller: Caller): boolean {
-    return false;
+  hasOwnToken(caller: Caller): boolean {
+    return this.#admitted.has(caller);
   }
 
   /** Judges the caller's ID token by the rules of now. @throws Problem `unauthenticated` */
-  async readAgain(_caller: Caller): Promise<Caller> {
-    throw invalidCredential();
+  async readAgain(caller: Caller): Promise<Caller> {
+    const verified = this.#admitted.get(caller);
+    const rules = caller.factory && (await this.#rules.read(caller.factory));
+    const isExpired = caller.expiresAt !== undefined && caller.expiresAt <= this.#deps.now();
+    const admitted = rules && verified && !isExpired ? this.#admit(rules, verified, caller.expiresAt) : undefined;
+    if (!admitted) throw invalidCredential("no-match");
+    return admitted.caller;
   }
 
   /** What the session of an exchanged token is worth by the rules of now; `undefined` when nothing. */
-  async resume(_stored: StoredCaller): Promise<StoredCaller | undefined> {
-    return undefined;
+  async resume(stored: StoredCaller): Promise<StoredCaller | undefined> {
+    const { caller } = stored;
+    const verified = VerifiedIdToken.safeParse(stored.evidence);
+    const rules = caller.factory && (await this.#rules.since(caller.factory, caller.generation));
+    const trusted = rules && verified.success ? trustedWorkload(rules, verified.data) : undefined;
+    if (!rules || !verified.success || !trusted || (trusted.singleUse && !verified.data.isTaken)) return undefined;
+    const { id: _rule, generation: _ofRules, ...judged } = workloadCaller(rules, trusted, verified.data.claims.sub);
+    // It is as old as the older of its parts: the session was read before the rules.
+    return { ...stored, caller: { ...caller, ...judged, actorId: ruleId(trusted) } };
+  }
+
+  async #judge(token: string, factory: string): Promise<Admitted | WorkloadRefusal> {
+    const digest = hash("sha256", token, "base64url");
+    const known = this.#stillAdmitted(digest, this.#rules.remembered(factory));
+    if (known) return known;
+    const parsed = parseIdToken(token);
+    if (typeof parsed === "string") return parsed;
+    const rules = await this.#rules.ofName(factory);
+    if (!rules) return "no-factory";
+    const verified = await verifyForRules(this.#deps, token, parsed, rules);
+    if (typeof verified === "string") return verified;
+    const { revisions, ...held } = verified;
+    const trusted = trustedWorkload(rules, { ...held, isTaken: false });
+    if (!trusted) return "no-match";
+    const refusal = trusted.singleUse ? await this.#take(parsed, rules) : undefined;
+    if (refusal) return refusal;
+    const admitted = this.#admit(rules, { ...held, isTaken: trusted.singleUse }, new Date(parsed.expiresAt * 1_000));
+    if (!admitted) return "no-match";
+    if (!trusted.singleUse) this.#remembered.set(`${rules.factory.id} ${digest}`, { ...admitted, revisions });
+    return admitted;
+  }
+
+  #stillAdmitted(digest: string, rules: FactoryRules | undefined): Admitted | undefined {
+    const known = rules && this.#remembered.get(`${rules.factory.id} ${digest}`);
+    if (!known || known.caller.generation !== rules.generation) return undefined;
+    const isExpired = known.caller.expiresAt !== undefined && known.caller.expiresAt <= this.#deps.now();
+    const isOfTheseKeys = known.revisions.every(
+      ({ source, revision }) => this.#deps.keySets.revisionOf({ factoryId: rules.factory.id, source }) === revision,
+    );
+    return !isExpired && isOfTheseKeys ? known : undefined;
+  }
+
+  async #take(parsed: ParsedIdToken, { factory }: FactoryRules): Promise<WorkloadRefusal | undefined> {
+    const { issuer, tokenId } = parsed;
+    if (tokenId === undefined) return "no-token-id";
+    const expiresAt = new Date(parsed.expiresAt * 1_000);
+    return (await takeTokenId(this.#deps.prisma, factory.id, { issuer, tokenId, expiresAt }))
+      ? undefined
+      : "already-used";
+  }
+
+  #admit(rules: FactoryRules, verified: VerifiedIdToken, expiresAt: Date | undefined): Admitted | undefined {
+    const trusted = trustedWorkload(rules, verified);
+    // A rule that has become single-use meanwhile wants the token presented anew.
+    if (!trusted || (trusted.singleUse && !verified.isTaken)) return undefined;
+    const caller = { ...workloadCaller(rules, trusted, verified.claims.sub), ...(expiresAt && { expiresAt }) };
+    this.#admitted.set(caller, verified);
+    return { caller, verified };
   }
 }

@@ -1,0 +1,58 @@
+import { LRUCache } from "lru-cache";
+import type { PrismaClient } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import { findFactory } from "../../factories/store.js";
+import type { FactoryRef } from "../caller.js";
+import { type RulesOfFactory, rulesOfFactory } from "./store.js";
+
+/** The rules of a factory, of one snapshot. */
+export type FactoryRules = RulesOfFactory & { factory: FactoryRef };
+
+/** Reads the trust rules of factories and remembers them until a higher generation is seen. */
+export class KnownRules {
+  readonly #deps: { prisma: PrismaClient; generations: Generations };
+  readonly #byName = new LRUCache<string, FactoryRules>({ max: 2_000 });
+  readonly #reading = new Map<string, Promise<FactoryRules | undefined>>();
+
+  constructor(deps: { prisma: PrismaClient; generations: Generations }) {
+    this.#deps = deps;
+  }
+
+  /** What is remembered and still in force. */
+  remembered(name: string): FactoryRules | undefined {
+    const known = this.#byName.get(name);
+    return known && this.#deps.generations.isCurrent(known.factory.id, known.generation) ? known : undefined;
+  }
+
+  /** @returns `undefined` when there is no factory of that name */
+  async ofName(name: string): Promise<FactoryRules | undefined> {
+    // A flood that misses together reads once. One that joins a read which began before a change was announced is
+    // caught where it matters: by the conditional audit row.
+    const running = this.remembered(name) ?? this.#reading.get(name);
+    if (running) return running;
+    const reading = this.#find(name).finally(() => this.#reading.delete(name));
+    this.#reading.set(name, reading);
+    return reading;
+  }
+
+  /** The rules of no older generation than this. */
+  async since(factory: FactoryRef, generation: bigint): Promise<FactoryRules | undefined> {
+    const known = this.remembered(factory.name);
+    return known && known.generation >= generation ? known : this.read(factory);
+  }
+
+  /** Reads them now. @returns `undefined` when the factory is gone */
+  async read(factory: FactoryRef): Promise<FactoryRules | undefined> {
+    const row = await rulesOfFactory(this.#deps.prisma, factory.id);
+    if (!row) return undefined;
+    const rules: FactoryRules = { ...row, factory };
+    this.#deps.generations.observe(factory.id, row.generation);
+    this.#byName.set(factory.name, rules);
+    return rules;
+  }
+
+  async #find(name: string): Promise<FactoryRules | undefined> {
+    const row = await findFactory(this.#deps.prisma, name);
+    return row ? this.read({ id: row.id, name: row.name }) : undefined;
+  }
+}

@@ -1,0 +1,60 @@
+import { z } from "zod";
+import type { Caller } from "../caller.js";
+import type { Permission } from "../permissions.js";
+import { SignatureAlgorithm, type TrustRule } from "./contract.js";
+import type { FactoryRules } from "./factory-rules.js";
+import { keySourceId } from "./fetch-key-set.js";
+import type { IdTokenFailure } from "./id-token-failure.js";
+import { boundedText, type Trusted, trustedBy } from "./match-rules.js";
+import { failureOfTerms, keySourceOf } from "./verify-id-token.js";
+
+/**
+ * What is known of a workload once its ID token has been verified: enough to judge it by the rules of any later time
+ * without the token. A session keeps this.
+ */
+export const VerifiedIdToken = z.object({
+  issuer: z.string(),
+  audience: z.string(),
+  algorithm: SignatureAlgorithm,
+  /** The sources of keys by which its signature holds (`keySourceId`): a rule with another one did not verify it. */
+  sources: z.array(z.string()),
+  /** Whether its `jti` was taken, so that nobody can come with it again. */
+  isTaken: z.boolean(),
+  claims: z.record(z.string(), z.unknown()),
+});
+export type VerifiedIdToken = z.output<typeof VerifiedIdToken>;
+
+/** Why a workload is not let in. For the log. */
+export type WorkloadRefusal = IdTokenFailure | "no-factory" | "no-match" | "no-token-id" | "already-used";
+
+const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(["registry-tokens:issue"]);
+
+/** What the rules let the bearer of a verified token do; `undefined` when none of them matches. */
+export function trustedWorkload({ rules }: FactoryRules, verified: VerifiedIdToken): Trusted | undefined {
+  const verifying = rules.filter((rule) => isVerifiedFor(rule, verified));
+  return trustedBy(verifying, verified.claims);
+}
+
+/** The caller that the bearer of an ID token is. Its `expiresAt` is left to whoever knows until when it may come. */
+export function workloadCaller({ factory, generation }: FactoryRules, trusted: Trusted, sub: unknown): Caller {
+  return {
+    kind: "oidc",
+    id: ruleId(trusted),
+    name: boundedText(String(sub)),
+    factory,
+    permissions: workloadPermissions,
+    grants: trusted.grants,
+    ...(trusted.maxTtlSeconds !== undefined && { maxTtlSeconds: trusted.maxTtlSeconds }),
+    evidence: trusted.evidence,
+    generation,
+  };
+}
+
+/** Whom the audit names: the first rule that let it in. */
+export function ruleId({ rules }: Trusted): string {
+  return rules[0]?.id ?? "";
+}
+
+function isVerifiedFor(rule: TrustRule, verified: VerifiedIdToken): boolean {
+  return failureOfTerms(verified, rule) === undefined && verified.sources.includes(keySourceId(keySourceOf(rule)));
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from "node:crypto";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { Problem } from "../../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../caller.js";
+import { invalidCredential } from "../invalid-credential.js";
+import type { Permission } from "../permissions.js";
+import type { VerifiedIdToken } from "./judge-workload.js";
+import { deleteExpiredSessions, insertSession } from "./sessions/store.js";
+import { deleteExpiredTokenIds } from "./used-ids/store.js";
+import type { Workloads } from "./workloads.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter; workloads: Workloads };
+
+/** A session that was opened: whoever has an access token for it is the workload. */
+export type OpenedSession = {
+  credentialId: string;
+  factory: FactoryRef;
+  expiresAt: Date;
+  permissions: ReadonlySet<Permission>;
+};
+
+/** As long as an access token. A job that goes on for longer asks its issuer for another ID token. */
+const sessionSeconds = 900;
+/** A change in every round trip, five times in a row. */
+const maxRounds = 5;
+
+/**
+ * Opens a session for an ID token (RFC 8693, token exchange). It does not end with the ID token, which often lives for
+ * five minutes; it does end, at once, with the rules that let it in: they are looked at again whenever it is used.
+ * @param input - `factory`: the name that the request says
+ * @throws Problem `unauthenticated` as any other use of the token would
+ */
+export async function openSession(
+  deps: Deps,
+  input: { token: string; factory: string; requested: RequestedBy },
+): Promise<OpenedSession> {
+  const { verified, ...admitted } = await deps.workloads.admit(input.token, input.factory);
+  let { caller } = admitted;
+  for (let round = 0; round < maxRounds; round += 1) {
+    const opened = await open(deps, caller, verified, input.requested);
+    if (opened) return opened;
+    caller = await deps.workloads.readAgain(caller);
+  }
+  throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
+}
+
+async function open(
+  deps: Deps,
+  caller: Caller,
+  verified: VerifiedIdToken,
+  requested: RequestedBy,
+): Promise<OpenedSession | undefined> {
+  const { factory, name, evidence, permissions, generation } = caller;
+  if (!factory) throw invalidCredential("no-factory");
+  const id = randomUUID();
+  const createdAt = new Date();
+  const seconds = Math.min(sessionSeconds, caller.maxTtlSeconds ?? sessionSeconds);
+  const expiresAt = new Date(createdAt.getTime() + seconds * 1_000);
+  const createdBy = actorOf(caller);
+  const audit = deps.audit.row({
+    at: createdAt,
+    outcome: "allowed",
+    actor: createdBy,
+    factory,
+    ...requested,
+    body: {
+      action: "session.opened",
+      credential: { id, name },
+      expiresAt: expiresAt.toISOString(),
+      ...(evidence && { evidence }),
+    },
+  });
+  const session = { id, factoryId: factory.id, generation, name, evidence: verified, createdAt, createdBy, expiresAt };
+  return (await insertSession(deps.prisma, session, audit))
+    ? { credentialId: id, factory, expiresAt, permissions }
+    : undefined;
+}
+
+/** Forgets sessions, and ids of tokens, that have expired. */
+export async function sweepWorkloads({ prisma }: Pick<Deps, "prisma">, now: Date): Promise<void> {
+  await deleteExpiredSessions(prisma, now);
+  await deleteExpiredTokenIds(prisma, now);
+}

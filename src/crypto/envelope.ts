@@ -20,6 +20,9 @@ export type DataKeyPlace = {
 
 export type DataKeyPurpose = "secret" | "fingerprint";
 
+/** Where a wrapped private key for signing belongs. It is of the whole installation, so no factory is in it. */
+export type SigningKeyPlace = { signingKeyId: string; purpose: string; alg: string; keyEncryptionKeyId: string };
+
 /**
  * A ciphertext did not open. There is one error for every reason (another row, another key, a flipped bit, a
  * truncation), because telling them apart would help only an attacker.
@@ -90,6 +93,29 @@ export function unwrapDataKey(keyEncryptionKey: Buffer, place: DataKeyPlace, wra
   return decrypt(keyEncryptionKey, nonce, dataKeyContext(place), wrapped.subarray(1 + nonceBytes));
 }
 
+/** @param privateKey - PKCS #8, DER. @returns format (1 byte), nonce (12), wrapped key (as long as the key), tag (16) */
+export function wrapSigningKey(keyEncryptionKey: Buffer, place: SigningKeyPlace, privateKey: Buffer): Buffer {
+  return wrapSigningKeyWithNonce(keyEncryptionKey, place, privateKey, randomBytes(nonceBytes));
+}
+
+/** `wrapSigningKey` with the nonce given: for test vectors only. */
+export function wrapSigningKeyWithNonce(
+  keyEncryptionKey: Buffer,
+  place: SigningKeyPlace,
+  privateKey: Buffer,
+  nonce: Buffer,
+): Buffer {
+  const box = encrypt(keyEncryptionKey, nonce, signingKeyContext(place), privateKey);
+  return Buffer.concat([Buffer.of(format), nonce, box]);
+}
+
+/** @throws EnvelopeError whatever is wrong */
+export function unwrapSigningKey(keyEncryptionKey: Buffer, place: SigningKeyPlace, wrapped: Buffer): Buffer {
+  if (wrapped.length < 1 + nonceBytes + tagBytes || wrapped[0] !== format) throw new EnvelopeError();
+  const nonce = wrapped.subarray(1, 1 + nonceBytes);
+  return decrypt(keyEncryptionKey, nonce, signingKeyContext(place), wrapped.subarray(1 + nonceBytes));
+}
+
 /**
  * Names a key-encryption key by its bytes without giving anything of them away: `kek-` and 16 hex digits
  * of an HMAC under the key itself.
@@ -120,6 +146,14 @@ function dataKeyContext(place: DataKeyPlace): Buffer {
     uuidBytes(place.dataKeyId),
     Buffer.from(place.keyEncryptionKeyId, "utf8"),
   ]);
+}
+
+function signingKeyContext(place: SigningKeyPlace): Buffer {
+  const fields = [place.signingKeyId, place.alg, place.keyEncryptionKeyId];
+  return context(
+    `signing-key:${place.purpose}`,
+    fields.map((field) => Buffer.from(field, "utf8")),
+  );
 }
 
 // Each field has its length in front: no two lists of fields give the same bytes.

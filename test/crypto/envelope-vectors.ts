@@ -21,6 +21,15 @@ const Vectors = z.strictObject({
       }),
     )
     .length(2),
+  signingKey: z.strictObject({
+    purpose: z.string(),
+    id: z.string(),
+    alg: z.string(),
+    key: Hex,
+    nonce: Hex,
+    associatedData: Hex,
+    wrapped: Hex,
+  }),
   secretId: z.uuid(),
   secrets: z
     .array(

@@ -11,8 +11,11 @@ import {
   sealSecret,
   sealSecretWithNonce,
   unwrapDataKey,
+  unwrapSigningKey,
   wrapDataKey,
   wrapDataKeyWithNonce,
+  wrapSigningKey,
+  wrapSigningKeyWithNonce,
 } from "../../src/crypto/envelope.js";
 import { dataKeyOf, vectors, vectorsText } from "./envelope-vectors.js";
 
@@ -26,6 +29,13 @@ const wrapPlaceOf = ({ id, purpose }: (typeof vectors.dataKeys)[number]) => ({
   purpose,
   keyEncryptionKeyId: keyEncryptionKey.id,
 });
+
+const signingKeyPlace = {
+  signingKeyId: vectors.signingKey.id,
+  purpose: vectors.signingKey.purpose,
+  alg: vectors.signingKey.alg,
+  keyEncryptionKeyId: keyEncryptionKey.id,
+};
 
 /** Opens a box by nothing but Node's AES-GCM and the associated data that the vectors state. */
 function openByHand(key: Buffer, nonce: Buffer, associatedData: Buffer, box: Buffer): Buffer {
@@ -68,6 +78,13 @@ describe("the pinned test vectors", () => {
     const { key, nonce, associatedData, wrapped } = vector;
     expect(wrapDataKeyWithNonce(keyEncryptionKey.key, wrapPlaceOf(vector), key, nonce)).toEqual(wrapped);
     expect(unwrapDataKey(keyEncryptionKey.key, wrapPlaceOf(vector), wrapped)).toEqual(key);
+    expect(openByHand(keyEncryptionKey.key, nonce, associatedData, wrapped.subarray(13))).toEqual(key);
+  });
+
+  test("the signing key is wrapped and unwrapped to the byte", () => {
+    const { key, nonce, associatedData, wrapped } = vectors.signingKey;
+    expect(wrapSigningKeyWithNonce(keyEncryptionKey.key, signingKeyPlace, key, nonce)).toEqual(wrapped);
+    expect(unwrapSigningKey(keyEncryptionKey.key, signingKeyPlace, wrapped)).toEqual(key);
     expect(openByHand(keyEncryptionKey.key, nonce, associatedData, wrapped.subarray(13))).toEqual(key);
   });
 
@@ -172,6 +189,34 @@ describe("a wrapped data key", () => {
     expect(refusalOf(() => openSecret(dataKey, placeOf(1), wrapped))).toEqual(refused);
     const cut = Buffer.concat([sealed.subarray(0, 1), sealed.subarray(17)]);
     expect(refusalOf(() => unwrapDataKey(dataKey.bytes, place, cut))).toEqual(refused);
+  });
+});
+
+describe("a wrapped signing key", () => {
+  const place = signingKeyPlace;
+  const wrapped = wrapSigningKey(keyEncryptionKey.key, place, Buffer.from("not-a-real-private-key"));
+
+  test("is refused with any one bit flipped, truncated to any length, and with a byte more", () => {
+    const unwrap = (bytes: Buffer) => refusalOf(() => unwrapSigningKey(keyEncryptionKey.key, place, bytes));
+    for (let bit = 0; bit < wrapped.length * 8; bit += 1) expect(unwrap(withBitFlipped(wrapped, bit))).toEqual(refused);
+    for (let length = 0; length < wrapped.length; length += 1)
+      expect(unwrap(wrapped.subarray(0, length))).toEqual(refused);
+    expect(unwrap(Buffer.concat([wrapped, Buffer.of(0)]))).toEqual(refused);
+  });
+
+  test.each([
+    ["another id", { ...place, signingKeyId: "another" }],
+    ["another purpose", { ...place, purpose: "federation" }],
+    ["another algorithm", { ...place, alg: "RS256" }],
+    ["another key-encryption key id", { ...place, keyEncryptionKeyId: "kek-0000000000000000" }],
+    ["id and algorithm exchanged", { ...place, signingKeyId: place.alg, alg: place.signingKeyId }],
+  ])("is refused when moved to %s", (_where, elsewhere) => {
+    expect(refusalOf(() => unwrapSigningKey(keyEncryptionKey.key, elsewhere, wrapped))).toEqual(refused);
+  });
+
+  test("is refused by another key-encryption key, and as a data key", () => {
+    expect(refusalOf(() => unwrapSigningKey(randomBytes(32), place, wrapped))).toEqual(refused);
+    expect(refusalOf(() => unwrapDataKey(keyEncryptionKey.key, wrapPlaceOf(sealing), wrapped))).toEqual(refused);
   });
 });
 

@@ -46,3 +46,18 @@ test("a data key does not open for another factory, id, purpose or key-encryptio
   ];
   for (const unwrapping of moved) await expect(unwrapping).rejects.toThrow(new EnvelopeError());
 });
+
+test("a signing key opens under the key-encryption key that wrapped it, as what it was wrapped as", async () => {
+  const [older, active] = [newKey(), newKey()];
+  const privateKey = Buffer.from("not-a-real-private-key");
+  const key = { id: "a-key", purpose: "api-access", alg: "ES256" };
+  const wrapped = await new KeyRing(older).wrapSigningKey(key, privateKey);
+  expect(wrapped.keyEncryptionKeyId).toBe(older.id);
+  await expect(new KeyRing(active, [older]).unwrapSigningKey(wrapped)).resolves.toEqual(privateKey);
+  const elsewhere = [
+    new KeyRing(active).unwrapSigningKey(wrapped),
+    new KeyRing(older).unwrapSigningKey({ ...wrapped, id: "another" }),
+    new KeyRing(older).unwrapSigningKey({ ...wrapped, purpose: "federation" }),
+  ];
+  for (const unwrapping of elsewhere) await expect(unwrapping).rejects.toThrow(new EnvelopeError());
+});

@@ -48,48 +48,53 @@ function storedRuleOf(row: StoredRow): StoredRule | undefined {
   return rule && { ...rule, createdAt: row.createdAt, createdBy: row.createdByName, updatedAt: row.updatedAt };
 }
 
-/** Rules by name; one more than `pageSize`. */
+/** Rules by name, one more than `pageSize`; without its rule where this release cannot read it. */
 export async function listRules(
   prisma: PrismaClient,
   input: { factoryId: string; pageSize: number; after: string | undefined },
-): Promise<StoredRule[]> {
+): Promise<{ name: string; rule: StoredRule | undefined }[]> {
   const rows = await prisma.trustRule.findMany({
     where: { factoryId: input.factoryId, ...(input.after !== undefined && { name: { gt: input.after } }) },
     orderBy: { name: "asc" },
     take: input.pageSize + 1,
   });
-  return rows.flatMap((row) => storedRuleOf(row) ?? []);
+  return rows.map((row) => ({ name: row.name, rule: storedRuleOf(row) }));
 }
 
-export async function findRule(
-  prisma: PrismaClient | Transaction,
-  factoryId: string,
-  id: string,
-): Promise<StoredRule | undefined> {
+export async function findRule(prisma: PrismaClient, factoryId: string, id: string): Promise<StoredRule | undefined> {
   const row = await prisma.trustRule.findFirst({ where: { factoryId, id } });
   return row ? storedRuleOf(row) : undefined;
+}
+
+/** What a change of a rule must know of it; call `holdRules` first. Whoever cannot read a rule can still withdraw it. */
+export async function ruleHead(transaction: Transaction, factoryId: string, id: string) {
+  const row = await transaction.trustRule.findFirst({
+    select: { id: true, name: true, version: true, createdAt: true, createdByName: true },
+    where: { factoryId, id },
+  });
+  return row ?? undefined;
 }
 
 /**
  * Makes writers of a factory's rules take turns, and raises its generation. The maker's row is locked first, so that a
  * withdrawal waits for this, and this for a withdrawal: both take the factory last.
- * @returns the new generation; `undefined` when the maker was withdrawn meanwhile, or the factory is gone
+ * @returns the new generation, or what ended meanwhile
  */
 export async function holdRules(
   transaction: Transaction,
   factoryId: string,
   makerId: string,
-): Promise<bigint | undefined> {
+): Promise<bigint | "maker-withdrawn" | "factory-gone"> {
   const makers = await transaction.$queryRawUnsafe<unknown[]>(
     "SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE",
     makerId,
   );
-  if (makers.length === 0) return undefined;
+  if (makers.length === 0) return "maker-withdrawn";
   const [raised] = await transaction.$queryRawUnsafe<{ generation: bigint }[]>(
     "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid AND deleted_at IS NULL RETURNING generation",
     factoryId,
   );
-  return raised?.generation;
+  return raised?.generation ?? "factory-gone";
 }
 
 /** How many rules the factory has. Call `holdRules` first. */

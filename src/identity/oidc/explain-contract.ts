@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { GrantView } from "../grant.js";
+import { maxIdTokenLength } from "./contract.js";
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+
+const TokenClaims = z
+  .unknown()
+  .refine(isObject, "an object: the payload of a token")
+  .meta({ id: "TokenClaims", description: "The payload of a token: an object with a member for each claim." });
+
+export const ExplainRequest = z
+  .strictObject({
+    idToken: z
+      .string()
+      .min(1)
+      .max(maxIdTokenLength)
+      .optional()
+      .meta({ description: "The token that was refused. It is not used up, not kept and not shown." }),
+    claims: TokenClaims.optional(),
+  })
+  .refine(({ idToken, claims }) => (idToken === undefined) !== (claims === undefined), "either idToken or claims")
+  .meta({ id: "ExplainRequest" });
+
+const TokenFailure = z
+  .enum([
+    "malformed",
+    "type",
+    "algorithm",
+    "issuer",
+    "audience",
+    "expired",
+    "not-yet-valid",
+    "too-long-lived",
+    "issuer-unreachable",
+    "key-unknown",
+    "signature",
+  ])
+  .meta({ id: "IdTokenFailure", description: "What is wrong with an ID token, for one rule." });
+
+const ExplainedToken = z
+  .object({
+    holds: z.boolean(),
+    failed: TokenFailure.optional(),
+    message: z.string(),
+  })
+  .meta({ id: "ExplainedToken", description: "Whether the token itself is to be believed, by what the rule says." });
+
+export const ExplainedCondition = z
+  .object({
+    claim: z.string(),
+    expected: z.string(),
+    found: z
+      .string()
+      .optional()
+      .meta({ description: "As JSON, the first 200 characters. Absent when the token has no such claim." }),
+    holds: z.boolean(),
+    hint: z.string().optional().meta({ description: "What is nearly right." }),
+  })
+  .meta({ id: "ExplainedCondition" });
+
+export const ExplainedRule = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    matches: z.boolean(),
+    token: ExplainedToken.optional().meta({ description: "Absent when only claims were given." }),
+    conditions: z.array(ExplainedCondition).meta({ description: "First issuer and audience, then the rule's own." }),
+  })
+  .meta({ id: "ExplainedRule" });
+
+export const Explanation = z
+  .object({
+    matches: z.boolean().meta({ description: "Whether any rule lets the bearer in." }),
+    rules: z.array(ExplainedRule).meta({ description: "Those that match, then those that nearly do." }),
+    grants: z.array(GrantView).meta({ description: "What the bearer would get: of all rules that match." }),
+    maxTtlSeconds: z.int().optional(),
+  })
+  .meta({ id: "TrustExplanation" });
+
+export type ExplainedCondition = z.output<typeof ExplainedCondition>;
+export type ExplainedRule = z.output<typeof ExplainedRule>;
+export type Explanation = z.output<typeof Explanation>;

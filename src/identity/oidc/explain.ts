@@ -1,0 +1,91 @@
+import type { PrismaClient } from "../../db/database.js";
+import { Problem } from "../../http/problem.js";
+import type { FactoryRef } from "../caller.js";
+import { parseStrictJwt } from "../strict-jwt.js";
+import type { Claims } from "./conditions.js";
+import { maxIdTokenLength, type TrustRule } from "./contract.js";
+import { explainConditions } from "./explain-condition.js";
+import type { ExplainedRule, Explanation } from "./explain-contract.js";
+import type { IdTokenFailure } from "./id-token-failure.js";
+import { trustedBy } from "./match-rules.js";
+import { rulesOfFactory } from "./store.js";
+import { checkIdToken, type IdTokenCheck, type VerifyDeps } from "./verify-id-token.js";
+
+export type ExplainDeps = {
+  prisma: PrismaClient;
+  /** By which tokens are verified, as for those who are let in. */
+  verification: VerifyDeps;
+};
+
+/** A token, or what one could say. */
+export type Asked = { idToken: string } | { claims: Claims };
+
+/**
+ * Says of each rule of the factory whether it lets in the bearer of a token, and what of it does not hold. Uses up no
+ * token, and says nothing of whether one was used before.
+ * @throws Problem `invalid-request` for what is no token at all
+ */
+export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Asked): Promise<Explanation> {
+  const token = "idToken" in asked ? asked.idToken : undefined;
+  const claims = "claims" in asked ? asked.claims : claimsOf(asked.idToken);
+  const { rules = [] } = (await rulesOfFactory(deps.prisma, factory.id)) ?? {};
+  const explained = await Promise.all(
+    rules.map(async (rule) => {
+      const check = token === undefined ? undefined : await checkIdToken(deps.verification, factory.id, rule, token);
+      return { rule, explained: explainRule(rule, claims, check) };
+    }),
+  );
+  const matching = explained.filter((one) => one.explained.matches).map(({ rule }) => rule);
+  const trusted = trustedBy(matching, claims);
+  return {
+    matches: matching.length > 0,
+    rules: explained.map((one) => one.explained).toSorted((a, b) => lacks(a) - lacks(b)),
+    grants: [...(trusted?.grants ?? [])],
+    ...(trusted?.maxTtlSeconds !== undefined && { maxTtlSeconds: trusted.maxTtlSeconds }),
+  };
+}
+
+function claimsOf(idToken: string): Claims {
+  const parsed = parseStrictJwt(idToken, maxIdTokenLength);
+  if (parsed) return parsed.payload;
+  const reason =
+    "not a signed JWT in its strict form: three parts of base64url without padding, no member twice, no crit, jku, jwk, x5u or x5c";
+  throw new Problem("invalid-request", `/idToken: ${reason}`, { invalid: [{ at: "/idToken", reason }] });
+}
+
+function explainRule(rule: TrustRule, claims: Claims, check: IdTokenCheck | undefined): ExplainedRule {
+  const conditions = explainConditions(rule, claims);
+  const { id, name } = rule;
+  return {
+    id,
+    name,
+    matches: (check?.holds ?? true) && conditions.every(({ holds }) => holds),
+    ...(check && { token: explainCheck(check) }),
+    conditions,
+  };
+}
+
+/** How far a rule is from matching: that nearest to it is what somebody wants to read first. */
+function lacks({ conditions, token }: ExplainedRule): number {
+  return conditions.filter(({ holds }) => !holds).length + (token?.holds === false ? 1 : 0);
+}
+
+function explainCheck(check: IdTokenCheck): NonNullable<ExplainedRule["token"]> {
+  if (check.holds) return { holds: true, message: "Signature, issuer, audience and times hold." };
+  return { holds: false, failed: check.failed, message: sentences[check.failed] };
+}
+
+const sentences: Readonly<Record<IdTokenFailure, string>> = {
+  malformed:
+    "A registered claim is missing or of another type than RFC 7519 gives it: iss, sub, aud, exp, nbf, iat, jti.",
+  type: "Its typ is not JWT: it is another kind of token than an ID token.",
+  algorithm: "It is signed by an algorithm that the rule does not take.",
+  issuer: "It is of another issuer than the rule's.",
+  audience: "It is for another audience, or for more than one.",
+  expired: "It has expired.",
+  "not-yet-valid": "It is not valid yet: nbf or iat lies more than a minute ahead.",
+  "too-long-lived": "It is valid for more than 24 hours.",
+  "issuer-unreachable": "The issuer's keys cannot be had, and the last ones are too old to go by.",
+  "key-unknown": "No key of the issuer has its kid, or more than one fits it.",
+  signature: "The signature is not by the issuer's key.",
+};

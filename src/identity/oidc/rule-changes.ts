@@ -1,0 +1,147 @@
+import { randomUUID } from "node:crypto";
+import type { EventBody } from "../../audit/events.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import type { Precondition } from "../../http/preconditions.js";
+import { Problem } from "../../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../caller.js";
+import { invalidCredential } from "../invalid-credential.js";
+import { maxRules, type NewTrustRule } from "./contract.js";
+import { lintRule, refuseUnsafe } from "./lint-rule.js";
+import { checkPastedKeys } from "./rule-keys.js";
+import { checkMaker } from "./rule-limits.js";
+import {
+  countRules,
+  deleteRule,
+  holdRules,
+  idOfRuleNamed,
+  insertRule,
+  ruleHead,
+  type StoredRule,
+  updateRule,
+} from "./store.js";
+
+export type RuleDeps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };
+
+export type RuleChange = { factory: FactoryRef; caller: Caller; requested: RequestedBy };
+
+/**
+ * Makes a rule.
+ * @throws Problem `forbidden` (it grants more than its maker has), `unsafe-rule`, `already-exists`, `limit-reached`
+ */
+export async function createRule(deps: RuleDeps, change: RuleChange, input: NewTrustRule): Promise<StoredRule> {
+  check(change.caller, input);
+  const rule = { ...input, id: randomUUID(), version: 1 };
+  return inTurn(deps, change, "trust-rule.created", async (transaction, at) => {
+    const { factory, caller } = change;
+    if ((await countRules(transaction, factory.id)) >= maxRules) {
+      throw new Problem(
+        "limit-reached",
+        `A factory has at most ${maxRules} trust rules. Delete one that is not needed.`,
+      );
+    }
+    await refuseTakenName(transaction, factory, rule);
+    await insertRule(transaction, { factoryId: factory.id, rule, at, actor: actorOf(caller) });
+    return { ...rule, createdAt: at, createdBy: caller.name, updatedAt: at };
+  });
+}
+
+/**
+ * Puts another rule in the place of one; its id stays.
+ * @throws Problem as `createRule`, and `not-found`, `precondition-failed`
+ */
+export async function replaceRule(
+  deps: RuleDeps,
+  change: RuleChange,
+  target: { id: string; precondition: Precondition },
+  input: NewTrustRule,
+): Promise<StoredRule> {
+  check(change.caller, input);
+  return inTurn(deps, change, "trust-rule.updated", async (transaction, at) => {
+    const known = await ruleToChange(transaction, change.factory, target);
+    const rule = { ...input, id: known.id, version: known.version + 1 };
+    await refuseTakenName(transaction, change.factory, rule);
+    await updateRule(transaction, rule, at);
+    return { ...rule, createdAt: known.createdAt, createdBy: known.createdByName, updatedAt: at };
+  });
+}
+
+/**
+ * Withdraws a rule, and with it at once what it let in.
+ * @throws Problem `not-found`, `precondition-failed`
+ */
+export async function removeRule(
+  deps: RuleDeps,
+  change: RuleChange,
+  target: { id: string; precondition: Precondition },
+): Promise<void> {
+  await inTurn(deps, change, "trust-rule.deleted", async (transaction) => {
+    const known = await ruleToChange(transaction, change.factory, target);
+    await deleteRule(transaction, known.id);
+    return known;
+  });
+}
+
+function check(caller: Caller, input: NewTrustRule): void {
+  checkMaker(caller, input);
+  if (input.jwks !== undefined) checkPastedKeys(input.jwks, input.algorithms);
+  refuseUnsafe(lintRule(input));
+}
+
+type RuleAction = Extract<EventBody, { rule: unknown }>["action"];
+
+/** Writes one change of the factory's rules with its event, while no other is written. */
+async function inTurn<T extends { id: string; name: string; version: number }>(
+  { prisma, audit, generations }: RuleDeps,
+  { factory, caller, requested }: RuleChange,
+  action: RuleAction,
+  write: (transaction: Transaction, at: Date) => Promise<T>,
+): Promise<T> {
+  const at = new Date();
+  const { written, generation } = await prisma.$transaction(async (transaction) => {
+    const held = await holdRules(transaction, factory.id, caller.id);
+    if (held === "maker-withdrawn") throw invalidCredential();
+    if (held === "factory-gone") {
+      throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
+    }
+    const rule = await write(transaction, at);
+    const body: EventBody = { action, rule: { id: rule.id, name: rule.name }, version: rule.version };
+    const event = { at, outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
+    await audit.writeWith(transaction, [{ ...event, body }]);
+    return { written: rule, generation: held };
+  });
+  generations.observe(factory.id, generation);
+  return written;
+}
+
+async function ruleToChange(
+  transaction: Transaction,
+  factory: FactoryRef,
+  { id, precondition }: { id: string; precondition: Precondition },
+): Promise<NonNullable<Awaited<ReturnType<typeof ruleHead>>>> {
+  const known = await ruleHead(transaction, factory.id, id);
+  if (!known) throw new Problem("not-found", "There is no such trust rule. List them to see which exist.");
+  if (precondition === "absent" || (typeof precondition === "number" && precondition !== known.version)) {
+    throw new Problem(
+      "precondition-failed",
+      `The current version is ${known.version}. Read it again, and carry your change over.`,
+    );
+  }
+  return known;
+}
+
+async function refuseTakenName(
+  transaction: Transaction,
+  factory: FactoryRef,
+  { id, name }: { id: string; name: string },
+): Promise<void> {
+  const holder = await idOfRuleNamed(transaction, factory.id, name);
+  if (holder !== undefined && holder !== id) {
+    throw new Problem(
+      "already-exists",
+      "Another trust rule of this factory has this name. Choose another, or change that one.",
+    );
+  }
+}

@@ -1,0 +1,190 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
+import { pageOf, pageStart } from "../../http/page.js";
+import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { Problem } from "../../http/problem.js";
+import { json, route } from "../../http/route.js";
+import { Label } from "../contract.js";
+import { isObject } from "./conditions.js";
+import { NewTrustRule, TrustRuleList, TrustRuleView } from "./contract.js";
+import { type ExplainDeps, explain } from "./explain.js";
+import { ExplainRequest, Explanation } from "./explain-contract.js";
+import { createRule, type RuleDeps, removeRule, replaceRule } from "./rule-changes.js";
+import { ruleView } from "./rule-view.js";
+import { findRule, listRules } from "./store.js";
+import { TemplateList } from "./template-contract.js";
+import { templates } from "./templates/templates.js";
+
+type Reader = { prisma: PrismaClient };
+
+const etag = { ETag: "The rule's version." };
+const limits = { maxBytes: 128 * 1024 };
+
+const listTrustRules = route(
+  {
+    id: "listTrustRules",
+    method: "get",
+    path: "/v1/factories/{factory}/trust-rules",
+    tag: "Access",
+    summary: "List the trust rules of a factory",
+    description: "Each with what the linter says of it today.",
+    auth: { permission: "access:read" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: { 200: { description: "By name.", content: { "application/json": TrustRuleList } } },
+    problems: [],
+  },
+  async ({ prisma }: Reader, { factory, query }) => {
+    const after = pageStart(query.pageToken, (text) => Label.safeParse(text).success);
+    const rows = await listRules(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
+    const { items, ...next } = pageOf(
+      rows,
+      query.pageSize,
+      ({ name }) => name,
+      ({ rule }) => rule,
+    );
+    return { status: 200, body: { items: items.flatMap((rule) => (rule ? [ruleView(rule)] : [])), ...next } };
+  },
+);
+
+const addTrustRule = route(
+  {
+    id: "createTrustRule",
+    method: "post",
+    path: "/v1/factories/{factory}/trust-rules",
+    tag: "Access",
+    summary: "Make a trust rule",
+    description:
+      "Whoever brings an ID token of this issuer for this audience, on whose claims all conditions hold, may pull what the grants say. A rule that would let strangers in is refused, with what to add.",
+    auth: { permission: "access:write" },
+    params: FactoryParams,
+    body: json(NewTrustRule, limits),
+    replies: { 201: { description: "Made.", content: { "application/json": TrustRuleView }, headers: etag } },
+    problems: ["unsafe-rule", "already-exists", "limit-reached"],
+  },
+  async (deps: RuleDeps, { caller, factory, body, request }) => {
+    const rule = await createRule(deps, { factory, caller, requested: requestedBy(request) }, body);
+    return { status: 201, body: ruleView(rule), headers: etagOf(rule.version) };
+  },
+);
+
+const getTrustRule = route(
+  {
+    id: "getTrustRule",
+    method: "get",
+    path: "/v1/factories/{factory}/trust-rules/{id}",
+    tag: "Access",
+    summary: "One trust rule",
+    auth: { permission: "access:read" },
+    params: FactoryIdParams,
+    replies: { 200: { description: "The rule.", content: { "application/json": TrustRuleView }, headers: etag } },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Reader, { factory, params }) => {
+    const rule = await findRule(prisma, factory.id, params.id);
+    if (!rule) throw new Problem("not-found", "There is no such trust rule. List them to see which exist.");
+    return { status: 200, body: ruleView(rule), headers: etagOf(rule.version) };
+  },
+);
+
+const putTrustRule = route(
+  {
+    id: "replaceTrustRule",
+    method: "put",
+    path: "/v1/factories/{factory}/trust-rules/{id}",
+    tag: "Access",
+    summary: "Change a trust rule",
+    description: "The whole rule, as it shall be. Who was let in by the old one is judged by the new one at once.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    body: json(NewTrustRule, limits),
+    replies: { 200: { description: "Changed.", content: { "application/json": TrustRuleView }, headers: etag } },
+    problems: ["unsafe-rule", "already-exists", "not-found", "precondition-failed"],
+  },
+  async (deps: RuleDeps, { caller, factory, params, body, request }) => {
+    const target = { id: params.id, precondition: preconditionOf(request) };
+    const rule = await replaceRule(deps, { factory, caller, requested: requestedBy(request) }, target, body);
+    return { status: 200, body: ruleView(rule), headers: etagOf(rule.version) };
+  },
+);
+
+const deleteTrustRule = route(
+  {
+    id: "deleteTrustRule",
+    method: "delete",
+    path: "/v1/factories/{factory}/trust-rules/{id}",
+    tag: "Access",
+    summary: "Withdraw a trust rule",
+    description: "Who was let in by it alone is refused at once, with an exchanged token too.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    replies: { 204: { description: "Withdrawn." } },
+    problems: ["not-found", "precondition-failed"],
+  },
+  async (deps: RuleDeps, { caller, factory, params, request }) => {
+    const target = { id: params.id, precondition: preconditionOf(request) };
+    await removeRule(deps, { factory, caller, requested: requestedBy(request) }, target);
+    return { status: 204 };
+  },
+);
+
+const explainTrustRules = route(
+  {
+    id: "explainTrustRules",
+    method: "post",
+    path: "/v1/factories/{factory}/trust-rules:explain",
+    tag: "Access",
+    summary: "Why a token is let in or refused",
+    description:
+      "Takes an ID token, or claims that one could have, and says of each rule, condition by condition, what holds. With claims alone, signature and times are not judged. No token is used up.",
+    auth: { permission: "access:read" },
+    params: FactoryParams,
+    body: json(ExplainRequest, { maxBytes: 64 * 1024 }),
+    replies: { 200: { description: "Every rule.", content: { "application/json": Explanation } } },
+    problems: [],
+  },
+  async (deps: ExplainDeps, { factory, body }) => {
+    const { idToken, claims } = body;
+    const asked = idToken === undefined ? { claims: isObject(claims) ? claims : {} } : { idToken };
+    return { status: 200, body: await explain(deps, factory, asked) };
+  },
+);
+
+const listTemplates = route(
+  {
+    id: "listTrustRuleTemplates",
+    method: "get",
+    path: "/v1/trust-rule-templates",
+    tag: "Access",
+    summary: "What is known of issuers",
+    description: "For each kind: what its tokens say, what a rule must bind, and one to begin with.",
+    auth: "any-caller",
+    replies: { 200: { description: "All of them.", content: { "application/json": TemplateList } } },
+    problems: [],
+  },
+  async (_deps: object) => ({
+    status: 200,
+    body: {
+      items: Object.values(templates).map(({ name, title, issuer, audience, advice, claims, example }) => ({
+        name,
+        title,
+        issuer,
+        audience,
+        mustBind: advice,
+        claims: [...claims],
+        example: { template: name, issuer: example.issuer, conditions: [...example.conditions] },
+      })),
+    },
+  }),
+);
+
+export const trustRuleRoutes = [
+  listTrustRules,
+  addTrustRule,
+  getTrustRule,
+  putTrustRule,
+  deleteTrustRule,
+  explainTrustRules,
+  listTemplates,
+];

@@ -1,10 +1,9 @@
-import type { IncomingMessage } from "node:http";
 import type { AuditWriter } from "./audit/record.js";
 import type { UnknownCallers } from "./audit/refusals.js";
 import type { Database } from "./db/database.js";
 import { findFactory } from "./factories/store.js";
 import type { Pipe } from "./http/mount.js";
-import type { Problem } from "./http/problem.js";
+import type { RefuseEarly } from "./http/server.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
 import { CredentialRefused } from "./identity/invalid-credential.js";
@@ -72,7 +71,7 @@ export function createGuard(input: {
   unknownCallers: UnknownCallers;
   authenticationFailures: AuthenticationFailures;
   metrics: Metrics;
-}): (request: IncomingMessage, addressOf: () => string) => Problem | undefined {
+}): RefuseEarly {
   const { callers, unknownCallers, authenticationFailures, metrics } = input;
   return (request, addressOf) => {
     if (authenticationFailures.isQuiet) return undefined;

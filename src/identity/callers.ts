@@ -45,17 +45,23 @@ export class Callers {
    * @throws Problem `unauthenticated` for any credential that is not valid
    */
   async authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined> {
-    const { headers } = request;
-    const osfToken = headers["osf-token"];
-    const presented = presentedToken({
-      osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
-      authorization: headers.authorization,
-    });
+    const presented = presentedBy(request);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
     const { token } = presented;
     const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
     return isForeign ? this.#workloads.authenticate(token, factory) : this.#withCredential(token);
+  }
+
+  /**
+   * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
+   * worth. Costs one hash at most. Of an ID token nothing is remembered here.
+   */
+  presentsUnknown(request: IncomingMessage): boolean {
+    const presented = presentedBy(request);
+    if (presented === undefined) return false;
+    if (presented === "unreadable") return true;
+    return !this.#remembered.has(hashToken(presented.token).toString("base64"));
   }
 
   /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */
@@ -94,6 +100,14 @@ export class Callers {
     this.#generations.observe(stored.scopeId, stored.caller.generation);
     this.#remembered.set(key, stored);
   }
+}
+
+function presentedBy({ headers }: IncomingMessage): ReturnType<typeof presentedToken> {
+  const osfToken = headers["osf-token"];
+  return presentedToken({
+    osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
+    authorization: headers.authorization,
+  });
 }
 
 function unexpired(stored: StoredCaller | undefined): Caller {

@@ -4,6 +4,7 @@ import { apiTokenRoutes } from "./credentials/api-token-routes.js";
 import { jobRoutes } from "./credentials/job-routes.js";
 import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
 import { roleRoutes } from "./credentials/role-routes.js";
+import { trustRuleRoutes } from "./oidc/trust-rule-routes.js";
 
 const whoAmI = route(
   {
@@ -30,4 +31,11 @@ const whoAmI = route(
   }),
 );
 
-export const identityRoutes = [whoAmI, ...operatorTokenRoutes, ...roleRoutes, ...apiTokenRoutes, ...jobRoutes];
+export const identityRoutes = [
+  whoAmI,
+  ...operatorTokenRoutes,
+  ...roleRoutes,
+  ...apiTokenRoutes,
+  ...jobRoutes,
+  ...trustRuleRoutes,
+];

@@ -16,7 +16,7 @@ export class AuthenticationFailures {
   readonly #perMinute: number;
   readonly #counts: RateLimiterMemory;
   readonly #counted: LRUCache<string, true>;
-  readonly #blocked = new LRUCache<string, true>({ max: maxAddresses, ttl: 1, ttlAutopurge: true });
+  readonly #blocked = new LRUCache<string, true>({ max: maxAddresses, ttl: 1, ttlAutopurge: true, perf: Date });
 
   /** @param deps.perMinute - 0: no limit */
   constructor(deps: { perMinute: number; limitedAddress: LimitedAddress }) {

@@ -15,7 +15,10 @@ const maxValueLength = 300;
 
 export const TemplateName = z
   .enum(["github-actions", "gitlab", "buildkite", "circleci", "kubernetes", "generic"])
-  .meta({ id: "TrustRuleTemplateName", description: "Whose tokens these are: it decides what a safe rule must bind." });
+  .meta({
+    id: "TrustRuleTemplateName",
+    description: "Whose tokens these are: it decides what a safe rule must bind. `generic` when absent.",
+  });
 
 /** Signatures that a rule can take: none that a public key could forge. RFC 7518 (3.1), RFC 8037 (3.1) */
 export const SignatureAlgorithm = z
@@ -111,18 +114,14 @@ const Algorithms = z
   .default(["RS256"])
   .meta({ description: "The signatures that are taken." });
 
-const maxTtl = z
-  .int()
-  .min(60)
-  .max(86_400)
-  .optional()
-  .meta({
-    description: "The longest life of what is handed out, in seconds. Of several matching rules the shortest counts.",
-  });
+const maxTtl = z.int().min(60).max(86_400).optional().meta({
+  description: "The longest life of what is handed out, in seconds. Of several matching rules the shortest counts.",
+});
 
 /** What the column `rule` holds. Strict: a member that a later release adds must not be overlooked by this one. */
 export const RuleTerms = z.strictObject({
-  template: TemplateName.default("generic"),
+  // Not `.default`: a default beside a `$ref` takes an `allOf` in OpenAPI 3.0.
+  template: TemplateName.optional().transform((name) => name ?? "generic"),
   audience: Audience,
   ...keyFields,
   algorithms: Algorithms,

@@ -32,12 +32,12 @@ const operator = () => service.as(service.operatorToken);
 const make = (parts: Record<string, unknown> = {}, token = service.operatorToken) =>
   service.as(token).post(path).send(newRule(parts));
 
-/** A rule, and a token that it lets in. */
-async function ruleAndToken(): Promise<{ id: string; token: string; rule: Record<string, unknown> }> {
+/** A rule, and a token of `sub` that it lets in. */
+async function ruleAndToken() {
   const sub = randomUUID();
   const rule = newRule({ conditions: [{ claim: "sub", equals: sub }] });
   const { body } = await operator().post(path).send(rule).expect(201);
-  return { id: body.id, token: issuer.sign({ sub }), rule };
+  return { id: String(body.id), token: issuer.sign({ sub }), sub, rule };
 }
 
 describe("a trust rule", () => {
@@ -254,6 +254,23 @@ describe("a token that a rule let in", () => {
       .send({ ...rule, conditions })
       .expect(200);
     expectProblem(await factory.present(token), "unauthenticated");
+  });
+});
+
+describe("the audit as it is read back", () => {
+  it("names the rule that was made, and of a token that was handed out the rules and claims that mattered", async () => {
+    const { id, token, sub, rule } = await ruleAndToken();
+    await factory.present(token);
+    const newest = async (action: string) => {
+      const { body } = await operator()
+        .get(`/v1/factories/${factory.factory.name}/audit`)
+        .query({ action, pageSize: 1 });
+      return body.items[0];
+    };
+    expect(await newest("trust-rule.created")).toMatchObject({ rule: { id, name: rule.name }, version: 1 });
+    expect(await newest("registry-token.issued")).toMatchObject({
+      evidence: { issuer: issuer.url, rules: [{ id, name: rule.name }], claims: [{ name: "sub", value: sub }, {}] },
+    });
   });
 });
 

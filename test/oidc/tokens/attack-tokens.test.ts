@@ -110,7 +110,7 @@ describe("keys that make no proof", () => {
 it("logs why, by a code, and nothing of the token", async () => {
   const reasonOf = async (token: string, name = factory.factory.name) => {
     const reply = await factory.present(token, name);
-    const find = () => factory.service.logLines.find((text) => text.includes(reply.headers["x-request-id"]));
+    const find = () => factory.service.logLines.find((text) => text.includes(reply.headers["x-request-id"] ?? "no id"));
     // The line is written after the answer.
     await expect.poll(find).toBeDefined();
     return JSON.parse(find() ?? "{}");

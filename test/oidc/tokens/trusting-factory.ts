@@ -21,18 +21,22 @@ export type TrustingFactory = BrokeredFactory & {
   present(token: string, factory?: string, service?: TestService): Promise<TokenReply>;
 };
 
-export async function startTrustingFactory(hosts: readonly string[], ca?: string): Promise<TrustingFactory> {
+/** @param others - further issuers that the service must reach, which the test runs itself */
+export async function startTrustingFactory(
+  hosts: readonly string[],
+  others?: { connectTo: string; caPem: string },
+): Promise<TrustingFactory> {
   const issuers = await startTestIssuers(hosts);
   const directory = mkdtempSync(join(tmpdir(), "trusting-factory-"));
   const password = watched("not-a-real-secret-trusting-77c1");
   // Filled in once the stand-ins are there: the service must reach them and the issuers.
-  const settings: Record<string, string> = {};
+  const settings: Record<string, string> = { FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0" };
   const broker = await startBrokeredFactory((clouds) => {
     const rights = { "acme/app": ["pull"], "acme/base": ["pull"] } as const;
     clouds.docker.addRegistry({ host: registry, users: { ci: { password, rights } } });
-    settings.FACTORY_SECRETS_CONNECT_TO = `${clouds.connectTo},${issuers.connectTo}`;
+    settings.FACTORY_SECRETS_CONNECT_TO = [clouds.connectTo, issuers.connectTo, others?.connectTo ?? ""].join(",");
     settings.FACTORY_SECRETS_CA_FILE = join(directory, "ca.pem");
-    writeFileSync(settings.FACTORY_SECRETS_CA_FILE, [clouds.caPem, issuers.caPem, ca ?? ""].join("\n"));
+    writeFileSync(settings.FACTORY_SECRETS_CA_FILE, [clouds.caPem, issuers.caPem, others?.caPem ?? ""].join("\n"));
   }, settings);
   await broker.putSecret("ghcr_creds", `ci:${password}`);
   await broker.putConfig(

@@ -18,7 +18,7 @@ const bodies = new Set<string>();
 
 beforeAll(async () => {
   const hosts = ["idp.example.test", "other.example.test", "twice.example.test", "weak.example.test"];
-  factory = await startTrustingFactory([...hosts, "rotated.example.test"]);
+  factory = await startTrustingFactory([...hosts, "rotated.example.test", "cold.example.test"]);
   const issuer = factory.issuers.of("idp.example.test");
   const otherIssuer = factory.issuers.of("other.example.test");
   const ec = newSigningKey("ES256");
@@ -125,6 +125,22 @@ it("logs why, by a code, and nothing of the token", async () => {
   expect(await reasonOf(sign({ exp: 1 }))).toMatchObject({ reason: "expired" });
   expect(await reasonOf(`${sign().slice(0, -8)}AAAAAAAA`)).toMatchObject({ reason: "signature" });
   expect(await reasonOf(sign(), "no-such-factory")).toMatchObject({ reason: "no-factory" });
+});
+
+it("asks no issuer for its keys because of a token that no rule is for, signed or not", async () => {
+  const issuer = factory.issuers.of("cold.example.test");
+  await factory.trust({ issuer: issuer.url });
+  for (const claims of [
+    { project_id: "43" },
+    { aud: "x" },
+    { exp: nowSeconds() - 5 },
+    { iss: "https://nobody.example" },
+  ]) {
+    await expectRefused(issuer.sign({ project_id: "42", ...claims }));
+  }
+  expect(issuer.endpoint.requests).toEqual([]);
+  await expectRefused(`${issuer.sign({ project_id: "42" }).slice(0, -8)}AAAAAAAA`);
+  expect(issuer.fetches()).toBe(1);
 });
 
 it("answers no refusal sooner than 100 ms, whatever is wrong", async () => {

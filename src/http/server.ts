@@ -13,6 +13,8 @@ import type { TlsCertificate } from "./tls-certificate.js";
 /** Without a limit of ours, a connection may take two minutes of handshake and hold its socket. */
 const handshakeMs = 10_000;
 
+const refusalDelayMs = 1_000;
+
 /** An ID token of up to 16 KiB must arrive, and base64 of it too. */
 const maxHeaderBytes = 48 * 1024;
 
@@ -62,11 +64,13 @@ export function createHttpServer<Deps>(input: {
   // Node's own answer to a request without Host has no body.
   const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
   const server = createListener(options, input, (req, res) => {
+    if (condemned.has(req.socket)) return;
     const hosts = countHosts(req.rawHeaders);
     if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(res, hosts);
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
-    if (refused) sendProblem(res, refused, "none");
-    else app(req, res);
+    if (!refused) app(req, res);
+    else if (req.ip === req.socket.remoteAddress) refuseLate(req.socket, res, refused);
+    else sendProblem(res, refused, "none");
   });
   // Node's own answer to this has no body either.
   server.on("checkExpectation", (_req, res) => {
@@ -139,6 +143,17 @@ function countHosts(rawHeaders: readonly string[]): number {
 function refuseHosts(res: ServerResponse, hosts: number): void {
   const detail = hosts === 0 ? "The header Host is missing." : "The header Host stands here more than once.";
   refuse(res, new Problem("invalid-request", detail));
+}
+
+/** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
+const condemned = new WeakSet<Duplex>();
+
+// A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
+// to a proxy, whose connection is everybody's.
+function refuseLate(socket: Duplex, res: ServerResponse, problem: Problem): void {
+  condemned.add(socket);
+  socket.pause();
+  setTimeout(() => refuse(res, problem), refusalDelayMs);
 }
 
 function refuse(res: ServerResponse, problem: Problem): void {

@@ -74,6 +74,12 @@ describe("an address that has sent too many bad credentials", () => {
     vi.restoreAllMocks();
   });
 
+  it("is not kept from the token endpoint, which has a limit of its own", async () => {
+    await fail("192.0.2.6");
+    const request = service.as(undefined).get("/v1/whoami").set("X-Forwarded-For", "192.0.2.6");
+    expectProblem(await request.set("Authorization", "Basic Y2xpZW50OnNlY3JldA=="), "unauthenticated");
+  });
+
   it("is not the proxy that everybody comes through, when it names nobody", async () => {
     for (let index = 0; index < 2 * perMinute; index += 1) {
       expectProblem(await whoAmI(createToken("job"), undefined), "unauthenticated");

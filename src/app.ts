@@ -17,6 +17,7 @@ import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
+import { SigningKeys } from "./identity/oauth/keys/signing-keys.js";
 import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
 import { AuthenticationFailures } from "./limits/authentication-failures.js";
@@ -27,6 +28,7 @@ import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createGuard, createPipe } from "./pipe.js";
+import { publicUrlOf } from "./public-url.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
@@ -37,6 +39,10 @@ import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
 
 export type App = Servers & {
+  /** How clients reach the service. It must listen by then. */
+  publicUrl(): string;
+  /** Replaces the key that access tokens are signed with, if its time has come. */
+  rotateSigningKeyIfDue(): Promise<void>;
   /** What changes where outbound calls go, in sentences for the log. */
   outboundInForce: readonly string[];
   /** Reads the service's own certificate again, if it has one. It also looks every few seconds by itself. */
@@ -62,27 +68,20 @@ export function createApp(input: {
   const metrics = new Metrics();
   const generations = new Generations();
   const audit = new AuditWriter(pool);
-  const accessTokens = new AccessTokens();
+  const now = () => new Date();
+  const signingKeys = new SigningKeys({ prisma, audit, keys, generations, now });
+  // Without a public name of its own the service is known by where it listens, and that is known only later.
+  const publicUrl = (): string => publicUrlOf(settings, servers.server);
+  const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const keySets = new KeySets({
-    outbound,
-    nowMs: Date.now,
-    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
-  });
-  const verification = { keySets, now: () => new Date() };
+  const keySets = createKeySets(outbound, log);
+  const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });
-  const devices = new Devices({
-    prisma,
-    generations,
-    audit,
-    proxies: settings.devices.proxies,
-    onError: (err) => log.error({ err }, "a device's refusal could not be recorded"),
-  });
+  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
+  const { proxies } = settings.devices;
+  const devices = new Devices({ prisma, generations, audit, proxies, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
-  const unknownCallers = new UnknownCallers({
-    audit,
-    onError: (err) => log.error({ err }, "refusals could not be recorded"),
-  });
+  const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
   const onLost = (err: unknown) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back");
@@ -92,12 +91,16 @@ export function createApp(input: {
   const broker = { ...shared, ...createMinting({ settings, outbound, metrics }) };
   const system = createSystemDeps({ database, keys, metrics });
   const limits = createLimits({ settings, pool, metrics });
-  const features = { verification, ...secrets, ...broker, ...system, ...limits };
+  const oauth = { accessTokens, signingKeys, publicUrl, workloads };
+  const features = { verification, ...oauth, ...secrets, ...broker, ...system, ...limits };
   const deps = { keys, parsedVersions: new ParsedVersions(), ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
+  const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
   return {
-    ...createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) }),
+    ...servers,
+    publicUrl,
+    rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
     async close() {
@@ -110,6 +113,14 @@ export function createApp(input: {
       await outbound.close();
     },
   };
+}
+
+function createKeySets(outbound: Outbound, log: Logger): KeySets {
+  return new KeySets({
+    outbound,
+    nowMs: Date.now,
+    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
+  });
 }
 
 function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undefined {

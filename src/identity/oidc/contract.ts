@@ -60,6 +60,10 @@ const Text = z.string().min(1).max(maxValueLength).refine(hasNoControls, noContr
 // A name that begins with "/" is a JSON pointer with steps that are not empty.
 const isClaimName = (text: string): boolean => !text.startsWith("/") || /^(?:\/(?:[^~/]|~[01])+){1,8}$/.test(text);
 
+// All rules of a factory are held against each token: what one glob costs is its stars times the claim's length.
+const maxStars = 8;
+const hasFewStars = (text: string): boolean => (text.match(/\*+/g) ?? []).length <= maxStars;
+
 const conditionFields = {
   claim: Text.refine(isClaimName, "a claim's name, or a JSON pointer such as /kubernetes.io/namespace").meta({
     description:
@@ -73,7 +77,7 @@ const conditionFields = {
   equalsBoolean: z.boolean().optional().meta({ description: "This boolean." }),
   equalsAny: z.array(Text).min(1).max(100).optional().meta({ description: "One of these texts." }),
   equalsAnyNumber: z.array(z.number()).min(1).max(100).optional().meta({ description: "One of these numbers." }),
-  glob: Text.optional().meta({
+  glob: Text.refine(hasFewStars, `at most ${maxStars} stars`).optional().meta({
     description:
       "A text of this shape, from its first character to its last: `*` stands for any characters but `/`, `**` for any characters. Nothing else has a meaning of its own.",
     example: "refs/tags/v*",

@@ -135,6 +135,7 @@ describe("the shape of a rule", () => {
     ["a tilde that escapes nothing", { claim: "/a~2", equals: "a" }],
     ["no claim", { claim: "", equals: "a" }],
     ["a pattern", { claim, matches: "^a" }],
+    ["nine stars", { claim, glob: "a*".repeat(9) }],
   ])("refuses a condition with %s", (_what, bad) => {
     expect(errorsOf({ conditions: [bad] })?.every((at) => at.startsWith("/conditions/0"))).toBe(true);
   });

@@ -50,7 +50,7 @@ describe("a glob", () => {
 
   it("takes no longer for many stars than for few", () => {
     const startedAt = performance.now();
-    expect(matchesGlob(`${"*a".repeat(140)}b`, "a".repeat(1_000))).toBe(false);
+    expect(matchesGlob(`${"*a**a".repeat(60)}b`, "a".repeat(1_000))).toBe(false);
     // A backtracking matcher would not end before the sun does.
     expect(performance.now() - startedAt).toBeLessThan(1_000);
   });

@@ -1,7 +1,9 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { AuditWriter } from "../audit/record.js";
-import { openDatabase } from "../db/database.js";
+import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import { KeyFormatError } from "../crypto/read-key.js";
+import { type Database, openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
@@ -9,6 +11,7 @@ import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
+import { listSigningKeys, replaceSigningKey } from "./signing-keys.js";
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -31,6 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async ({ name }: { name: string }) => {
       process.stdout.write(`${await operatorToken(readSettings(process.env), name)}\n`);
     });
+  addSigningKeys(program);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return 0;
@@ -39,15 +43,50 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function operatorToken(settings: Settings, name: string): Promise<string> {
+function addSigningKeys(program: Command): void {
+  const command = program.command("signing-keys").description("the keys that access tokens are signed with");
+  command
+    .command("list")
+    .description("print those that sign or still verify, newest first")
+    .action(async () => {
+      const lines = await withDatabase(readSettings(process.env), ({ prisma }) => listSigningKeys(prisma));
+      process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+    });
+  command
+    .command("rotate")
+    .description("make a new one, also while the server runs, and print its id")
+    .action(async () => {
+      process.stdout.write(`${await rotate(readSettings(process.env))}\n`);
+    });
+}
+
+function rotate(settings: Settings): Promise<string> {
+  return withDatabase(settings, async ({ prisma, pool }) => {
+    const keys = await openKeyRing(prisma, keySource(settings));
+    return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
+  });
+}
+
+function keySource({ key, database }: Settings): KeySource {
+  if (key !== undefined || database.kind === "external") return { kind: "setting", text: key };
+  return { kind: "file", path: join(resolve(database.dataDirectory), "key-encryption-key") };
+}
+
+async function withDatabase<T>(settings: Settings, work: (database: Database) => Promise<T>): Promise<T> {
   const database = await reachDatabase(settings);
   try {
-    await claimInstallation(database.prisma);
-    const audit = new AuditWriter(database.pool);
-    return (await createOperatorToken({ prisma: database.prisma, audit }, { name, maker: undefined })).token;
+    return await work(database);
   } finally {
     await database.close();
   }
+}
+
+async function operatorToken(settings: Settings, name: string): Promise<string> {
+  return withDatabase(settings, async ({ prisma, pool }) => {
+    await claimInstallation(prisma);
+    const audit = new AuditWriter(pool);
+    return (await createOperatorToken({ prisma, audit }, { name, maker: undefined })).token;
+  });
 }
 
 /** The database of the running server, or, when none runs, one opened for this command. */
@@ -76,7 +115,8 @@ function exitCodeOf(error: unknown): number {
   ) {
     return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
   }
-  const expected = error instanceof SettingsError || error instanceof DatabaseUnusable;
+  const expected =
+    error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
   say(expected ? error.message : `It failed: ${error instanceof Error ? error.message : String(error)}`);
   return 1;
 }

@@ -16,6 +16,9 @@ const maxBytes = 4096;
  */
 const beginning = Buffer.from(`{"alg":"ES256","typ":"${type}","kid":"`).subarray(0, 36).toString("base64url");
 
+/** Two numbers of 32 bytes, in base64url: RFC 7518, section 3.4. */
+const signatureLength = 86;
+
 const Header = z.strictObject({ alg: z.literal("ES256"), typ: z.literal(type), kid: z.string().min(1).max(100) });
 
 /** `aud` is one text, never a list; `sub` is the session. */
@@ -84,7 +87,7 @@ export class AccessTokens {
 
   /** @returns the session that the token was issued for, or `undefined` when it is not valid */
   async verify(token: string): Promise<{ credentialId: string; expiresAt: Date } | undefined> {
-    const parsed = this.isOurs(token) ? parseStrictJwt(token, maxBytes) : undefined;
+    const parsed = this.isOurs(token) && hasSignature(token) ? parseStrictJwt(token, maxBytes) : undefined;
     const header = Header.safeParse(parsed?.header);
     const claims = Claims.safeParse(parsed?.payload);
     if (!header.success || !claims.success || !this.#isInTime(claims.data)) return undefined;
@@ -107,4 +110,9 @@ export class AccessTokens {
     const now = this.#now().getTime() / 1000;
     return exp > now && iat <= now + maxSkewSeconds && exp > iat && exp - iat <= maxTokenSeconds;
   }
+}
+
+// jsonwebtoken throws a TypeError, and no error of its own, for a signature of another length.
+function hasSignature(token: string): boolean {
+  return token.length - token.lastIndexOf(".") - 1 === signatureLength;
 }

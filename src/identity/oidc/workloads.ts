@@ -7,7 +7,14 @@ import type { Caller } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";
 import { type FactoryRules, KnownRules } from "./factory-rules.js";
-import { ruleId, trustedWorkload, VerifiedIdToken, type WorkloadRefusal, workloadCaller } from "./judge-workload.js";
+import {
+  isUpToRules,
+  ruleId,
+  trustedWorkload,
+  VerifiedIdToken,
+  type WorkloadRefusal,
+  workloadCaller,
+} from "./judge-workload.js";
 import type { KeySets } from "./key-sets.js";
 import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
 import { takeTokenId } from "./used-ids/store.js";
@@ -106,6 +113,18 @@ export class Workloads {
     if (typeof parsed === "string") return parsed;
     const rules = await this.#rules.ofName(factory);
     if (!rules) return "no-factory";
+    const judged = await this.#judgeBy(rules, { token, parsed, digest });
+    if (typeof judged !== "string" || !isUpToRules(judged)) return judged;
+    // A rule of a moment ago, made on another replica, must not be missed: a refusal by yesterday's rules is wrong too.
+    const newer = await this.#rules.newerThan(rules);
+    return newer ? this.#judgeBy(newer, { token, parsed, digest }) : judged;
+  }
+
+  async #judgeBy(
+    rules: FactoryRules,
+    presented: { token: string; parsed: ParsedIdToken; digest: string },
+  ): Promise<Admitted | WorkloadRefusal> {
+    const { token, parsed, digest } = presented;
     const verified = await verifyForRules(this.#deps, token, parsed, rules);
     if (typeof verified === "string") return verified;
     const { revisions, ...held } = verified;

@@ -55,14 +55,15 @@ export class Callers {
 
   /**
    * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
-   * worth. Costs one hash at most. Of an ID token nothing is remembered here.
+   * worth. Costs two hashes at most.
    */
   presentsUnknown(request: IncomingMessage): boolean {
     const presented = presentedBy(request);
     if (presented === undefined) return false;
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
-    return !this.#remembered.has(hashToken(presented.token).toString("base64"));
+    const { token } = presented;
+    return !this.#remembered.has(hashToken(token).toString("base64")) && !this.#workloads.remembers(token);
   }
 
   /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */

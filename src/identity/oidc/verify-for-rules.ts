@@ -10,6 +10,8 @@ import { failureOfTerms, failureOfTimes, keySourceOf, type VerifyDeps, verifySig
 /** A token whose signature holds for at least one source, and the key sets by which it does. */
 export type VerifiedForRules = Omit<VerifiedIdToken, "isTaken"> & {
   revisions: readonly { source: string; revision: string }[];
+  /** False while a source is out of reach: there may be more that lets the bearer in. */
+  isComplete: boolean;
 };
 
 /**
@@ -31,9 +33,9 @@ export async function verifyForRules(
   if (wrongTime) return wrongTime;
   const matching = matchRules(meant, claims);
   if (matching.length === 0) return "no-match";
-  const sources = new Map(matching.map(keySourceOf).map((source) => [keySourceId(source), source]));
+  const sourcesById = new Map(matching.map(keySourceOf).map((source) => [keySourceId(source), source]));
   const outcomes = await Promise.all(
-    [...sources].map(async ([id, source]) => ({
+    [...sourcesById].map(async ([id, source]) => ({
       source: id,
       outcome: await verifySignature(deps, token, parsed, { factoryId: factory.id, source }),
     })),
@@ -45,7 +47,9 @@ export async function verifyForRules(
     const [first] = outcomes.flatMap(({ outcome }) => (typeof outcome === "string" ? [outcome] : []));
     return first ?? "key-unknown";
   }
-  return { issuer, audience, algorithm, claims, sources: revisions.map(({ source }) => source), revisions };
+  const isComplete = outcomes.every(({ outcome }) => outcome !== "issuer-unreachable");
+  const sources = revisions.map(({ source }) => source);
+  return { issuer, audience, algorithm, claims, sources, revisions, isComplete };
 }
 
 /** Of the rules that a token is not meant for, what it lacks for the nearest one. */

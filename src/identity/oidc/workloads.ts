@@ -49,6 +49,7 @@ const refusalMs = 100;
 export class Workloads {
   readonly #deps: WorkloadsDeps;
   readonly #rules: KnownRules;
+  /** By the SHA-256 of the token, for the factory that it was last presented to. */
   readonly #remembered = new LRUCache<string, Remembered>({
     maxSize: maxRememberedBytes,
     sizeCalculation: ({ verified }) => 1_024 + 2 * JSON.stringify(verified.claims).length,
@@ -78,6 +79,11 @@ export class Workloads {
     throw invalidCredential(admitted);
   }
 
+  /** Whether the bearer of this token was let in before. Says nothing about now; costs one hash. */
+  remembers(token: string): boolean {
+    return this.#remembered.has(digestOf(token));
+  }
+
   /** Whether this caller came with the ID token itself, and not with a token of ours that was exchanged for it. */
   hasOwnToken(caller: Caller): boolean {
     return this.#admitted.has(caller);
@@ -89,7 +95,7 @@ export class Workloads {
     const rules = caller.factory && (await this.#rules.read(caller.factory));
     const isExpired = caller.expiresAt !== undefined && caller.expiresAt <= this.#deps.now();
     const admitted = rules && verified && !isExpired ? this.#admit(rules, verified, caller.expiresAt) : undefined;
-    if (!admitted) throw invalidCredential("no-match");
+    if (!admitted) throw invalidCredential(isExpired ? "expired" : "no-match");
     return admitted.caller;
   }
 
@@ -106,7 +112,7 @@ export class Workloads {
   }
 
   async #judge(token: string, factory: string): Promise<Admitted | WorkloadRefusal> {
-    const digest = hash("sha256", token, "base64url");
+    const digest = digestOf(token);
     const known = this.#stillAdmitted(digest, this.#rules.remembered(factory));
     if (known) return known;
     const parsed = parseIdToken(token);
@@ -127,20 +133,21 @@ export class Workloads {
     const { token, parsed, digest } = presented;
     const verified = await verifyForRules(this.#deps, token, parsed, rules);
     if (typeof verified === "string") return verified;
-    const { revisions, ...held } = verified;
+    const { revisions, isComplete, ...held } = verified;
     const trusted = trustedWorkload(rules, { ...held, isTaken: false });
     if (!trusted) return "no-match";
     const refusal = trusted.singleUse ? await this.#take(parsed, rules) : undefined;
     if (refusal) return refusal;
     const admitted = this.#admit(rules, { ...held, isTaken: trusted.singleUse }, new Date(parsed.expiresAt * 1_000));
     if (!admitted) return "no-match";
-    if (!trusted.singleUse) this.#remembered.set(`${rules.factory.id} ${digest}`, { ...admitted, revisions });
+    if (!trusted.singleUse && isComplete) this.#remembered.set(digest, { ...admitted, revisions });
     return admitted;
   }
 
   #stillAdmitted(digest: string, rules: FactoryRules | undefined): Admitted | undefined {
-    const known = rules && this.#remembered.get(`${rules.factory.id} ${digest}`);
-    if (!known || known.caller.generation !== rules.generation) return undefined;
+    const known = this.#remembered.get(digest);
+    if (!rules || known?.caller.factory?.id !== rules.factory.id) return undefined;
+    if (known.caller.generation !== rules.generation) return undefined;
     const isExpired = known.caller.expiresAt !== undefined && known.caller.expiresAt <= this.#deps.now();
     const isOfTheseKeys = known.revisions.every(
       ({ source, revision }) => this.#deps.keySets.revisionOf({ factoryId: rules.factory.id, source }) === revision,
@@ -165,4 +172,8 @@ export class Workloads {
     this.#admitted.set(caller, verified);
     return { caller, verified };
   }
+}
+
+function digestOf(token: string): string {
+  return hash("sha256", token, "base64url");
 }

@@ -192,3 +192,16 @@ describe("a single-use rule", () => {
     expect((await factory.present(token, second.name)).status).not.toBe(401);
   });
 });
+
+it("goes through from an address that floods, with a token that was let in before", async () => {
+  const environment = { ...factory.environment, FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "3" };
+  const limited = await startTestService(environment, factory.service);
+  const { claims } = await ruleFor();
+  const token = issuer.sign(claims);
+  const present = async (one: string) => (await factory.present(one, undefined, limited)).status;
+  expect(await present(token)).toBe(200);
+  for (let failures = 0; failures < 3; failures += 1) expect(await present("a.b.c")).toBe(401);
+  expect(await present("a.b.c")).toBe(429);
+  expect(await present(token)).toBe(200);
+  await limited.close();
+});

@@ -21,3 +21,8 @@ export const routes = [
   ...systemRoutes,
   metricsRoute,
 ];
+
+const idsForDevices = ["issueRegistryTokens", "whoAmI", "getHealth"];
+
+/** What the listener for devices serves. It faces a network of devices, so it has no more than they come for. */
+export const deviceRoutes = routes.filter(({ id }) => idsForDevices.includes(id));

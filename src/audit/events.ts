@@ -27,7 +27,14 @@ export type EventBody =
       fingerprint: string;
     }
   | { action: "device.denied" | "device.allowed-again"; denialId: string; deviceId?: string; serial?: string }
-  | { action: "device.refused"; reason: string; deviceId?: string; serial?: string; authority?: CredentialRef }
+  | {
+      action: "device.refused";
+      reason: string;
+      deviceId?: string;
+      serial?: string;
+      authority?: CredentialRef;
+      count?: number;
+    }
   | { action: "api-token.revoked"; credential: CredentialRef }
   | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
   | { action: "job.ended"; credential: CredentialRef }

@@ -1,19 +1,221 @@
 import type { IncomingMessage } from "node:http";
+import { LRUCache } from "lru-cache";
+import { z } from "zod";
+import type { AuditWriter } from "../../audit/record.js";
+import type { PrismaClient } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import { FactoryName } from "../../http/contract.js";
+import { Problem } from "../../http/problem.js";
 import type { Caller } from "../caller.js";
-import { invalidCredential } from "../invalid-credential.js";
+import { type Certificate, readCertificate } from "./certificate.js";
+import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
+import {
+  type DeviceProxySettings,
+  ForwardedCertificateReader,
+  type ForwardedCertificates,
+} from "./forwarded-certificate.js";
+import { type Candidate, findCandidates } from "./lookup/store.js";
+import { certificatesOfSocket, maxPresented } from "./presented-certificates.js";
+import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
+import { verifyChain } from "./verify-chain.js";
 
-/** Those who come with a client certificate. */
+const maxRemembered = 20_000;
+/** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
+const maxForeign = 4;
+
+type Presented = { leaf: Certificate; others: readonly Certificate[] };
+type Remembered = { caller: Caller; validUntil: Date };
+/** What the subject of a device's certificate says, where it says it once and well. */
+type Claims = { deviceId: string | undefined; factory: string | undefined };
+
+/**
+ * Those who come with a client certificate. It is looked at on each request: a verdict is remembered by the fingerprint
+ * of the certificate together with the generation of the snapshot it was made in, and for as long as nothing in the chain
+ * expires.
+ */
 export class Devices {
+  readonly #prisma: PrismaClient;
+  readonly #generations: Generations;
+  readonly #refusals: DeviceRefusals;
+  readonly #anchors: TrustAnchors;
+  readonly #forwarded: ForwardedCertificateReader | undefined;
+  readonly #remembered = new LRUCache<string, Remembered>({ max: maxRemembered });
+  // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and OpenSSL refuses a client's in 1.2.
+  readonly #ofSocket = new WeakMap<object, Presented>();
+  readonly #ofCaller = new WeakMap<Caller, Presented>();
+
+  constructor(deps: {
+    prisma: PrismaClient;
+    generations: Generations;
+    audit: AuditWriter;
+    proxies: DeviceProxySettings | undefined;
+    onError: (error: unknown) => void;
+  }) {
+    this.#prisma = deps.prisma;
+    this.#generations = deps.generations;
+    this.#refusals = new DeviceRefusals(deps);
+    this.#anchors = new TrustAnchors(deps.prisma);
+    this.#forwarded = deps.proxies && new ForwardedCertificateReader(deps.proxies);
+  }
+
   /**
    * @returns the device, or `undefined` when no certificate was presented
    * @throws Problem `unauthenticated` when it is refused
    */
-  async authenticate(_request: IncomingMessage): Promise<Caller | undefined> {
-    return undefined;
+  async authenticate(request: Pick<IncomingMessage, "socket" | "rawHeaders">): Promise<Caller | undefined> {
+    const presented = this.#presentedBy(request);
+    if (presented === undefined) return undefined;
+    const known = this.#remembered.get(presented.leaf.fingerprint);
+    if (known && this.#isCurrent(known)) {
+      this.#ofCaller.set(known.caller, presented);
+      return known.caller;
+    }
+    return this.#judge(presented);
   }
 
   /** Checks the device's certificate by the authorities of now. @throws Problem `unauthenticated` */
-  async readAgain(_caller: Caller): Promise<Caller> {
-    throw invalidCredential();
+  async readAgain(caller: Caller): Promise<Caller> {
+    const presented = this.#ofCaller.get(caller);
+    if (presented === undefined) throw deviceRefused();
+    return this.#judge(presented);
   }
+
+  /** Writes down the refusals that were counted. */
+  async close(): Promise<void> {
+    await this.#refusals.close();
+  }
+
+  #isCurrent({ caller, validUntil }: Remembered): boolean {
+    const { factory, generation } = caller;
+    return factory !== undefined && this.#generations.isCurrent(factory.id, generation) && new Date() <= validUntil;
+  }
+
+  #presentedBy(request: Pick<IncomingMessage, "socket" | "rawHeaders">): Presented | undefined {
+    const known = this.#ofSocket.get(request.socket);
+    if (known) return known;
+    const shown = certificatesOfSocket(request.socket);
+    if (shown) {
+      const presented = readPresented(shown);
+      this.#ofSocket.set(request.socket, presented);
+      return presented;
+    }
+    const forwarded = this.#forwarded?.read(request);
+    if (forwarded === "refused") throw deviceRefused();
+    return forwarded && readPresented(forwarded);
+  }
+
+  async #judge(presented: Presented): Promise<Caller> {
+    const { leaf, others } = presented;
+    const claims = claimsOf(leaf);
+    const candidates = await findCandidates(this.#prisma, {
+      issuers: [leaf, ...others].map(({ issuerHash }) => issuerHash),
+      factory: claims.factory ?? "",
+      deviceId: claims.deviceId,
+      serial: leaf.serial,
+    });
+    for (const { factory, generation } of candidates) this.#generations.observe(factory.id, generation);
+    const own = candidates.filter(({ factory }) => factory.name === claims.factory);
+    const accepted = await this.#acceptedBy(own, presented, claims);
+    if ("caller" in accepted) {
+      this.#remembered.set(leaf.fingerprint, accepted);
+      this.#ofCaller.set(accepted.caller, presented);
+      return accepted.caller;
+    }
+    this.#remembered.delete(leaf.fingerprint);
+    const refusal = accepted.refusal ?? (await this.#refusalElsewhere(candidates, presented, claims));
+    if (refusal) await this.#refusals.refused(refusal);
+    throw deviceRefused();
+  }
+
+  async #acceptedBy(
+    own: readonly Candidate[],
+    presented: Presented,
+    claims: Claims,
+  ): Promise<Remembered | { refusal: DeviceRefusal | undefined }> {
+    let refusal: DeviceRefusal | undefined;
+    for (const candidate of own) {
+      const anchor = await this.#anchors.of(candidate);
+      if (anchor === undefined) continue;
+      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: new Date() });
+      const { factory, authority, denied } = candidate;
+      const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
+      if (!verdict.ok) {
+        if (verdict.reason === "unknown-authority") continue;
+        refusal ??= { factory, authority, reason: verdict.reason, ...(verdict.isGenuine && known(facts)) };
+      } else if (claims.deviceId === undefined) {
+        return { refusal: { factory, authority, reason: "malformed-subject", ...known(facts) } };
+      } else if (denied) {
+        return { refusal: { factory, authority, reason: "denied", ...known(facts) } };
+      } else {
+        const caller = callerOf(claims.deviceId, presented.leaf, candidate, anchor);
+        return { caller: { ...caller, expiresAt: verdict.validUntil }, validUntil: verdict.validUntil };
+      }
+    }
+    return { refusal };
+  }
+
+  /**
+   * Whose device it is, when it is not the named factory's. When several have registered its root, none of them is told:
+   * each would learn of the others' devices.
+   */
+  async #refusalElsewhere(
+    candidates: readonly Candidate[],
+    { leaf, others }: Presented,
+    claims: Claims,
+  ): Promise<DeviceRefusal | undefined> {
+    const genuine: Candidate[] = [];
+    for (const candidate of candidates.filter(({ factory }) => factory.name !== claims.factory).slice(0, maxForeign)) {
+      const anchor = await this.#anchors.of(candidate);
+      if (anchor && verifyChain(anchor, { leaf, presented: others, now: new Date() }).ok) genuine.push(candidate);
+    }
+    const [first] = genuine;
+    if (!first || genuine.some(({ factory }) => factory.id !== first.factory.id)) return undefined;
+    const { factory, authority } = first;
+    const reason = claims.factory === undefined ? "malformed-subject" : "wrong-factory";
+    return { factory, authority, reason, ...known({ deviceId: claims.deviceId, serial: leaf.serial }) };
+  }
+}
+
+/** One and the same answer to every certificate that is refused. */
+const deviceRefused = (): Problem =>
+  new Problem("unauthenticated", "This certificate is not accepted. The audit of its factory says why.");
+
+function readPresented({ leaf, others }: ForwardedCertificates): Presented {
+  const certificate = readCertificate(leaf);
+  if (certificate === undefined) throw deviceRefused();
+  const readable = others.slice(0, maxPresented).map(readCertificate);
+  return { leaf: certificate, others: readable.filter((other) => other !== undefined) };
+}
+
+function claimsOf({ commonNames, organizationalUnits }: Certificate): Claims {
+  const deviceId = z.uuid().safeParse(commonNames[0]?.toLowerCase()).data;
+  const factory = FactoryName.safeParse(organizationalUnits[0]).data;
+  return {
+    deviceId: commonNames.length === 1 ? deviceId : undefined,
+    factory: organizationalUnits.length === 1 ? factory : undefined,
+  };
+}
+
+function known({ deviceId, serial }: { deviceId: string | undefined; serial: string }) {
+  return { serial, ...(deviceId !== undefined && { deviceId }) };
+}
+
+function callerOf(
+  deviceId: string,
+  { serial }: Certificate,
+  candidate: Candidate,
+  { policy }: RegisteredAnchor,
+): Caller {
+  const { authority, factory, generation } = candidate;
+  return {
+    kind: "device",
+    id: deviceId,
+    name: deviceId,
+    factory,
+    permissions: new Set(["registry-tokens:issue"]),
+    ...(policy.grants && { grants: policy.grants }),
+    ...(policy.maxTtlSeconds !== undefined && { maxTtlSeconds: policy.maxTtlSeconds }),
+    evidence: { authority, serial },
+    generation,
+  };
 }

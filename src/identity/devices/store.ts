@@ -1,0 +1,119 @@
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { Actor } from "../caller.js";
+import type { DevicePolicy } from "./contract.js";
+
+/**
+ * Takes the factory for a change of who its devices are: one change at a time, and every replica notices.
+ * @param makerId - the credential on whose behalf it is made, held so that a withdrawal waits for this and this for it
+ * @returns the generation that was raised, or `undefined` when the maker or the factory is gone
+ */
+export async function holdFactory(
+  transaction: Transaction,
+  factoryId: string,
+  makerId: string,
+): Promise<bigint | undefined> {
+  const maker = await transaction.$queryRawUnsafe<unknown[]>(
+    "SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE",
+    makerId,
+  );
+  if (maker.length === 0) return undefined;
+  const [raised] = await transaction.$queryRawUnsafe<{ generation: bigint }[]>(
+    "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid AND deleted_at IS NULL RETURNING generation",
+    factoryId,
+  );
+  return raised?.generation;
+}
+
+export type NewAuthority = {
+  id: string;
+  factoryId: string;
+  name: string;
+  fingerprint: Buffer;
+  /** `subjectHash` of the root and the intermediates: how an authority is found for what a device presents. */
+  subjects: readonly string[];
+  certificates: string;
+  policy: DevicePolicy;
+  at: Date;
+  actor: Actor;
+};
+
+/** Call `holdFactory` first, in the same transaction, and `authoritiesLike`. */
+export async function insertAuthority(transaction: Transaction, authority: NewAuthority): Promise<void> {
+  const { id, factoryId, name, certificates, policy, at, actor } = authority;
+  await transaction.deviceAuthority.create({
+    data: {
+      id,
+      factoryId,
+      name,
+      fingerprint: new Uint8Array(authority.fingerprint),
+      subjects: [...authority.subjects],
+      certificates,
+      policy,
+      createdAt: at,
+      updatedAt: at,
+      createdByKind: actor.kind,
+      createdById: actor.id,
+      createdByName: actor.name,
+    },
+  });
+}
+
+/** How many authorities the factory has, and which of them (other than `id`) has this name or this root. */
+export async function authoritiesLike(
+  transaction: Transaction,
+  like: { factoryId: string; id: string; name: string; fingerprint: Buffer },
+): Promise<{ count: number; hasName: boolean; hasRoot: boolean }> {
+  const rows = await transaction.deviceAuthority.findMany({
+    select: { id: true, name: true, fingerprint: true },
+    where: { factoryId: like.factoryId },
+  });
+  const others = rows.filter(({ id }) => id !== like.id);
+  return {
+    count: rows.length,
+    hasName: others.some(({ name }) => name === like.name),
+    hasRoot: others.some(({ fingerprint }) => like.fingerprint.equals(fingerprint)),
+  };
+}
+
+export async function findAuthority(client: PrismaClient | Transaction, factoryId: string, id: string) {
+  return client.deviceAuthority.findFirst({ where: { id, factoryId } });
+}
+
+export type AuthorityRow = NonNullable<Awaited<ReturnType<typeof findAuthority>>>;
+
+/** Authorities of a factory, newest first; one more than `pageSize`. */
+export async function listAuthorities(
+  prisma: PrismaClient,
+  input: { factoryId: string; pageSize: number; after: string | undefined },
+) {
+  return prisma.deviceAuthority.findMany({
+    omit: { revocationLists: true },
+    where: { factoryId: input.factoryId },
+    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    take: input.pageSize + 1,
+    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+  });
+}
+
+/** Changes what is given. */
+export async function updateAuthority(
+  transaction: Transaction,
+  id: string,
+  change: { name?: string; policy?: DevicePolicy; revocationLists?: readonly Buffer[]; at: Date },
+): Promise<AuthorityRow> {
+  const { name, policy, revocationLists, at } = change;
+  return transaction.deviceAuthority.update({
+    where: { id },
+    data: {
+      updatedAt: at,
+      ...(name !== undefined && { name }),
+      ...(policy && { policy }),
+      ...(revocationLists && { revocationLists: revocationLists.map((list) => new Uint8Array(list)) }),
+    },
+  });
+}
+
+/** Denials by serial number of its certificates go with it. */
+export async function deleteAuthority(transaction: Transaction, id: string): Promise<void> {
+  await transaction.deviceAuthority.delete({ where: { id } });
+}

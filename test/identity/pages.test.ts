@@ -16,6 +16,12 @@ beforeAll(async () => {
     await service.createFactory();
     await service.createApiToken(factory, ["secrets:list"]);
     await service.openJob(factory);
+    const client = { name: `client ${index}`, permissions: ["secrets:list"] };
+    await operator.post(`/v1/factories/${factory}/oauth-clients`).send(client).expect(201);
+    await operator
+      .post(`/v1/factories/${factory}/trust-rules`)
+      .send(trustRule(`rule ${index}`))
+      .expect(201);
     await operator.post("/v1/operator-tokens").send({ name: `operator ${index}` });
     await operator.put(`/v1/factories/${factory}/secrets/n${index}`).send({ value: secretValue() });
     const entry = { type: "generic", url: `registry-${index}.example.com`, secretName: "n0" };
@@ -23,6 +29,16 @@ beforeAll(async () => {
   }
 });
 afterAll(() => service.close());
+
+function trustRule(name: string) {
+  return {
+    name,
+    issuer: "https://issuer.example.com",
+    audience: "https://secrets.example.com",
+    conditions: [{ claim: "sub", equals: "workload-1" }],
+    grants: [{ registry: "registry-0.example.com" }],
+  };
+}
 
 const lists = routes
   .filter(({ method, query }) => method === "get" && query?.safeParse({ pageSize: "1" }).success)
@@ -37,9 +53,11 @@ it("walks every list that has pages", () => {
     "listFactories",
     "listFactoryAudit",
     "listJobs",
+    "listOAuthClients",
     "listOperatorTokens",
     "listRegistries",
     "listSecrets",
+    "listTrustRules",
   ]);
 });
 

@@ -61,13 +61,14 @@ function storedRuleOf(row: StoredRow): StoredRule | undefined {
 export async function listRules(
   prisma: PrismaClient,
   input: { factoryId: string; pageSize: number; after: string | undefined },
-): Promise<{ name: string; rule: StoredRule | undefined }[]> {
+): Promise<{ id: string; rule: StoredRule | undefined }[]> {
   const rows = await prisma.trustRule.findMany({
-    where: { factoryId: input.factoryId, ...(input.after !== undefined && { name: { gt: input.after } }) },
+    where: { factoryId: input.factoryId },
     orderBy: { name: "asc" },
     take: input.pageSize + 1,
+    ...(input.after !== undefined && { cursor: { id: input.after }, skip: 1 }),
   });
-  return rows.map((row) => ({ name: row.name, rule: storedRuleOf(row) }));
+  return rows.map((row) => ({ id: row.id, rule: storedRuleOf(row) }));
 }
 
 export async function findRule(prisma: PrismaClient, factoryId: string, id: string): Promise<StoredRule | undefined> {

@@ -1,11 +1,10 @@
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { pageOf, pageStart } from "../../http/page.js";
+import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { Problem } from "../../http/problem.js";
 import { json, route } from "../../http/route.js";
-import { Label } from "../contract.js";
 import { isObject } from "./conditions.js";
 import { NewTrustRule, TrustRuleList, TrustRuleView } from "./contract.js";
 import { type ExplainDeps, explain } from "./explain.js";
@@ -37,12 +36,12 @@ const listTrustRules = route(
     problems: [],
   },
   async ({ prisma }: Reader, { factory, query }) => {
-    const after = pageStart(query.pageToken, (text) => Label.safeParse(text).success);
+    const after = pageStart(query.pageToken, isUuid);
     const rows = await listRules(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
     const { items, ...next } = pageOf(
       rows,
       query.pageSize,
-      ({ name }) => name,
+      ({ id }) => id,
       ({ rule }) => rule,
     );
     return { status: 200, body: { items: items.flatMap((rule) => (rule ? [ruleView(rule)] : [])), ...next } };

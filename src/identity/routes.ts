@@ -4,6 +4,8 @@ import { apiTokenRoutes } from "./credentials/api-token-routes.js";
 import { jobRoutes } from "./credentials/job-routes.js";
 import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
 import { roleRoutes } from "./credentials/role-routes.js";
+import { authorityRoutes } from "./devices/authority-routes.js";
+import { denialRoutes } from "./devices/denial-routes.js";
 import { clientRoutes } from "./oauth/clients/client-routes.js";
 import { secretRoutes } from "./oauth/clients/secret-routes.js";
 import { tokenRoutes } from "./oauth/token-routes.js";
@@ -44,4 +46,6 @@ export const identityRoutes = [
   ...secretRoutes,
   ...tokenRoutes,
   ...trustRuleRoutes,
+  ...authorityRoutes,
+  ...denialRoutes,
 ];

@@ -3,6 +3,11 @@ import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../../h
 import { Label } from "../contract.js";
 import { Grant, GrantView } from "../grant.js";
 
+/** Authorities of one factory. All of them can stand in question for one certificate. */
+export const maxAuthorities = 20;
+/** Denials of one factory. For more there are revocation lists. */
+export const maxDenials = 10_000;
+
 /** What the devices of an authority may pull. */
 export const DevicePolicy = z
   .strictObject({
@@ -43,7 +48,8 @@ export const NewDeviceAuthority = z
       .min(1)
       .max(100_000)
       .meta({ description: "PEM: one self-signed root and, if there are any, its intermediates." }),
-    policy: DevicePolicy.default({}),
+    // Not `.default`: a default beside a `$ref` takes an `allOf` in OpenAPI 3.0.
+    policy: DevicePolicy.optional(),
   })
   .meta({ id: "NewDeviceAuthority" });
 
@@ -68,6 +74,16 @@ export const DeviceAuthority = z
 export const DeviceAuthorityList = z
   .object({ items: z.array(DeviceAuthority), nextPageToken: NextPageToken })
   .meta({ id: "DeviceAuthorityList" });
+
+export const NewRevocationList = z
+  .strictObject({
+    revocationList: z
+      .string()
+      .min(1)
+      .max(200_000)
+      .meta({ description: "One X.509 CRL of at most 128 KiB: PEM, or base64 of its DER." }),
+  })
+  .meta({ id: "NewRevocationList" });
 
 export const RevocationListView = z
   .object({
@@ -98,7 +114,7 @@ export const NewDeniedDevice = z
     serial: z
       .string()
       .max(80)
-      .regex(/^[0-9A-Fa-f]{1,2}(?::?[0-9A-Fa-f]{1,2})*$/, "a serial number in hexadecimal")
+      .regex(/^(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+)$/, "a serial number in hexadecimal")
       .optional()
       .meta({ description: "One certificate of a device.", example: "4f1e2d3c" }),
     reason: Reason.optional(),

@@ -5,23 +5,23 @@ import type { DevicePolicy } from "./contract.js";
 /**
  * Takes the factory for a change of who its devices are: one change at a time, and every replica notices.
  * @param makerId - the credential on whose behalf it is made, held so that a withdrawal waits for this and this for it
- * @returns the generation that was raised, or `undefined` when the maker or the factory is gone
+ * @returns the generation that was raised, or what ended meanwhile
  */
 export async function holdFactory(
   transaction: Transaction,
   factoryId: string,
   makerId: string,
-): Promise<bigint | undefined> {
+): Promise<bigint | "maker-withdrawn" | "factory-gone"> {
   const maker = await transaction.$queryRawUnsafe<unknown[]>(
     "SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE",
     makerId,
   );
-  if (maker.length === 0) return undefined;
+  if (maker.length === 0) return "maker-withdrawn";
   const [raised] = await transaction.$queryRawUnsafe<{ generation: bigint }[]>(
     "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid AND deleted_at IS NULL RETURNING generation",
     factoryId,
   );
-  return raised?.generation;
+  return raised?.generation ?? "factory-gone";
 }
 
 export type NewAuthority = {
@@ -38,9 +38,9 @@ export type NewAuthority = {
 };
 
 /** Call `holdFactory` first, in the same transaction, and `authoritiesLike`. */
-export async function insertAuthority(transaction: Transaction, authority: NewAuthority): Promise<void> {
+export async function insertAuthority(transaction: Transaction, authority: NewAuthority) {
   const { id, factoryId, name, certificates, policy, at, actor } = authority;
-  await transaction.deviceAuthority.create({
+  return transaction.deviceAuthority.create({
     data: {
       id,
       factoryId,

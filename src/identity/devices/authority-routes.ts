@@ -1,0 +1,154 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
+import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { json, route } from "../../http/route.js";
+import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
+import { authorityView, revocationListView } from "./authority-view.js";
+import {
+  DeviceAuthority,
+  DeviceAuthorityChange,
+  DeviceAuthorityDetail,
+  DeviceAuthorityList,
+  NewDeviceAuthority,
+  NewRevocationList,
+  RevocationListView,
+} from "./contract.js";
+import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
+import { listAuthorities } from "./store.js";
+import type { DeviceDeps } from "./write-change.js";
+
+type Reader = { prisma: PrismaClient };
+
+const listDeviceAuthorities = route(
+  {
+    id: "listDeviceAuthorities",
+    method: "get",
+    path: "/v1/factories/{factory}/device-authorities",
+    tag: "Access",
+    summary: "List the device authorities of a factory",
+    auth: { permission: "access:read" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: { 200: { description: "Newest first.", content: { "application/json": DeviceAuthorityList } } },
+    problems: [],
+  },
+  async ({ prisma }: Reader, { factory, query }) => {
+    const after = pageStart(query.pageToken, isUuid);
+    const rows = await listAuthorities(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
+    return { status: 200, body: pageOf(rows, query.pageSize, ({ id }) => id, authorityView) };
+  },
+);
+
+const addDeviceAuthority = route(
+  {
+    id: "createDeviceAuthority",
+    method: "post",
+    path: "/v1/factories/{factory}/device-authorities",
+    tag: "Access",
+    summary: "Register the CA of devices",
+    description:
+      "Devices whose certificates it signs, with the device's UUID as their one CN and this factory as their one OU, may pull what the policy says.",
+    auth: { permission: "access:write" },
+    params: FactoryParams,
+    body: json(NewDeviceAuthority),
+    replies: { 201: { description: "Registered.", content: { "application/json": DeviceAuthority } } },
+    problems: ["certificate-unsuitable", "already-exists", "limit-reached"],
+  },
+  async (deps: DeviceDeps, { caller, factory, body, request }) => {
+    const row = await createAuthority(deps, { factory, caller, requested: requestedBy(request) }, body);
+    return { status: 201, body: authorityView(row) };
+  },
+);
+
+const getDeviceAuthority = route(
+  {
+    id: "getDeviceAuthority",
+    method: "get",
+    path: "/v1/factories/{factory}/device-authorities/{id}",
+    tag: "Access",
+    summary: "One device authority, with its certificates and revocation lists",
+    auth: { permission: "access:read" },
+    params: FactoryIdParams,
+    replies: { 200: { description: "The authority.", content: { "application/json": DeviceAuthorityDetail } } },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Reader, { factory, params }) => {
+    const { row, lists } = await readForLists(prisma, factory, params.id);
+    const { certificates } = row;
+    return {
+      status: 200,
+      body: { ...authorityView(row), certificates, revocationLists: lists.map(revocationListView) },
+    };
+  },
+);
+
+const putDeviceAuthority = route(
+  {
+    id: "replaceDeviceAuthority",
+    method: "put",
+    path: "/v1/factories/{factory}/device-authorities/{id}",
+    tag: "Access",
+    summary: "Change the name and the policy of a device authority",
+    description: "Both as they shall be. Its devices are held to the new policy at once.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    body: json(DeviceAuthorityChange),
+    replies: { 200: { description: "Changed.", content: { "application/json": DeviceAuthority } } },
+    problems: ["already-exists", "not-found"],
+  },
+  async (deps: DeviceDeps, { caller, factory, params, body, request }) => {
+    const change = { factory, caller, requested: requestedBy(request) };
+    return { status: 200, body: authorityView(await changeAuthority(deps, change, params.id, body)) };
+  },
+);
+
+const deleteDeviceAuthority = route(
+  {
+    id: "deleteDeviceAuthority",
+    method: "delete",
+    path: "/v1/factories/{factory}/device-authorities/{id}",
+    tag: "Access",
+    summary: "Withdraw a device authority",
+    description: "Its devices are refused from their next request on, on open connections too.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    replies: { 204: { description: "Withdrawn." } },
+    problems: ["not-found"],
+  },
+  async (deps: DeviceDeps, { caller, factory, params, request }) => {
+    await removeAuthority(deps, { factory, caller, requested: requestedBy(request) }, params.id);
+    return { status: 204 };
+  },
+);
+
+const putRevocationList = route(
+  {
+    id: "replaceRevocationList",
+    method: "put",
+    path: "/v1/factories/{factory}/device-authorities/{id}/revocation-list",
+    tag: "Access",
+    summary: "Upload a revocation list",
+    description:
+      "Takes the place of the one before of the same issuer: the root or an intermediate of this authority, which has signed it. It must be later than that.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    body: json(NewRevocationList),
+    replies: { 200: { description: "In force.", content: { "application/json": RevocationListView } } },
+    problems: ["certificate-unsuitable", "not-found", "conflict"],
+  },
+  async (deps: DeviceDeps, { caller, factory, params, body, request }) => {
+    const change = { factory, caller, requested: requestedBy(request) };
+    const list = await replaceRevocationList(deps, change, params.id, body.revocationList);
+    return { status: 200, body: revocationListView(list) };
+  },
+);
+
+export const authorityRoutes = [
+  listDeviceAuthorities,
+  addDeviceAuthority,
+  getDeviceAuthority,
+  putDeviceAuthority,
+  deleteDeviceAuthority,
+  putRevocationList,
+];

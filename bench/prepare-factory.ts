@@ -6,7 +6,14 @@ import type { Load, OneRequest } from "./measure-load.js";
 export const secretNames = Array.from({ length: 500 }, (_, index) => `secret-${String(index).padStart(3, "0")}`);
 
 /** The loads, by name; all but the bare one go to the service. */
-export type Loads = { warmToken: Load; secretWrite: Load; secretList: Load; coldToken: Load };
+export type Loads = {
+  warmToken: Load;
+  warmTokenOfSession: Load;
+  warmTokenOfWorkload: Load;
+  secretWrite: Load;
+  secretList: Load;
+  coldToken: Load;
+};
 
 const base = "/v1/factories/bench";
 const config = `container_registries:
@@ -47,13 +54,21 @@ export async function openApiToken(api: Api, operatorToken: string): Promise<str
   return z.object({ token: z.string() }).parse(reply.json).token;
 }
 
-export function createLoads(url: string, jobToken: string, apiToken: string): Loads {
+export function createLoads(
+  url: string,
+  tokens: { job: string; api: string; session: string; workload: string },
+): Loads {
   let writes = 0;
   let colds = 0;
-  const asApi = { "osf-token": apiToken };
-  const warm = tokenRequest(jobToken, azure.registry, [allowedRepository]);
+  const asApi = { "osf-token": tokens.api };
+  const warm = (token: string): Load => {
+    const request = tokenRequest(token, azure.registry, [allowedRepository]);
+    return { url, next: () => request };
+  };
   return {
-    warmToken: { url, next: () => warm },
+    warmToken: warm(tokens.job),
+    warmTokenOfSession: warm(tokens.session),
+    warmTokenOfWorkload: warm(tokens.workload),
     secretWrite: {
       url,
       next: () => {
@@ -74,7 +89,7 @@ export function createLoads(url: string, jobToken: string, apiToken: string): Lo
       // A scope that nobody has asked for before is in no cache.
       next: () => {
         colds += 1;
-        return tokenRequest(jobToken, azure.registry, [`cold/repository-${colds}`]);
+        return tokenRequest(tokens.job, azure.registry, [`cold/repository-${colds}`]);
       },
     },
   };

@@ -13,6 +13,7 @@ import { buildService, type RunningService, removeServiceDirectory, startService
 import { type Comparison, compare, type Subject } from "./compare.js";
 import { startHelper } from "./helper-process.js";
 import { measureLoad, median } from "./measure-load.js";
+import { openSession, signIdToken } from "./other-callers.js";
 import { createLoads, openApiToken, openJob, prepareFactory, tokenRequest } from "./prepare-factory.js";
 import { type Memory, readMemory } from "./read-memory.js";
 import { type Results, renderReport } from "./report.js";
@@ -139,7 +140,12 @@ async function upstreamCalls(url: string): Promise<number> {
 
 async function runComparisons(api: Api, url: string, operatorToken: string) {
   const jobToken = await openJob(api, operatorToken);
-  const loads = createLoads(url, jobToken, await openApiToken(api, operatorToken));
+  const loads = createLoads(url, {
+    job: jobToken,
+    api: await openApiToken(api, operatorToken),
+    session: await openSession(api, url, operatorToken),
+    workload: await signIdToken(api, operatorToken),
+  });
   const { path, body } = loads.warmToken.next();
   const replyBytes = Buffer.byteLength(
     expectStatus(await api(jobToken, path, { body: JSON.parse(body ?? "") }), 200).text,
@@ -149,6 +155,8 @@ async function runComparisons(api: Api, url: string, operatorToken: string) {
   const bare = { url: `http://127.0.0.1:${bareServer.firstLine}`, next: () => ({ method: "GET" as const, path: "/" }) };
   const subjects: Subject[] = [
     { name: "a warm token, with its audit row", load: loads.warmToken },
+    { name: "a warm token, by an access token", load: loads.warmTokenOfSession },
+    { name: "a warm token, by an ID token", load: loads.warmTokenOfWorkload },
     { name: "a secret write, 500 names", load: loads.secretWrite },
     { name: "a list of 50 secrets", load: loads.secretList },
     { name: "a cold token, instant cloud", load: loads.coldToken },

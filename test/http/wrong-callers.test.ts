@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Permission, permissions } from "../../src/identity/permissions.js";
 import { createToken } from "../../src/identity/token.js";
 import { routes } from "../../src/routes.js";
+import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
@@ -15,6 +16,8 @@ type Callers = {
   job: string;
   /** All permissions but the one. */
   lacking: Map<Permission, string>;
+  /** Access tokens, likewise. */
+  lackingInScope: Map<Permission, string>;
   almighty: string;
 };
 
@@ -39,10 +42,20 @@ async function makeCallers(): Promise<Callers> {
   const revoked = await service.createApiToken(own, permissions);
   await service.as(service.operatorToken).delete(`/v1/factories/${own}/api-tokens/${revoked.id}`).expect(204);
   const lacking = new Map<Permission, string>();
+  const lackingInScope = new Map<Permission, string>();
   for (const permission of permissions) {
     const others = permissions.filter((one) => one !== permission);
     lacking.set(permission, (await service.createApiToken(own, others)).token);
+    lackingInScope.set(permission, (await accessToken(own, others)).token);
   }
+  const withdrawn = await accessToken(own, permissions);
+  await service
+    .as(service.operatorToken)
+    .delete(`/v1/factories/${own}/oauth-clients/${withdrawn.clientId}`)
+    .expect(204);
+  const ended = await accessToken(own, permissions);
+  await service.database.pool.query("UPDATE credentials SET revoked_at = now() WHERE parent_id = $1", [ended.clientId]);
+  const session = await accessToken(own, permissions);
   return {
     invalid: {
       garbage: "garbage",
@@ -50,15 +63,27 @@ async function makeCallers(): Promise<Callers> {
       "a token that nobody made": createToken("operator"),
       "an expired token": expired.token,
       "a revoked token": revoked.token,
+      "an access token of a client that was withdrawn": withdrawn.token,
+      "an access token of a session that was ended": ended.token,
+      "an access token whose signature was changed": session.token.replace(/.{4}$/, "AAAA"),
     },
     foreign: {
       "another factory's token": (await service.createApiToken("other-factory", permissions)).token,
       "another factory's job": (await service.openJob("other-factory")).token,
+      "another factory's access token": (await accessToken("other-factory", permissions)).token,
     },
     job: (await service.openJob(own)).token,
     lacking,
+    lackingInScope,
     almighty: almighty.token,
   };
+}
+
+async function accessToken(factory: string, of: readonly Permission[]): Promise<{ clientId: string; token: string }> {
+  const client = await makeClient(service, factory, { permissions: of });
+  const { body } = await login(service, client);
+  watchIssued(body);
+  return { clientId: client.id, token: body.access_token };
 }
 
 function mistyped(token: string): string {
@@ -135,9 +160,11 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
     }
   });
 
-  it(`refuses a token with every permission but ${auth.permission}`, async () => {
-    const { detail } = expectProblem(await call(route, callers.lacking.get(auth.permission)), "forbidden");
-    expect(detail).toContain(auth.permission);
+  it(`refuses a token, and an access token, with every permission but ${auth.permission}`, async () => {
+    for (const token of [callers.lacking.get(auth.permission), callers.lackingInScope.get(auth.permission)]) {
+      const { detail } = expectProblem(await call(route, token), "forbidden");
+      expect(detail).toContain(auth.permission);
+    }
   });
 
   if (auth.permission === "registry-tokens:issue") return;

@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { routes } from "../../src/routes.js";
+import { makeRoot } from "../devices/device-certificates.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
@@ -22,6 +24,9 @@ beforeAll(async () => {
       .post(`/v1/factories/${factory}/trust-rules`)
       .send(trustRule(`rule ${index}`))
       .expect(201);
+    const authority = { name: `authority ${index}`, certificates: (await makeRoot()).pem };
+    await operator.post(`/v1/factories/${factory}/device-authorities`).send(authority).expect(201);
+    await operator.post(`/v1/factories/${factory}/denied-devices`).send({ deviceId: randomUUID() }).expect(201);
     await operator.post("/v1/operator-tokens").send({ name: `operator ${index}` });
     await operator.put(`/v1/factories/${factory}/secrets/n${index}`).send({ value: secretValue() });
     const entry = { type: "generic", url: `registry-${index}.example.com`, secretName: "n0" };
@@ -50,6 +55,8 @@ it("walks every list that has pages", () => {
     "listApiTokens",
     "listAudit",
     "listConfigVersions",
+    "listDeniedDevices",
+    "listDeviceAuthorities",
     "listFactories",
     "listFactoryAudit",
     "listJobs",

@@ -19,6 +19,8 @@ export type Certificate = {
   /** SHA-256 of the DER of the name, hexadecimal: equal names have equal hashes. */
   subjectHash: string;
   issuerHash: string;
+  /** SHA-256 of subject and public key, hexadecimal: those of a CA stay when its certificate is renewed. */
+  entity: string;
   /** The subject as people write it: `CN=..., OU=...`. */
   subject: string;
   /** Every CN and every OU, in their order. */
@@ -78,6 +80,7 @@ function describe(der: Buffer, node: NodeCertificate, certificate: X509Certifica
     fingerprint: hash("sha256", der),
     subjectHash: hashOf(subjectName),
     issuerHash: hashOf(certificate.issuerName),
+    entity: hash("sha256", `${hashOf(subjectName)} ${hash("sha256", Buffer.from(certificate.publicKey.rawData))}`),
     subject: certificate.subject,
     commonNames: subjectName.getField(commonName),
     organizationalUnits: subjectName.getField(organizationalUnit),

@@ -133,6 +133,7 @@ export class Devices {
     claims: Claims,
   ): Promise<Remembered | { refusal: DeviceRefusal | undefined }> {
     let refusal: DeviceRefusal | undefined;
+    let accepted: Remembered | undefined;
     for (const candidate of own) {
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
@@ -141,17 +142,20 @@ export class Devices {
       const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
       if (!verdict.ok) {
         if (verdict.reason === "unknown-authority") continue;
-        refusal ??= { factory, authority, reason: verdict.reason, ...(verdict.isGenuine && known(facts)) };
+        const refused = { factory, authority, reason: verdict.reason, ...(verdict.isGenuine && known(facts)) };
+        // What one authority has revoked, another that stands above the same issuer does not let in.
+        if (verdict.isGenuine && verdict.reason === "revoked") return { refusal: refused };
+        refusal ??= refused;
       } else if (claims.deviceId === undefined) {
         return { refusal: { factory, authority, reason: "malformed-subject", ...known(facts) } };
       } else if (denied) {
         return { refusal: { factory, authority, reason: "denied", ...known(facts) } };
       } else {
         const caller = callerOf(claims.deviceId, presented.leaf, candidate, anchor);
-        return { caller: { ...caller, expiresAt: verdict.validUntil }, validUntil: verdict.validUntil };
+        accepted ??= { caller: { ...caller, expiresAt: verdict.validUntil }, validUntil: verdict.validUntil };
       }
     }
-    return { refusal };
+    return accepted ?? { refusal };
   }
 
   /**

@@ -55,7 +55,8 @@ export class ForwardedCertificateReader {
 
   #isProxy(address: string | undefined): boolean {
     if (address === undefined) return false;
-    const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
+    // A link-local address names its interface behind it, which a block list does not read.
+    const plain = address.replace(/^::ffff:(?=\d+\.)/, "").replace(/%.*$/, "");
     return this.#proxies.check(plain, isIP(plain) === 6 ? "ipv6" : "ipv4");
   }
 

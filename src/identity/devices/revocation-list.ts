@@ -7,6 +7,8 @@ export type RevocationList = {
   der: Buffer;
   /** Of the registered certificate whose key signed it. */
   issuerFingerprint: string;
+  /** `entity` of that certificate: what it revoked stays revoked below any other certificate of the same CA. */
+  issuerEntity: string;
   /** The issuer as people write it. */
   issuer: string;
   /** The CRL number: a later list has a higher one. */
@@ -59,6 +61,7 @@ export async function readRevocationList(
   return {
     der,
     issuerFingerprint: issuer.fingerprint,
+    issuerEntity: issuer.entity,
     issuer: issuer.subject,
     number,
     thisUpdate: crl.thisUpdate,

@@ -141,7 +141,7 @@ function failureOfRevocation(
   anchor: TrustAnchor,
   now: Date,
 ): RefusalReason | undefined {
-  const list = anchor.revocationLists.find(({ issuerFingerprint }) => issuerFingerprint === issuer.fingerprint);
+  const list = anchor.revocationLists.find(({ issuerEntity }) => issuerEntity === issuer.entity);
   if (list === undefined) return undefined;
   if (list.revoked.has(certificate.serial)) return "revoked";
   return now > list.nextUpdate && !anchor.allowStaleRevocationLists ? "revocation-list-expired" : undefined;
@@ -159,10 +159,10 @@ function isForClients({ extendedKeyUsage }: Certificate): boolean {
 }
 
 function validUntil(path: readonly Certificate[], anchor: TrustAnchor): Date {
-  const issuers = new Set(path.map(({ fingerprint }) => fingerprint));
+  const issuers = new Set(path.map(({ entity }) => entity));
   const lists = anchor.allowStaleRevocationLists
     ? []
-    : anchor.revocationLists.filter(({ issuerFingerprint }) => issuers.has(issuerFingerprint));
+    : anchor.revocationLists.filter(({ issuerEntity }) => issuers.has(issuerEntity));
   const ends = [...path.map(({ notAfter }) => notAfter), ...lists.map(({ nextUpdate }) => nextUpdate)];
   return new Date(Math.min(...ends.map((end) => end.getTime())));
 }

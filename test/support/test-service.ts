@@ -22,6 +22,8 @@ const withoutLimits = {
 export type TestService = {
   server: Server;
   url: string;
+  /** The listener for devices, when the environment opens one. */
+  deviceUrl: string;
   database: Database;
   databaseUrl: string;
   /** base64 of the key-encryption key, for a second replica on the same database. */
@@ -69,16 +71,15 @@ export async function startTestService(
   });
   const keys = await openKeyRing(database.prisma, { kind: "setting", text: settings.key });
   const app = createApp({ settings, database, directUrl: databaseUrl, keys, log });
-  await new Promise<void>((resolve) => app.server.listen(0, "127.0.0.1", resolve));
+  const servers = [app.server, ...(app.deviceServer ? [app.deviceServer] : [])];
+  for (const one of servers) await new Promise<void>((resolve) => one.listen(0, "127.0.0.1", resolve));
   await claimInstallation(database.prisma);
   const audit = new AuditWriter(database.pool);
   const { token: operatorToken } = await createOperatorToken(
     { prisma: database.prisma, audit },
     { name: "test operator", maker: undefined },
   );
-  const address = app.server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  const url = `${settings.tls ? "https" : "http"}://127.0.0.1:${port}`;
+  const url = `${settings.tls ? "https" : "http"}://127.0.0.1:${portOf(app.server)}`;
   const as = (token: string | undefined) => {
     // Whose certificate it is, the tests of TLS look at themselves.
     const agent = supertest.agent(url, { rejectUnauthorized: false });
@@ -93,6 +94,7 @@ export async function startTestService(
   return {
     server: app.server,
     url,
+    deviceUrl: app.deviceServer ? `https://127.0.0.1:${portOf(app.deviceServer)}` : "",
     database,
     databaseUrl,
     key,
@@ -105,8 +107,10 @@ export async function startTestService(
     openJob: (factory, job = {}) => made(`/v1/factories/${factory}/jobs`, { name: "test job", ...job }),
     async close() {
       recordText((await as(undefined).get("/metrics")).text);
-      app.server.closeAllConnections();
-      await new Promise<void>((resolve) => app.server.close(() => resolve()));
+      for (const one of servers) {
+        one.closeAllConnections();
+        await new Promise<void>((resolve) => one.close(() => resolve()));
+      }
       await app.close();
       const rows = await database.pool.query<{ event: Buffer }>("SELECT event FROM audit_events");
       for (const { event } of rows.rows) recordText(event.toString("utf8"));
@@ -115,4 +119,9 @@ export async function startTestService(
       assertNothingLeaked();
     },
   };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -1,27 +1,35 @@
-import { resolve } from "node:path";
 import { Command } from "commander";
-import { AuditWriter } from "../audit/record.js";
-import { openDatabase } from "../db/database.js";
-import { DatabaseUnusable } from "../db/database-unusable.js";
-import { locateCluster } from "../db/embedded/cluster-home.js";
-import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
-import { openServiceDatabase } from "../db/open-service-database.js";
-import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { readSettings, type Settings, SettingsError } from "../settings.js";
-import { claimInstallation } from "../system/store.js";
+import { openContext } from "./ci/command-context.js";
+import { CommandFailure } from "./ci/command-failure.js";
+import { jobCommands } from "./ci/job-commands.js";
 
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** Runs the command line. @returns the exit code: 0 done, 1 could not be done, 2 wrong usage */
+/**
+ * Runs the command line.
+ * @returns the exit code: 0 done, 1 could not be done, 2 wrong usage, and for the commands of a job those of docs/ci.md
+ */
 export async function run(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
   const program = new Command("factory-secrets").description(
     "Secrets and short-lived registry tokens for device factories",
   );
-  program.exitOverride((error) => {
-    throw error;
-  });
-  program
-    .command("operator-token")
+  program.addCommand(operatorTokenCommand());
+  const finish = (code: number): void => {
+    exitCode = code;
+  };
+  for (const command of jobCommands(() => openContext(process.env), finish)) program.addCommand(command);
+  throwInsteadOfExit(program);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    return exitCodeOf(error);
+  }
+}
+
+function operatorTokenCommand(): Command {
+  return new Command("operator-token")
     .description("make a new operator token and print it, alone on a line")
     .option("--name <name>", "what to call it", "command line")
     .addHelpText(
@@ -29,41 +37,17 @@ export async function run(argv: readonly string[]): Promise<number> {
       "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FS_TOKEN=$(npx factory-secrets operator-token)",
     )
     .action(async ({ name }: { name: string }) => {
-      process.stdout.write(`${await operatorToken(readSettings(process.env), name)}\n`);
+      // The server's own parts take long to load, and a job has no use for them.
+      const { makeOperatorToken } = await import("./operator-token.js");
+      process.stdout.write(`${await makeOperatorToken(process.env, { say }, name)}\n`);
     });
-  try {
-    await program.parseAsync([...argv], { from: "user" });
-    return 0;
-  } catch (error) {
-    return exitCodeOf(error);
-  }
 }
 
-async function operatorToken(settings: Settings, name: string): Promise<string> {
-  const database = await reachDatabase(settings);
-  try {
-    await claimInstallation(database.prisma);
-    const audit = new AuditWriter(database.pool);
-    return (await createOperatorToken({ prisma: database.prisma, audit }, { name, maker: undefined })).token;
-  } finally {
-    await database.close();
-  }
-}
-
-/** The database of the running server, or, when none runs, one opened for this command. */
-async function reachDatabase(settings: Settings) {
-  const onError = (error: Error): void => say(error.message);
-  if (settings.database.kind === "embedded") {
-    const running = await readEmbeddedConnection(settings.database.dataDirectory);
-    if (running) return openDatabase({ url: running.url, connections: 2, onError });
-    const path = resolve(settings.database.dataDirectory);
-    // Started in another directory, it would make a database there, and a token that no server knows.
-    if ((await locateCluster(path)) === undefined)
-      throw new DatabaseUnusable(
-        `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
-      );
-  }
-  return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride((error) => {
+    throw error;
+  });
+  for (const subcommand of command.commands) throwInsteadOfExit(subcommand);
 }
 
 function exitCodeOf(error: unknown): number {
@@ -76,7 +60,10 @@ function exitCodeOf(error: unknown): number {
   ) {
     return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
   }
-  const expected = error instanceof SettingsError || error instanceof DatabaseUnusable;
-  say(expected ? error.message : `It failed: ${error instanceof Error ? error.message : String(error)}`);
+  if (error instanceof CommandFailure) {
+    say(error.message);
+    return error.exitCode;
+  }
+  say(`It failed: ${error instanceof Error ? error.message : String(error)}`);
   return 1;
 }

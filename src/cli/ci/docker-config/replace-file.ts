@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { chown, open, rename, rm, stat } from "node:fs/promises";
+import { chown, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+
+/** What a process that was killed left behind is nobody's: a file is written in milliseconds. */
+const leftBehindMs = 60_000;
 
 /**
  * Puts a file in place of another (or of none) in one step: whoever reads sees the old one or the new one, whole, also
@@ -12,6 +15,7 @@ export async function replaceFile(
   text: string,
   mayReplace: () => Promise<boolean> = () => Promise.resolve(true),
 ): Promise<boolean> {
+  await removeLeftBehind(path);
   // In the same folder, because a rename is one step only within a file system.
   const next = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
@@ -28,6 +32,15 @@ export async function replaceFile(
     return true;
   } finally {
     await rm(next, { force: true });
+  }
+}
+
+async function removeLeftBehind(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f]{12}$/.test(name.slice(prefix.length))) continue;
+    const found = await stat(join(dirname(path), name)).catch(() => undefined);
+    if (found && Date.now() - found.mtimeMs > leftBehindMs) await rm(join(dirname(path), name), { force: true });
   }
 }
 

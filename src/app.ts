@@ -1,4 +1,3 @@
-import type { Server } from "node:http";
 import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
@@ -14,30 +13,36 @@ import { Generations } from "./db/generations.js";
 import { migrationsAreComplete } from "./db/migrate.js";
 import { ParsedVersions } from "./factory-config/parsed-versions.js";
 import { openApiTexts } from "./http/openapi.js";
-import { createHttpServer } from "./http/server.js";
 import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
+import { SigningKeys } from "./identity/oauth/keys/signing-keys.js";
 import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
+import { AuthenticationFailures } from "./limits/authentication-failures.js";
+import { limitedAddress } from "./limits/limited-address.js";
+import { TokenEndpointFailures } from "./limits/token-endpoint-failures.js";
+import { TokenRequests } from "./limits/token-requests.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
-import { createPipe } from "./pipe.js";
+import { createGuard, createPipe } from "./pipe.js";
+import { publicUrlOf } from "./public-url.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
 import { SecretWriter } from "./secrets/secret-writer.js";
 import { valueWarnings } from "./secrets/value-warnings.js";
 import type { SecretsDeps } from "./secrets/write-secrets.js";
+import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
-import { metricsRoute } from "./system/routes.js";
 
-export type App = {
-  server: Server;
-  /** Serves only /metrics, when the settings give it a port of its own. */
-  metricsServer: Server | undefined;
+export type App = Servers & {
+  /** How clients reach the service. It must listen by then. */
+  publicUrl(): string;
+  /** Replaces the key that access tokens are signed with, if its time has come. */
+  rotateSigningKeyIfDue(): Promise<void>;
   /** What changes where outbound calls go, in sentences for the log. */
   outboundInForce: readonly string[];
   /** Reads the service's own certificate again, if it has one. It also looks every few seconds by itself. */
@@ -63,51 +68,59 @@ export function createApp(input: {
   const metrics = new Metrics();
   const generations = new Generations();
   const audit = new AuditWriter(pool);
-  const accessTokens = new AccessTokens();
+  const now = () => new Date();
+  const signingKeys = new SigningKeys({ prisma, audit, keys, generations, now });
+  // Without a public name of its own the service is known by where it listens, and that is known only later.
+  const publicUrl = (): string => publicUrlOf(settings, servers.server);
+  const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const keySets = new KeySets({
-    outbound,
-    nowMs: Date.now,
-    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
-  });
-  const workloads = new Workloads({ prisma, generations, keySets, now: () => new Date() });
-  const devices = new Devices();
+  const keySets = createKeySets(outbound, log);
+  const verification = { keySets, now };
+  const workloads = new Workloads({ prisma, generations, ...verification });
+  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
+  const { proxies } = settings.devices;
+  const devices = new Devices({ prisma, generations, audit, proxies, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
-  const unknownCallers = new UnknownCallers({
-    audit,
-    onError: (err) => log.error({ err }, "refusals could not be recorded"),
-  });
+  const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
-  const feed = startChangeFeed({
-    directUrl: input.directUrl,
-    pool,
-    generations,
-    onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
-  });
+  const onLost = (err: unknown) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back");
+  const feed = startChangeFeed({ directUrl: input.directUrl, pool, generations, onLost });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
   const broker = { ...shared, ...createMinting({ settings, outbound, metrics }) };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
-  const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
-  const { trustedProxies } = settings;
-  const ownPort = settings.metricsPort !== undefined;
-  const mainRoutes = ownPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;
+  const limits = createLimits({ settings, pool, metrics });
+  const oauth = { accessTokens, signingKeys, publicUrl, workloads };
+  const features = { verification, ...oauth, ...secrets, ...broker, ...system, ...limits };
+  const deps = { keys, parsedVersions: new ParsedVersions(), ...features };
+  const refusing = { callers, unknownCallers, metrics, ...limits };
+  const pipe = createPipe({ ...refusing, audit, log, prisma });
+  const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
   return {
-    server: createHttpServer({ routes: mainRoutes, deps, pipe, trustedProxies, certificate }),
-    metricsServer: ownPort ? createHttpServer({ routes: [metricsRoute], deps, pipe, trustedProxies }) : undefined,
+    ...servers,
+    publicUrl,
+    rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
     async close() {
       certificate?.close();
       await unknownCallers.close();
+      await devices.close();
       await audit.flush();
       await feed.close();
       keySets.close();
       await outbound.close();
     },
   };
+}
+
+function createKeySets(outbound: Outbound, log: Logger): KeySets {
+  return new KeySets({
+    outbound,
+    nowMs: Date.now,
+    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
+  });
 }
 
 function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undefined {
@@ -117,6 +130,24 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
     onProblem: (sentence) => log.warn(sentence),
     onReload: () => log.info("the certificate was read again"),
   });
+}
+
+function createLimits(input: { settings: Settings; pool: Database["pool"]; metrics: Metrics }) {
+  const { pool, metrics } = input;
+  const { authFailuresPerMinute, tokenRequestsPerMinute } = input.settings.limits;
+  const failures = { perMinute: authFailuresPerMinute, limitedAddress: limitedAddress(input.settings.trustedProxies) };
+  return {
+    authenticationFailures: new AuthenticationFailures(failures),
+    tokenEndpointFailures: new TokenEndpointFailures({
+      ...failures,
+      pool,
+      onLimited: () => metrics.requestLimited("token-endpoint-failures"),
+    }),
+    tokenRequests: new TokenRequests({
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("token-requests"),
+    }),
+  };
 }
 
 function createMinting(input: {

@@ -11,6 +11,7 @@ import { firstSteps, laterStart } from "./first-steps.js";
 import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
+import { sweepOAuth } from "./identity/oauth/sweep.js";
 import { sweepWorkloads } from "./identity/oidc/open-session.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
@@ -47,7 +48,7 @@ async function main(): Promise<void> {
     await database.close();
     throw error;
   });
-  const sweep = setInterval(() => void sweepExpired(database, log), sweepMs).unref();
+  const sweep = setInterval(() => void sweepExpired(app, database, log), sweepMs).unref();
   let stopping: Promise<void> | undefined;
   stop = () => {
     clearInterval(sweep);
@@ -70,7 +71,9 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
     const port = await listen(app.server, settings.host, settings.port, "PORT");
     if (app.metricsServer)
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
-    await greet(settings, database, port);
+    if (app.deviceServer)
+      await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT");
+    await greet(app.publicUrl(), database);
     if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
@@ -91,10 +94,7 @@ function keySource(settings: Settings, database: ServiceDatabase) {
   return { kind: "file", path: join(dataDirectory, "key-encryption-key") } as const;
 }
 
-async function greet(settings: Settings, database: ServiceDatabase, port: number): Promise<void> {
-  const shownHost = /^(0\.0\.0\.0|::)$/.test(settings.host) ? "127.0.0.1" : settings.host;
-  const scheme = settings.tls ? "https" : "http";
-  const url = settings.publicUrl ?? `${scheme}://${shownHost.includes(":") ? `[${shownHost}]` : shownHost}:${port}`;
+async function greet(url: string, database: ServiceDatabase): Promise<void> {
   const { prisma, pool, dataDirectory } = database;
   if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
   const audit = new AuditWriter(pool);
@@ -129,7 +129,7 @@ function addressOf(server: Server): AddressInfo {
 /** Stops accepting, finishes what is in flight, flushes, closes. Postgres goes last. */
 async function shutDown(app: App, database: ServiceDatabase, log: Logger): Promise<void> {
   log.info("stopping");
-  const servers = app.metricsServer ? [app.server, app.metricsServer] : [app.server];
+  const servers = [app.server, app.metricsServer, app.deviceServer].filter((server) => server !== undefined);
   await Promise.all(servers.map(drain));
   await app.close().catch((err: unknown) => log.error({ err }, "not everything could be flushed"));
   await database.close().catch((err: unknown) => log.error({ err }, "the database did not close"));
@@ -151,10 +151,12 @@ function drain(server: Server): Promise<void> {
   });
 }
 
-async function sweepExpired({ prisma }: ServiceDatabase, log: Logger): Promise<void> {
+async function sweepExpired(app: App, { prisma }: ServiceDatabase, log: Logger): Promise<void> {
   try {
     await deleteOldJobs(prisma, new Date(Date.now() - keepEndedJobsMs));
     await sweepWorkloads({ prisma }, new Date());
+    await sweepOAuth(prisma, new Date());
+    await app.rotateSigningKeyIfDue();
   } catch (err) {
     log.warn({ err }, "what has expired could not be removed");
   }

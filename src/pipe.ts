@@ -3,9 +3,11 @@ import type { UnknownCallers } from "./audit/refusals.js";
 import type { Database } from "./db/database.js";
 import { findFactory } from "./factories/store.js";
 import type { Pipe } from "./http/mount.js";
+import type { RefuseEarly } from "./http/server.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
 import { CredentialRefused } from "./identity/invalid-credential.js";
+import type { AuthenticationFailures } from "./limits/authentication-failures.js";
 import type { Logger } from "./observability/log.js";
 import type { Metrics } from "./observability/metrics.js";
 
@@ -17,8 +19,9 @@ export function createPipe(input: {
   metrics: Metrics;
   log: Logger;
   prisma: Database["prisma"];
+  authenticationFailures: AuthenticationFailures;
 }): Pipe {
-  const { callers, unknownCallers, audit, metrics, log, prisma } = input;
+  const { callers, unknownCallers, authenticationFailures, audit, metrics, log, prisma } = input;
   return {
     authenticate: (request, factory) => callers.authenticate(request, factory),
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
@@ -39,9 +42,10 @@ export function createPipe(input: {
     },
     onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
       metrics.requestAnswered(route, status, seconds);
-      if (problem?.code === "unauthenticated") {
+      if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
+        void authenticationFailures.failed(address);
       }
       const line = {
         requestId,
@@ -55,6 +59,28 @@ export function createPipe(input: {
       if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
       else log.info(line, "answered");
     },
+  };
+}
+
+/**
+ * Makes the guard in front of everything: an address that has sent too many bad credentials gets no further with one
+ * that nobody knows. Whoever sits behind the same address with a credential that has worked before goes through.
+ */
+export function createGuard(input: {
+  callers: Callers;
+  unknownCallers: UnknownCallers;
+  authenticationFailures: AuthenticationFailures;
+  metrics: Metrics;
+}): RefuseEarly {
+  const { callers, unknownCallers, authenticationFailures, metrics } = input;
+  return (request, addressOf) => {
+    if (authenticationFailures.isQuiet) return undefined;
+    const address = addressOf();
+    const refusal = authenticationFailures.refusalOf(address);
+    if (!refusal || !callers.presentsUnknown(request)) return undefined;
+    metrics.requestLimited("authentication-failures");
+    unknownCallers.refused(address);
+    return refusal;
   };
 }
 

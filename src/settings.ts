@@ -3,6 +3,8 @@ import { isKey } from "./crypto/read-key.js";
 import type { TlsFiles } from "./http/tls-certificate.js";
 import type { OutboundSettings } from "./outbound/outbound.js";
 import { databaseSettings } from "./settings/database-settings.js";
+import { type DeviceSettings, deviceSettings } from "./settings/device-settings.js";
+import { limitSettings } from "./settings/limit-settings.js";
 import { listenerSettings } from "./settings/listener-settings.js";
 import { operatorHosts, outboundSettings } from "./settings/outbound-settings.js";
 import { createReader, type Environment, type Reader, wholeNumber } from "./settings/reader.js";
@@ -20,6 +22,10 @@ export const settingNames = {
   FACTORY_SECRETS_TLS_CERT_FILE: "Path of the service's own certificate with its chain, PEM.",
   FACTORY_SECRETS_TLS_KEY_FILE: "Path of that certificate's private key, PEM.",
   FACTORY_SECRETS_TRUSTED_PROXIES: "Addresses and CIDRs whose X-Forwarded-For is believed.",
+  FACTORY_SECRETS_DEVICE_PORT: "Port for devices, which show their certificates in the TLS handshake.",
+  FACTORY_SECRETS_DEVICE_PROXIES: "Addresses and CIDRs of proxies that hand on the certificates of devices.",
+  FACTORY_SECRETS_DEVICE_PROXY_SECRET: "Shared with those proxies, which send it as X-Device-Proxy-Secret.",
+  FACTORY_SECRETS_DEVICE_CERT_HEADER: "Header of those proxies that holds the certificate.",
   FACTORY_SECRETS_HTTPS_PROXY: "Proxy for outbound calls.",
   FACTORY_SECRETS_CONNECT_TO: "HOST:PORT=HOST:PORT,...: connect there instead, as curl's --connect-to.",
   FACTORY_SECRETS_CA_FILE: "Further certificate authorities for outbound calls, PEM.",
@@ -27,6 +33,8 @@ export const settingNames = {
   FACTORY_SECRETS_ALLOWED_REALMS: "REGISTRY=REALM,...: token services on another host that may get credentials.",
   FACTORY_SECRETS_PASS_THROUGH_HOSTS: "Registries whose stored user:token may be handed out itself.",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
+  FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
+  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "Most requests of one caller for registry tokens; 0 for no limit.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
   FACTORY_SECRETS_LOG_LEVEL: "fatal, error, warn, info, debug or silent.",
@@ -44,9 +52,12 @@ export type Settings = {
   /** The service speaks TLS itself. */
   tls: TlsFiles | undefined;
   trustedProxies: readonly string[];
+  devices: DeviceSettings;
   metricsPort: number | undefined;
   logLevel: LogLevel;
   maxSecrets: number;
+  /** 0: no limit. */
+  limits: { authFailuresPerMinute: number; tokenRequestsPerMinute: number };
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
   outbound: OutboundSettings;
@@ -74,12 +85,14 @@ export function readSettings(environment: Environment): Settings {
   });
   const settings: Settings = {
     ...listenerSettings(reader),
+    devices: deviceSettings(reader),
     tls: tlsSettings(reader),
     database: databaseSettings(reader),
     databaseConnections: wholeNumber(reader, "FACTORY_SECRETS_DATABASE_CONNECTIONS", 10, [2, 500]),
     key: reader.text("FACTORY_SECRETS_KEY"),
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
+    limits: limitSettings(reader),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
   };

@@ -4,7 +4,10 @@ import { GrantView } from "../identity/grant.js";
 
 const AuditActor = z
   .object({
-    kind: z.string().meta({ description: "operator, api-token, job, service (the program itself) or unknown" }),
+    kind: z.string().meta({
+      description:
+        "operator, api-token, job, oauth-client, oidc (a workload), device, service (the program itself) or unknown",
+    }),
     id: z.string(),
     name: z.string(),
   })
@@ -12,6 +15,18 @@ const AuditActor = z
 
 const AuditFactory = z.object({ id: z.string(), name: z.string() }).meta({ id: "AuditFactory" });
 const AuditCredential = z.object({ id: z.string(), name: z.string() }).meta({ id: "AuditCredential" });
+
+const AuditClaim = z.object({ name: z.string(), value: z.string() }).meta({ id: "AuditClaim" });
+
+const AuditEvidence = z
+  .object({
+    issuer: z.string().optional(),
+    rules: z.array(AuditCredential).optional().meta({ description: "The trust rules that matched." }),
+    claims: z.array(AuditClaim).optional().meta({ description: "Those that mattered, 200 characters of each." }),
+    authority: AuditCredential.optional(),
+    serial: z.string().optional(),
+  })
+  .meta({ id: "AuditEvidence", description: "Why a caller without a credential of ours was let in." });
 
 /** An event as it is read back: the members of every action, each there where its action has it. */
 export const AuditEvent = z
@@ -46,6 +61,18 @@ export const AuditEvent = z
     scopeEnforcedBy: z.string().optional(),
     cached: z.boolean().optional(),
     raw: z.boolean().optional(),
+    evidence: AuditEvidence.optional(),
+    rule: AuditCredential.optional(),
+    version: z.int().optional(),
+    authority: AuditCredential.optional(),
+    fingerprint: z.string().optional(),
+    denialId: z.string().optional(),
+    deviceId: z.string().optional(),
+    serial: z.string().optional(),
+    secretId: z.string().optional(),
+    keyId: z.string().optional(),
+    purpose: z.string().optional(),
+    alg: z.string().optional(),
     code: z.string().optional(),
     route: z.string().optional(),
     count: z.int().optional(),

@@ -2,6 +2,7 @@ import { requestedBy } from "../audit/requested-by.js";
 import { FactoryParams } from "../http/contract.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
+import type { TokenRequests } from "../limits/token-requests.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
 import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
 import { renderReply } from "./render-reply.js";
@@ -53,7 +54,8 @@ const issue = route(
     ],
     holdsCredential: true,
   },
-  async (deps: BrokerDeps, { caller, factory, body, request }) => {
+  async (deps: BrokerDeps & { tokenRequests: TokenRequests }, { caller, factory, body, request }) => {
+    await deps.tokenRequests.count(caller);
     const { registry, repositories, requests, allowBroader, allowPartial, minTtlSeconds, format } = body;
     const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
     const requested = requestedBy(request);

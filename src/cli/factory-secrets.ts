@@ -4,6 +4,11 @@ import { CommandFailure } from "./ci/command-failure.js";
 import { jobCommands } from "./ci/job-commands.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const out = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** The server's own parts take long to load, and a job has no use for them. */
+const loadServerWork = () => import("./server-work.js");
+const server = { environment: process.env, say };
 
 /**
  * Runs the command line.
@@ -15,6 +20,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     "Secrets and short-lived registry tokens for device factories",
   );
   program.addCommand(operatorTokenCommand());
+  program.addCommand(signingKeysCommand());
   const finish = (code: number): void => {
     exitCode = code;
   };
@@ -37,10 +43,28 @@ function operatorTokenCommand(): Command {
       "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FS_TOKEN=$(npx factory-secrets operator-token)",
     )
     .action(async ({ name }: { name: string }) => {
-      // The server's own parts take long to load, and a job has no use for them.
-      const { makeOperatorToken } = await import("./operator-token.js");
-      process.stdout.write(`${await makeOperatorToken(process.env, { say }, name)}\n`);
+      const { makeOperatorToken } = await loadServerWork();
+      out(await makeOperatorToken(server, name));
     });
+}
+
+function signingKeysCommand(): Command {
+  const command = new Command("signing-keys").description("the keys that access tokens are signed with");
+  command
+    .command("list")
+    .description("print those that sign or still verify, newest first")
+    .action(async () => {
+      const { signingKeyLines } = await loadServerWork();
+      for (const line of await signingKeyLines(server)) out(line);
+    });
+  command
+    .command("rotate")
+    .description("make a new one, also while the server runs, and print its id")
+    .action(async () => {
+      const { rotateSigningKey } = await loadServerWork();
+      out(await rotateSigningKey(server));
+    });
+  return command;
 }
 
 function throwInsteadOfExit(command: Command): void {

@@ -42,8 +42,8 @@ export async function factoryOfName(prisma: PrismaClient, name: string) {
 }
 
 /**
- * Ends a factory: its secrets, configs and data keys are gone for good, its credentials are withdrawn. What stays
- * is its row, so that the name is never given out again, and the audit.
+ * Ends a factory: its secrets, configs, trust rules and data keys are gone for good, its credentials are withdrawn. What
+ * stays is its row, so that the name is never given out again, and the audit.
  * @returns the generation that it raised, or `undefined` when the factory was gone already
  * @throws deadlock (40P01), foreign key violation (23503, 23001) when others write in it meanwhile: nothing was erased
  */
@@ -68,6 +68,7 @@ export async function eraseFactory(transaction: Transaction, id: string): Promis
   await transaction.dataKey.deleteMany({ where: { factoryId: id } });
   await transaction.configVersion.deleteMany({ where: { factoryId: id } });
   await transaction.approvedDestination.deleteMany({ where: { factoryId: id } });
+  await transaction.trustRule.deleteMany({ where: { factoryId: id } });
   await transaction.credential.updateMany({ where: { factoryId: id, revokedAt: null }, data: { revokedAt: now } });
   return erased.generation;
 }

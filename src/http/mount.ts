@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type express from "express";
 import { isDatabaseUnavailable } from "../db/database-errors.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
+import { sendOAuthError } from "./oauth-errors.js";
 import { Problem } from "./problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
@@ -97,6 +98,7 @@ async function answer<Deps>(
       await pipe.recordRefusal({ caller, factory, route: route.id, problem, facts });
     }
     if (res.headersSent) res.destroy();
+    else if (route.oauthErrors && isOAuthStatus(problem.status)) sendOAuthError(res, problem, facts.id);
     else sendProblem(res, problem, facts.id);
   }
   const seconds = (performance.now() - startedAt) / 1000;
@@ -110,6 +112,8 @@ async function answer<Deps>(
     problem,
   });
 }
+
+const isOAuthStatus = (status: number): boolean => status === 400 || status === 401;
 
 function factoryIn(params: express.Request["params"]): string | undefined {
   return typeof params.factory === "string" ? params.factory : undefined;

@@ -9,6 +9,7 @@ import {
 import { permissions } from "../identity/permissions.js";
 import { ProblemDocument } from "./contract.js";
 import { type ProblemCode, problemCodes } from "./problem.js";
+import { mediaTypeOf } from "./read-body.js";
 import type { ReplySpec, Route } from "./route.js";
 import { tidySchema } from "./schema-tidying.js";
 import { tags } from "./tags.js";
@@ -120,9 +121,7 @@ function permissionSentence({ auth }: AnyRoute): string {
 }
 
 function bodyContent(body: NonNullable<AnyRoute["body"]>) {
-  return body.kind === "json"
-    ? { "application/json": { schema: body.schema } }
-    : { [body.mediaType]: { schema: z.string() } };
+  return { [mediaTypeOf(body)]: { schema: body.kind === "document" ? z.string() : body.schema } };
 }
 
 function repliesOf(route: AnyRoute) {
@@ -152,7 +151,7 @@ export function problemCodesOf(route: AnyRoute): ProblemCode[] {
     "unavailable",
     ...route.problems,
   ]);
-  if (route.auth !== "anyone") codes.add("unauthenticated");
+  if (route.auth !== "anyone") codes.add("unauthenticated").add("too-many-requests");
   if (route.auth === "operator") codes.add("forbidden");
   if (typeof route.auth === "object") codes.add("forbidden").add("not-found");
   if (route.body) codes.add("malformed-body").add("body-too-large").add("unsupported-media-type");

@@ -5,6 +5,10 @@
 export const problemCodes = {
   "invalid-request": { status: 400, title: "The request is not valid" },
   "malformed-body": { status: 400, title: "The body cannot be read" },
+  "invalid-grant": { status: 400, title: "The grant is not valid" },
+  "invalid-scope": { status: 400, title: "The scope is not valid" },
+  "unsupported-grant-type": { status: 400, title: "Unsupported grant type" },
+  "invalid-client": { status: 401, title: "No valid client" },
   unauthenticated: { status: 401, title: "No valid credential" },
   forbidden: { status: 403, title: "Not permitted" },
   "outside-grants": { status: 403, title: "Outside the grants of this credential" },

@@ -1,4 +1,5 @@
 import express from "express";
+import { parseForm } from "./parse-form.js";
 import { Problem } from "./problem.js";
 import type { BodySpec, JsonBody } from "./route.js";
 import { validate } from "./validate.js";
@@ -20,8 +21,21 @@ export function bodyReader(spec: BodySpec | undefined): BodyReader {
   return async (req, res) => {
     checkMediaType(spec, req.headers["content-type"]);
     const bytes = await readBytes(raw, req, res, maxBytes);
-    return spec.kind === "document" ? bytes : parseJson(bytes, spec);
+    return parseBody(bytes, spec);
   };
+}
+
+function parseBody(bytes: Buffer, spec: BodySpec): unknown {
+  switch (spec.kind) {
+    case "json":
+      return parseJson(bytes, spec);
+    case "form":
+      return validate(spec.schema, parseForm(bytes), "");
+    case "document":
+      return bytes;
+    default:
+      return spec satisfies never;
+  }
 }
 
 async function readBytes(
@@ -55,13 +69,36 @@ function bodyProblem(error: unknown, maxBytes: number): Problem {
 function checkMediaType(spec: BodySpec, header: string | undefined): void {
   const given = header?.split(";", 1)[0]?.trim().toLowerCase();
   if (given === undefined) return;
-  const fits =
-    spec.kind === "json"
-      ? given === "application/json" || given.endsWith("+json")
-      : /^(application\/(x-)?yaml|text\/(x-)?yaml|text\/plain|application\/octet-stream)$/.test(given);
-  if (fits) return;
-  const wanted = spec.kind === "json" ? "application/json" : spec.mediaType;
+  if (fits(spec, given)) return;
+  const wanted = mediaTypeOf(spec);
   throw new Problem("unsupported-media-type", `This takes ${wanted}. With curl, add: -H 'Content-Type: ${wanted}'`);
+}
+
+function fits({ kind }: BodySpec, given: string): boolean {
+  switch (kind) {
+    case "json":
+      return given === "application/json" || given.endsWith("+json");
+    case "form":
+      return given === "application/x-www-form-urlencoded";
+    case "document":
+      return /^(application\/(x-)?yaml|text\/(x-)?yaml|text\/plain|application\/octet-stream)$/.test(given);
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** How the body of a route is to be labelled. */
+export function mediaTypeOf(spec: BodySpec): string {
+  switch (spec.kind) {
+    case "json":
+      return "application/json";
+    case "form":
+      return "application/x-www-form-urlencoded";
+    case "document":
+      return spec.mediaType;
+    default:
+      return spec satisfies never;
+  }
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });

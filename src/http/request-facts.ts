@@ -16,6 +16,7 @@ export function requestFacts(req: express.Request, res: express.Response): Reque
         ? given
         : `${processPart}-${counter.toString(36)}`,
     address: req.ip ?? "",
+    authorization: req.headers.authorization,
     ifMatch: req.headers["if-match"],
     ifNoneMatch: req.headers["if-none-match"],
     // Made only when asked for: most requests are answered from memory and have nothing to abort.

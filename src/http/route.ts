@@ -17,8 +17,10 @@ export type JsonLimits = { maxBytes?: number; maxValues?: number };
 
 /** A body in JSON, checked by `schema`; or a document handed to the handler as its bytes. */
 export type JsonBody<S extends z.ZodType = z.ZodType> = { kind: "json"; schema: S } & JsonLimits;
+/** A form (`application/x-www-form-urlencoded`) whose fields are texts, checked by `schema`. */
+export type FormBody<S extends z.ZodType = z.ZodType> = { kind: "form"; schema: S; maxBytes: number };
 export type DocumentBody = { kind: "document"; mediaType: string; maxBytes: number };
-export type BodySpec = JsonBody | DocumentBody;
+export type BodySpec = JsonBody | FormBody | DocumentBody;
 
 /** What one status carries: a schema for each media type, or nothing. */
 export type ReplySpec = {
@@ -37,6 +39,8 @@ export type RequestFacts = {
   id: string;
   /** The client's address, as far as the trusted proxies allow to know it. */
   address: string;
+  /** For a route that is open to anyone and authenticates its caller itself. */
+  authorization: string | undefined;
   ifMatch: string | undefined;
   ifNoneMatch: string | undefined;
   /** Aborted when the client goes away before the answer. */
@@ -50,7 +54,11 @@ type AuthInput<A extends RouteAuth> = A extends "anyone"
     ? { caller: Caller; factory: FactoryRef }
     : { caller: Caller };
 
-type BodyInput<B> = B extends JsonBody<infer S> ? z.output<S> : B extends DocumentBody ? Buffer : undefined;
+type BodyInput<B> = B extends JsonBody<infer S> | FormBody<infer S>
+  ? z.output<S>
+  : B extends DocumentBody
+    ? Buffer
+    : undefined;
 
 export type RouteInput<A extends RouteAuth, P extends z.ZodType, Q extends z.ZodType, B> = AuthInput<A> & {
   params: z.output<P>;
@@ -94,6 +102,8 @@ export type RouteDeclaration<
   replies: R;
   /** What it can answer beside the problems that every route of its kind can. */
   problems: readonly ProblemCode[];
+  /** Problems with the status 400 or 401 are told as OAuth 2.0 says (RFC 6749, section 5.2), with the members of a problem beside. */
+  oauthErrors?: true;
   /** `Cache-Control: no-store`: the reply can hold a credential. */
   holdsCredential?: true;
 };
@@ -142,4 +152,9 @@ export function route<
 /** A body in JSON. */
 export function json<S extends z.ZodType>(schema: S, limits: JsonLimits = {}): JsonBody<S> {
   return { kind: "json", schema, ...limits };
+}
+
+/** A body in a form. Each field may stand once; one without a value counts as absent (RFC 6749, section 3.2). */
+export function form<S extends z.ZodType>(schema: S, maxBytes: number): FormBody<S> {
+  return { kind: "form", schema, maxBytes };
 }

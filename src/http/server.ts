@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
@@ -12,8 +13,13 @@ import type { TlsCertificate } from "./tls-certificate.js";
 /** Without a limit of ours, a connection may take two minutes of handshake and hold its socket. */
 const handshakeMs = 10_000;
 
+const refusalDelayMs = 1_000;
+
 /** An ID token of up to 16 KiB must arrive, and base64 of it too. */
 const maxHeaderBytes = 48 * 1024;
+
+/** Is asked before anything is done for a request. Gives what it is answered with, if it goes no further. */
+export type RefuseEarly = (request: IncomingMessage, addressOf: () => string) => Problem | undefined;
 
 /** Makes the HTTP server of these routes, or the HTTPS server when it has a certificate. It does not listen yet. */
 export function createHttpServer<Deps>(input: {
@@ -23,6 +29,9 @@ export function createHttpServer<Deps>(input: {
   /** Addresses and CIDRs whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
   certificate?: TlsCertificate | undefined;
+  refuseEarly?: RefuseEarly;
+  /** Ask every client for a certificate. The handshake takes any, and none: what one is worth is judged for each request. */
+  asksForCertificates?: boolean;
 }): Server {
   const app = express();
   app.disable("x-powered-by");
@@ -54,10 +63,14 @@ export function createHttpServer<Deps>(input: {
   });
   // Node's own answer to a request without Host has no body.
   const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
-  const server = createListener(options, input.certificate, (req, res) => {
+  const server = createListener(options, input, (req, res) => {
+    if (condemned.has(req.socket)) return;
     const hosts = countHosts(req.rawHeaders);
-    if (hosts === 1 || (hosts === 0 && req.httpVersion === "1.0")) app(req, res);
-    else refuseHosts(res, hosts);
+    if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(res, hosts);
+    const refused = input.refuseEarly?.(req, () => req.ip ?? "");
+    if (!refused) app(req, res);
+    else if (req.ip === req.socket.remoteAddress) refuseLate(req.socket, res, refused);
+    else sendProblem(res, refused, "none");
   });
   // Node's own answer to this has no body either.
   server.on("checkExpectation", (_req, res) => {
@@ -70,6 +83,13 @@ export function createHttpServer<Deps>(input: {
   return server;
 }
 
+// Without tickets, and Node keeps no sessions: each connection shows its certificate and proves its key anew.
+const askingForCertificates = {
+  requestCert: true,
+  rejectUnauthorized: false,
+  secureOptions: constants.SSL_OP_NO_TICKET,
+};
+
 type Classes = ReturnType<typeof classesOf>;
 type Listener = (
   req: InstanceType<Classes["IncomingMessage"]>,
@@ -78,20 +98,24 @@ type Listener = (
 
 function createListener(
   options: Classes & { maxHeaderSize: number; requireHostHeader: boolean },
-  certificate: TlsCertificate | undefined,
+  { certificate, asksForCertificates }: { certificate?: TlsCertificate | undefined; asksForCertificates?: boolean },
   listener: Listener,
 ): Server {
   if (!certificate) return createServer(options, listener);
-  const secure = { ...options, ...certificate.current(), handshakeTimeout: handshakeMs };
+  const asking = asksForCertificates ? askingForCertificates : undefined;
+  const secure = { ...options, ...certificate.current(), ...asking, handshakeTimeout: handshakeMs };
   const server = createTlsServer(secure, listener);
-  certificate.keepUpToDate(server);
+  certificate.keepUpToDate(server, asking && { secureOptions: asking.secureOptions });
   return server;
 }
 
 // Express sets the prototype of every request and reply, which throws V8's caches away for the rest of the request:
 // half of all its time. Objects that are born with that prototype make the change a no-op.
 function classesOf(app: express.Express) {
-  class Request extends IncomingMessage {}
+  class Request extends IncomingMessage {
+    /** Express gives it, by the trusted proxies. */
+    declare readonly ip: string | undefined;
+  }
   class Response extends ServerResponse<Request> {}
   Object.setPrototypeOf(Request.prototype, app.request);
   Object.setPrototypeOf(Response.prototype, app.response);
@@ -119,6 +143,17 @@ function countHosts(rawHeaders: readonly string[]): number {
 function refuseHosts(res: ServerResponse, hosts: number): void {
   const detail = hosts === 0 ? "The header Host is missing." : "The header Host stands here more than once.";
   refuse(res, new Problem("invalid-request", detail));
+}
+
+/** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
+const condemned = new WeakSet<Duplex>();
+
+// A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
+// to a proxy, whose connection is everybody's.
+function refuseLate(socket: Duplex, res: ServerResponse, problem: Problem): void {
+  condemned.add(socket);
+  socket.pause();
+  setTimeout(() => refuse(res, problem), refusalDelayMs);
 }
 
 function refuse(res: ServerResponse, problem: Problem): void {

@@ -5,6 +5,7 @@ export const tags = {
   "Factory config": "The versioned `factory-config.yml`.",
   Registries: "The entries of `container_registries`, one at a time. All else in the document stays as it was.",
   Access: "Operator tokens and the API tokens of a factory.",
+  OAuth: "Access tokens for `fioctl login`, programs and CI jobs with an ID token.",
   Jobs: "CI jobs, each with a token of its own.",
   Factories: "The tenants of this installation.",
   Audit: "What was done and refused, by whom and when.",

@@ -45,17 +45,25 @@ export class Callers {
    * @throws Problem `unauthenticated` for any credential that is not valid
    */
   async authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined> {
-    const { headers } = request;
-    const osfToken = headers["osf-token"];
-    const presented = presentedToken({
-      osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
-      authorization: headers.authorization,
-    });
+    const presented = presentedBy(request);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
     const { token } = presented;
     const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
     return isForeign ? this.#workloads.authenticate(token, factory) : this.#withCredential(token);
+  }
+
+  /**
+   * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
+   * worth. Costs two hashes at most.
+   */
+  presentsUnknown(request: IncomingMessage): boolean {
+    const presented = presentedBy(request);
+    if (presented === undefined) return false;
+    // Basic is how a client names itself to the token endpoint, which has a limit of its own.
+    if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
+    const { token } = presented;
+    return !this.#remembered.has(hashToken(token).toString("base64")) && !this.#workloads.remembers(token);
   }
 
   /** Reads the credential again, now. @throws Problem `unauthenticated` when it is no longer valid */
@@ -83,7 +91,7 @@ export class Callers {
     if (startsLikeToken(token)) return isWellFormedToken(token) ? findCallerByHash(this.#prisma, hash) : undefined;
     const verified = await this.#accessTokens.verify(token);
     const stored = verified && (await findCallerById(this.#prisma, verified.credentialId));
-    return stored && { ...stored, caller: { ...stored.caller, expiresAt: verified.expiresAt } };
+    return stored && { ...stored, tokenExpiresAt: verified.expiresAt };
   }
 
   async #resumed(stored: StoredCaller | undefined): Promise<StoredCaller | undefined> {
@@ -96,8 +104,16 @@ export class Callers {
   }
 }
 
+function presentedBy({ headers }: IncomingMessage): ReturnType<typeof presentedToken> {
+  const osfToken = headers["osf-token"];
+  return presentedToken({
+    osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
+    authorization: headers.authorization,
+  });
+}
+
 function unexpired(stored: StoredCaller | undefined): Caller {
-  const expiresAt = stored?.caller.expiresAt;
-  if (!stored || (expiresAt && expiresAt.getTime() <= Date.now())) throw invalidCredential();
+  const ends = [stored?.caller.expiresAt, stored?.tokenExpiresAt];
+  if (!stored || ends.some((end) => end && end.getTime() <= Date.now())) throw invalidCredential();
   return stored.caller;
 }

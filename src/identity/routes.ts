@@ -4,6 +4,10 @@ import { apiTokenRoutes } from "./credentials/api-token-routes.js";
 import { jobRoutes } from "./credentials/job-routes.js";
 import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
 import { roleRoutes } from "./credentials/role-routes.js";
+import { clientRoutes } from "./oauth/clients/client-routes.js";
+import { secretRoutes } from "./oauth/clients/secret-routes.js";
+import { tokenRoutes } from "./oauth/token-routes.js";
+import { trustRuleRoutes } from "./oidc/trust-rule-routes.js";
 
 const whoAmI = route(
   {
@@ -30,4 +34,14 @@ const whoAmI = route(
   }),
 );
 
-export const identityRoutes = [whoAmI, ...operatorTokenRoutes, ...roleRoutes, ...apiTokenRoutes, ...jobRoutes];
+export const identityRoutes = [
+  whoAmI,
+  ...operatorTokenRoutes,
+  ...roleRoutes,
+  ...apiTokenRoutes,
+  ...jobRoutes,
+  ...clientRoutes,
+  ...secretRoutes,
+  ...tokenRoutes,
+  ...trustRuleRoutes,
+];

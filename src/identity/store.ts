@@ -7,8 +7,9 @@ import { isPermission, type Permission, permissions } from "./permissions.js";
 /**
  * A credential as it was read. `scopeId` is whose generation the caller carries: its factory's, or the installation's.
  * `evidence` is what a workload's ID token said when its session began: the rules of today decide what that is worth.
+ * `tokenExpiresAt`: of the access token; the session, and what is made with it, lives on.
  */
-export type StoredCaller = { caller: Caller; scopeId: string; evidence?: unknown };
+export type StoredCaller = { caller: Caller; scopeId: string; evidence?: unknown; tokenExpiresAt?: Date };
 
 type CredentialRow = {
   id: string;

@@ -5,6 +5,8 @@ export const tokenPrefixes = {
   operator: "fso_",
   "api-token": "fsu_",
   job: "fsj_",
+  "client-secret": "fsc_",
+  "refresh-token": "fsr_",
 } as const;
 
 type TokenKind = keyof typeof tokenPrefixes;

@@ -10,6 +10,7 @@ export class Metrics {
   readonly #upstream: Histogram<"outcome">;
   readonly #openFailed: Counter;
   readonly #authenticationFailed: Counter;
+  readonly #limited: Counter<"limit">;
 
   constructor() {
     const registers = [this.registry];
@@ -44,6 +45,12 @@ export class Metrics {
       help: "Requests with no valid credential.",
       registers,
     });
+    this.#limited = new Counter({
+      name: "factory_secrets_limited_requests_total",
+      help: "Requests that were refused because there were too many, by the limit.",
+      labelNames: ["limit"],
+      registers,
+    });
   }
 
   requestAnswered(route: string, status: number, seconds: number): void {
@@ -60,6 +67,10 @@ export class Metrics {
 
   secretOpenFailed(): void {
     this.#openFailed.inc();
+  }
+
+  requestLimited(limit: "authentication-failures" | "token-requests" | "token-endpoint-failures"): void {
+    this.#limited.inc({ limit });
   }
 
   authenticationFailed(): void {

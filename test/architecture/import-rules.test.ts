@@ -41,13 +41,13 @@ const common = [
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
 const mayImport: Record<string, readonly string[]> = {
   // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
-  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts"],
+  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts", "limits/"],
   factories: common,
   "factory-config": common,
   // Another wire for the same writes.
   fioctl: [...common, "secrets/"],
   // The keys of an issuer are fetched like everything else that comes from outside.
-  identity: [...common, "outbound/", "factories/store.ts"],
+  identity: [...common, "outbound/", "factories/store.ts", "limits/"],
   secrets: common,
   system: common,
   // Below the features: they know shapes of them, and none of their work.
@@ -55,6 +55,7 @@ const mayImport: Record<string, readonly string[]> = {
   audit: ["db/", "http/", "identity/caller.ts", "identity/grant.ts"],
   crypto: ["db/database.ts"],
   db: ["settings.ts"],
+  limits: ["http/problem.ts", "identity/caller.ts", "db/database.ts"],
   outbound: ["http/problem.ts"],
   observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };

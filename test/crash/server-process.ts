@@ -14,7 +14,7 @@ export type ServerProcess = {
   /** What it has said to the operator (standard error). */
   said(): string;
   /** Sends a signal. */
-  signal(name: "SIGKILL" | "SIGTERM"): void;
+  signal(name: "SIGKILL" | "SIGTERM" | "SIGHUP"): void;
   /** Resolves with its exit code when it has ended; `null` after a SIGKILL. */
   ended: Promise<number | null>;
 };
@@ -36,7 +36,7 @@ export function startServerProcess(settings: Readonly<Record<string, string>>): 
   const url = new Promise<string | undefined>((resolve) => {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       said += text;
-      const found = /listens on (http:\/\/\S+)\n/.exec(said)?.[1];
+      const found = /listens on (https?:\/\/\S+)\n/.exec(said)?.[1];
       if (found !== undefined) resolve(found);
     });
     void ended.then(() => resolve(undefined));

@@ -84,7 +84,8 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
   if (auth === "anyone") {
     it("answers anyone, and looks at no credential", async () => {
       for (const token of [undefined, ...Object.values(callers.invalid), callers.job]) {
-        expect((await call(route, token)).status).toBe(200);
+        // Without its form the token endpoint has nothing to answer: test/oauth/ has who is refused there.
+        expect((await call(route, token)).status).toBe(route.body ? 400 : 200);
       }
     });
     return;

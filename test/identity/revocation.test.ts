@@ -6,8 +6,10 @@ let service: TestService;
 let replica: TestService;
 let factory: string;
 beforeAll(async () => {
-  service = await startTestService();
-  replica = await startTestService({}, service);
+  // Replicas have one name, by which they know each other's access tokens.
+  const environment = { FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test" };
+  service = await startTestService(environment);
+  replica = await startTestService(environment, service);
   factory = (await service.createFactory()).name;
 });
 afterAll(async () => {
@@ -46,6 +48,20 @@ describe("a withdrawal reaches another replica within a second", () => {
     await expectRefusedWithinASecond(maker.token);
     await expectRefusedWithinASecond(job.body.token);
     expect(await statusAt(service, maker.token)).toBe(401);
+  });
+
+  it("for an OAuth client, its access tokens and the jobs that they opened", async () => {
+    const clients = `/v1/factories/${factory}/oauth-clients`;
+    const operator = service.as(service.operatorToken);
+    const { body: client } = await operator.post(clients).send({ name: "builds", permissions: ["jobs:create"] });
+    const asked = { grant_type: "client_credentials", client_id: client.id, client_secret: client.clientSecret };
+    const { body: session } = await service.as(undefined).post("/oauth/token/").type("form").send(asked);
+    const job = await service.as(session.access_token).post(`/v1/factories/${factory}/jobs`).send({ name: "job" });
+    for (const token of [session.access_token, job.body.token]) expect(await statusAt(replica, token)).toBe(200);
+    await withdraw(`${clients}/${client.id}`);
+    await expectRefusedWithinASecond(session.access_token);
+    await expectRefusedWithinASecond(job.body.token);
+    expect(await statusAt(service, session.access_token)).toBe(401);
   });
 
   it("for a job", async () => {

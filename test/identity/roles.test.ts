@@ -125,6 +125,17 @@ describe("over HTTP", () => {
     expect((await remove(expiring.id)).status).toBe(204);
   });
 
+  it("keeps the last admin, whether that is a token or an OAuth client", async () => {
+    const token = await made({ roles: ["admin"] });
+    const clients = `/v1/factories/${factory}/oauth-clients`;
+    const operator = service.as(service.operatorToken);
+    const client = await operator.post(clients).send({ name: "admin", roles: ["admin"] });
+    expect((await remove(token.id)).status).toBe(204);
+    expectProblem(await operator.delete(`${clients}/${client.body.id}`), "last-admin");
+    await made({ roles: ["admin"] });
+    expect((await operator.delete(`${clients}/${client.body.id}`)).status).toBe(204);
+  });
+
   it("does not hold on to whoever has every permission without the role", async () => {
     const { id } = await made({ permissions });
     expect((await remove(id)).status).toBe(204);

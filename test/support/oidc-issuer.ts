@@ -1,7 +1,4 @@
 import { constants, createHmac, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createTestCertificateAuthority } from "./certificates.js";
 import { type CloudEndpoint, createCloudEndpoint, jsonReply } from "./clouds/cloud-endpoint.js";
 import { listenForHosts } from "./clouds/tls-listener.js";
@@ -30,8 +27,10 @@ export type TestIssuer = {
 
 export type TestIssuers = {
   of(host: string): TestIssuer;
-  /** What a service takes to reach them. */
-  environment: Record<string, string>;
+  /** The value of `FACTORY_SECRETS_CONNECT_TO` that leads to them. */
+  connectTo: string;
+  /** What a client has to trust: the content of `FACTORY_SECRETS_CA_FILE`. */
+  caPem: string;
   close(): Promise<void>;
 };
 
@@ -42,23 +41,15 @@ export async function startTestIssuers(hosts: readonly string[]): Promise<TestIs
   const authority = await createTestCertificateAuthority();
   const issuers = new Map(hosts.map((host) => [host, createTestIssuer(host)]));
   const listener = await listenForHosts(authority, (host) => issuers.get(host)?.endpoint);
-  const directory = mkdtempSync(join(tmpdir(), "oidc-issuer-"));
-  const caFile = join(directory, "ca.pem");
-  writeFileSync(caFile, authority.caPem);
   return {
     of(host) {
       const issuer = issuers.get(host);
       if (!issuer) throw new Error(`no issuer ${host} was started`);
       return issuer;
     },
-    environment: {
-      FACTORY_SECRETS_CONNECT_TO: hosts.map((host) => `${host}:443=127.0.0.1:${listener.port}`).join(","),
-      FACTORY_SECRETS_CA_FILE: caFile,
-    },
-    async close() {
-      await listener.close();
-      rmSync(directory, { recursive: true });
-    },
+    connectTo: hosts.map((host) => `${host}:443=127.0.0.1:${listener.port}`).join(","),
+    caPem: authority.caPem,
+    close: () => listener.close(),
   };
 }
 

@@ -13,6 +13,12 @@ import { claimInstallation } from "../../src/system/store.js";
 import { assertNothingLeaked, recordExchange, recordText } from "./leak-watch.js";
 import { createTestDatabase } from "./test-database.js";
 
+/** All tests come from one address and by few tokens; those of the limits set them. */
+const withoutLimits = {
+  FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
+  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "0",
+};
+
 export type TestService = {
   server: Server;
   url: string;
@@ -42,7 +48,13 @@ export async function startTestService(
   const testDatabase = replicaOf ? undefined : await createTestDatabase();
   const databaseUrl = replicaOf?.databaseUrl ?? testDatabase?.url ?? "";
   const key = replicaOf?.key ?? randomBytes(32).toString("base64");
-  const settings = readSettings({ DATABASE_URL: databaseUrl, FACTORY_SECRETS_KEY: key, PORT: "0", ...environment });
+  const settings = readSettings({
+    DATABASE_URL: databaseUrl,
+    FACTORY_SECRETS_KEY: key,
+    PORT: "0",
+    ...withoutLimits,
+    ...environment,
+  });
   const logLines: string[] = [];
   const log = createLogger("info", {
     write(line: string) {

@@ -3,12 +3,12 @@ import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../caller.js";
 import type { Grant } from "../grant.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { Permission, Role } from "../permissions.js";
 import { createToken, hashToken } from "../token.js";
+import { grantedExpiry } from "./granted-expiry.js";
 import { type Granted, grantedPermissions } from "./granted-permissions.js";
 import { insertCredential } from "./store.js";
 
@@ -56,18 +56,7 @@ export async function createApiToken(
 ): Promise<Created & Granted> {
   const { maker } = input;
   const granted = grantedPermissions(maker, input.asked);
-  if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
-    throw new Problem("invalid-request", "/expiresAt: lies in the past", {
-      invalid: [{ at: "/expiresAt", reason: "lies in the past" }],
-    });
-  }
-  if (maker.expiresAt && input.expiresAt && input.expiresAt > maker.expiresAt) {
-    throw new Problem(
-      "forbidden",
-      `A token never outlives its maker, which expires at ${maker.expiresAt.toISOString()}.`,
-    );
-  }
-  const expiresAt = input.expiresAt ?? maker.expiresAt;
+  const expiresAt = grantedExpiry(maker, input.expiresAt, new Date());
   const created = await create(deps, {
     kind: "api-token",
     name: input.name,

@@ -90,14 +90,17 @@ export async function revokeFamily(
     target.factoryId ?? null,
   );
   if (!locked) return undefined;
-  await transaction.$executeRawUnsafe(
-    `WITH RECURSIVE family AS (
-       SELECT $1::uuid AS id
-       UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id WHERE c.revoked_at IS NULL
-     )
-     UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family)`,
-    target.id,
-  );
+  // As often as it finds some: it waits for those that open something with a member, and cannot see that yet.
+  let revoked: number;
+  do {
+    revoked = await transaction.$executeRawUnsafe(
+      `WITH RECURSIVE family AS (
+         SELECT $1::uuid AS id UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id
+       )
+       UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL`,
+      target.id,
+    );
+  } while (revoked > 0);
   const raised = await raiseGenerations(transaction, target.factoryId);
   return { name: locked.name, wasAdmin: locked.was_admin, raised };
 }

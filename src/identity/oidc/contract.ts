@@ -15,7 +15,10 @@ const maxValueLength = 300;
 
 export const TemplateName = z
   .enum(["github-actions", "gitlab", "buildkite", "circleci", "kubernetes", "generic"])
-  .meta({ id: "TrustRuleTemplateName", description: "Whose tokens these are: it decides what a safe rule must bind." });
+  .meta({
+    id: "TrustRuleTemplateName",
+    description: "Whose tokens these are: it decides what a safe rule must bind. `generic` when absent.",
+  });
 
 /** Signatures that a rule can take: none that a public key could forge. RFC 7518 (3.1), RFC 8037 (3.1) */
 export const SignatureAlgorithm = z
@@ -57,6 +60,10 @@ const Text = z.string().min(1).max(maxValueLength).refine(hasNoControls, noContr
 // A name that begins with "/" is a JSON pointer with steps that are not empty.
 const isClaimName = (text: string): boolean => !text.startsWith("/") || /^(?:\/(?:[^~/]|~[01])+){1,8}$/.test(text);
 
+// All rules of a factory are held against each token: what one glob costs is its stars times the claim's length.
+const maxStars = 8;
+const hasFewStars = (text: string): boolean => (text.match(/\*+/g) ?? []).length <= maxStars;
+
 const conditionFields = {
   claim: Text.refine(isClaimName, "a claim's name, or a JSON pointer such as /kubernetes.io/namespace").meta({
     description:
@@ -70,7 +77,7 @@ const conditionFields = {
   equalsBoolean: z.boolean().optional().meta({ description: "This boolean." }),
   equalsAny: z.array(Text).min(1).max(100).optional().meta({ description: "One of these texts." }),
   equalsAnyNumber: z.array(z.number()).min(1).max(100).optional().meta({ description: "One of these numbers." }),
-  glob: Text.optional().meta({
+  glob: Text.refine(hasFewStars, `at most ${maxStars} stars`).optional().meta({
     description:
       "A text of this shape, from its first character to its last: `*` stands for any characters but `/`, `**` for any characters. Nothing else has a meaning of its own.",
     example: "refs/tags/v*",
@@ -111,18 +118,14 @@ const Algorithms = z
   .default(["RS256"])
   .meta({ description: "The signatures that are taken." });
 
-const maxTtl = z
-  .int()
-  .min(60)
-  .max(86_400)
-  .optional()
-  .meta({
-    description: "The longest life of what is handed out, in seconds. Of several matching rules the shortest counts.",
-  });
+const maxTtl = z.int().min(60).max(86_400).optional().meta({
+  description: "The longest life of what is handed out, in seconds. Of several matching rules the shortest counts.",
+});
 
 /** What the column `rule` holds. Strict: a member that a later release adds must not be overlooked by this one. */
 export const RuleTerms = z.strictObject({
-  template: TemplateName.default("generic"),
+  // Not `.default`: a default beside a `$ref` takes an `allOf` in OpenAPI 3.0.
+  template: TemplateName.optional().transform((name) => name ?? "generic"),
   audience: Audience,
   ...keyFields,
   algorithms: Algorithms,

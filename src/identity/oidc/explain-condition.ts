@@ -2,7 +2,6 @@ import { nearestName } from "../../nearest-name.js";
 import { type Claims, claimAt, comparisonOf, holds } from "./conditions.js";
 import type { TrustCondition, TrustRule } from "./contract.js";
 import type { ExplainedCondition } from "./explain-contract.js";
-import { matchesGlob } from "./match-glob.js";
 import { boundedText, isFor } from "./match-rules.js";
 
 /** All that a rule asks of claims, one after the other: issuer, audience, its conditions, and `jti` for a single use. */
@@ -72,7 +71,8 @@ function hintFor(condition: TrustCondition, claims: Claims): string | undefined 
   }
   if (typeof found === "object") return "Only a text, a number or a boolean can be compared.";
   const asked = comparisonOf(condition);
-  if (asked.kind === "glob") return hintForGlob(asked.glob, found);
+  if (asked.kind === "glob" && typeof found === "string") return hintForGlob(condition, asked.glob, claims);
+  if (asked.kind === "glob") return `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
   if (asked.values.some((value) => typeof value !== typeof found && String(value) === String(found))) {
     return `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
   }
@@ -81,10 +81,9 @@ function hintFor(condition: TrustCondition, claims: Claims): string | undefined 
   return differsByCase ? "Differs by upper and lower case alone, and that counts." : undefined;
 }
 
-function hintForGlob(glob: string, found: unknown): string | undefined {
-  if (typeof found !== "string") return `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
-  const isAcrossSlashes = found.length <= 1_000 && matchesGlob(glob.replaceAll(/\*+/g, "**"), found);
-  return isAcrossSlashes ? "A star stops at a slash; two stars do not." : undefined;
+function hintForGlob(condition: TrustCondition, glob: string, claims: Claims): string | undefined {
+  const wider = { ...condition, glob: glob.replaceAll(/\*+/g, "**") };
+  return holds(wider, claims) ? "A star stops at a slash; two stars do not." : undefined;
 }
 
 function kindOf(found: unknown): string {

@@ -44,7 +44,11 @@ const ExplainedToken = z
     failed: TokenFailure.optional(),
     message: z.string(),
   })
-  .meta({ id: "ExplainedToken", description: "Whether the token itself is to be believed, by what the rule says." });
+  .meta({
+    id: "ExplainedToken",
+    description:
+      "Whether the token itself is to be believed, by what the rule says. Absent when only claims were given.",
+  });
 
 export const ExplainedCondition = z
   .object({
@@ -64,7 +68,7 @@ export const ExplainedRule = z
     id: z.string(),
     name: z.string(),
     matches: z.boolean(),
-    token: ExplainedToken.optional().meta({ description: "Absent when only claims were given." }),
+    token: ExplainedToken.optional(),
     conditions: z.array(ExplainedCondition).meta({ description: "First issuer and audience, then the rule's own." }),
   })
   .meta({ id: "ExplainedRule" });

@@ -3,7 +3,7 @@ import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { findFactory } from "../../factories/store.js";
 import type { FactoryRef } from "../caller.js";
-import { type RulesOfFactory, rulesOfFactory } from "./store.js";
+import { generationOf, type RulesOfFactory, rulesOfFactory } from "./store.js";
 
 /** The rules of a factory, of one snapshot. */
 export type FactoryRules = RulesOfFactory & { factory: FactoryRef };
@@ -39,6 +39,12 @@ export class KnownRules {
   async since(factory: FactoryRef, generation: bigint): Promise<FactoryRules | undefined> {
     const known = this.remembered(factory.name);
     return known && known.generation >= generation ? known : this.read(factory);
+  }
+
+  /** The rules as they are now, if the factory has changed since these were read. One look at its generation tells. */
+  async newerThan({ factory, generation }: FactoryRules): Promise<FactoryRules | undefined> {
+    const now = await generationOf(this.#deps.prisma, factory.id);
+    return now === generation ? undefined : this.read(factory);
   }
 
   /** Reads them now. @returns `undefined` when the factory is gone */

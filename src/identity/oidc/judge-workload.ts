@@ -27,6 +27,31 @@ export type VerifiedIdToken = z.output<typeof VerifiedIdToken>;
 /** Why a workload is not let in. For the log. */
 export type WorkloadRefusal = IdTokenFailure | "no-factory" | "no-match" | "no-token-id" | "already-used";
 
+/** Whether another rule could have let the token in. */
+export function isUpToRules(refusal: WorkloadRefusal): boolean {
+  switch (refusal) {
+    case "algorithm":
+    case "issuer":
+    case "audience":
+    case "issuer-unreachable":
+    case "key-unknown":
+    case "signature":
+    case "no-match":
+      return true;
+    case "malformed":
+    case "type":
+    case "expired":
+    case "not-yet-valid":
+    case "too-long-lived":
+    case "no-factory":
+    case "no-token-id":
+    case "already-used":
+      return false;
+    default:
+      return refusal satisfies never;
+  }
+}
+
 const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(["registry-tokens:issue"]);
 
 /** What the rules let the bearer of a verified token do; `undefined` when none of them matches. */

@@ -29,7 +29,7 @@ export type FoundKey =
   | "key-unknown"
   | "issuer-unreachable";
 
-const maxSources = 2_000;
+const maxSources = 1_000;
 /** Between two fetches that an unknown `kid` asks for. */
 const unknownKeyMs = 30_000;
 /** After a failure: nobody waits for a dead issuer again and again. */

@@ -33,6 +33,15 @@ export async function rulesOfFactory(prisma: PrismaClient, factoryId: string): P
   return { generation: row.generation, rules: rules.flatMap((stored) => ruleOf(stored) ?? []) };
 }
 
+/** The generation that the factory has now; `undefined` when it is gone. */
+export async function generationOf(prisma: PrismaClient, factoryId: string): Promise<bigint | undefined> {
+  const row = await prisma.factory.findUnique({
+    select: { generation: true },
+    where: { id: factoryId, deletedAt: null },
+  });
+  return row?.generation;
+}
+
 // A rule that this release cannot read (a later one wrote it) lets nobody in.
 function ruleOf(row: z.output<typeof RuleRow>): TrustRule | undefined {
   const terms = RuleTerms.safeParse(row.rule);

@@ -20,7 +20,7 @@ const TemplateExample = z
     issuer: z.string(),
     conditions: z.array(TrustConditionView),
   })
-  .meta({ id: "TrustRuleTemplateExample" });
+  .meta({ id: "TrustRuleTemplateExample", description: "To be completed with name, audience and grants." });
 
 const TemplateView = z
   .object({
@@ -30,7 +30,7 @@ const TemplateView = z
     audience: z.string().meta({ description: "How a job asks for a token for this installation." }),
     mustBind: z.string().meta({ description: "What every rule for it must bind, and why." }),
     claims: z.array(TemplateClaim),
-    example: TemplateExample.meta({ description: "To be completed with name, audience and grants." }),
+    example: TemplateExample,
   })
   .meta({ id: "TrustRuleTemplate" });
 

@@ -7,7 +7,14 @@ import type { Caller } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";
 import { type FactoryRules, KnownRules } from "./factory-rules.js";
-import { ruleId, trustedWorkload, VerifiedIdToken, type WorkloadRefusal, workloadCaller } from "./judge-workload.js";
+import {
+  isUpToRules,
+  ruleId,
+  trustedWorkload,
+  VerifiedIdToken,
+  type WorkloadRefusal,
+  workloadCaller,
+} from "./judge-workload.js";
 import type { KeySets } from "./key-sets.js";
 import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
 import { takeTokenId } from "./used-ids/store.js";
@@ -30,7 +37,7 @@ const maxRememberedBytes = 32 * 1_024 * 1_024;
 
 /**
  * No refusal of an ID token is answered sooner, so that its time does not tell whether the factory exists, or has a rule
- * for this issuer. What still shows is a fetch of keys that takes longer.
+ * for this issuer. What still shows is a fetch of keys that takes longer, to whoever knows what a rule asks for.
  */
 const refusalMs = 100;
 
@@ -42,6 +49,7 @@ const refusalMs = 100;
 export class Workloads {
   readonly #deps: WorkloadsDeps;
   readonly #rules: KnownRules;
+  /** By the SHA-256 of the token, for the factory that it was last presented to. */
   readonly #remembered = new LRUCache<string, Remembered>({
     maxSize: maxRememberedBytes,
     sizeCalculation: ({ verified }) => 1_024 + 2 * JSON.stringify(verified.claims).length,
@@ -71,6 +79,11 @@ export class Workloads {
     throw invalidCredential(admitted);
   }
 
+  /** Whether the bearer of this token was let in before. Says nothing about now; costs one hash. */
+  remembers(token: string): boolean {
+    return this.#remembered.has(digestOf(token));
+  }
+
   /** Whether this caller came with the ID token itself, and not with a token of ours that was exchanged for it. */
   hasOwnToken(caller: Caller): boolean {
     return this.#admitted.has(caller);
@@ -82,7 +95,7 @@ export class Workloads {
     const rules = caller.factory && (await this.#rules.read(caller.factory));
     const isExpired = caller.expiresAt !== undefined && caller.expiresAt <= this.#deps.now();
     const admitted = rules && verified && !isExpired ? this.#admit(rules, verified, caller.expiresAt) : undefined;
-    if (!admitted) throw invalidCredential("no-match");
+    if (!admitted) throw invalidCredential(isExpired ? "expired" : "no-match");
     return admitted.caller;
   }
 
@@ -99,29 +112,42 @@ export class Workloads {
   }
 
   async #judge(token: string, factory: string): Promise<Admitted | WorkloadRefusal> {
-    const digest = hash("sha256", token, "base64url");
+    const digest = digestOf(token);
     const known = this.#stillAdmitted(digest, this.#rules.remembered(factory));
     if (known) return known;
     const parsed = parseIdToken(token);
     if (typeof parsed === "string") return parsed;
     const rules = await this.#rules.ofName(factory);
     if (!rules) return "no-factory";
+    const judged = await this.#judgeBy(rules, { token, parsed, digest });
+    if (typeof judged !== "string" || !isUpToRules(judged)) return judged;
+    // A rule of a moment ago, made on another replica, must not be missed: a refusal by yesterday's rules is wrong too.
+    const newer = await this.#rules.newerThan(rules);
+    return newer ? this.#judgeBy(newer, { token, parsed, digest }) : judged;
+  }
+
+  async #judgeBy(
+    rules: FactoryRules,
+    presented: { token: string; parsed: ParsedIdToken; digest: string },
+  ): Promise<Admitted | WorkloadRefusal> {
+    const { token, parsed, digest } = presented;
     const verified = await verifyForRules(this.#deps, token, parsed, rules);
     if (typeof verified === "string") return verified;
-    const { revisions, ...held } = verified;
+    const { revisions, isComplete, ...held } = verified;
     const trusted = trustedWorkload(rules, { ...held, isTaken: false });
     if (!trusted) return "no-match";
     const refusal = trusted.singleUse ? await this.#take(parsed, rules) : undefined;
     if (refusal) return refusal;
     const admitted = this.#admit(rules, { ...held, isTaken: trusted.singleUse }, new Date(parsed.expiresAt * 1_000));
     if (!admitted) return "no-match";
-    if (!trusted.singleUse) this.#remembered.set(`${rules.factory.id} ${digest}`, { ...admitted, revisions });
+    if (!trusted.singleUse && isComplete) this.#remembered.set(digest, { ...admitted, revisions });
     return admitted;
   }
 
   #stillAdmitted(digest: string, rules: FactoryRules | undefined): Admitted | undefined {
-    const known = rules && this.#remembered.get(`${rules.factory.id} ${digest}`);
-    if (!known || known.caller.generation !== rules.generation) return undefined;
+    const known = this.#remembered.get(digest);
+    if (!rules || known?.caller.factory?.id !== rules.factory.id) return undefined;
+    if (known.caller.generation !== rules.generation) return undefined;
     const isExpired = known.caller.expiresAt !== undefined && known.caller.expiresAt <= this.#deps.now();
     const isOfTheseKeys = known.revisions.every(
       ({ source, revision }) => this.#deps.keySets.revisionOf({ factoryId: rules.factory.id, source }) === revision,
@@ -146,4 +172,8 @@ export class Workloads {
     this.#admitted.set(caller, verified);
     return { caller, verified };
   }
+}
+
+function digestOf(token: string): string {
+  return hash("sha256", token, "base64url");
 }

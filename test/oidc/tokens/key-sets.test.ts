@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { KeySource } from "../../../src/identity/oidc/fetch-key-set.js";
 import { KeySets } from "../../../src/identity/oidc/key-sets.js";
@@ -21,8 +20,8 @@ beforeAll(async () => {
   issuer = issuers.of(host);
   outbound = createOutbound({
     ...outboundDefaults,
-    connectTo: parseConnectTo(issuers.environment.FACTORY_SECRETS_CONNECT_TO ?? "").rules,
-    caCertificates: [readFileSync(issuers.environment.FACTORY_SECRETS_CA_FILE ?? "", "utf8")],
+    connectTo: parseConnectTo(issuers.connectTo).rules,
+    caCertificates: [issuers.caPem],
     // The pause of a failing host would hide what is tested here.
     circuit: { ...outboundDefaults.circuit, failureLimit: 1_000 },
   });

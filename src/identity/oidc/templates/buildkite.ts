@@ -6,7 +6,7 @@ export const buildkite: RuleTemplate = {
   title: "Buildkite",
   issuer: "https://agent.buildkite.com",
   audience:
-    "buildkite-agent oidc request-token --audience <this installation's URL> --claim organization_id,pipeline_id. Without --audience it is https://buildkite.com/ORGANIZATION.",
+    "buildkite-agent oidc request-token --audience <this installation's URL> --claim organization_id --claim pipeline_id. Without --audience it is https://buildkite.com/ORGANIZATION.",
   claims: [
     { claim: "organization_id", type: "text", use: "identity", about: "The organization. Asked for with --claim." },
     { claim: "pipeline_id", type: "text", use: "narrowing", about: "The pipeline. Asked for with --claim." },

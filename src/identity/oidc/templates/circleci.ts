@@ -1,6 +1,7 @@
 import { binds, type Finding, hostOf, type JudgedRule, type RuleTemplate, warning } from "./template.js";
 
 const project = "oidc.circleci.com/project-id";
+const definition = "oidc.circleci.com/pipeline-definition-id";
 const origin = "oidc.circleci.com/vcs-origin";
 const ref = "oidc.circleci.com/vcs-ref";
 const sshRerun = "oidc.circleci.com/ssh-rerun";
@@ -14,6 +15,7 @@ export const circleci: RuleTemplate = {
     "circleci run oidc get --claims '{\"aud\": \"<this installation's URL>\"}'. $CIRCLE_OIDC_TOKEN_V2 is for the organization's UUID, and is everybody's to use.",
   claims: [
     { claim: project, type: "text", use: "identity", about: "The project." },
+    { claim: definition, type: "text", use: "narrowing", about: "Which of the project's pipelines." },
     { claim: origin, type: "text", use: "narrowing", about: "Where the code came from: a fork has one of its own." },
     { claim: ref, type: "text", use: "narrowing", about: "refs/heads/..., refs/tags/..." },
     { claim: sshRerun, type: "boolean", use: "narrowing", about: "Whether somebody has a shell in the job." },

@@ -45,7 +45,7 @@ export const evidenceClaims: Readonly<Record<TemplateName, readonly string[]>> =
   ],
   circleci: [
     "oidc.circleci.com/project-id",
-    "oidc.circleci.com/org-id",
+    "oidc.circleci.com/pipeline-definition-id",
     "oidc.circleci.com/pipeline-id",
     "oidc.circleci.com/workflow-id",
     "oidc.circleci.com/job-id",

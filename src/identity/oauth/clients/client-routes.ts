@@ -1,0 +1,137 @@
+import type { z } from "zod";
+import type { AuditWriter } from "../../../audit/record.js";
+import { requestedBy } from "../../../audit/requested-by.js";
+import type { PrismaClient } from "../../../db/database.js";
+import type { Generations } from "../../../db/generations.js";
+import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
+import { isUuid, pageOf, pageStart } from "../../../http/page.js";
+import { Problem } from "../../../http/problem.js";
+import { json, route } from "../../../http/route.js";
+import { withdrawCredential } from "../../credentials/withdraw-credential.js";
+import { isPermission, isRole } from "../../permissions.js";
+import { CreatedOAuthClient, NewOAuthClient, OAuthClient, OAuthClientList } from "./contract.js";
+import { createClient } from "./create-client.js";
+import { findClient, listClients } from "./store.js";
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter };
+
+const listOAuthClients = route(
+  {
+    id: "listOAuthClients",
+    method: "get",
+    path: "/v1/factories/{factory}/oauth-clients",
+    tag: "Access",
+    summary: "List the OAuth clients of a factory",
+    auth: { permission: "access:read" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: { 200: { description: "Newest first.", content: { "application/json": OAuthClientList } } },
+    problems: [],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
+    const after = pageStart(query.pageToken, isUuid);
+    const { pageSize } = query;
+    const rows = await listClients(prisma, { factoryId: factory.id, pageSize, after, now: new Date() });
+    return { status: 200, body: pageOf(rows, pageSize, (row) => row.id, clientView) };
+  },
+);
+
+const addOAuthClient = route(
+  {
+    id: "createOAuthClient",
+    method: "post",
+    path: "/v1/factories/{factory}/oauth-clients",
+    tag: "Access",
+    summary: "Make an OAuth client, for fioctl login or a program",
+    description: "Never with more than its maker has, nor with a longer life. The secret is shown once.",
+    auth: { permission: "access:write" },
+    params: FactoryParams,
+    body: json(NewOAuthClient),
+    replies: { 201: { description: "Made.", content: { "application/json": CreatedOAuthClient } } },
+    problems: [],
+    holdsCredential: true,
+  },
+  async (deps: Deps, { caller, factory, body, request }) => {
+    const { name, expiresAt, ...asked } = body;
+    const made = await createClient(deps, {
+      name,
+      asked,
+      expiresAt: expiresAt === undefined ? undefined : new Date(expiresAt),
+      maker: caller,
+      factory,
+      requested: requestedBy(request),
+    });
+    const createdAt = made.createdAt.toISOString();
+    return {
+      status: 201,
+      body: {
+        id: made.id,
+        name,
+        permissions: [...made.permissions],
+        ...(made.roles.length > 0 && { roles: [...made.roles] }),
+        createdAt,
+        createdBy: caller.name,
+        ...(made.expiresAt && { expiresAt: made.expiresAt.toISOString() }),
+        secrets: [{ id: made.secret.id, createdAt }],
+        clientSecret: made.secret.text,
+      },
+    };
+  },
+);
+
+const getOAuthClient = route(
+  {
+    id: "getOAuthClient",
+    method: "get",
+    path: "/v1/factories/{factory}/oauth-clients/{id}",
+    tag: "Access",
+    summary: "One OAuth client",
+    auth: { permission: "access:read" },
+    params: FactoryIdParams,
+    replies: { 200: { description: "The client.", content: { "application/json": OAuthClient } } },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
+    const row = await findClient(prisma, { id: params.id, factoryId: factory.id, now: new Date() });
+    if (!row) throw new Problem("not-found", "There is no such client.");
+    return { status: 200, body: clientView(row) };
+  },
+);
+
+const deleteOAuthClient = route(
+  {
+    id: "deleteOAuthClient",
+    method: "delete",
+    path: "/v1/factories/{factory}/oauth-clients/{id}",
+    tag: "Access",
+    summary: "Withdraw an OAuth client",
+    description: "Its access tokens, refresh tokens and the jobs that it opened end with it.",
+    auth: { permission: "access:write" },
+    params: FactoryIdParams,
+    replies: { 204: { description: "Withdrawn." } },
+    problems: ["not-found", "last-admin"],
+  },
+  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+    const requested = requestedBy(request);
+    await withdrawCredential(deps, { id: params.id, kind: "oauth-client", factory, caller, requested });
+    return { status: 204 };
+  },
+);
+
+type Row = Awaited<ReturnType<typeof listClients>>[number];
+
+function clientView(row: Row): z.input<typeof OAuthClient> {
+  const roles = row.roles.filter(isRole);
+  return {
+    id: row.id,
+    name: row.name,
+    permissions: row.permissions.filter(isPermission),
+    ...(roles.length > 0 && { roles }),
+    createdAt: row.createdAt.toISOString(),
+    createdBy: row.createdByName,
+    ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
+    secrets: row.secrets.map(({ id, createdAt }) => ({ id, createdAt: createdAt.toISOString() })),
+  };
+}
+
+export const clientRoutes = [listOAuthClients, addOAuthClient, getOAuthClient, deleteOAuthClient];

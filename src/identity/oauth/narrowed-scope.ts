@@ -1,0 +1,16 @@
+import { Problem } from "../../http/problem.js";
+import { isPermission, type Permission } from "../permissions.js";
+
+/**
+ * What a session may do: what is asked for in `scope` (RFC 6749, section 3.3), or all that there is.
+ * @throws Problem `invalid-scope` for anything that is not held; never given silently with less than was asked for
+ */
+export function narrowedScope(scope: string | undefined, held: readonly Permission[]): readonly Permission[] {
+  if (scope === undefined) return held;
+  const asked = new Set(scope.split(" "));
+  const given = held.filter((permission) => asked.has(permission));
+  if (given.length === asked.size && given.length > 0) return given;
+  const lacking = [...asked].filter(isPermission).filter((permission) => !held.includes(permission));
+  const which = lacking.length > 0 ? ` It lacks ${lacking.join(", ")}.` : "";
+  throw new Problem("invalid-scope", `scope may name permissions that the client has, with one space between.${which}`);
+}

@@ -1,0 +1,126 @@
+import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../../audit/record.js";
+import type { PrismaClient, Transaction } from "../../../db/database.js";
+import { isPermission, type Permission } from "../../permissions.js";
+import type { ProvenClient } from "../clients/store.js";
+import { reuseSeconds } from "../token-life.js";
+
+export type NewSession = {
+  id: string;
+  client: ProvenClient;
+  permissions: readonly Permission[];
+  createdAt: Date;
+  expiresAt: Date;
+  refreshHash: Buffer;
+};
+
+/**
+ * Writes a session, its refresh token and the audit row in one statement, if the client and the secret that it proved
+ * itself by still stand.
+ * @returns false when they do not: nothing was written
+ */
+export async function insertSession(prisma: PrismaClient, session: NewSession, audit: AuditRow): Promise<boolean> {
+  // The locks make a withdrawal wait for this, and this for a withdrawal.
+  const sql = `/* insert-oauth-session */ WITH client AS MATERIALIZED (
+      SELECT c.id, c.name, c.factory_id FROM credentials c JOIN oauth_client_secrets s ON s.credential_id = c.id
+      WHERE c.id = $1::uuid AND s.id = $2::uuid AND c.revoked_at IS NULL FOR SHARE OF c, s
+    ), made AS (
+      INSERT INTO credentials (id, kind, factory_id, parent_id, name, permissions, created_at, created_by_kind,
+                               created_by_id, created_by_name, expires_at)
+      SELECT $3::uuid, 'oauth-session', factory_id, id, name, $4::text[], $5::timestamptz, 'oauth-client', id::text,
+             name, $6::timestamptz
+      FROM client
+      RETURNING id, created_at, expires_at
+    ), refresh AS (
+      INSERT INTO refresh_tokens (token_hash, credential_id, created_at, expires_at)
+      SELECT $7::bytea, id, created_at, expires_at FROM made
+    ), audited AS (
+      ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($8::jsonb) AS row(${auditRecordset})
+      WHERE EXISTS (SELECT FROM made)
+    )
+    SELECT id FROM made`;
+  const made = await prisma.$queryRawUnsafe<unknown[]>(
+    sql,
+    session.client.id,
+    session.client.secretId,
+    session.id,
+    [...session.permissions],
+    session.createdAt.toISOString(),
+    session.expiresAt.toISOString(),
+    session.refreshHash,
+    JSON.stringify([audit]),
+  );
+  return made.length === 1;
+}
+
+/**
+ * What a refresh token is worth: `fresh`, used for the first time; `repeated`, again within a minute of that;
+ * `reused`, later.
+ */
+export type PresentedRefresh = {
+  sessionId: string;
+  permissions: Permission[];
+  state: "fresh" | "repeated" | "reused";
+};
+
+type PresentedRow = {
+  session_id: string;
+  permissions: string[];
+  is_used: boolean;
+  is_repeated: boolean;
+};
+
+/** Finds the session of this client that a refresh token belongs to, and locks both until the transaction ends. */
+export async function lockRefreshToken(
+  transaction: Transaction,
+  clientId: string,
+  tokenHash: Buffer,
+): Promise<PresentedRefresh | undefined> {
+  // Both rows are locked, so that of both the newest state is seen after a wait for another refresh. The time is that
+  // of the database, read after the wait: replicas need not agree about it.
+  const [row] = await transaction.$queryRawUnsafe<PresentedRow[]>(
+    `SELECT s.id AS session_id, s.permissions, r.used_at IS NOT NULL AS is_used,
+            COALESCE(r.used_at > clock_timestamp() - make_interval(secs => $3::int), false) AS is_repeated
+     FROM refresh_tokens r JOIN credentials s ON s.id = r.credential_id
+     WHERE r.token_hash = $1::bytea AND s.parent_id = $2::uuid AND s.kind = 'oauth-session' AND s.revoked_at IS NULL
+       AND s.expires_at > now() AND r.expires_at > now()
+     FOR UPDATE OF r, s`,
+    tokenHash,
+    clientId,
+    reuseSeconds,
+  );
+  if (!row) return undefined;
+  const state = !row.is_used ? "fresh" : row.is_repeated ? "repeated" : "reused";
+  return { sessionId: row.session_id, permissions: row.permissions.filter(isPermission), state };
+}
+
+/**
+ * Puts a new refresh token beside the presented one, and prolongs the session. Of two that were given out for one, the
+ * first that is used makes the other old.
+ */
+export async function rotateRefreshToken(
+  transaction: Transaction,
+  presented: PresentedRefresh,
+  next: { hash: Buffer; createdAt: Date; expiresAt: Date },
+): Promise<void> {
+  const { sessionId, state } = presented;
+  if (state === "fresh") {
+    await transaction.$executeRawUnsafe(
+      "UPDATE refresh_tokens SET used_at = clock_timestamp() WHERE credential_id = $1::uuid AND used_at IS NULL",
+      sessionId,
+    );
+  }
+  const { hash, createdAt, expiresAt } = next;
+  await transaction.refreshToken.create({
+    data: { tokenHash: Uint8Array.from(hash), credentialId: sessionId, createdAt, expiresAt },
+  });
+  await transaction.credential.update({ select: { id: true }, where: { id: sessionId }, data: { expiresAt } });
+}
+
+/** Forgets refresh tokens that have expired, and sessions that ended before `before`. The audit keeps their story. */
+export async function deleteEndedSessions(prisma: PrismaClient, input: { now: Date; before: Date }): Promise<void> {
+  const { now, before } = input;
+  await prisma.refreshToken.deleteMany({ where: { expiresAt: { lt: now } } });
+  await prisma.credential.deleteMany({
+    where: { kind: "oauth-session", OR: [{ expiresAt: { lt: before } }, { revokedAt: { lt: before } }] },
+  });
+}

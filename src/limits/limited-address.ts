@@ -1,0 +1,31 @@
+import { BlockList, isIP, isIPv6 } from "node:net";
+import ipaddr from "ipaddr.js";
+
+/** What an address is counted as, or `undefined` for one that no limit is for. */
+export type LimitedAddress = (address: string) => string | undefined;
+
+/**
+ * Says what addresses are counted as: IPv4 each for itself, IPv6 by its /64, which is what one subscriber has. The
+ * address of a trusted proxy is not counted: it is seen where the proxy names nobody, and stands for everybody.
+ * @param trustedProxies - addresses and CIDRs
+ */
+export function limitedAddress(trustedProxies: readonly string[]): LimitedAddress {
+  const proxies = new BlockList();
+  for (const proxy of trustedProxies) {
+    const [address, bits] = ipaddr.isValidCIDR(proxy) ? ipaddr.parseCIDR(proxy) : [ipaddr.parse(proxy), undefined];
+    if (bits === undefined) proxies.addAddress(address.toString(), address.kind());
+    else proxies.addSubnet(address.toString(), bits, address.kind());
+  }
+  return (given) => {
+    if (isIP(given) === 0) return undefined;
+    const address = isIPv6(given) ? ipaddr.process(given) : undefined;
+    const text = address?.toString() ?? given;
+    if (proxies.check(text, address?.kind() ?? "ipv4")) return undefined;
+    return address instanceof ipaddr.IPv6
+      ? `${address.parts
+          .slice(0, 4)
+          .map((part) => part.toString(16))
+          .join(":")}::/64`
+      : text;
+  };
+}

@@ -1,0 +1,42 @@
+import type { Server } from "node:http";
+import type { Pipe } from "./http/mount.js";
+import type { Route } from "./http/route.js";
+import { createHttpServer, type RefuseEarly } from "./http/server.js";
+import type { TlsCertificate } from "./http/tls-certificate.js";
+import { deviceRoutes, routes } from "./routes.js";
+import type { Settings } from "./settings.js";
+import { metricsRoute } from "./system/routes.js";
+
+/** What all routes together need. */
+type RouteDeps = typeof routes extends readonly Route<infer Deps>[] ? Deps : never;
+
+export type Servers = {
+  server: Server;
+  /** Serves only /metrics, when the settings give it a port of its own. In plain HTTP: who scrapes it is inside. */
+  metricsServer: Server | undefined;
+  /** Serves devices, which show their certificates in the handshake, when the settings give them a port. */
+  deviceServer: Server | undefined;
+};
+
+/** Makes the servers that the settings ask for. */
+export function createServers(input: {
+  settings: Settings;
+  deps: RouteDeps;
+  pipe: Pipe;
+  certificate: TlsCertificate | undefined;
+  refuseEarly: RefuseEarly;
+}): Servers {
+  const { settings, deps, pipe, certificate, refuseEarly } = input;
+  const common = { deps, pipe, trustedProxies: settings.trustedProxies };
+  const open = { ...common, certificate, refuseEarly };
+  const hasMetricsPort = settings.metricsPort !== undefined;
+  const mainRoutes = hasMetricsPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;
+  return {
+    server: createHttpServer({ ...open, routes: mainRoutes }),
+    metricsServer: hasMetricsPort ? createHttpServer({ ...common, routes: [metricsRoute] }) : undefined,
+    deviceServer:
+      settings.devices.port === undefined
+        ? undefined
+        : createHttpServer({ ...open, routes: deviceRoutes, asksForCertificates: true }),
+  };
+}

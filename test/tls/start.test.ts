@@ -1,0 +1,61 @@
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { endServerProcesses, startServerProcess } from "../crash/server-process.js";
+import { createTestCertificateAuthority } from "../support/certificates.js";
+import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
+
+const healthCheck = fileURLToPath(new URL("../../scripts/health-check.mjs", import.meta.url));
+const key = randomBytes(32).toString("base64");
+let directory: string;
+let database: TestDatabase;
+let settings: Record<string, string>;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "tls-start-"));
+  database = await createTestDatabase();
+  settings = {
+    DATABASE_URL: database.url,
+    FACTORY_SECRETS_KEY: key,
+    FACTORY_SECRETS_TLS_CERT_FILE: join(directory, "cert.pem"),
+    FACTORY_SECRETS_TLS_KEY_FILE: join(directory, "key.pem"),
+  };
+});
+afterEach(endServerProcesses);
+afterAll(async () => {
+  await database.drop();
+  await rm(directory, { recursive: true });
+});
+
+async function issueFiles(names: readonly string[]): Promise<void> {
+  const { cert, key: privateKey } = await (await createTestCertificateAuthority()).issue(names);
+  await writeFile(join(directory, "cert.pem"), cert);
+  await writeFile(join(directory, "key.pem"), privateKey);
+}
+
+it("refuses to start with a certificate that cannot be used, in one sentence", async () => {
+  const server = startServerProcess(settings);
+  expect(await server.ended).toBe(1);
+  expect(server.said()).toContain("cert.pem cannot be read.\n");
+  expect(server.said()).not.toMatch(/\n\s+at /);
+}, 30_000);
+
+it("prints an https URL, outlives SIGHUP, and is found healthy by the check of the image", async () => {
+  await issueFiles(["factory-secrets.example.test"]);
+  const server = startServerProcess({ ...settings, HOST: "0.0.0.0" });
+  const url = await server.listening();
+  expect(url).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
+  expect(server.said()).not.toContain("plain HTTP");
+  server.signal("SIGHUP");
+  const env = { PATH: process.env.PATH ?? "", PORT: new URL(url).port };
+  const tls = { FACTORY_SECRETS_TLS_CERT_FILE: settings.FACTORY_SECRETS_TLS_CERT_FILE };
+  expect(await once(spawn(process.execPath, [healthCheck], { env: { ...env, ...tls } }), "exit")).toEqual([0, null]);
+  // Without TLS in its settings it speaks plain HTTP, which this server does not.
+  expect(await once(spawn(process.execPath, [healthCheck], { env }), "exit")).toEqual([1, null]);
+  server.signal("SIGTERM");
+  expect(await server.ended).toBe(0);
+}, 30_000);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Terminal } from "./command-failure.js";
-import { textAt } from "./json-value.js";
+import { sentenceAt, textAt } from "./json-value.js";
 import { type Answer, NoAnswer } from "./send-once.js";
 
 /** One try may take no longer, so that a lost packet does not use up all patience. */
@@ -54,5 +54,5 @@ function pauseAfter(outcome: Answer | NoAnswer, tries: number): number | undefin
 
 function whatHappened(outcome: Answer | NoAnswer): string {
   if (outcome instanceof NoAnswer) return outcome.message;
-  return textAt(outcome.body, "detail") ?? `The service answered ${outcome.status}.`;
+  return sentenceAt(outcome.body, "detail") ?? `The service answered ${outcome.status}.`;
 }

@@ -1,7 +1,7 @@
 import type { ClientSettings } from "./client-settings.js";
 import { CommandFailure, type ExitCode, exitCodes } from "./command-failure.js";
-import { isObject, parseJson, textAt } from "./json-value.js";
-import { readFailures } from "./registry-token.js";
+import { isObject, parseJson, sentenceAt, textAt } from "./json-value.js";
+import { type RegistryFailure, readFailures } from "./registry-token.js";
 import type { JobClient } from "./request-tokens.js";
 import type { Answer, NoAnswer } from "./send-once.js";
 
@@ -11,6 +11,14 @@ const waysHere: Readonly<Record<string, string>> = {
   "registry-required": "On this command line: --registry HOST.",
   "scope-not-enforceable": "On this command line: --allow-broader.",
 };
+
+/** Another try, later, may go better. */
+const passingCodes: readonly string[] = [
+  "upstream-throttled",
+  "upstream-unreachable",
+  "upstream-timeout",
+  "upstream-circuit-open",
+];
 
 /** No answer, whatever was tried. */
 export function explainSilence(silence: NoAnswer, settings: ClientSettings): CommandFailure {
@@ -32,27 +40,30 @@ export async function explainAnswer(client: JobClient, answer: Answer): Promise<
         ? `${url} answered ${answer.status}, which is what stands in front of the service rather than the service itself.`
         : `${url} answered ${answer.status} and not as factory-secrets does. Is FACTORY_SECRETS_URL right?`,
     );
-  const requestId = textAt(answer.body, "requestId");
+  const requestId = sentenceAt(answer.body, "requestId");
   const sentences = [
     await sentenceFor(client, code, answer),
-    ...failureLines(answer),
     `(${code}${requestId === undefined ? "" : `, request ${requestId}`})`,
   ];
   return new CommandFailure(exitCodeOf(answer.status, code), sentences.join("\n"));
 }
 
+/** No registry gave a token, each for a reason of its own. */
+export function explainFailures(failures: readonly RegistryFailure[]): CommandFailure {
+  const isPassing = failures.length > 0 && failures.every(({ code }) => passingCodes.includes(code));
+  return new CommandFailure(isPassing ? exitCodes.unavailable : exitCodes.refused, listOf(failures));
+}
+
 async function sentenceFor(client: JobClient, code: string, answer: Answer): Promise<string> {
-  const detail = textAt(answer.body, "detail") ?? "The service gives no reason.";
+  const detail = sentenceAt(answer.body, "detail") ?? "The service gives no reason.";
   if (code === "unauthenticated") return notAccepted(client);
   if (code === "not-found")
     return `There is no factory "${client.settings.factory}" for ${client.identity.description}: FACTORY_SECRETS_FACTORY is misspelt, or the token is for another factory.`;
   // With several failures the detail only strings them together.
   const failures = readFailures(answer.body);
+  if (failures.length > 0) return listOf(failures);
   const way = waysHere[code];
-  if (failures.length === 0 && way !== undefined) return `${detail}\n${way}`;
-  return failures.length > 0
-    ? `${failures.length} ${failures.length === 1 ? "registry" : "registries"} gave no token:`
-    : detail;
+  return way === undefined ? detail : `${detail}\n${way}`;
 }
 
 async function notAccepted({ settings, identity }: JobClient): Promise<string> {
@@ -73,8 +84,9 @@ function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined 
   return isObject(claims) ? claims : undefined;
 }
 
-function failureLines(answer: Answer): string[] {
-  return readFailures(answer.body).map(({ registry, code, message }) => `  ${registry}: ${message} (${code})`);
+function listOf(failures: readonly RegistryFailure[]): string {
+  const lines = failures.map(({ registry, code, message }) => `\n  ${registry}: ${message} (${code})`);
+  return `${failures.length} ${failures.length === 1 ? "registry" : "registries"} gave no token:${lines.join("")}`;
 }
 
 function exitCodeOf(status: number, code: string): ExitCode {

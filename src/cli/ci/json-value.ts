@@ -22,6 +22,14 @@ export function textAt(value: unknown, name: string): string | undefined {
   return typeof found === "string" && found !== "" ? found : undefined;
 }
 
+/**
+ * A member that is to be shown, on one line: GitHub's runner takes a line that begins with `::` for a command, and a
+ * terminal has commands too.
+ */
+export function sentenceAt(value: unknown, name: string): string | undefined {
+  return textAt(value, name)?.replace(/\p{Cc}+/gu, " ");
+}
+
 /** A member that is an object; an empty one when there is none. */
 export function objectAt(value: unknown, name: string): JsonObject {
   const found = isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;

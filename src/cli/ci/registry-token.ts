@@ -1,4 +1,4 @@
-import { isObject, listAt, textAt } from "./json-value.js";
+import { isObject, listAt, sentenceAt, textAt } from "./json-value.js";
 
 /** A token as the service hands it out, for one registry. Members that a later service adds are passed over. */
 export type RegistryToken = {
@@ -28,15 +28,15 @@ export function readTokens(reply: unknown): RegistryToken[] | undefined {
 /** The registries that gave none, of a reply or of a problem. */
 export function readFailures(reply: unknown): RegistryFailure[] {
   return listAt(reply, "failures").map((failure) => ({
-    registry: textAt(failure, "registry") ?? "",
-    code: textAt(failure, "code") ?? "",
-    message: textAt(failure, "message") ?? "",
+    registry: sentenceAt(failure, "registry") ?? "",
+    code: sentenceAt(failure, "code") ?? "",
+    message: sentenceAt(failure, "message") ?? "",
   }));
 }
 
 function readToken(value: unknown): RegistryToken | undefined {
-  const registry = textAt(value, "registry");
-  const expiresAt = textAt(value, "expiresAt");
+  const registry = sentenceAt(value, "registry");
+  const expiresAt = sentenceAt(value, "expiresAt");
   const refreshAfter = textAt(value, "refreshAfter");
   const credential = readCredential(value);
   if (registry === undefined || expiresAt === undefined || refreshAfter === undefined || !credential) return undefined;

@@ -1,7 +1,7 @@
 import { askPatiently } from "./ask-patiently.js";
 import type { ClientSettings } from "./client-settings.js";
 import { CommandFailure, exitCodes, type Terminal } from "./command-failure.js";
-import { explainAnswer, explainSilence } from "./explain-answer.js";
+import { explainAnswer, explainFailures, explainSilence } from "./explain-answer.js";
 import type { JobIdentity } from "./identities/job-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 import { type Answer, NoAnswer, sendOnce } from "./send-once.js";
@@ -58,7 +58,10 @@ export async function requestTokens(
       exitCodes.unavailable,
       `What ${client.settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
     );
-  return { tokens, failures: readFailures(answer.body) };
+  const failures = readFailures(answer.body);
+  // Also for whoever takes what there is: nothing is too little to go on with.
+  if (tokens.length === 0) throw explainFailures(failures);
+  return { tokens, failures };
 }
 
 function bodyOf({ registries, repositories, ...allowed }: Wanted): Record<string, unknown> {

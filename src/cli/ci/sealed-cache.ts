@@ -48,7 +48,7 @@ async function removeStale(directory: string, now: Date): Promise<void> {
     if (!name.endsWith(suffix)) continue;
     const path = join(directory, name);
     const found = await stat(path).catch(() => undefined);
-    if (found && found.mtimeMs < now.getTime()) await rm(path, { force: true });
+    if (found && found.mtimeMs <= now.getTime()) await rm(path, { force: true });
   }
 }
 

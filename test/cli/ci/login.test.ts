@@ -99,6 +99,8 @@ describe("ci login", () => {
     const done = await whole.run(["ci", "login", "--allow-partial"]);
     expect(done).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("ghcr.io gave no token: ") });
     expect(whole.readConfig()).toEqual({ auths: { [passwordHost]: { auth: expect.any(String) } } });
+    const args = ["ci", "login", "--allow-partial", "--registry", bearerHost];
+    expect(await whole.run(args)).toMatchObject({ exitCode: 5, stdout: "" });
     whole.close();
   });
 

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { openContext } from "./ci/command-context.js";
-import { CommandFailure } from "./ci/command-failure.js";
 import { jobCommands } from "./ci/job-commands.js";
+import { runCommands } from "./ci/run-commands.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const out = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -10,29 +10,13 @@ const out = (line: string): void => void process.stdout.write(`${line}\n`);
 const loadServerWork = () => import("./server-work.js");
 const server = { environment: process.env, say };
 
-/**
- * Runs the command line.
- * @returns the exit code: 0 done, 1 could not be done, 2 wrong usage, and for the commands of a job those of docs/ci.md
- */
-export async function run(argv: readonly string[]): Promise<number> {
-  let exitCode = 0;
-  const program = new Command("factory-secrets").description(
-    "Secrets and short-lived registry tokens for device factories",
-  );
-  program.addCommand(operatorTokenCommand());
-  program.addCommand(signingKeysCommand());
-  const finish = (code: number): void => {
-    exitCode = code;
-  };
-  for (const command of jobCommands(() => openContext(process.env), finish)) program.addCommand(command);
-  throwInsteadOfExit(program);
-  try {
-    await program.parseAsync([...argv], { from: "user" });
-    return exitCode;
-  } catch (error) {
-    return exitCodeOf(error);
-  }
-}
+/** Runs the command line. @returns the exit code, as `runCommands` says */
+export const run = (argv: readonly string[]): Promise<number> =>
+  runCommands(argv, (finish) => [
+    operatorTokenCommand(),
+    signingKeysCommand(),
+    ...jobCommands(() => openContext(process.env), finish),
+  ]);
 
 function operatorTokenCommand(): Command {
   return new Command("operator-token")
@@ -65,29 +49,4 @@ function signingKeysCommand(): Command {
       out(await rotateSigningKey(server));
     });
   return command;
-}
-
-function throwInsteadOfExit(command: Command): void {
-  command.exitOverride((error) => {
-    throw error;
-  });
-  for (const subcommand of command.commands) throwInsteadOfExit(subcommand);
-}
-
-function exitCodeOf(error: unknown): number {
-  // commander has said what is wrong, or printed the help that was asked for.
-  if (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    error.code.startsWith("commander.")
-  ) {
-    return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
-  }
-  if (error instanceof CommandFailure) {
-    say(error.message);
-    return error.exitCode;
-  }
-  say(`It failed: ${error instanceof Error ? error.message : String(error)}`);
-  return 1;
 }

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { projectedToken } from "../../../src/cli/ci/identities/kubernetes.js";
 import { newSigningKey, nowSeconds, type SigningKey, signToken } from "../../support/oidc-issuer.js";
 import { bearerHost, type FactoryForJobs, startFactoryForJobs } from "./factory-for-jobs.js";
 import type { JobMachine } from "./job-machine.js";
@@ -90,6 +91,22 @@ describe("the job's identity", () => {
       FACTORY_SECRETS_AUDIENCE: "somebody else",
     });
     expect(refused).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("gave no ID token for this job") });
+  });
+
+  test("is the token that the kubelet projects, as it is when it is presented", async () => {
+    const path = join(machine.home, "projected");
+    const source = projectedToken(path);
+    const settings = { audience: factory.service.url, authorities: undefined };
+    expect(source.find({ environment: {}, settings })).toBeUndefined();
+    writeFileSync(path, idToken());
+    const identity = source.find({ environment: {}, settings });
+    const next = idToken({ jti: "next" });
+    writeFileSync(path, `${next}\n`);
+    expect(await identity?.present(1_000)).toBe(next);
+    // A folder can be read by nobody as a file, not even by root.
+    expect(() => projectedToken(machine.home).find({ environment: {}, settings })).toThrow(
+      "cannot be read by this user",
+    );
   });
 
   test("when there is none, the sentence lists all that was looked for", async () => {

@@ -3,10 +3,16 @@ import { buildkite } from "./buildkite.js";
 import { githubActions } from "./github-actions.js";
 import { givenIdToken, givenToken } from "./given-token.js";
 import type { FindDeps, IdentitySource, JobIdentity } from "./job-identity.js";
-import { kubernetes } from "./kubernetes.js";
+import { projectedToken, projectedTokenPath } from "./kubernetes.js";
 
 /** In this order; the first that is there wins. What somebody set on purpose comes before what is just there. */
-const sources: readonly IdentitySource[] = [givenToken, givenIdToken, githubActions, buildkite, kubernetes];
+const sources: readonly IdentitySource[] = [
+  givenToken,
+  givenIdToken,
+  githubActions,
+  buildkite,
+  projectedToken(projectedTokenPath),
+];
 
 /**
  * Finds who this job is.

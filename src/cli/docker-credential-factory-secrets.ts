@@ -5,7 +5,12 @@ import { CommandFailure } from "./ci/command-failure.js";
 import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
 import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
 
-/** Runs docker's credential helper. Errors stand on standard output, where docker looks for them. @returns the exit code */
+/**
+ * Runs docker's credential helper. An error stands on standard output, where docker looks for it, and on standard error
+ * too: some commands (`docker manifest inspect`) pass over what a helper answers and go on without a login, and a person
+ * would only read that the registry refuses.
+ * @returns the exit code
+ */
 export async function run(argv: readonly string[]): Promise<number> {
   const environment = process.env;
   const home = homedir();
@@ -22,7 +27,9 @@ export async function run(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     const isExpected = error instanceof CommandFailure;
-    process.stdout.write(`${isExpected ? error.message : "factory-secrets failed in a way that it should not."}\n`);
+    const message = isExpected ? error.message : "factory-secrets failed in a way that it should not.";
+    process.stdout.write(`${message}\n`);
+    process.stderr.write(`docker-credential-factory-secrets: ${message}\n`);
     return 1;
   }
 }

@@ -15,6 +15,7 @@ const reason = isMissing
   : "";
 const programs = { dockerRegistry: dockerRegistry ?? "", skopeo: skopeo ?? "" };
 const docker = process.env.FACTORY_SECRETS_TEST_DOCKER;
+const noDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
 const publisher = { user: "publisher", password: "not-a-real-secret-1" };
 const login = "robot:not-a-real-secret-2";
 const bin = fileURLToPath(new URL("../../bin", import.meta.url));
@@ -89,6 +90,32 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
     });
   });
 
+  describe.skipIf(docker === undefined)(`an unmodified docker${noDocker}`, () => {
+    const manifest = () =>
+      runProgram(docker ?? "", ["manifest", "inspect", `${registry.host}/acme/base:1`], machine.environment);
+
+    test("asks the credential helper, and shows why not once the job has ended", async () => {
+      broker = await startBrokerFor(registry, { login, passThrough: true });
+      machine = openMachine(registry, broker);
+      expect((await manifest()).exitCode).not.toBe(0);
+      await machine.run(["configure-docker"]);
+      expect(await manifest()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("sha256:") });
+      await broker.endJob();
+      await machine.helper("erase", registry.host);
+      const refused = await manifest();
+      expect(refused.exitCode).not.toBe(0);
+      expect(refused.stderr).toContain("has ended or expired");
+    });
+
+    test("reads a bearer from what ci login wrote", async () => {
+      broker = await startBrokerFor(registry, { login, passThrough: false });
+      machine = openMachine(registry, broker);
+      expect((await manifest()).exitCode).not.toBe(0);
+      await machine.run(["ci", "login", "--registry", registry.host, "--repository", "acme/base"]);
+      expect(await manifest()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("sha256:") });
+    });
+  });
+
   describe("where the registry gives a bearer", () => {
     beforeEach(async () => {
       broker = await startBrokerFor(registry, { login, passThrough: false });
@@ -99,15 +126,6 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
       const args = ["ci", "token", "--registry", registry.host, "--repository", "acme/base"];
       const { stdout } = await machine.run(args);
       expect(await inspect("--registry-token", stdout.trim())).toMatchObject({ exitCode: 0, stderr: "" });
-    });
-
-    const noDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
-    test.skipIf(docker === undefined)(`docker reads it from what ci login wrote${noDocker}`, async () => {
-      const args = ["manifest", "inspect", `${registry.host}/acme/base:1`];
-      const manifest = () => runProgram(docker ?? "", args, machine.environment);
-      expect((await manifest()).exitCode).not.toBe(0);
-      await machine.run(["ci", "login", "--registry", registry.host, "--repository", "acme/base"]);
-      expect(await manifest()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("sha256:") });
     });
   });
 });

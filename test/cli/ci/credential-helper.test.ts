@@ -70,11 +70,15 @@ describe("docker-credential-factory-secrets get", () => {
     ["a registry beyond the job's grants", "quay.io", /This job was opened for less/],
     ["a registry that gives a bearer", bearerHost, /a credential helper can only hand a password to docker/],
     ["no registry at all", "", /named no registry/],
-  ])("refuses %s on standard output, in words that docker does not take for none", async (_, server, sentence) => {
-    const done = await machine.helper("get", server);
-    expect(done).toMatchObject({ exitCode: 1, stderr: "", stdout: expect.stringMatching(sentence) });
-    expect(done.stdout).not.toContain("credentials not found in native keychain");
-  });
+  ])(
+    "refuses %s on standard output and for people to read, in words that docker does not take for none",
+    async (_, server, sentence) => {
+      const done = await machine.helper("get", server);
+      expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(sentence) });
+      expect(done.stderr).toBe(`docker-credential-factory-secrets: ${done.stdout}`);
+      expect(done.stdout).not.toContain("credentials not found in native keychain");
+    },
+  );
 
   test("says what is missing when it is not set up", async () => {
     const done = await machine.helper("get", passwordHost, { FACTORY_SECRETS_URL: "" });

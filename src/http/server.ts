@@ -69,7 +69,7 @@ export function createHttpServer<Deps>(input: {
     if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(res, hosts);
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
-    else if (req.ip === req.socket.remoteAddress) refuseLate(req.socket, res, refused);
+    else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
     else sendProblem(res, refused, "none");
   });
   // Node's own answer to this has no body either.
@@ -150,9 +150,10 @@ const condemned = new WeakSet<Duplex>();
 
 // A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
 // to a proxy, whose connection is everybody's.
-function refuseLate(socket: Duplex, res: ServerResponse, problem: Problem): void {
-  condemned.add(socket);
-  socket.pause();
+function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
+  condemned.add(req.socket);
+  // The body is read and dropped: what is left unread when a connection closes can take the answer with it.
+  req.resume().once("end", () => req.socket.pause());
   setTimeout(() => refuse(res, problem), refusalDelayMs);
 }
 

@@ -15,7 +15,7 @@ afterAll(() => service.close());
 
 const requestWith = (token: string) => `GET /v1/whoami HTTP/1.1\r\nHost: x\r\nOSF-TOKEN: ${token}\r\n\r\n`;
 
-async function everythingSaid(text: string): Promise<{ said: string; tookMs: number }> {
+async function everythingSaid(text: string, later = ""): Promise<{ said: string; tookMs: number }> {
   const startedAt = performance.now();
   const socket = connect(Number(new URL(service.url).port), "127.0.0.1").setEncoding("latin1");
   let said = "";
@@ -23,6 +23,7 @@ async function everythingSaid(text: string): Promise<{ said: string; tookMs: num
     said += part;
   });
   socket.write(text);
+  setTimeout(() => socket.write(later), 100);
   await once(socket, "close");
   return { said, tookMs: performance.now() - startedAt };
 }
@@ -32,6 +33,14 @@ it("answers a connection that floods once a second, and closes it", async () => 
   expect(said.match(/^HTTP\/1\.1 \d+/gm)).toEqual(["HTTP/1.1 429"]);
   expect(said).toMatch(/^Retry-After: \d+\r$/m);
   expect(tookMs).toBeGreaterThan(900);
+});
+
+it("reads the body of what it refuses, so that the answer arrives", async () => {
+  const head = requestWith(createToken("job"))
+    .replace("GET", "POST")
+    .replace("Host: x", "Host: x\r\nContent-Length: 9");
+  const { said } = await everythingSaid(head, "nine char");
+  expect(said).toMatch(/^HTTP\/1\.1 429 /);
 });
 
 it("answers a good caller meanwhile without delay", async () => {

@@ -36,6 +36,8 @@ describe("settings", () => {
       port: 8080,
       database: { kind: "embedded", dataDirectory: ".factory-secrets" },
       maxSecrets: 1000,
+      tls: undefined,
+      limits: { authFailuresPerMinute: 60, tokenRequestsPerMinute: 600 },
       logLevel: "info",
       metricsPort: undefined,
       key: undefined,
@@ -91,6 +93,18 @@ describe("a mistake is told:", () => {
     [
       { DATABASE_URL: `postgresql://u:${secret}/x@db:5432/db` },
       "DATABASE_URL is no URL. Write special characters of the password as percent and two digits: / as %2F.",
+    ],
+    [
+      { FACTORY_SECRETS_TLS_CERT_FILE: "cert.pem" },
+      "FACTORY_SECRETS_TLS_CERT_FILE is set without FACTORY_SECRETS_TLS_KEY_FILE.",
+    ],
+    [
+      { FACTORY_SECRETS_TLS_KEY_FILE: "key.pem" },
+      "FACTORY_SECRETS_TLS_KEY_FILE is set without FACTORY_SECRETS_TLS_CERT_FILE.",
+    ],
+    [
+      { FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "many" },
+      "FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE must be a whole number from 0 to 1000000.",
     ],
     [{ FACTORY_SECRETS_BANANA: "1" }, "FACTORY_SECRETS_BANANA is no setting of this program."],
     [

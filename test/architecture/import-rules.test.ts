@@ -121,6 +121,22 @@ describe("the import lines of src/", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("keep the command line of a job free of the server, which would take long to load", () => {
+    const isOfJob = ({ path }: SourceFile): boolean =>
+      path.startsWith("cli/ci/") || path === "cli/docker-credential-factory-secrets.ts";
+    const mayLoad = ["cli/ci/", "settings/client-names.ts", "factory-config/normalise-host.ts"];
+    const wrong = files.filter(isOfJob).flatMap(({ path, imports }) =>
+      imports
+        .filter(({ isTypeOnly }) => !isTypeOnly)
+        .filter(({ target, isPackage }) =>
+          isPackage ? !target.startsWith("node:") && target !== "commander" : !isWithin(target, mayLoad),
+        )
+        .map(({ target }) => `${path} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+    expect(files.filter(isOfJob).length).toBeGreaterThan(10);
+  });
+
   test("reach the generated Prisma client only from db/", () => {
     expect(wrongImports(({ feature }, target) => feature !== "db" && target.startsWith("db/generated/"))).toEqual([]);
   });

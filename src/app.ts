@@ -1,4 +1,6 @@
 import type { Server } from "node:http";
+import { AuditSealer } from "./audit/chain/sealer.js";
+import { AuditSigningKey } from "./audit/chain/signing-key.js";
 import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
@@ -63,6 +65,7 @@ export function createApp(input: {
     audit,
     onError: (err) => log.error({ err }, "refusals could not be recorded"),
   });
+  const sealer = startSealer({ prisma, keys, audit, log });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
@@ -87,7 +90,7 @@ export function createApp(input: {
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
+  const deps = { keys, sealer, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;
@@ -99,10 +102,22 @@ export function createApp(input: {
     async close() {
       await unknownCallers.close();
       await audit.flush();
+      await sealer.close();
       await feed.close();
       await outbound.close();
     },
   };
+}
+
+function startSealer(input: { prisma: Database["prisma"]; keys: KeyRing; audit: AuditWriter; log: Logger }) {
+  const { prisma, keys, audit, log } = input;
+  const sealer = new AuditSealer({
+    prisma,
+    signingKey: new AuditSigningKey({ prisma, keys, audit }),
+    onError: (err) => log.error({ err }, "the audit is not being sealed"),
+  });
+  sealer.start();
+  return sealer;
 }
 
 /** Versions of a secret that are kept, the last ones. */

@@ -18,7 +18,8 @@ export type DataKeyPlace = {
   keyEncryptionKeyId: string;
 };
 
-export type DataKeyPurpose = "secret" | "fingerprint";
+/** `audit-checkpoint`: the seed of the key that signs the audit, which belongs to the installation, not to a factory. */
+export type DataKeyPurpose = "secret" | "fingerprint" | "audit-checkpoint";
 
 /**
  * A ciphertext did not open. There is one error for every reason (another row, another key, a flipped bit, a

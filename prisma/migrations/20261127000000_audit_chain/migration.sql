@@ -123,12 +123,11 @@ CREATE TRIGGER "audit_statements_append_only" BEFORE UPDATE OR DELETE ON "audit_
 CREATE TRIGGER "audit_statements_no_truncate" BEFORE TRUNCATE ON "audit_statements"
     FOR EACH STATEMENT EXECUTE FUNCTION "refuse_audit_change"();
 
--- The one way in which events leave. Writes the signed cuts, then removes at most max_events of what cuts cover; called
--- again with no new cuts until it removes nothing. With the rights of its owner, so that the role of the service needs
--- none to delete.
+-- The one way in which events leave: writes the signed cuts, then removes what they cover, all or nothing. With the rights
+-- of its owner, so that the role of the service needs none to delete.
 -- cuts: [{chain_id, position, hash, statement, key_id, signature}], bytes in hexadecimal; hash is that of the position's seal.
 -- Returns how many events it removed.
-CREATE FUNCTION "cut_audit"(cuts jsonb, max_events integer) RETURNS integer
+CREATE FUNCTION "cut_audit"(cuts jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     covered bigint[];
@@ -147,18 +146,14 @@ BEGIN
     INSERT INTO "audit_statements" ("chain_id", "kind", "position", "statement", "key_id", "signature")
     SELECT cut.chain_id, 'cut', cut.position, decode(cut.statement, 'hex'), cut.key_id, decode(cut.signature, 'hex')
     FROM jsonb_to_recordset(cuts) AS cut(chain_id uuid, position bigint, statement text, key_id text, signature text);
-    SELECT array_agg(next."event_id") INTO covered FROM (
-        SELECT seal."event_id" FROM "audit_seals" AS seal
-        WHERE seal."chain_id" = (SELECT "id" FROM "installation") AND seal."position" <= (
-            SELECT max(cut."position") FROM "audit_statements" AS cut
-            WHERE cut."kind" = 'cut' AND cut."chain_id" = seal."chain_id"
-        )
-        ORDER BY seal."position"
-        LIMIT max_events
-    ) AS next;
+    SELECT array_agg(seal."event_id") INTO covered FROM "audit_seals" AS seal
+    WHERE seal."chain_id" = (SELECT "id" FROM "installation") AND seal."position" <= (
+        SELECT max(cut."position") FROM "audit_statements" AS cut
+        WHERE cut."kind" = 'cut' AND cut."chain_id" = seal."chain_id"
+    );
     DELETE FROM "audit_events" WHERE "id" = ANY (covered);
     DELETE FROM "audit_seals" WHERE "event_id" = ANY (covered);
     RETURN coalesce(cardinality(covered), 0);
 END
 $$;
-REVOKE ALL ON FUNCTION "cut_audit"(jsonb, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "cut_audit"(jsonb) FROM PUBLIC;

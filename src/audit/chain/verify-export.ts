@@ -100,7 +100,9 @@ class ExportVerifier {
     }
     const leftOver = this.#held.leftOver();
     if (leftOver !== undefined) {
-      this.#broken(`a statement that you hold is about position ${leftOver}, and the export ends at ${end.position}`);
+      this.#broken(
+        `a statement that you hold is about position ${leftOver}, and the export ends at ${end.position}, as signed at ${end.at}`,
+      );
     }
     return {
       chain: end.chain,

@@ -1,6 +1,5 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { type App, createApp } from "./app.js";
 import { AuditWriter } from "./audit/record.js";
 import { openKeyRing } from "./crypto/open-key-ring.js";
@@ -10,6 +9,7 @@ import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-dat
 import { firstSteps, laterStart } from "./first-steps.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
+import { keySource } from "./key-source.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { claimInstallation } from "./system/store.js";
@@ -56,7 +56,7 @@ async function main(): Promise<void> {
 }
 
 async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {
-  const source = keySource(settings, database);
+  const source = keySource(settings, database.dataDirectory);
   const keys = await openKeyRing(database.prisma, source);
   if (source.kind === "file" && (await isReadableByOthers(source.path)))
     say(`Others on this machine may read the key. Run: chmod 600 ${source.path}`);
@@ -76,13 +76,6 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
     await app.close();
     throw error;
   }
-}
-
-function keySource(settings: Settings, database: ServiceDatabase) {
-  const { dataDirectory } = database;
-  if (settings.key !== undefined || dataDirectory === undefined)
-    return { kind: "setting", text: settings.key } as const;
-  return { kind: "file", path: join(dataDirectory, "key-encryption-key") } as const;
 }
 
 async function greet(settings: Settings, database: ServiceDatabase, port: number): Promise<void> {

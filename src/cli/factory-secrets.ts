@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { AuditWriter } from "../audit/record.js";
-import { openDatabase } from "../db/database.js";
+import { KeyFormatError } from "../crypto/read-key.js";
+import { type Database, openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
@@ -9,6 +10,8 @@ import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
+import { addAuditCommands } from "./audit/commands.js";
+import { CommandFailed } from "./command-failed.js";
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -31,6 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async ({ name }: { name: string }) => {
       process.stdout.write(`${await operatorToken(readSettings(process.env), name)}\n`);
     });
+  addAuditCommands(program, withDatabase);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return 0;
@@ -39,12 +43,18 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function operatorToken(settings: Settings, name: string): Promise<string> {
+function operatorToken(settings: Settings, name: string): Promise<string> {
+  return withDatabase(settings, async ({ prisma, pool }) => {
+    await claimInstallation(prisma);
+    const audit = new AuditWriter(pool);
+    return (await createOperatorToken({ prisma, audit }, { name, maker: undefined })).token;
+  });
+}
+
+async function withDatabase<T>(settings: Settings, work: (database: Database) => Promise<T>): Promise<T> {
   const database = await reachDatabase(settings);
   try {
-    await claimInstallation(database.prisma);
-    const audit = new AuditWriter(database.pool);
-    return (await createOperatorToken({ prisma: database.prisma, audit }, { name, maker: undefined })).token;
+    return await work(database);
   } finally {
     await database.close();
   }
@@ -76,7 +86,12 @@ function exitCodeOf(error: unknown): number {
   ) {
     return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
   }
-  const expected = error instanceof SettingsError || error instanceof DatabaseUnusable;
+  if (error instanceof CommandFailed) {
+    say(error.message);
+    return error.exitCode;
+  }
+  const expected =
+    error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
   say(expected ? error.message : `It failed: ${error instanceof Error ? error.message : String(error)}`);
   return 1;
 }

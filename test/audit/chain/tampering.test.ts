@@ -6,12 +6,16 @@ import { type VerifyOptions, verifyExport } from "../../../src/audit/chain/verif
 import { type SealedService, startSealedService, storedLines } from "./sealed-service.js";
 
 let sealed: SealedService;
-/** A whole export: key, end, seven events, three checkpoints among them. */
+/** A whole export: key, end, events, three checkpoints among them. */
 let lines: string[];
+/** The export before that: two events. */
+let shortLines: string[];
 
 beforeAll(async () => {
   sealed = await startSealedService();
-  for (let round = 0; round < 3; round += 1) {
+  await sealed.service.createFactory();
+  shortLines = await sealed.exported();
+  for (let round = 0; round < 2; round += 1) {
     await sealed.service.createFactory();
     await sealed.service.createFactory();
     lines = await sealed.exported();
@@ -144,7 +148,7 @@ describe("in an export is found", () => {
   });
 
   it("every other byte of every line", async () => {
-    const text = `${lines.join("\n")}\n`;
+    const text = `${shortLines.join("\n")}\n`;
     for (let at = 0; at < text.length; at += 1) {
       async function* flipped() {
         yield `${text.slice(0, at)}${text[at] === "0" ? "1" : "0"}${text.slice(at + 1)}`;

@@ -11,6 +11,8 @@ import { installationId, publicKeys } from "./store.js";
 
 type Exporter = { prisma: PrismaClient; sealer: AuditSealer };
 
+/** Events that are sealed while the client waits; a backlog is for the sealer's own rounds. */
+const sealedForExport = 10_000;
 const ndjson = "application/x-ndjson";
 const exported = {
   200: {
@@ -31,7 +33,7 @@ const nothingSealed = () =>
   new Problem("unavailable", "No event of this chain is sealed yet. Try again.", { retryAfterSeconds: 1 });
 
 async function exportChain({ prisma, sealer }: Exporter, chain: string | undefined, format: "ndjson" | "cef") {
-  await sealer.seal();
+  await sealer.seal({ maxEvents: sealedForExport });
   if (chain === undefined || !(await sealer.checkpoint(chain))) throw nothingSealed();
   const range = await exportRange(prisma, chain);
   if (range === undefined) throw nothingSealed();

@@ -46,14 +46,20 @@ export class AuditSealer {
     }, roundMs).unref();
   }
 
-  /** Seals what is committed now and was not before. Events of transactions that still run come later. */
-  async seal(options: { wait: boolean } = { wait: true }): Promise<void> {
+  /**
+   * Seals what is committed now and was not before. Events of transactions that still run come later.
+   * @param options.wait for another replica that is sealing
+   * @param options.maxEvents seals about as many; after an upgrade a backlog of years may be waiting
+   */
+  async seal(options: { wait?: boolean; maxEvents?: number } = {}): Promise<void> {
+    const { wait = true, maxEvents = Number.POSITIVE_INFINITY } = options;
     const { prisma } = this.#deps;
     const installation = await store.installationId(prisma);
     if (installation === undefined) return;
-    while (await store.hasUnsealed(prisma)) {
-      const sealed = await prisma.$transaction((transaction) => sealBatch(transaction, installation, options));
+    for (let done = 0; done < maxEvents && (await store.hasUnsealed(prisma)); ) {
+      const sealed = await prisma.$transaction((transaction) => sealBatch(transaction, installation, { wait }));
       this.#sealedSince += sealed;
+      done += sealed;
       if (sealed < batchSize) return;
     }
   }
@@ -109,14 +115,17 @@ export class AuditSealer {
 
 /** @returns how many events it sealed */
 async function sealBatch(transaction: Transaction, installation: string, options: { wait: boolean }): Promise<number> {
-  if (!(await store.becomeSealer(transaction, options))) return 0;
-  const events = await store.nextUnsealed(transaction, batchSize);
+  const start = await store.becomeSealer(transaction, options);
+  if (start === undefined) return 0;
+  const events = await store.nextUnsealed(transaction, start, batchSize);
   const chainsOf = (event: store.UnsealedEvent): string[] =>
     event.factory_id === null ? [installation] : [installation, event.factory_id];
   const heads = await store.headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
   const seals = events.flatMap((event) => chainsOf(event).map((chain) => append(heads, chain, event)));
   if (seals.length > 0) await store.insertSeals(transaction, seals, heads);
-  if (events.length < batchSize) await store.advanceFrontier(transaction);
+  const last = events.at(-1);
+  if (last === undefined || events.length < batchSize) await store.moveFrontier(transaction, start.xmin);
+  else if (!start.restored) await store.moveFrontier(transaction, last.xid);
   return events.length;
 }
 

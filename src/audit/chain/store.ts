@@ -12,6 +12,8 @@ export type UnsealedEvent = {
   factory_id: string | null;
   writer: string;
   sequence: bigint;
+  /** Its transaction. */
+  xid: string;
   event: Uint8Array;
 };
 
@@ -34,12 +36,12 @@ export type AuditKey = { id: string; publicKey: Buffer; wrappedKey: Omit<Wrapped
 
 export type StatementKind = "checkpoint" | "cut";
 
-// A database that was restored into another cluster has a frontier that no transaction here has reached: whatever it
-// brought along is committed, and what has no seal is looked for once from the beginning.
-const moment = `moment AS MATERIALIZED (
-    SELECT pg_snapshot_xmin(now) AS xmin, pg_snapshot_xmax(now) AS xmax, frontier, frontier > pg_snapshot_xmax(now) AS restored
-    FROM pg_current_snapshot() AS now, audit_sealer
-  )`;
+/**
+ * From where the sealer reads. Everything of a transaction before `frontier` is sealed; nothing can commit any more with
+ * one before `xmin`. A database that was `restored` into another cluster has a frontier that no transaction there has
+ * reached: whatever it brought along is committed, and what has no seal is looked for once from the beginning.
+ */
+export type SealerStart = { frontier: string; xmin: string; restored: boolean };
 
 /** The id of this installation, which is that of its chain too; `undefined` in the first moments of its life. */
 export async function installationId(prisma: PrismaClient): Promise<string | undefined> {
@@ -49,37 +51,53 @@ export async function installationId(prisma: PrismaClient): Promise<string | und
 /** Whether there may be something to seal. Takes no lock and no transaction id: it is asked every second. */
 export async function hasUnsealed(prisma: PrismaClient): Promise<boolean> {
   const [row] = await prisma.$queryRawUnsafe<{ found: boolean }[]>(
-    `/* has-unsealed */ WITH ${moment}
-     SELECT restored OR EXISTS (
+    `/* has-unsealed */ SELECT frontier > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
        SELECT FROM audit_events
-       WHERE transaction >= (SELECT frontier FROM moment) AND transaction < (SELECT xmin FROM moment)
-     ) AS found FROM moment`,
+       WHERE transaction >= frontier AND transaction < pg_snapshot_xmin(pg_current_snapshot())
+     ) AS found FROM audit_sealer`,
   );
   return row?.found === true;
 }
 
-/** Makes this transaction the sealer. @returns false when another is, and `wait` was not asked for */
-export async function becomeSealer(transaction: Transaction, { wait }: { wait: boolean }): Promise<boolean> {
-  const rows = await transaction.$queryRawUnsafe<unknown[]>(
-    `SELECT singleton FROM audit_sealer FOR UPDATE ${wait ? "" : "SKIP LOCKED"}`,
+/** Makes this transaction the sealer. @returns `undefined` when another is, and `wait` was not asked for */
+export async function becomeSealer(
+  transaction: Transaction,
+  { wait }: { wait: boolean },
+): Promise<SealerStart | undefined> {
+  const [start] = await transaction.$queryRawUnsafe<SealerStart[]>(
+    `SELECT frontier::text, pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
+       frontier > pg_snapshot_xmax(pg_current_snapshot()) AS restored
+     FROM audit_sealer FOR UPDATE ${wait ? "" : "SKIP LOCKED"}`,
   );
-  return rows.length === 1;
+  return start;
 }
 
-/**
- * The next events to seal, in the order of the chain: by transaction, then id. Only of transactions before the oldest
- * that is still running, so that none can commit into this order later.
- */
-export async function nextUnsealed(transaction: Transaction, limit: number): Promise<UnsealedEvent[]> {
+// LIMIT 1 keeps Postgres from reading all seals into a hash: it has to look each event up, in the order of the index.
+const withoutSeal =
+  "LEFT JOIN LATERAL (SELECT true AS yes FROM audit_seals WHERE event_id = e.id LIMIT 1) AS sealed ON true";
+
+/** The next events to seal, in the order of the chain: by transaction, then id. */
+export async function nextUnsealed(
+  transaction: Transaction,
+  { frontier, xmin, restored }: SealerStart,
+  limit: number,
+): Promise<UnsealedEvent[]> {
   return transaction.$queryRawUnsafe<UnsealedEvent[]>(
-    `/* next-unsealed */ WITH ${moment}
-     SELECT id, factory_id, writer, sequence, event FROM audit_events AS e
-     WHERE transaction >= (SELECT CASE WHEN restored THEN '0' ELSE frontier END FROM moment)
-       AND (transaction < (SELECT xmin FROM moment)
-         OR (SELECT restored FROM moment) AND transaction >= (SELECT xmax FROM moment))
-       AND NOT EXISTS (SELECT FROM audit_seals WHERE event_id = e.id)
-     ORDER BY transaction, id LIMIT $1`,
+    `/* next-unsealed */ SELECT e.id, e.factory_id, e.writer, e.sequence, e.transaction::text AS xid, e.event
+     FROM audit_events AS e ${withoutSeal}
+     WHERE e.transaction >= $1::xid8 AND e.transaction < $2::xid8 AND sealed.yes IS NULL
+     ORDER BY e.transaction, e.id LIMIT $3`,
+    restored ? "0" : frontier,
+    restored ? String(2n ** 64n - 1n) : xmin,
     limit,
+  );
+}
+
+/** Says that every event of a transaction before this one is sealed: no batch need look there again. */
+export async function moveFrontier(transaction: Transaction, to: string): Promise<void> {
+  await transaction.$executeRawUnsafe(
+    "/* move-frontier */ UPDATE audit_sealer SET frontier = $1::xid8 WHERE frontier <> $1::xid8",
+    to,
   );
 }
 
@@ -111,24 +129,6 @@ export async function insertSeals(
      ON CONFLICT (id) DO UPDATE SET position = excluded.position, hash = excluded.hash`,
     JSON.stringify(ends),
   );
-}
-
-/**
- * Says that every event of a transaction before the oldest one that runs now is sealed.
- * @returns false when more has become ready since: the frontier stays
- */
-export async function advanceFrontier(transaction: Transaction): Promise<boolean> {
-  const moved = await transaction.$executeRawUnsafe(
-    `/* advance-frontier */ WITH ${moment}
-     UPDATE audit_sealer SET frontier = (SELECT xmin FROM moment)
-     WHERE NOT EXISTS (
-       SELECT FROM audit_events AS e
-       WHERE transaction >= (SELECT CASE WHEN restored THEN '0' ELSE frontier END FROM moment)
-         AND transaction < (SELECT xmin FROM moment)
-         AND NOT EXISTS (SELECT FROM audit_seals WHERE event_id = e.id)
-     )`,
-  );
-  return moved === 1;
 }
 
 /** Events of a chain with their places, in order. One that was removed behind our back is not among them. */

@@ -108,6 +108,21 @@ describe("the sealer", () => {
     expect(await unsealed()).toBe(0);
   });
 
+  it("takes transactions in the order of their numbers, and the events of one in the order of their ids", async () => {
+    await sealed.exported();
+    await sealed.tamper("UPDATE audit_sealer SET frontier = '99'");
+    const { rows } = await sealed.service.database.pool.query<{ id: string; transaction: string }>(
+      `INSERT INTO audit_events (at, action, outcome, actor_kind, writer, sequence, transaction, event)
+       SELECT at, action, outcome, actor_kind, gen_random_uuid(), 1, number::text::xid8, event
+       FROM (SELECT * FROM audit_events ORDER BY id LIMIT 1) AS e, unnest(ARRAY[100, 99, 100]) AS number
+       RETURNING id, transaction`,
+    );
+    const lines = await sealed.exported();
+    const place = (index: number) => lines.findIndex((line) => line.includes(`"id":"${rows[index]?.id}"`));
+    expect([place(0), place(2)]).toEqual([place(1) + 1, place(1) + 2]);
+    expect(place(1)).toBeGreaterThan(0);
+  });
+
   it("signs an end once", async () => {
     const [first, second] = [await sealed.exported(), await sealed.exported()];
     expect(second).toEqual(first);

@@ -50,6 +50,7 @@ class ExportVerifier {
   #hash = beforeFirst;
   #vouchedFor = 0;
   #checkpoints = 0;
+  #lastCheckpoint: number | undefined;
   #firstAt: string | undefined;
   #lastAt: string | undefined;
 
@@ -183,7 +184,9 @@ class ExportVerifier {
     if (checkpoint.position < this.#position) {
       this.#broken(`a checkpoint of position ${checkpoint.position} stands at position ${this.#position}`);
     }
+    if (checkpoint.position === this.#lastCheckpoint) this.#broken("a checkpoint stands here twice");
     this.#mustFit(checkpoint, "the checkpoint");
+    this.#lastCheckpoint = checkpoint.position;
     this.#checkpoints += 1;
   }
 

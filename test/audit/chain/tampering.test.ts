@@ -96,8 +96,10 @@ describe("in an export is found", () => {
   });
 
   it("an event that was inserted", async () => {
-    const at = indexOfEvent(3);
-    expect(await breakOf(lines.toSpliced(at, 0, lines[at - 1] ?? ""))).toBe("position 2 stands where 3 belongs");
+    const second = lines[indexOfEvent(2)] ?? "";
+    expect(await breakOf(lines.toSpliced(indexOfEvent(3), 0, second))).toBe("position 2 stands where 3 belongs");
+    const again = second.replace('"position":2', '"position":3');
+    expect(await breakOf(lines.toSpliced(indexOfEvent(3), 0, again))).toContain("is not the one that was sealed there");
   });
 
   it("events in another order", async () => {

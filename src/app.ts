@@ -3,6 +3,8 @@ import { AuditSealer } from "./audit/chain/sealer.js";
 import { AuditSigningKey } from "./audit/chain/signing-key.js";
 import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
+import { AuditShipper } from "./audit/shipping/shipper.js";
+import { createTarget } from "./audit/shipping/targets.js";
 import { Facts } from "./broker/factory-facts.js";
 import type { BrokerDeps } from "./broker/issue-token.js";
 import { createProviders } from "./broker/providers/create-providers.js";
@@ -23,7 +25,7 @@ import { AccessTokens } from "./identity/oauth/access-tokens.js";
 import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
-import { createOutbound } from "./outbound/outbound.js";
+import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createPipe } from "./pipe.js";
 import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
@@ -65,8 +67,8 @@ export function createApp(input: {
     audit,
     onError: (err) => log.error({ err }, "refusals could not be recorded"),
   });
-  const sealer = startSealer({ prisma, keys, audit, log });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
+  const chain = startAuditChain({ database, keys, audit, outbound, shipTo: settings.auditShipTo, log });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
   const feed = startChangeFeed({
@@ -90,7 +92,7 @@ export function createApp(input: {
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, sealer, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
+  const deps = { keys, sealer: chain.sealer, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;
@@ -102,22 +104,43 @@ export function createApp(input: {
     async close() {
       await unknownCallers.close();
       await audit.flush();
-      await sealer.close();
+      await chain.close();
       await feed.close();
       await outbound.close();
     },
   };
 }
 
-function startSealer(input: { prisma: Database["prisma"]; keys: KeyRing; audit: AuditWriter; log: Logger }) {
-  const { prisma, keys, audit, log } = input;
+function startAuditChain(input: {
+  database: Database;
+  keys: KeyRing;
+  audit: AuditWriter;
+  outbound: Outbound;
+  shipTo: Settings["auditShipTo"];
+  log: Logger;
+}) {
+  const { database, keys, audit, outbound, shipTo, log } = input;
+  const { prisma } = database;
+  const signingKey = new AuditSigningKey({ prisma, keys, audit });
   const sealer = new AuditSealer({
     prisma,
-    signingKey: new AuditSigningKey({ prisma, keys, audit }),
+    signingKey,
     onError: (err) => log.error({ err }, "the audit is not being sealed"),
   });
+  const shipper = new AuditShipper({
+    prisma,
+    targets: shipTo.map((one) => createTarget({ prisma, outbound, signingKey, stdout: process.stdout }, one)),
+    onError: (target, err) => log.warn({ target, err }, "the audit could not be shipped; it is tried again"),
+  });
   sealer.start();
-  return sealer;
+  shipper.start();
+  return {
+    sealer,
+    async close() {
+      await sealer.close();
+      await shipper.close();
+    },
+  };
 }
 
 /** Versions of a secret that are kept, the last ones. */

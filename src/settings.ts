@@ -1,10 +1,11 @@
+import { parseShipTo, type ShipTo } from "./audit/shipping/ship-to.js";
 import type { parseAllowedRealms } from "./broker/providers/operator-hosts.js";
 import { isKey } from "./crypto/read-key.js";
 import type { OutboundSettings } from "./outbound/outbound.js";
 import { databaseSettings } from "./settings/database-settings.js";
 import { listenerSettings } from "./settings/listener-settings.js";
 import { operatorHosts, outboundSettings } from "./settings/outbound-settings.js";
-import { createReader, type Environment, type Reader, wholeNumber } from "./settings/reader.js";
+import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./settings/reader.js";
 
 /** Every setting, as the README lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
 export const settingNames = {
@@ -22,6 +23,7 @@ export const settingNames = {
   FACTORY_SECRETS_ALLOW_ADDRESSES: "CIDRs of private addresses that registries may have.",
   FACTORY_SECRETS_ALLOWED_REALMS: "REGISTRY=REALM,...: token services on another host that may get credentials.",
   FACTORY_SECRETS_PASS_THROUGH_HOSTS: "Registries whose stored user:token may be handed out itself.",
+  FACTORY_SECRETS_AUDIT_SHIP_TO: "Where audit events are sent: stdout, file:/PATH, https://...",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
@@ -43,6 +45,7 @@ export type Settings = {
   maxSecrets: number;
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
+  auditShipTo: readonly ShipTo[];
   outbound: OutboundSettings;
 };
 
@@ -75,6 +78,7 @@ export function readSettings(environment: Environment): Settings {
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
+    auditShipTo: auditShipTo(reader),
   };
   if (mistakes.length > 0) {
     checkKey(reader);
@@ -91,6 +95,12 @@ function checkKey({ text, mistake }: Reader): void {
   const given = text("FACTORY_SECRETS_KEY");
   if (given !== undefined && !isKey(given))
     mistake("FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64.");
+}
+
+function auditShipTo({ text, mistake }: Reader): readonly ShipTo[] {
+  const { targets, mistakes } = parseShipTo(listOf(text("FACTORY_SECRETS_AUDIT_SHIP_TO")));
+  for (const sentence of mistakes) mistake(`FACTORY_SECRETS_AUDIT_SHIP_TO: ${sentence}`);
+  return targets;
 }
 
 function logLevel({ text, mistake }: Reader): LogLevel {

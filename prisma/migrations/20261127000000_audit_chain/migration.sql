@@ -157,3 +157,14 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION "cut_audit"(jsonb) FROM PUBLIC;
+
+-- How far the chain of the installation was sent to each outside place, and which process sends there now.
+CREATE TABLE "audit_shipments" (
+    "target" TEXT NOT NULL,
+    "position" BIGINT NOT NULL DEFAULT 0,
+    "checkpoint" BIGINT NOT NULL DEFAULT 0,
+    "holder" UUID,
+    "leased_until" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "audit_shipments_pkey" PRIMARY KEY ("target")
+);

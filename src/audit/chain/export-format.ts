@@ -48,12 +48,6 @@ export function readExportLine(text: string): ExportLine | undefined {
   return textOf(line) === text ? line : undefined;
 }
 
-/** Reads a statement that stands alone, as a checkpoint that was sent to an outside place does. */
-export function readSignedLine(text: string): SignedStatement | undefined {
-  const line = readExportLine(text);
-  return line !== undefined && "signed" in line ? line.signed : undefined;
-}
-
 function exportLineOf(data: z.output<typeof ExportLine>): ExportLine {
   switch (data.type) {
     case "key":

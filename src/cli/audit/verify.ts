@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
-import { readSignedLine } from "../../audit/chain/export-format.js";
+import { readExportLine } from "../../audit/chain/export-format.js";
 import { exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
 import { readPublicKeys } from "../../audit/chain/public-keys.js";
 import type { SignedStatement } from "../../audit/chain/statement.js";
@@ -72,10 +72,11 @@ function keysOf(path: string, text: string) {
 
 async function readHeld(path: string): Promise<SignedStatement[]> {
   const texts = (await textOf(path)).split("\n").filter((text) => text.trim() !== "");
-  return texts.map((text, index) => {
-    const signed = readSignedLine(text);
-    if (signed === undefined) throw new CommandFailed(`${path}, line ${index + 1}, is no checkpoint.`, 2);
-    return signed;
+  return texts.flatMap((text, index) => {
+    const line = readExportLine(text);
+    if (line === undefined) throw new CommandFailed(`${path}, line ${index + 1}, is no checkpoint.`, 2);
+    // What was shipped has events between the checkpoints.
+    return "signed" in line ? [line.signed] : [];
   });
 }
 

@@ -1,6 +1,8 @@
+import { readExportLine } from "../../../src/audit/chain/export-format.js";
 import { exportNdjson, exportRange } from "../../../src/audit/chain/export-lines.js";
 import { AuditSealer } from "../../../src/audit/chain/sealer.js";
 import { AuditSigningKey } from "../../../src/audit/chain/signing-key.js";
+import type { SignedStatement } from "../../../src/audit/chain/statement.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
@@ -56,4 +58,11 @@ export async function storedLines(service: TestService, chain: string): Promise<
   let text = "";
   for await (const chunk of exportNdjson(prisma, range)) text += chunk;
   return text.split("\n").slice(0, -1);
+}
+
+/** The statement in a line of an export. */
+export function signedOf(line: string | undefined): SignedStatement {
+  const read = readExportLine(line ?? "");
+  if (read === undefined || !("signed" in read)) throw new Error("this is no signed line");
+  return read.signed;
 }

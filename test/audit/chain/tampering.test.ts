@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { readSignedLine } from "../../../src/audit/chain/export-format.js";
-import type { SignedStatement } from "../../../src/audit/chain/statement.js";
 import { AuditBroken } from "../../../src/audit/chain/verified.js";
 import { type VerifyOptions, verifyExport } from "../../../src/audit/chain/verify-export.js";
-import { type SealedService, startSealedService, storedLines } from "./sealed-service.js";
+import { type SealedService, signedOf, startSealedService, storedLines } from "./sealed-service.js";
 
 let sealed: SealedService;
 /** A whole export: key, end, events, three checkpoints among them. */
@@ -40,12 +38,6 @@ async function breakOf(texts: readonly string[], options?: VerifyOptions): Promi
 }
 
 const indexOfEvent = (position: number) => lines.findIndex((line) => line.includes(`"position":${position},"id"`));
-
-function heldOf(line: string | undefined): SignedStatement {
-  const signed = readSignedLine(line ?? "");
-  if (signed === undefined) throw new Error("no signed line");
-  return signed;
-}
 
 describe("an export as it was written", () => {
   it("holds, and says what was checked", async () => {
@@ -129,7 +121,7 @@ describe("in an export is found", () => {
       .slice(0, first + 1)
       .with(1, (lines[first] ?? "").replace('"type":"checkpoint"', '"type":"end"'));
     expect(await breakOf(older)).toBe("it holds");
-    expect(await breakOf(older, { held: [heldOf(lines[second])] })).toContain("a statement that you hold is about");
+    expect(await breakOf(older, { held: [signedOf(lines[second])] })).toContain("a statement that you hold is about");
   });
 
   it("a line that says the same in other bytes", async () => {

@@ -1,14 +1,18 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { exportNdjson, exportRange } from "../../src/audit/chain/export-lines.js";
+import { AuditSealer } from "../../src/audit/chain/sealer.js";
+import { AuditSigningKey } from "../../src/audit/chain/signing-key.js";
 import { verifyExport } from "../../src/audit/chain/verify-export.js";
 import { findStray } from "../../src/audit/database-check/stray-events.js";
+import { AuditWriter } from "../../src/audit/record.js";
+import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
 const rounds = 6;
-const eventsOfRound = 6_000;
+const eventsOfRound = 2_000;
 const key = randomBytes(32).toString("base64");
 
 let testDatabase: TestDatabase;
@@ -62,7 +66,7 @@ it(`killed ${rounds} times in the middle of sealing, it seals each event once an
     const before = await counts();
     const server = startServer();
     await server.listening();
-    const enough = before.seals + 200 + 700 * round;
+    const enough = before.seals + 100 + 200 * round;
     await expect.poll(async () => (await counts()).seals, { timeout: 20_000, interval: 5 }).toBeGreaterThan(enough);
     server.signal("SIGKILL");
     await server.ended;
@@ -72,19 +76,16 @@ it(`killed ${rounds} times in the middle of sealing, it seals each event once an
   }
   // A kill that came too late each time would prove nothing.
   expect(killedInTheMiddle).toBeGreaterThan(0);
-  const server = startServer();
-  const url = await server.listening();
-  await expect.poll(async () => (await counts()).unsealed, { timeout: 30_000 }).toBe(0);
-  expect((await fetch(`${url}/v1/audit/checkpoint-keys`)).status).toBe(200);
-  await expect
-    .poll(async () => (await database.pool.query("SELECT FROM audit_statements")).rowCount, { timeout: 30_000 })
-    .toBeGreaterThan(0);
-  server.signal("SIGTERM");
-  await server.ended;
+  const keys = await openKeyRing(database.prisma, { kind: "setting", text: key });
+  const signingKey = new AuditSigningKey({ prisma: database.prisma, keys, audit: new AuditWriter(database.pool) });
+  const sealer = new AuditSealer({ prisma: database.prisma, signingKey, onError: () => undefined });
   const { rows } = await database.pool.query<{ id: string }>("SELECT id FROM installation");
-  const range = await exportRange(database.prisma, rows[0]?.id ?? "");
+  const installation = rows[0]?.id ?? "";
+  await sealer.seal();
+  await sealer.checkpoint(installation);
+  const range = await exportRange(database.prisma, installation);
   if (range === undefined) throw new Error("no checkpoint was signed");
   const verified = await verifyExport(exportNdjson(database.prisma, range));
-  expect(verified.through).toBeGreaterThan(rounds * eventsOfRound * 0.9);
+  expect(verified.through).toBeGreaterThan(rounds * eventsOfRound);
   expect(await findStray(database.prisma)).toBeUndefined();
 }, 180_000);

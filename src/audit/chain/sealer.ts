@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import { beforeFirst, linkHash } from "./link.js";
 import type { AuditSigningKey } from "./signing-key.js";
@@ -6,8 +7,10 @@ import * as store from "./store.js";
 
 /** How often it looks for what was committed since. */
 const roundMs = 1_000;
-/** Events in one transaction of the sealer: its hashing keeps requests waiting for a few milliseconds at most. */
-const batchSize = 500;
+/** Events in one transaction of the sealer: what it does at a stretch keeps requests waiting for a few milliseconds. */
+const batchSize = 200;
+/** After a batch the rounds rest this many times as long as it took: requests come first, a backlog can wait. */
+const restFactor = 4;
 /** A checkpoint is signed when this many events or this much time came since the last, whichever is first. */
 const checkpointEvents = 10_000;
 const checkpointMs = 60_000;
@@ -28,6 +31,7 @@ export class AuditSealer {
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> = Promise.resolve();
   #failing = false;
+  #closing = false;
   #lookedAtMs = Date.now();
   #sealedSince = 0;
 
@@ -50,17 +54,20 @@ export class AuditSealer {
    * Seals what is committed now and was not before. Events of transactions that still run come later.
    * @param options.wait for another replica that is sealing
    * @param options.maxEvents seals about as many; after an upgrade a backlog of years may be waiting
+   * @param options.rest leaves most of the machine to requests, between batches
    */
-  async seal(options: { wait?: boolean; maxEvents?: number } = {}): Promise<void> {
-    const { wait = true, maxEvents = Number.POSITIVE_INFINITY } = options;
+  async seal(options: { wait?: boolean; maxEvents?: number; rest?: boolean } = {}): Promise<void> {
+    const { wait = true, maxEvents = Number.POSITIVE_INFINITY, rest = false } = options;
     const { prisma } = this.#deps;
     const installation = await store.installationId(prisma);
     if (installation === undefined) return;
-    for (let done = 0; done < maxEvents && (await store.hasUnsealed(prisma)); ) {
+    for (let done = 0; done < maxEvents && !this.#closing && (await store.hasUnsealed(prisma)); ) {
+      const startedMs = performance.now();
       const sealed = await prisma.$transaction((transaction) => sealBatch(transaction, installation, { wait }));
       this.#sealedSince += sealed;
       done += sealed;
       if (sealed < batchSize) return;
+      if (rest) await setTimeout((performance.now() - startedMs) * restFactor, undefined, { ref: false });
     }
   }
 
@@ -91,13 +98,14 @@ export class AuditSealer {
 
   /** Stops, after the batch that is being sealed. */
   async close(): Promise<void> {
+    this.#closing = true;
     clearInterval(this.#timer);
     await this.#round;
   }
 
   async #runRound(): Promise<void> {
     try {
-      await this.seal({ wait: false });
+      await this.seal({ wait: false, rest: true });
       const nowMs = Date.now();
       if (this.#sealedSince >= checkpointEvents || nowMs - this.#lookedAtMs >= checkpointMs) {
         const installation = await store.installationId(this.#deps.prisma);

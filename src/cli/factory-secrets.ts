@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { auditCommand } from "./audit/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./ci/run-commands.js";
@@ -15,6 +16,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, (finish) => [
     operatorTokenCommand(),
     signingKeysCommand(),
+    auditCommand(server),
     ...jobCommands(() => openContext(process.env), finish),
   ]);
 

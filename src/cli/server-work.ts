@@ -1,6 +1,6 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
-import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import { openKeyRing } from "../crypto/open-key-ring.js";
 import { KeyFormatError } from "../crypto/read-key.js";
 import { type Database, openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
@@ -8,6 +8,7 @@ import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
+import { keySource } from "../key-source.js";
 import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
@@ -15,7 +16,7 @@ import { CommandFailure, exitCodes } from "./ci/command-failure.js";
 import { listSigningKeys, replaceSigningKey } from "./signing-keys.js";
 
 /** The settings of the server, and where to tell what takes its time. */
-type ServerDeps = { environment: Environment; say: (line: string) => void };
+export type ServerDeps = { environment: Environment; say: (line: string) => void };
 
 /**
  * Makes an operator token.
@@ -38,12 +39,21 @@ export function signingKeyLines(deps: ServerDeps): Promise<string[]> {
 /** Makes a new signing key. @returns its id @throws CommandFailure as `makeOperatorToken` */
 export function rotateSigningKey(deps: ServerDeps): Promise<string> {
   return withDatabase(deps, async ({ prisma, pool }, settings) => {
-    const keys = await openKeyRing(prisma, keySource(settings));
+    const keys = await openKeyRing(prisma, keySource(settings, dataDirectoryOf(settings)));
     return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
   });
 }
 
-async function withDatabase<T>(
+/** The data directory of an embedded installation. */
+export function dataDirectoryOf({ database }: Settings): string | undefined {
+  return database.kind === "embedded" ? resolve(database.dataDirectory) : undefined;
+}
+
+/**
+ * Gives the database of the settings to a piece of work, and closes it after.
+ * @throws CommandFailure as `makeOperatorToken`
+ */
+export async function withDatabase<T>(
   { environment, say }: ServerDeps,
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> {
@@ -60,11 +70,6 @@ async function withDatabase<T>(
       error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
     throw isExpected ? new CommandFailure(exitCodes.failed, error.message) : error;
   }
-}
-
-function keySource({ key, database }: Settings): KeySource {
-  if (key !== undefined || database.kind === "external") return { kind: "setting", text: key };
-  return { kind: "file", path: join(resolve(database.dataDirectory), "key-encryption-key") };
 }
 
 /** The database of the running server, or, when none runs, one opened for this command. */

@@ -37,6 +37,7 @@ import { valueWarnings } from "./secrets/value-warnings.js";
 import type { SecretsDeps } from "./secrets/write-secrets.js";
 import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
+import { startAuditChain } from "./start-audit-chain.js";
 
 export type App = Servers & {
   /** How clients reach the service. It must listen by then. */
@@ -74,6 +75,7 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
+  const chain = startAuditChain({ database, keys, audit, outbound, shipTo: settings.auditShipTo, log });
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });
@@ -93,26 +95,24 @@ export function createApp(input: {
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, signingKeys, publicUrl, workloads };
   const features = { verification, ...oauth, ...secrets, ...broker, ...system, ...limits };
-  const deps = { keys, parsedVersions: new ParsedVersions(), ...features };
+  const deps = { keys, sealer: chain.sealer, parsedVersions: new ParsedVersions(), ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
   const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
+  const flushing = { close: () => audit.flush() };
   return {
     ...servers,
     publicUrl,
     rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    async close() {
-      certificate?.close();
-      await unknownCallers.close();
-      await devices.close();
-      await audit.flush();
-      await feed.close();
-      keySets.close();
-      await outbound.close();
-    },
+    close: () => closeInTurn([certificate, unknownCallers, devices, flushing, chain, feed, keySets, outbound]),
   };
+}
+
+/** The order matters: what one writes or sends when it closes goes through those after it. */
+async function closeInTurn(opened: readonly ({ close(): void | Promise<void> } | undefined)[]): Promise<void> {
+  for (const one of opened) await one?.close();
 }
 
 function createKeySets(outbound: Outbound, log: Logger): KeySets {

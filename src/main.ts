@@ -1,6 +1,5 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { type App, createApp } from "./app.js";
 import { AuditWriter } from "./audit/record.js";
 import { openKeyRing } from "./crypto/open-key-ring.js";
@@ -13,6 +12,7 @@ import { createOperatorToken } from "./identity/credentials/create-credential.js
 import { deleteOldJobs } from "./identity/credentials/store.js";
 import { sweepOAuth } from "./identity/oauth/sweep.js";
 import { sweepWorkloads } from "./identity/oidc/open-session.js";
+import { keySource } from "./key-source.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { claimInstallation } from "./system/store.js";
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
 }
 
 async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {
-  const source = keySource(settings, database);
+  const source = keySource(settings, database.dataDirectory);
   const keys = await openKeyRing(database.prisma, source);
   if (source.kind === "file" && (await isReadableByOthers(source.path)))
     say(`Others on this machine may read the key. Run: chmod 600 ${source.path}`);
@@ -85,13 +85,6 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
     await app.close();
     throw error;
   }
-}
-
-function keySource(settings: Settings, database: ServiceDatabase) {
-  const { dataDirectory } = database;
-  if (settings.key !== undefined || dataDirectory === undefined)
-    return { kind: "setting", text: settings.key } as const;
-  return { kind: "file", path: join(dataDirectory, "key-encryption-key") } as const;
 }
 
 async function greet(url: string, database: ServiceDatabase): Promise<void> {

@@ -1,3 +1,4 @@
+import { parseShipTo, type ShipTo } from "./audit/shipping/ship-to.js";
 import type { parseAllowedRealms } from "./broker/providers/operator-hosts.js";
 import { isKey } from "./crypto/read-key.js";
 import type { TlsFiles } from "./http/tls-certificate.js";
@@ -7,7 +8,7 @@ import { type DeviceSettings, deviceSettings } from "./settings/device-settings.
 import { limitSettings } from "./settings/limit-settings.js";
 import { listenerSettings } from "./settings/listener-settings.js";
 import { operatorHosts, outboundSettings } from "./settings/outbound-settings.js";
-import { createReader, type Environment, type Reader, wholeNumber } from "./settings/reader.js";
+import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./settings/reader.js";
 import { tlsSettings } from "./settings/tls-settings.js";
 
 /** Every setting, as the README lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
@@ -32,6 +33,7 @@ export const settingNames = {
   FACTORY_SECRETS_ALLOW_ADDRESSES: "CIDRs of private addresses that registries may have.",
   FACTORY_SECRETS_ALLOWED_REALMS: "REGISTRY=REALM,...: token services on another host that may get credentials.",
   FACTORY_SECRETS_PASS_THROUGH_HOSTS: "Registries whose stored user:token may be handed out itself.",
+  FACTORY_SECRETS_AUDIT_SHIP_TO: "Where audit events are sent: stdout, file:/PATH, https://...",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
   FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "Most requests of one caller for registry tokens; 0 for no limit.",
@@ -60,6 +62,7 @@ export type Settings = {
   limits: { authFailuresPerMinute: number; tokenRequestsPerMinute: number };
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
+  auditShipTo: readonly ShipTo[];
   outbound: OutboundSettings;
 };
 
@@ -95,6 +98,7 @@ export function readSettings(environment: Environment): Settings {
     limits: limitSettings(reader),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
+    auditShipTo: auditShipTo(reader),
   };
   if (mistakes.length > 0) {
     checkKey(reader);
@@ -111,6 +115,12 @@ function checkKey({ text, mistake }: Reader): void {
   const given = text("FACTORY_SECRETS_KEY");
   if (given !== undefined && !isKey(given))
     mistake("FACTORY_SECRETS_KEY does not hold a key, which is 32 bytes in base64.");
+}
+
+function auditShipTo({ text, mistake }: Reader): readonly ShipTo[] {
+  const { targets, mistakes } = parseShipTo(listOf(text("FACTORY_SECRETS_AUDIT_SHIP_TO")));
+  for (const sentence of mistakes) mistake(`FACTORY_SECRETS_AUDIT_SHIP_TO: ${sentence}`);
+  return targets;
 }
 
 function logLevel({ text, mistake }: Reader): LogLevel {

@@ -76,6 +76,8 @@ export const AuditEvent = z
     code: z.string().optional(),
     route: z.string().optional(),
     count: z.int().optional(),
+    before: Timestamp.optional(),
+    position: z.int().optional(),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });
 

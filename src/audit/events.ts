@@ -20,6 +20,7 @@ export type EventBody =
   | { action: "session.refreshed"; credential: CredentialRef }
   | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
   | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
+  | { action: "audit.pruned"; before: string; position: number; count: number }
   | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }
   | {
       action: "device-authority.created" | "device-authority.updated" | "device-authority.deleted";

@@ -3,6 +3,7 @@ import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, pageOf, pageStart } from "../http/page.js";
 import { route } from "../http/route.js";
+import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
 import { listEvents } from "./store.js";
 
@@ -64,4 +65,4 @@ const ofInstallation = route(
   async ({ prisma }: Reader, { query }) => ({ status: 200, body: await page(prisma, undefined, query) }),
 );
 
-export const auditRoutes = [ofFactory, ofInstallation];
+export const auditRoutes = [ofFactory, ofInstallation, ...auditChainRoutes];

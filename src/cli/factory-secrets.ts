@@ -1,30 +1,27 @@
-import { join, resolve } from "node:path";
 import { Command } from "commander";
-import { AuditWriter } from "../audit/record.js";
-import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
-import { KeyFormatError } from "../crypto/read-key.js";
-import { type Database, openDatabase } from "../db/database.js";
-import { DatabaseUnusable } from "../db/database-unusable.js";
-import { locateCluster } from "../db/embedded/cluster-home.js";
-import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
-import { openServiceDatabase } from "../db/open-service-database.js";
-import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { readSettings, type Settings, SettingsError } from "../settings.js";
-import { claimInstallation } from "../system/store.js";
-import { listSigningKeys, replaceSigningKey } from "./signing-keys.js";
+import { auditCommand } from "./audit/commands.js";
+import { openContext } from "./ci/command-context.js";
+import { jobCommands } from "./ci/job-commands.js";
+import { runCommands } from "./ci/run-commands.js";
 
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const out = (line: string): void => void process.stdout.write(`${line}\n`);
 
-/** Runs the command line. @returns the exit code: 0 done, 1 could not be done, 2 wrong usage */
-export async function run(argv: readonly string[]): Promise<number> {
-  const program = new Command("factory-secrets").description(
-    "Secrets and short-lived registry tokens for device factories",
-  );
-  program.exitOverride((error) => {
-    throw error;
-  });
-  program
-    .command("operator-token")
+/** The server's own parts take long to load, and a job has no use for them. */
+const loadServerWork = () => import("./server-work.js");
+const server = { environment: process.env, say };
+
+/** Runs the command line. @returns the exit code, as `runCommands` says */
+export const run = (argv: readonly string[]): Promise<number> =>
+  runCommands(argv, (finish) => [
+    operatorTokenCommand(),
+    signingKeysCommand(),
+    auditCommand(server),
+    ...jobCommands(() => openContext(process.env), finish),
+  ]);
+
+function operatorTokenCommand(): Command {
+  return new Command("operator-token")
     .description("make a new operator token and print it, alone on a line")
     .option("--name <name>", "what to call it", "command line")
     .addHelpText(
@@ -32,91 +29,26 @@ export async function run(argv: readonly string[]): Promise<number> {
       "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FS_TOKEN=$(npx factory-secrets operator-token)",
     )
     .action(async ({ name }: { name: string }) => {
-      process.stdout.write(`${await operatorToken(readSettings(process.env), name)}\n`);
+      const { makeOperatorToken } = await loadServerWork();
+      out(await makeOperatorToken(server, name));
     });
-  addSigningKeys(program);
-  try {
-    await program.parseAsync([...argv], { from: "user" });
-    return 0;
-  } catch (error) {
-    return exitCodeOf(error);
-  }
 }
 
-function addSigningKeys(program: Command): void {
-  const command = program.command("signing-keys").description("the keys that access tokens are signed with");
+function signingKeysCommand(): Command {
+  const command = new Command("signing-keys").description("the keys that access tokens are signed with");
   command
     .command("list")
     .description("print those that sign or still verify, newest first")
     .action(async () => {
-      const lines = await withDatabase(readSettings(process.env), ({ prisma }) => listSigningKeys(prisma));
-      process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+      const { signingKeyLines } = await loadServerWork();
+      for (const line of await signingKeyLines(server)) out(line);
     });
   command
     .command("rotate")
     .description("make a new one, also while the server runs, and print its id")
     .action(async () => {
-      process.stdout.write(`${await rotate(readSettings(process.env))}\n`);
+      const { rotateSigningKey } = await loadServerWork();
+      out(await rotateSigningKey(server));
     });
-}
-
-function rotate(settings: Settings): Promise<string> {
-  return withDatabase(settings, async ({ prisma, pool }) => {
-    const keys = await openKeyRing(prisma, keySource(settings));
-    return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
-  });
-}
-
-function keySource({ key, database }: Settings): KeySource {
-  if (key !== undefined || database.kind === "external") return { kind: "setting", text: key };
-  return { kind: "file", path: join(resolve(database.dataDirectory), "key-encryption-key") };
-}
-
-async function withDatabase<T>(settings: Settings, work: (database: Database) => Promise<T>): Promise<T> {
-  const database = await reachDatabase(settings);
-  try {
-    return await work(database);
-  } finally {
-    await database.close();
-  }
-}
-
-async function operatorToken(settings: Settings, name: string): Promise<string> {
-  return withDatabase(settings, async ({ prisma, pool }) => {
-    await claimInstallation(prisma);
-    const audit = new AuditWriter(pool);
-    return (await createOperatorToken({ prisma, audit }, { name, maker: undefined })).token;
-  });
-}
-
-/** The database of the running server, or, when none runs, one opened for this command. */
-async function reachDatabase(settings: Settings) {
-  const onError = (error: Error): void => say(error.message);
-  if (settings.database.kind === "embedded") {
-    const running = await readEmbeddedConnection(settings.database.dataDirectory);
-    if (running) return openDatabase({ url: running.url, connections: 2, onError });
-    const path = resolve(settings.database.dataDirectory);
-    // Started in another directory, it would make a database there, and a token that no server knows.
-    if ((await locateCluster(path)) === undefined)
-      throw new DatabaseUnusable(
-        `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
-      );
-  }
-  return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
-}
-
-function exitCodeOf(error: unknown): number {
-  // commander has said what is wrong, or printed the help that was asked for.
-  if (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    error.code.startsWith("commander.")
-  ) {
-    return /helpDisplayed|version|\.help$/.test(error.code) ? 0 : 2;
-  }
-  const expected =
-    error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
-  say(expected ? error.message : `It failed: ${error instanceof Error ? error.message : String(error)}`);
-  return 1;
+  return command;
 }

@@ -18,7 +18,8 @@ export type DataKeyPlace = {
   keyEncryptionKeyId: string;
 };
 
-export type DataKeyPurpose = "secret" | "fingerprint";
+/** `audit-checkpoint`: the seed of the key that signs the audit, which belongs to the installation, not to a factory. */
+export type DataKeyPurpose = "secret" | "fingerprint" | "audit-checkpoint";
 
 /** Where a wrapped private key for signing belongs. It is of the whole installation, so no factory is in it. */
 export type SigningKeyPlace = { signingKeyId: string; purpose: string; alg: string; keyEncryptionKeyId: string };

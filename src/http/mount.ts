@@ -6,8 +6,8 @@ import { sendOAuthError } from "./oauth-errors.js";
 import { Problem } from "./problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
-import { type AnyReply, type AnyRouteInput, PreparedJson, type Route } from "./route.js";
-import { send, sendProblem } from "./send.js";
+import { type AnyReply, type AnyRouteInput, PreparedJson, type ReplySpec, type Route, StreamedText } from "./route.js";
+import { send, sendProblem, sendStream } from "./send.js";
 import { validate } from "./validate.js";
 
 /** What the pipe in front of every handler needs. */
@@ -91,7 +91,9 @@ async function answer<Deps>(
     const query = route.query ? validate(route.query, req.query, "query") : refuseQuery(req.query);
     const body = await readBody(req, res);
     const input = { params, query, body, request: facts, ...(caller && { caller }), ...(factory && { factory }) };
-    sendReply(route, res, await route.handle(deps, input), facts.id);
+    const reply = await route.handle(deps, input);
+    if (reply.body instanceof StreamedText) await sendStream(res, replyHeaders(route, reply, facts.id), reply.body);
+    else sendReply(route, res, reply, facts.id);
   } catch (error) {
     problem = asProblem(error);
     if (caller && (refusalCodes.has(problem.code) || (problem.code === "not-found" && !factory))) {
@@ -140,18 +142,30 @@ function refuseQuery(query: unknown): undefined {
 }
 
 function sendReply<Deps>(route: Route<Deps>, res: express.Response, reply: AnyReply, requestId: string): void {
+  const headers = replyHeaders(route, reply, requestId);
+  const content = route.replies[reply.status]?.content;
+  if (!content) {
+    send(res, reply.status, headers, "");
+    return;
+  }
+  const mediaType = mediaTypeOf(content, reply);
+  send(res, reply.status, headers, replyBody(content[mediaType], mediaType, reply.body));
+}
+
+function replyHeaders<Deps>(route: Route<Deps>, reply: AnyReply, requestId: string): Record<string, string> {
   const spec = route.replies[reply.status];
   if (!spec) throw new Error(`route ${route.id} does not declare status ${reply.status}`);
   const headers: Record<string, string> = { ...reply.headers, "X-Request-Id": requestId };
   if (route.holdsCredential) headers["Cache-Control"] = "no-store";
-  if (!spec.content) {
-    send(res, reply.status, headers, "");
-    return;
-  }
-  const mediaType = reply.mediaType ?? Object.keys(spec.content)[0] ?? "application/json";
+  if (!spec.content) return headers;
+  const mediaType = mediaTypeOf(spec.content, reply);
   headers["Content-Type"] =
     mediaType === "application/json" ? mediaType : (headers["Content-Type"] ?? `${mediaType}; charset=utf-8`);
-  send(res, reply.status, headers, replyBody(spec.content[mediaType], mediaType, reply.body));
+  return headers;
+}
+
+function mediaTypeOf(content: NonNullable<ReplySpec["content"]>, reply: AnyReply): string {
+  return reply.mediaType ?? Object.keys(content)[0] ?? "application/json";
 }
 
 // A reply is parsed by its declared schema: a column that leaked into it is stripped here.

@@ -34,6 +34,14 @@ export class PreparedJson {
   constructor(readonly text: string) {}
 }
 
+/**
+ * A text reply of any length, sent as fast as the client takes it. Nothing is sent before the first chunk is there, so
+ * that what fails until then is answered as a problem; what fails later cuts the connection.
+ */
+export class StreamedText {
+  constructor(readonly chunks: AsyncGenerator<string>) {}
+}
+
 /** What every handler is told of the request beside its parsed parts. */
 export type RequestFacts = {
   id: string;
@@ -67,7 +75,8 @@ export type RouteInput<A extends RouteAuth, P extends z.ZodType, Q extends z.Zod
   request: RequestFacts;
 };
 
-type ReplyBody<C> = C extends Readonly<Record<string, z.ZodType>> ? z.input<C[keyof C]> | PreparedJson : undefined;
+type ReplyBody<C> =
+  C extends Readonly<Record<string, z.ZodType>> ? z.input<C[keyof C]> | PreparedJson | StreamedText : undefined;
 
 export type HandlerReply<R> = {
   [S in keyof R & number]: R[S] extends { content: infer C }

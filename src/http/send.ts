@@ -1,5 +1,8 @@
 import type { ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { Problem } from "./problem.js";
+import type { StreamedText } from "./route.js";
 
 /** Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. */
 export function send(
@@ -10,6 +13,29 @@ export function send(
 ): void {
   res.writeHead(status, { ...headers, "Content-Length": String(Buffer.byteLength(body)) });
   res.end(body);
+}
+
+/**
+ * Sends a reply in chunks, no faster than the client reads them.
+ * @throws what `chunks` throws; a client that goes away only ends it
+ */
+export async function sendStream(
+  res: ServerResponse,
+  headers: Record<string, string>,
+  { chunks }: StreamedText,
+): Promise<void> {
+  const first = await chunks.next();
+  res.writeHead(200, headers);
+  if (!first.done) res.write(first.value);
+  try {
+    await pipeline(Readable.from(chunks, { objectMode: true, highWaterMark: 1 }), res);
+  } catch (error) {
+    if (!hasClosedEarly(error)) throw error;
+  }
+}
+
+function hasClosedEarly(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE";
 }
 
 /** Sends a problem as RFC 9457 says, with `message` for fioctl. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { nearestName } from "../nearest-name.js";
 import type { SettingName } from "../settings.js";
+import { clientNames } from "./client-names.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -12,7 +13,7 @@ export type Reader = { text: (name: SettingName) => string | undefined; mistake:
  * @param names - all that there are; other names of ours are mistakes
  */
 export function createReader(names: readonly string[], environment: Environment, mistake: Reader["mistake"]): Reader {
-  const known = names.flatMap((name) => [name, `${name}_FILE`]);
+  const known = [...names, ...Object.keys(clientNames)].flatMap((name) => [name, `${name}_FILE`]);
   refuseUnknownNames(environment, known, mistake);
   const texts = new Map<string, string | undefined>();
   for (const name of names) {

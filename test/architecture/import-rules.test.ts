@@ -52,7 +52,8 @@ const mayImport: Record<string, readonly string[]> = {
   system: common,
   // Below the features: they know shapes of them, and none of their work.
   http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],
-  audit: ["db/", "http/", "identity/caller.ts", "identity/grant.ts"],
+  // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
+  audit: ["db/", "http/", "crypto/", "outbound/outbound.ts", "identity/caller.ts", "identity/grant.ts"],
   crypto: ["db/database.ts"],
   db: ["settings.ts"],
   limits: ["http/problem.ts", "identity/caller.ts", "db/database.ts"],
@@ -119,6 +120,22 @@ describe("the import lines of src/", () => {
       return !isWithin(target, mayImport[file.feature] ?? []);
     });
     expect(wrong).toEqual([]);
+  });
+
+  test("keep the command line of a job free of the server, which would take long to load", () => {
+    const isOfJob = ({ path }: SourceFile): boolean =>
+      path.startsWith("cli/ci/") || path === "cli/docker-credential-factory-secrets.ts";
+    const mayLoad = ["cli/ci/", "settings/client-names.ts", "factory-config/normalise-host.ts"];
+    const wrong = files.filter(isOfJob).flatMap(({ path, imports }) =>
+      imports
+        .filter(({ isTypeOnly }) => !isTypeOnly)
+        .filter(({ target, isPackage }) =>
+          isPackage ? !target.startsWith("node:") && target !== "commander" : !isWithin(target, mayLoad),
+        )
+        .map(({ target }) => `${path} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+    expect(files.filter(isOfJob).length).toBeGreaterThan(10);
   });
 
   test("reach the generated Prisma client only from db/", () => {

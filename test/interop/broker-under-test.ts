@@ -6,6 +6,9 @@ export type TokenReply = Awaited<ReturnType<ReturnType<Awaited<ReturnType<typeof
 export type BrokerUnderTest = {
   /** What a CI job gets that asks for registry tokens with this body. */
   askAsJob(body: Record<string, unknown>): Promise<TokenReply>;
+  /** What our command line needs to be that job. */
+  jobEnvironment: Readonly<Record<string, string>>;
+  endJob(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -31,6 +34,14 @@ export async function startBrokerFor(
   const job = await service.openJob(factory.name);
   return {
     askAsJob: async (body) => service.as(job.token).post(`${path}/registry-tokens`).send(body),
+    jobEnvironment: {
+      FACTORY_SECRETS_URL: service.url,
+      FACTORY_SECRETS_FACTORY: factory.name,
+      FACTORY_SECRETS_TOKEN: job.token,
+    },
+    endJob: async () => {
+      await service.as(service.operatorToken).delete(`${path}/jobs/${job.id}`).expect(204);
+    },
     close: () => service.close(),
   };
 }

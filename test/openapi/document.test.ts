@@ -117,6 +117,7 @@ describe("the OpenAPI document", () => {
       "getOpenApiJson",
       "getOpenApiYaml",
       "getReadiness",
+      "listAuditCheckpointKeys",
       "requestToken",
     ]);
   });

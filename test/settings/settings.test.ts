@@ -67,6 +67,11 @@ describe("settings", () => {
   });
 });
 
+it("lets the names of the command line in a job be, which one environment may hold beside its own", () => {
+  const client = { FACTORY_SECRETS_URL: "https://secrets.example.com", FACTORY_SECRETS_TOKEN_FILE: "/no/such/file" };
+  expect(readSettings({ FACTORY_SECRETS_KEY: key, ...client }).key).toBe(key);
+});
+
 describe("a mistake is told:", () => {
   it.each([
     [

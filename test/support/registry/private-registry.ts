@@ -25,6 +25,8 @@ export type PrivateRegistry = {
   caPem: string;
   /** Its value for `FACTORY_SECRETS_CONNECT_TO`. */
   connectTo: string;
+  /** What leads any client there, which then verifies the real name. */
+  clientEnvironment: Readonly<Record<string, string>>;
   /** Pushes an image with one empty layer as `<repository>:1`, with a user and password. */
   push(repository: string, login: { user: string; password: string }): Promise<ProgramResult>;
   /** The same with further arguments of `skopeo copy` in place of a password. */
@@ -63,12 +65,14 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
   const proxy = await startConnectProxy({ [host]: front.port });
   const caFile = join(directory, "ca.pem");
   await writeFile(caFile, authority.caPem);
+  const clientEnvironment = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile };
   await writeTinyImage(join(directory, "image"), "1");
   return {
     host,
     caPem: authority.caPem,
     connectTo: `${host}:443=127.0.0.1:${front.port}`,
-    ...skopeoCommands(programs.skopeo, host, directory, { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile }),
+    clientEnvironment,
+    ...skopeoCommands(programs.skopeo, host, directory, clientEnvironment),
     writeFile: async (name, content) => {
       const path = join(directory, name);
       await writeFile(path, content, { mode: 0o600 });

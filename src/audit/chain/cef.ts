@@ -1,0 +1,59 @@
+import { isIP } from "node:net";
+import type { SealedEvent } from "./store.js";
+
+const severities: Readonly<Record<string, number>> = { allowed: 3, refused: 5, failed: 7 };
+
+/**
+ * An event as a line of the Common Event Format (ArcSight CEF, version 0). It says what the event says of who, what and
+ * where, for a SIEM to search; it holds no hashes, so nothing can be proved with it.
+ */
+export function cefLine({ position, eventId, event }: SealedEvent): string {
+  const read = readerOf(JSON.parse(event.toString("utf8")));
+  const action = read("action") ?? "";
+  const outcome = read("outcome") ?? "";
+  const address = read("address");
+  const extension = Object.entries({
+    rt: String(Date.parse(read("at") ?? "")),
+    externalId: eventId,
+    outcome,
+    spriv: read("actor", "kind"),
+    suid: read("actor", "id"),
+    suser: read("actor", "name"),
+    src: address !== undefined && isIP(address) !== 0 ? address : undefined,
+    reason: read("code") ?? read("reason"),
+    ...labelled("cs1", "factory", read("factory", "name")),
+    ...labelled("cs2", "secret", read("secret")),
+    ...labelled("cs3", "requestId", read("requestId")),
+    ...labelled("cs4", "registry", read("registry")),
+    ...labelled("cs5", "credential", read("credential", "name")),
+    ...labelled("cn1", "secretVersion", read("secretVersion")),
+    ...labelled("cn2", "configVersion", read("configVersion")),
+    ...labelled("cn3", "position", String(position)),
+  }).flatMap(([key, value]) => (value === undefined || value === "" ? [] : [`${key}=${escapedValue(value)}`]));
+  const header = ["factory-secrets", "factory-secrets", "1", action, action, String(severities[outcome] ?? 5)];
+  return `CEF:0|${header.map(escapedHeader).join("|")}|${extension.join(" ")}`;
+}
+
+function labelled(key: string, label: string, value: string | undefined): Record<string, string> {
+  return value === undefined ? {} : { [`${key}Label`]: label, [key]: value };
+}
+
+/** Reads a member, or a member of a member, that is a text or a number. */
+function readerOf(event: unknown): (...path: string[]) => string | undefined {
+  return (...path) => {
+    let value = event;
+    for (const name of path) {
+      if (typeof value !== "object" || value === null) return undefined;
+      value = new Map(Object.entries(value)).get(name);
+    }
+    return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+  };
+}
+
+function escapedHeader(text: string): string {
+  return text.replace(/[\\|]/g, "\\$&").replace(/[\r\n]+/g, " ");
+}
+
+function escapedValue(text: string): string {
+  return text.replace(/[\\=]/g, "\\$&").replaceAll("\n", "\\n").replaceAll("\r", "\\r");
+}

@@ -1,0 +1,149 @@
+import { setTimeout } from "node:timers/promises";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import { beforeFirst, linkHash } from "./link.js";
+import type { AuditSigningKey } from "./signing-key.js";
+import { signStatement } from "./statement.js";
+import * as store from "./store.js";
+
+/** How often it looks for what was committed since. */
+const roundMs = 1_000;
+/** Events in one transaction of the sealer: what it does at a stretch keeps requests waiting for a few milliseconds. */
+const batchSize = 200;
+/** After a batch the rounds rest this many times as long as it took: requests come first, a backlog can wait. */
+const restFactor = 4;
+/** A checkpoint is signed when this many events or this much time came since the last, whichever is first. */
+const checkpointEvents = 10_000;
+const checkpointMs = 60_000;
+
+type Deps = {
+  prisma: PrismaClient;
+  signingKey: AuditSigningKey;
+  /** Told once when rounds begin to fail, not every second. */
+  onError: (error: unknown) => void;
+};
+
+/**
+ * Chains committed events and signs checkpoints. Runs in every replica; the lock of one row makes one of them the
+ * sealer for the length of a batch. A batch is one transaction, so a crash leaves the chain whole at its last one.
+ */
+export class AuditSealer {
+  readonly #deps: Deps;
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<void> = Promise.resolve();
+  #failing = false;
+  #closing = false;
+  #lookedAtMs = Date.now();
+  #sealedSince = 0;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    let busy = false;
+    this.#timer = setInterval(() => {
+      if (busy) return;
+      busy = true;
+      this.#round = this.#runRound().finally(() => {
+        busy = false;
+      });
+    }, roundMs).unref();
+  }
+
+  /**
+   * Seals what is committed now and was not before. Events of transactions that still run come later.
+   * @param options.wait for another replica that is sealing
+   * @param options.maxEvents seals about as many; after an upgrade a backlog of years may be waiting
+   * @param options.rest leaves most of the machine to requests, between batches
+   */
+  async seal(options: { wait?: boolean; maxEvents?: number; rest?: boolean } = {}): Promise<void> {
+    const { wait = true, maxEvents = Number.POSITIVE_INFINITY, rest = false } = options;
+    const { prisma } = this.#deps;
+    const installation = await store.installationId(prisma);
+    if (installation === undefined) return;
+    for (let done = 0; done < maxEvents && !this.#closing && (await store.hasUnsealed(prisma)); ) {
+      const startedMs = performance.now();
+      const sealed = await prisma.$transaction((transaction) => sealBatch(transaction, installation, { wait }));
+      this.#sealedSince += sealed;
+      done += sealed;
+      if (sealed < batchSize) return;
+      if (rest) await setTimeout((performance.now() - startedMs) * restFactor, undefined, { ref: false });
+    }
+  }
+
+  /**
+   * Signs the end of a chain, unless it is signed already.
+   * @param chain the installation's id or a factory's
+   * @returns false when the chain has not begun
+   */
+  async checkpoint(chain: string): Promise<boolean> {
+    const { prisma, signingKey } = this.#deps;
+    const installation = await store.installationId(prisma);
+    const head = (await store.headsOf(prisma, [chain])).get(chain);
+    if (installation === undefined || head === undefined) return false;
+    const { position } = head;
+    const last = await store.lastStatement(prisma, chain, "checkpoint");
+    if (last !== undefined && last.position >= position) return true;
+    const signed = signStatement(await signingKey.current(installation), {
+      type: "factory-secrets.audit-checkpoint.v1",
+      at: new Date().toISOString(),
+      installation,
+      chain,
+      position,
+      hash: head.hash.toString("hex"),
+    });
+    await store.insertCheckpoint(prisma, { chain, position, signed });
+    return true;
+  }
+
+  /** Stops, after the batch that is being sealed. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#timer);
+    await this.#round;
+  }
+
+  async #runRound(): Promise<void> {
+    try {
+      await this.seal({ wait: false, rest: true });
+      const nowMs = Date.now();
+      if (this.#sealedSince >= checkpointEvents || nowMs - this.#lookedAtMs >= checkpointMs) {
+        const installation = await store.installationId(this.#deps.prisma);
+        if (installation !== undefined) await this.checkpoint(installation);
+        this.#lookedAtMs = nowMs;
+        this.#sealedSince = 0;
+      }
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.#deps.onError(error);
+      this.#failing = true;
+    }
+  }
+}
+
+/** @returns how many events it sealed */
+async function sealBatch(transaction: Transaction, installation: string, options: { wait: boolean }): Promise<number> {
+  const start = await store.becomeSealer(transaction, options);
+  if (start === undefined) return 0;
+  const events = await store.nextUnsealed(transaction, start, batchSize);
+  const chainsOf = (event: store.UnsealedEvent): string[] =>
+    event.factory_id === null ? [installation] : [installation, event.factory_id];
+  const heads = await store.headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
+  const seals = events.flatMap((event) => chainsOf(event).map((chain) => append(heads, chain, event)));
+  if (seals.length > 0) await store.insertSeals(transaction, seals, heads);
+  const last = events.at(-1);
+  if (last === undefined || events.length < batchSize) await store.moveFrontier(transaction, start.xmin);
+  else if (!start.restored) await store.moveFrontier(transaction, last.xid);
+  return events.length;
+}
+
+function append(heads: Map<string, store.Head>, chain: string, row: store.UnsealedEvent): store.SealRow {
+  const head = heads.get(chain) ?? { position: 0, hash: beforeFirst };
+  const position = head.position + 1;
+  const eventId = String(row.id);
+  const { writer } = row;
+  const link = { chain, position, eventId, writer, sequence: Number(row.sequence), event: Buffer.from(row.event) };
+  const hash = linkHash(head.hash, link);
+  heads.set(chain, { position, hash });
+  return { chain_id: chain, position, event_id: eventId, hash: hash.toString("hex") };
+}

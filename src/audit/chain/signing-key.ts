@@ -1,0 +1,61 @@
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import type { KeyRing } from "../../crypto/key-ring.js";
+import type { PrismaClient } from "../../db/database.js";
+import type { AuditWriter } from "../record.js";
+import { publicKeyId, type StatementSigner } from "./statement.js";
+import { type AuditKey, activeKey, insertKey } from "./store.js";
+
+const purpose = "audit-checkpoint";
+
+/** An Ed25519 private key in PKCS #8, DER, up to its 32 bytes of seed (RFC 8410, 7). */
+const pkcs8Prefix = Buffer.from("302e020100300506032b657004220420", "hex");
+
+/** The key that signs checkpoints and cuts. Opened once; a seed is a data key of the installation. */
+export class AuditSigningKey {
+  readonly #deps: { prisma: PrismaClient; keys: KeyRing; audit: AuditWriter };
+  readonly #opened = new Map<string, StatementSigner>();
+
+  constructor(deps: { prisma: PrismaClient; keys: KeyRing; audit: AuditWriter }) {
+    this.#deps = deps;
+  }
+
+  /**
+   * The key in use, made when there is none. Asks a key-encryption key, maybe over the network: not for a transaction.
+   * @throws EnvelopeError when the stored key does not open
+   */
+  async current(installationId: string): Promise<StatementSigner> {
+    const { prisma } = this.#deps;
+    const stored = (await activeKey(prisma)) ?? (await this.#create(installationId));
+    const known = this.#opened.get(stored.id);
+    if (known !== undefined) return known;
+    const { bytes } = await this.#deps.keys.unwrap(installationId, { ...stored.wrappedKey, purpose });
+    const signer = { keyId: stored.id, privateKey: privateKeyOf(bytes) };
+    this.#opened.set(stored.id, signer);
+    return signer;
+  }
+
+  /** Of several replicas that make one at once, the first one's key stands, and alone has an event. */
+  async #create(installationId: string): Promise<AuditKey> {
+    const { prisma, keys, audit } = this.#deps;
+    const wrappedKey = await keys.createDataKey(installationId, purpose);
+    const { bytes } = await keys.unwrap(installationId, wrappedKey);
+    const publicKey = createPublicKey(privateKeyOf(bytes)).export({ format: "der", type: "spki" });
+    const key = { id: publicKeyId(publicKey), publicKey, wrappedKey };
+    const created = {
+      at: new Date(),
+      outcome: "allowed",
+      actor: { kind: "service", id: "", name: "factory-secrets" },
+      body: { action: "signing-key.created", keyId: key.id, purpose, alg: "Ed25519" },
+    } as const;
+    await prisma.$transaction(async (transaction) => {
+      if (await insertKey(transaction, key)) await audit.writeWith(transaction, [created]);
+    });
+    const active = await activeKey(prisma);
+    if (active === undefined) throw new Error("an audit key that was just made is there");
+    return active;
+  }
+}
+
+function privateKeyOf(seed: Buffer) {
+  return createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: "der", type: "pkcs8" });
+}

@@ -1,0 +1,243 @@
+import type { WrappedDataKey } from "../../crypto/key-ring.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { Link } from "./link.js";
+import type { SignedStatement } from "./statement.js";
+
+/** The end of a chain. Position 0 is a chain without a link. */
+export type Head = { position: number; hash: Buffer };
+
+/** A committed event that has no place in a chain yet. */
+export type UnsealedEvent = {
+  id: bigint;
+  factory_id: string | null;
+  writer: string;
+  sequence: bigint;
+  /** Its transaction. */
+  xid: string;
+  event: Uint8Array;
+};
+
+/** A place in a chain, as the statement that writes it takes it. */
+export type SealRow = { chain_id: string; position: number; event_id: string; hash: string };
+
+/** An event at its place in a chain. */
+export type SealedEvent = Omit<Link, "chain"> & { hash: Buffer };
+
+type SealedRow = {
+  position: bigint;
+  hash: Uint8Array;
+  id: bigint;
+  writer: string;
+  sequence: bigint;
+  event: Uint8Array;
+};
+
+export type AuditKey = { id: string; publicKey: Buffer; wrappedKey: Omit<WrappedDataKey, "purpose"> };
+
+export type StatementKind = "checkpoint" | "cut";
+
+/**
+ * From where the sealer reads. Everything of a transaction before `frontier` is sealed; nothing can commit any more with
+ * one before `xmin`. A database that was `restored` into another cluster has a frontier that no transaction there has
+ * reached: whatever it brought along is committed, and what has no seal is looked for once from the beginning.
+ */
+export type SealerStart = { frontier: string; xmin: string; restored: boolean };
+
+/** The id of this installation, which is that of its chain too; `undefined` in the first moments of its life. */
+export async function installationId(prisma: PrismaClient): Promise<string | undefined> {
+  return (await prisma.installation.findFirst({ select: { id: true } }))?.id;
+}
+
+/** Whether there may be something to seal. Takes no lock and no transaction id: it is asked every second. */
+export async function hasUnsealed(prisma: PrismaClient): Promise<boolean> {
+  const [row] = await prisma.$queryRawUnsafe<{ found: boolean }[]>(
+    `/* has-unsealed */ SELECT frontier > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
+       SELECT FROM audit_events
+       WHERE transaction >= frontier AND transaction < pg_snapshot_xmin(pg_current_snapshot())
+     ) AS found FROM audit_sealer`,
+  );
+  return row?.found === true;
+}
+
+/** Makes this transaction the sealer. @returns `undefined` when another is, and `wait` was not asked for */
+export async function becomeSealer(
+  transaction: Transaction,
+  { wait }: { wait: boolean },
+): Promise<SealerStart | undefined> {
+  const [start] = await transaction.$queryRawUnsafe<SealerStart[]>(
+    `SELECT frontier::text, pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
+       frontier > pg_snapshot_xmax(pg_current_snapshot()) AS restored
+     FROM audit_sealer FOR UPDATE ${wait ? "" : "SKIP LOCKED"}`,
+  );
+  return start;
+}
+
+// LIMIT 1 keeps Postgres from reading all seals into a hash: it has to look each event up, in the order of the index.
+const withoutSeal =
+  "LEFT JOIN LATERAL (SELECT true AS yes FROM audit_seals WHERE event_id = e.id LIMIT 1) AS sealed ON true";
+
+/** The next events to seal, in the order of the chain: by transaction, then id. */
+export async function nextUnsealed(
+  transaction: Transaction,
+  { frontier, xmin, restored }: SealerStart,
+  limit: number,
+): Promise<UnsealedEvent[]> {
+  return transaction.$queryRawUnsafe<UnsealedEvent[]>(
+    `/* next-unsealed */ SELECT e.id, e.factory_id, e.writer, e.sequence, e.transaction::text AS xid, e.event
+     FROM audit_events AS e ${withoutSeal}
+     WHERE e.transaction >= $1::xid8 AND e.transaction < $2::xid8 AND sealed.yes IS NULL
+     ORDER BY e.transaction, e.id LIMIT $3`,
+    restored ? "0" : frontier,
+    restored ? String(2n ** 64n - 1n) : xmin,
+    limit,
+  );
+}
+
+/** Says that every event of a transaction before this one is sealed: no batch need look there again. */
+export async function moveFrontier(transaction: Transaction, to: string): Promise<void> {
+  await transaction.$executeRawUnsafe(
+    "/* move-frontier */ UPDATE audit_sealer SET frontier = $1::xid8 WHERE frontier <> $1::xid8",
+    to,
+  );
+}
+
+/** Where the named chains end, for those that have begun. */
+export async function headsOf(
+  client: PrismaClient | Transaction,
+  chains: readonly string[],
+): Promise<Map<string, Head>> {
+  const rows = await client.auditChain.findMany({ where: { id: { in: [...chains] } } });
+  return new Map(rows.map((row) => [row.id, { position: Number(row.position), hash: Buffer.from(row.hash) }]));
+}
+
+/** Appends to the chains, and moves their ends. */
+export async function insertSeals(
+  transaction: Transaction,
+  seals: readonly SealRow[],
+  heads: ReadonlyMap<string, Head>,
+): Promise<void> {
+  await transaction.$executeRawUnsafe(
+    `/* insert-seals */ INSERT INTO audit_seals (chain_id, position, event_id, hash)
+     SELECT chain_id, position, event_id, decode(hash, 'hex')
+     FROM jsonb_to_recordset($1::jsonb) AS seal(chain_id uuid, position bigint, event_id bigint, hash text)`,
+    JSON.stringify(seals),
+  );
+  const ends = [...heads].map(([id, { position, hash }]) => ({ id, position, hash: hash.toString("hex") }));
+  await transaction.$executeRawUnsafe(
+    `/* move-heads */ INSERT INTO audit_chains (id, position, hash)
+     SELECT id, position, decode(hash, 'hex') FROM jsonb_to_recordset($1::jsonb) AS head(id uuid, position bigint, hash text)
+     ON CONFLICT (id) DO UPDATE SET position = excluded.position, hash = excluded.hash`,
+    JSON.stringify(ends),
+  );
+}
+
+/** Events of a chain with their places, in order. One that was removed behind our back is not among them. */
+export async function sealedEvents(
+  prisma: PrismaClient,
+  chain: string,
+  { after, through, limit }: { after: number; through: number; limit: number },
+): Promise<SealedEvent[]> {
+  const rows = await prisma.$queryRawUnsafe<SealedRow[]>(
+    `/* sealed-events */ SELECT seal.position, seal.hash, e.id, e.writer, e.sequence, e.event
+     FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
+     WHERE seal.chain_id = $1::uuid AND seal.position > $2::bigint AND seal.position <= $3::bigint
+     ORDER BY seal.position LIMIT $4`,
+    chain,
+    after,
+    through,
+    limit,
+  );
+  return rows.map((row) => ({
+    position: Number(row.position),
+    hash: Buffer.from(row.hash),
+    eventId: String(row.id),
+    writer: row.writer,
+    sequence: Number(row.sequence),
+    event: Buffer.from(row.event),
+  }));
+}
+
+/** The newest statement of a kind about a chain. */
+export async function lastStatement(
+  prisma: PrismaClient,
+  chain: string,
+  kind: StatementKind,
+): Promise<(SignedStatement & { position: number }) | undefined> {
+  const row = await prisma.auditStatement.findFirst({
+    where: { chainId: chain, kind },
+    orderBy: { position: "desc" },
+  });
+  return row ? { ...signedStatement(row), position: Number(row.position) } : undefined;
+}
+
+/** Checkpoints of a chain after one position, up to and including another, in order. */
+export async function checkpointsWithin(
+  prisma: PrismaClient,
+  chain: string,
+  { after, through }: { after: number; through: number },
+): Promise<(SignedStatement & { position: number })[]> {
+  const rows = await prisma.auditStatement.findMany({
+    where: { chainId: chain, kind: "checkpoint", position: { gt: after, lte: through } },
+    orderBy: { position: "asc" },
+  });
+  return rows.map((row) => ({ ...signedStatement(row), position: Number(row.position) }));
+}
+
+/** Keeps a checkpoint. Of several replicas that sign the same end, the first one's stands. */
+export async function insertCheckpoint(
+  prisma: PrismaClient,
+  { chain, position, signed }: { chain: string; position: number; signed: SignedStatement },
+): Promise<void> {
+  await prisma.auditStatement.createMany({
+    data: {
+      chainId: chain,
+      kind: "checkpoint",
+      position: BigInt(position),
+      statement: new Uint8Array(Buffer.from(signed.text, "utf8")),
+      keyId: signed.keyId,
+      signature: new Uint8Array(signed.signature),
+    },
+    skipDuplicates: true,
+  });
+}
+
+/** The key that signs now, if one was made. */
+export async function activeKey(prisma: PrismaClient): Promise<AuditKey | undefined> {
+  const row = await prisma.auditKey.findFirst({ where: { state: "active" } });
+  if (row === null) return undefined;
+  const { id, dataKeyId, keyEncryptionKeyId } = row;
+  const wrappedKey = { id: dataKeyId, keyEncryptionKeyId, wrapped: Buffer.from(row.wrapped) };
+  return { id, publicKey: Buffer.from(row.publicKey), wrappedKey };
+}
+
+/** @returns false when another was first */
+export async function insertKey(transaction: Transaction, { id, publicKey, wrappedKey }: AuditKey): Promise<boolean> {
+  const inserted = await transaction.auditKey.createMany({
+    data: {
+      id,
+      publicKey: new Uint8Array(publicKey),
+      dataKeyId: wrappedKey.id,
+      keyEncryptionKeyId: wrappedKey.keyEncryptionKeyId,
+      wrapped: new Uint8Array(wrappedKey.wrapped),
+    },
+    skipDuplicates: true,
+  });
+  return inserted.count === 1;
+}
+
+/** Every public key that ever signed, the oldest first. */
+export async function publicKeys(prisma: PrismaClient) {
+  const rows = await prisma.auditKey.findMany({
+    select: { id: true, state: true, publicKey: true, createdAt: true },
+    orderBy: { createdAt: "asc" },
+  });
+  return rows.map((row) => ({ ...row, publicKey: Buffer.from(row.publicKey) }));
+}
+
+function signedStatement(row: { statement: Uint8Array; keyId: string; signature: Uint8Array }): SignedStatement {
+  return {
+    text: Buffer.from(row.statement).toString("utf8"),
+    keyId: row.keyId,
+    signature: Buffer.from(row.signature),
+  };
+}

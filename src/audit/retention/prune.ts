@@ -1,0 +1,67 @@
+import type { PrismaClient } from "../../db/database.js";
+import type { AuditSealer } from "../chain/sealer.js";
+import type { AuditSigningKey } from "../chain/signing-key.js";
+import { signStatement } from "../chain/statement.js";
+import { installationId, lastStatement } from "../chain/store.js";
+import type { AuditWriter } from "../record.js";
+import { cutEvents, lastBefore, partsOfCut } from "./store.js";
+
+/** Events that go in one transaction, with a signed cut of their own. */
+const stepSize = 5_000;
+
+type Deps = { prisma: PrismaClient; sealer: AuditSealer; signingKey: AuditSigningKey; audit: AuditWriter };
+
+/**
+ * Drops sealed events that are older than `before`, from the beginning of the chain up to the first that is not. Each
+ * step writes its signed cuts, its event and removes what they cover, in one transaction: it can be stopped anywhere.
+ * @returns how many events went, and the position of the last; `undefined` when none did
+ */
+export async function pruneAudit(
+  deps: Deps,
+  before: Date,
+  onProgress: (removed: number) => void = () => undefined,
+): Promise<{ removed: number; through: number } | undefined> {
+  const { prisma, sealer } = deps;
+  await sealer.seal();
+  const installation = await installationId(prisma);
+  if (installation === undefined || !(await sealer.checkpoint(installation))) return undefined;
+  let pruned: { removed: number; through: number } | undefined;
+  for (;;) {
+    const step = await pruneStep(deps, installation, before);
+    if (step === undefined) return pruned;
+    pruned = { removed: (pruned?.removed ?? 0) + step.removed, through: step.through };
+    onProgress(pruned.removed);
+  }
+}
+
+async function pruneStep(
+  { prisma, signingKey, audit }: Deps,
+  installation: string,
+  before: Date,
+): Promise<{ removed: number; through: number } | undefined> {
+  const after = (await lastStatement(prisma, installation, "cut"))?.position ?? 0;
+  const through = await lastBefore(prisma, installation, { after, limit: stepSize, before });
+  if (through === after) return undefined;
+  const signer = await signingKey.current(installation);
+  const at = new Date();
+  const cuts = (await partsOfCut(prisma, installation, { after, through })).map((part) => ({
+    part,
+    signed: signStatement(signer, {
+      type: "factory-secrets.audit-cut.v1",
+      at: at.toISOString(),
+      before: before.toISOString(),
+      installation,
+      chain: part.chain,
+      position: part.position,
+      hash: part.hash.toString("hex"),
+    }),
+  }));
+  const removed = await prisma.$transaction(async (transaction) => {
+    const count = await cutEvents(transaction, cuts);
+    const body = { action: "audit.pruned", before: before.toISOString(), position: through, count } as const;
+    const actor = { kind: "service", id: "", name: "factory-secrets" } as const;
+    await audit.writeWith(transaction, [{ at, outcome: "allowed", actor, body }]);
+    return count;
+  });
+  return { removed, through };
+}

@@ -1,0 +1,53 @@
+import type { PrismaClient } from "../../db/database.js";
+
+/** How far a target has been served. */
+export type Shipped = { position: number; checkpoint: number };
+
+/** Makes the row of a target; one that is there stays as it is. */
+export async function ensureShipment(prisma: PrismaClient, target: string): Promise<void> {
+  await prisma.auditShipment.createMany({ data: { target }, skipDuplicates: true });
+}
+
+/**
+ * Takes or keeps the lease of a target, so that one process at a time sends there. The row is written only when half of
+ * the lease is over.
+ * @returns `undefined` while another process has it
+ */
+export async function leaseShipment(
+  prisma: PrismaClient,
+  { target, holder, seconds }: { target: string; holder: string; seconds: number },
+): Promise<Shipped | undefined> {
+  const [row] = await prisma.$queryRawUnsafe<{ position: bigint; checkpoint: bigint }[]>(
+    `/* lease-shipment */ WITH taken AS (
+       UPDATE audit_shipments SET holder = $2::uuid, leased_until = now() + make_interval(secs => $3)
+       WHERE target = $1
+         AND (leased_until <= now() OR holder = $2::uuid AND leased_until <= now() + make_interval(secs => $3 / 2.0))
+       RETURNING position, checkpoint
+     )
+     SELECT position, checkpoint FROM taken
+     UNION ALL
+     SELECT position, checkpoint FROM audit_shipments
+     WHERE target = $1 AND holder = $2::uuid AND leased_until > now() + make_interval(secs => $3 / 2.0)
+     LIMIT 1`,
+    target,
+    holder,
+    seconds,
+  );
+  return row && { position: Number(row.position), checkpoint: Number(row.checkpoint) };
+}
+
+/** Remembers what has arrived. A process that lost its lease meanwhile changes nothing: what it sent is sent again. */
+export async function advanceShipment(
+  prisma: PrismaClient,
+  { target, holder, shipped }: { target: string; holder: string; shipped: Shipped },
+): Promise<void> {
+  await prisma.auditShipment.updateMany({
+    where: { target, holder },
+    data: { position: BigInt(shipped.position), checkpoint: BigInt(shipped.checkpoint) },
+  });
+}
+
+/** Lets another process send. */
+export async function releaseShipments(prisma: PrismaClient, holder: string): Promise<void> {
+  await prisma.auditShipment.updateMany({ where: { holder }, data: { holder: null, leasedUntil: new Date(0) } });
+}

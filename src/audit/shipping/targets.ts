@@ -1,0 +1,71 @@
+import { sign } from "node:crypto";
+import { open } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import type { PrismaClient } from "../../db/database.js";
+import type { Outbound } from "../../outbound/outbound.js";
+import type { AuditSigningKey } from "../chain/signing-key.js";
+import { installationId } from "../chain/store.js";
+import type { ShipTo } from "./ship-to.js";
+import type { Target } from "./shipper.js";
+
+type Deps = { prisma: PrismaClient; outbound: Outbound; signingKey: AuditSigningKey; stdout: Writable };
+
+/** Makes what delivers to an outside place. */
+export function createTarget(deps: Deps, shipTo: ShipTo): Target {
+  const { id, label } = shipTo;
+  switch (shipTo.kind) {
+    case "stdout":
+      return { id, label, deliver: (text) => writeAll(deps.stdout, text) };
+    case "file":
+      return { id, label, deliver: (text) => appendDurably(shipTo.path, text) };
+    case "webhook":
+      return { id, label, deliver: (text) => post(deps, shipTo.url, text) };
+    default:
+      return shipTo satisfies never;
+  }
+}
+
+function writeAll(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+// Opened anew each time, so that a file that was rotated away is left alone.
+async function appendDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, "a+", 0o600);
+  try {
+    const { size } = await file.stat();
+    const last = Buffer.alloc(1);
+    if (size > 0) await file.read(last, 0, 1, size - 1);
+    // A crash may have left half a line: what belongs there is sent again, on a line of its own.
+    const begin = size === 0 || last.toString() === "\n" ? "" : "\n";
+    await file.writeFile(begin + text);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function post({ prisma, outbound, signingKey }: Deps, url: string, text: string): Promise<void> {
+  const installation = await installationId(prisma);
+  if (installation === undefined) throw new Error("there is no installation yet");
+  const { keyId, privateKey } = await signingKey.current(installation);
+  const seconds = Math.floor(Date.now() / 1_000);
+  const signature = sign(null, signedBytes(seconds, text), privateKey).toString("base64");
+  const reply = await outbound.request({
+    url,
+    method: "POST",
+    headers: {
+      "Content-Type": "application/x-ndjson",
+      "Factory-Secrets-Signature": `t=${seconds},keyId=${keyId},ed25519=${signature}`,
+    },
+    body: text,
+  });
+  if (reply.status < 200 || reply.status > 299) throw new Error(`it answered ${reply.status}`);
+}
+
+/** What a webhook's signature covers. No statement of the audit begins like this, so neither passes for the other. */
+function signedBytes(seconds: number, text: string): Buffer {
+  return Buffer.from(`factory-secrets.audit-delivery.v1\n${seconds}\n${text}`, "utf8");
+}

@@ -1,0 +1,59 @@
+import { createWriteStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
+import { pem } from "../../audit/chain/public-keys.js";
+import { installationId, publicKeys } from "../../audit/chain/store.js";
+import { pruneAudit } from "../../audit/retention/prune.js";
+import { findFactory } from "../../factories/store.js";
+import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { type ServerDeps, withDatabase } from "../server-work.js";
+import { type OpenedAudit, openAudit } from "./open-audit.js";
+import { type VerifyArguments, verifyDatabase, verifyFile } from "./verify.js";
+
+export type ExportArguments = { factory?: string; format: "ndjson" | "cef"; out?: string };
+
+/**
+ * Checks an export, offline, or without one the database of the settings. @returns what was checked
+ * @throws CommandFailure as `verifyFile`, and as `withDatabase`
+ */
+export function verifyAudit(deps: ServerDeps, file: string | undefined, given: VerifyArguments): Promise<string> {
+  if (file !== undefined) return verifyFile(file, given);
+  return withDatabase(deps, ({ prisma }) => verifyDatabase(prisma, given));
+}
+
+/** Writes the events to `out`, or to standard output. @throws CommandFailure when there are none, and as `withDatabase` */
+export function exportAudit(deps: ServerDeps, given: ExportArguments): Promise<void> {
+  return withAudit(deps, (opened) => writeExport(opened, given));
+}
+
+/** The public keys that sign the audit, each as PEM. @throws CommandFailure as `withDatabase` */
+export function auditKeys(deps: ServerDeps): Promise<string[]> {
+  return withDatabase(deps, async ({ prisma }) => (await publicKeys(prisma)).map(({ publicKey }) => pem(publicKey)));
+}
+
+/** Drops the events before that moment. @returns what was done @throws CommandFailure as `withDatabase` */
+export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
+  return withAudit(deps, async (opened) => {
+    const pruned = await pruneAudit(opened, before);
+    if (pruned === undefined) return "Nothing is older.";
+    return `Removed ${pruned.removed} events, up to position ${pruned.through}. A signed cut says so in every export.`;
+  });
+}
+
+function withAudit<T>(deps: ServerDeps, work: (opened: OpenedAudit) => Promise<T>): Promise<T> {
+  return withDatabase(deps, async (database, settings) => work(await openAudit(settings, database)));
+}
+
+async function writeExport(opened: OpenedAudit, { factory, format, out }: ExportArguments): Promise<void> {
+  const { prisma, sealer } = opened;
+  const chain = factory === undefined ? await installationId(prisma) : (await findFactory(prisma, factory))?.id;
+  if (chain === undefined) throw new CommandFailure(exitCodes.failed, `There is no factory ${factory ?? "yet"}.`);
+  await sealer.seal();
+  const range = (await sealer.checkpoint(chain)) ? await exportRange(prisma, chain) : undefined;
+  if (range === undefined) throw new CommandFailure(exitCodes.failed, "No event of this chain is sealed yet.");
+  const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range);
+  // An export names people and addresses; it is not for everybody, and no file is overwritten.
+  if (out !== undefined) await pipeline(Readable.from(chunks), createWriteStream(out, { flags: "wx", mode: 0o600 }));
+  else await pipeline(Readable.from(chunks), process.stdout, { end: false });
+}

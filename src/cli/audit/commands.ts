@@ -1,0 +1,58 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { ServerDeps } from "../server-work.js";
+import type { ExportArguments } from "./audit-work.js";
+import type { VerifyArguments } from "./verify.js";
+
+/** It holds the server's own parts, which take long to load. */
+const loadAuditWork = () => import("./audit-work.js");
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** `audit verify|export|keys|prune`. */
+export function auditCommand(server: ServerDeps): Command {
+  const audit = new Command("audit").description("check, export and shorten the audit");
+  audit
+    .command("verify")
+    .description("check the chain of events and its signatures; exit code 0: whole, 1: broken, 2: could not be checked")
+    .option("--file <file>", "an export in NDJSON, checked offline; without it, the database of the server's settings")
+    .option("--public-key <file>", "the public keys to believe, PEM (see: audit keys)")
+    .option("--checkpoint <file...>", "checkpoints or cuts that were kept elsewhere, one a line")
+    .action(async ({ file, ...given }: VerifyArguments & { file?: string }) => {
+      const { verifyAudit } = await loadAuditWork();
+      print(await verifyAudit(server, file, given));
+    });
+  audit
+    .command("export")
+    .description("write the events, oldest first, up to a checkpoint that is signed for it")
+    .option("--factory <name>", "only the chain of this factory")
+    .addOption(new Option("--format <format>", "ndjson can be verified").choices(["ndjson", "cef"]).default("ndjson"))
+    .option("--out <file>", "a new file; without it, standard output")
+    .action(async (given: ExportArguments) => {
+      const { exportAudit } = await loadAuditWork();
+      await exportAudit(server, given);
+    });
+  audit
+    .command("keys")
+    .description("print the public keys that sign the audit, PEM; keep them where the database is not")
+    .action(async () => {
+      const { auditKeys } = await loadAuditWork();
+      for (const key of await auditKeys(server)) process.stdout.write(key);
+    });
+  audit
+    .command("prune")
+    .description("drop the events that are older; a signed cut stays in their place. Export them first")
+    .requiredOption("--before <time>", "RFC 3339, such as 2026-01-01T00:00:00Z", parseTime)
+    .action(async ({ before }: { before: Date }) => {
+      const { pruneBefore } = await loadAuditWork();
+      print(await pruneBefore(server, before));
+    });
+  return audit;
+}
+
+function parseTime(text: string): Date {
+  const time = new Date(text);
+  if (!/^\d{4}-\d{2}-\d{2}T/.test(text) || Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError("no RFC 3339 time");
+  if (time > new Date()) throw new InvalidArgumentError("that is in the future");
+  return time;
+}

@@ -1,0 +1,95 @@
+import { createReadStream } from "node:fs";
+import { open, readFile } from "node:fs/promises";
+import { readExportLine } from "../../audit/chain/export-format.js";
+import { exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
+import { readPublicKeys } from "../../audit/chain/public-keys.js";
+import type { SignedStatement } from "../../audit/chain/statement.js";
+import { installationId } from "../../audit/chain/store.js";
+import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
+import { type VerifyOptions, verifyExport } from "../../audit/chain/verify-export.js";
+import { findStray } from "../../audit/database-check/stray-events.js";
+import type { PrismaClient } from "../../db/database.js";
+import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { progressBar } from "../progress-bar.js";
+import { brokenSentences, verifiedSentences } from "./sentences.js";
+
+/** `publicKey` and `checkpoint` are paths. */
+export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: readonly string[] | undefined };
+
+/**
+ * Checks an export and says what it checked, or the first break.
+ * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read
+ */
+export async function verifyFile(file: string, given: VerifyArguments): Promise<string> {
+  const options = await readOptions(given);
+  const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
+  await handle.close();
+  const chunks = createReadStream(file, { encoding: "utf8", highWaterMark: 1024 * 1024 });
+  return verifiedSentences(await verified(chunks, options), given.publicKey !== undefined);
+}
+
+/**
+ * Checks what is in the database, up to the last signed checkpoint, and that no event stands beside the chain.
+ * @throws CommandFailure as `verifyFile`
+ */
+export async function verifyDatabase(prisma: PrismaClient, given: VerifyArguments): Promise<string> {
+  const options = await readOptions(given);
+  const installation = await installationId(prisma);
+  const range = installation === undefined ? undefined : await exportRange(prisma, installation);
+  if (range === undefined) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      "No checkpoint is signed yet. The server signs the first after a minute.",
+    );
+  }
+  const result = await verified(exportNdjson(prisma, range), options);
+  const stray = await findStray(prisma);
+  if (stray !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${stray}.`);
+  return verifiedSentences(result, given.publicKey !== undefined);
+}
+
+async function verified(chunks: AsyncIterable<string>, options: VerifyOptions): Promise<Verified> {
+  const bar = progressBar("Verifying");
+  try {
+    return await verifyExport(chunks, { ...options, onProgress: bar.show });
+  } catch (error) {
+    if (error instanceof AuditBroken) throw new CommandFailure(exitCodes.failed, brokenSentences(error));
+    throw error;
+  } finally {
+    bar.clear();
+  }
+}
+
+async function readOptions({ publicKey, checkpoint = [] }: VerifyArguments): Promise<VerifyOptions> {
+  const held = (await Promise.all(checkpoint.map(readHeld))).flat();
+  return { held, ...(publicKey !== undefined && { keys: keysOf(publicKey, await textOf(publicKey)) }) };
+}
+
+function keysOf(path: string, text: string) {
+  try {
+    return readPublicKeys(text);
+  } catch (error) {
+    throw new CommandFailure(exitCodes.usage, `${path}: ${error instanceof Error ? error.message : "no public key"}`);
+  }
+}
+
+async function readHeld(path: string): Promise<SignedStatement[]> {
+  const texts = (await textOf(path)).split("\n").filter((text) => text.trim() !== "");
+  return texts.flatMap((text, index) => {
+    const line = readExportLine(text);
+    if (line === undefined) throw new CommandFailure(exitCodes.usage, `${path}, line ${index + 1}, is no checkpoint.`);
+    // What was shipped has events between the checkpoints.
+    return "signed" in line ? [line.signed] : [];
+  });
+}
+
+async function textOf(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: unknown) => unreadable(path, error));
+}
+
+function unreadable(path: string, error: unknown): never {
+  throw new CommandFailure(
+    exitCodes.usage,
+    `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+  );
+}

@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Terminal } from "./command-failure.js";
+import { sentenceAt, textAt } from "./json-value.js";
+import { type Answer, NoAnswer } from "./send-once.js";
+
+/** One try may take no longer, so that a lost packet does not use up all patience. */
+const oneTryMs = 15_000;
+const firstPauseMs = 250;
+const longestPauseMs = 8_000;
+
+/** A 502 that says what the cloud makes of the credential: it will say so again. */
+const lastingCodes = ["upstream-refused", "upstream-invalid"];
+
+/**
+ * Asks until an answer comes that another try would not change, or until patience runs out: then the last answer counts.
+ * Tries again after 429, 502, 503, 504 and broken connections, after `Retry-After` or a growing pause with jitter.
+ * @param ask - one try. It is given its time in milliseconds, and makes a new token where a token is good only once.
+ * @throws NoAnswer when the last try got none
+ */
+export async function askPatiently(
+  { say }: Pick<Terminal, "say">,
+  patienceMs: number,
+  ask: (timeoutMs: number) => Promise<Answer>,
+): Promise<Answer> {
+  const until = Date.now() + patienceMs;
+  for (let tries = 1; ; tries += 1) {
+    const outcome = await oneTry(ask, Math.max(1, Math.min(oneTryMs, until - Date.now())));
+    const pauseMs = pauseAfter(outcome, tries);
+    if (pauseMs === undefined || Date.now() + pauseMs >= until) {
+      if (outcome instanceof NoAnswer) throw outcome;
+      return outcome;
+    }
+    if (tries === 1) say(`${whatHappened(outcome)} Trying again for up to ${Math.ceil(patienceMs / 1_000)} s ...`);
+    await sleep(pauseMs);
+  }
+}
+
+async function oneTry(ask: (timeoutMs: number) => Promise<Answer>, timeoutMs: number): Promise<Answer | NoAnswer> {
+  try {
+    return await ask(timeoutMs);
+  } catch (error) {
+    if (error instanceof NoAnswer) return error;
+    throw error;
+  }
+}
+
+function pauseAfter(outcome: Answer | NoAnswer, tries: number): number | undefined {
+  const growing = Math.min(longestPauseMs, firstPauseMs * 2 ** (tries - 1)) * (0.5 + Math.random());
+  if (outcome instanceof NoAnswer) return outcome.isPassing ? growing : undefined;
+  if (![429, 502, 503, 504].includes(outcome.status)) return undefined;
+  if (lastingCodes.includes(textAt(outcome.body, "code") ?? "")) return undefined;
+  return outcome.retryAfterSeconds === undefined ? growing : outcome.retryAfterSeconds * 1_000 + Math.random() * 250;
+}
+
+function whatHappened(outcome: Answer | NoAnswer): string {
+  if (outcome instanceof NoAnswer) return outcome.message;
+  return sentenceAt(outcome.body, "detail") ?? `The service answered ${outcome.status}.`;
+}

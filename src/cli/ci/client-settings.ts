@@ -1,0 +1,103 @@
+import { readFileSync } from "node:fs";
+import { rootCertificates } from "node:tls";
+import type { ClientName } from "../../settings/client-names.js";
+import type { Environment } from "../../settings/reader.js";
+import { CommandFailure, exitCodes } from "./command-failure.js";
+
+/** How a job reaches the service. */
+export type ClientSettings = {
+  /** Without a slash at its end. */
+  url: string;
+  factory: string;
+  /** Whom to trust, PEM; `undefined` for what Node trusts by itself. */
+  authorities: readonly string[] | undefined;
+  /** For whom the ID tokens are that the job asks for. */
+  audience: string;
+  /** All tries of one request together. */
+  patienceMs: number;
+};
+
+/** What stands on the command line; it wins over the environment. */
+export type ClientFlags = {
+  url?: string;
+  factory?: string;
+  caFile?: string;
+  audience?: string;
+  timeout?: string;
+};
+
+const defaultPatienceSeconds = 60;
+
+/**
+ * The value of a setting, from the environment or from the file that `<NAME>_FILE` names.
+ * @throws CommandFailure when both are set, or the file cannot be read
+ */
+export function settingOf(environment: Environment, name: ClientName): string | undefined {
+  const direct = environment[name]?.trim() || undefined;
+  const path = environment[`${name}_FILE`] || undefined;
+  if (path === undefined) return direct;
+  if (direct !== undefined) throw wrongSetting(`${name} and ${name}_FILE are both set. Keep one.`);
+  return readText(path, `${name}_FILE`).trim() || undefined;
+}
+
+/**
+ * Reads where the service is and whose factory is meant.
+ * @throws CommandFailure with what to set
+ */
+export function readClientSettings(environment: Environment, flags: ClientFlags): ClientSettings {
+  const url = serviceUrl(flags.url ?? settingOf(environment, "FACTORY_SECRETS_URL"));
+  const factory = flags.factory ?? settingOf(environment, "FACTORY_SECRETS_FACTORY");
+  if (factory === undefined)
+    throw wrongSetting("Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.");
+  return {
+    url,
+    factory,
+    authorities: readAuthorities(environment, flags.caFile),
+    audience: flags.audience ?? settingOf(environment, "FACTORY_SECRETS_AUDIENCE") ?? url,
+    patienceMs: patienceSeconds(flags.timeout) * 1_000,
+  };
+}
+
+/** Whether tokens would cross a network in the clear. */
+export function isPlainHttp(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
+}
+
+function serviceUrl(given: string | undefined): string {
+  if (given === undefined)
+    throw wrongSetting(
+      "Where is the service? Set FACTORY_SECRETS_URL, such as https://secrets.example.com, or give --url URL.",
+    );
+  const url = URL.canParse(given) ? new URL(given) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "")
+    throw wrongSetting("FACTORY_SECRETS_URL must be an http:// or https:// URL without a user, a query or a fragment.");
+  return url.href.replace(/\/+$/, "");
+}
+
+function patienceSeconds(given: string | undefined): number {
+  if (given === undefined) return defaultPatienceSeconds;
+  const seconds = /^\d{1,4}$/.test(given) ? Number(given) : 0;
+  if (seconds < 1 || seconds > 3_600) throw wrongSetting("--timeout is a whole number of seconds, from 1 to 3600.");
+  return seconds;
+}
+
+// Authorities that are given replace those that Node would use, NODE_EXTRA_CA_CERTS among them: all are named here.
+function readAuthorities(environment: Environment, caFile: string | undefined): readonly string[] | undefined {
+  const path = caFile ?? environment.FACTORY_SECRETS_CA_FILE;
+  if (!path) return undefined;
+  const extra = environment.NODE_EXTRA_CA_CERTS;
+  const own = readText(path, caFile === undefined ? "FACTORY_SECRETS_CA_FILE" : "--ca-file");
+  if (!own.includes("-----BEGIN CERTIFICATE-----")) throw wrongSetting(`${path} holds no certificate in PEM.`);
+  return [...rootCertificates, ...(extra ? [readText(extra, "NODE_EXTRA_CA_CERTS")] : []), own];
+}
+
+function readText(path: string, namedBy: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    throw wrongSetting(`${namedBy} names a file that cannot be read: ${path}`);
+  }
+}
+
+const wrongSetting = (sentence: string): CommandFailure => new CommandFailure(exitCodes.usage, sentence);

@@ -1,0 +1,97 @@
+import type { ClientSettings } from "./client-settings.js";
+import { CommandFailure, type ExitCode, exitCodes } from "./command-failure.js";
+import { isObject, parseJson, sentenceAt, textAt } from "./json-value.js";
+import { type RegistryFailure, readFailures } from "./registry-token.js";
+import type { JobClient } from "./request-tokens.js";
+import type { Answer, NoAnswer } from "./send-once.js";
+
+/** The service speaks of its API; this is the same on the command line. */
+const waysHere: Readonly<Record<string, string>> = {
+  "repositories-required": "On this command line: --registry HOST --repository NAME.",
+  "registry-required": "On this command line: --registry HOST.",
+  "scope-not-enforceable": "On this command line: --allow-broader.",
+};
+
+/** Another try, later, may go better. */
+const passingCodes: readonly string[] = [
+  "upstream-throttled",
+  "upstream-unreachable",
+  "upstream-timeout",
+  "upstream-circuit-open",
+];
+
+/** No answer, whatever was tried. */
+export function explainSilence(silence: NoAnswer, settings: ClientSettings): CommandFailure {
+  const tried = silence.isPassing ? ` Tried for ${Math.round(settings.patienceMs / 1_000)} s (--timeout).` : "";
+  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}`);
+}
+
+/**
+ * Turns an answer that is no success into what to tell a person: the service's own sentence, and what is known only
+ * here, such as which token was presented.
+ */
+export async function explainAnswer(client: JobClient, answer: Answer): Promise<CommandFailure> {
+  const code = textAt(answer.body, "code");
+  const { url } = client.settings;
+  if (code === undefined)
+    return new CommandFailure(
+      exitCodes.unavailable,
+      answer.status >= 500 || answer.status === 429
+        ? `${url} answered ${answer.status}, which is what stands in front of the service rather than the service itself.`
+        : `${url} answered ${answer.status} and not as factory-secrets does. Is FACTORY_SECRETS_URL right?`,
+    );
+  const requestId = sentenceAt(answer.body, "requestId");
+  const sentences = [
+    await sentenceFor(client, code, answer),
+    `(${code}${requestId === undefined ? "" : `, request ${requestId}`})`,
+  ];
+  return new CommandFailure(exitCodeOf(answer.status, code), sentences.join("\n"));
+}
+
+/** No registry gave a token, each for a reason of its own. */
+export function explainFailures(failures: readonly RegistryFailure[]): CommandFailure {
+  const isPassing = failures.length > 0 && failures.every(({ code }) => passingCodes.includes(code));
+  return new CommandFailure(isPassing ? exitCodes.unavailable : exitCodes.refused, listOf(failures));
+}
+
+async function sentenceFor(client: JobClient, code: string, answer: Answer): Promise<string> {
+  const detail = sentenceAt(answer.body, "detail") ?? "The service gives no reason.";
+  if (code === "unauthenticated") return notAccepted(client);
+  if (code === "not-found")
+    return `There is no factory "${client.settings.factory}" for ${client.identity.description}: FACTORY_SECRETS_FACTORY is misspelt, or the token is for another factory.`;
+  // With several failures the detail only strings them together.
+  const failures = readFailures(answer.body);
+  if (failures.length > 0) return listOf(failures);
+  const way = waysHere[code];
+  return way === undefined ? detail : `${detail}\n${way}`;
+}
+
+async function notAccepted({ settings, identity }: JobClient): Promise<string> {
+  const start = `The service does not accept ${identity.description}.`;
+  if (identity.isIssuedByService)
+    return `${start} The job that it was made for has ended or expired, or the token is not copied whole. Open a new job.`;
+  const claims = claimsOf(await identity.present(settings.patienceMs).catch(() => ""));
+  const expiry = claims && typeof claims.exp === "number" ? new Date(claims.exp * 1_000) : undefined;
+  if (expiry && expiry.getTime() <= Date.now())
+    return `${start} It expired at ${expiry.toISOString()}: ask the CI system for a new one, closer to where it is used.`;
+  const audience = claims === undefined ? settings.audience : JSON.stringify(claims.aud);
+  return `${start} No trust rule of the factory "${settings.factory}" lets it in, or its audience (${audience}) is not the rule's. Somebody with access:read can ask why: POST /v1/factories/${settings.factory}/trust-rules:explain.`;
+}
+
+/** The claims of a JWT, unverified: they are only shown to whoever holds it. */
+function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined {
+  const claims = parseJson(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
+  return isObject(claims) ? claims : undefined;
+}
+
+function listOf(failures: readonly RegistryFailure[]): string {
+  const lines = failures.map(({ registry, code, message }) => `\n  ${registry}: ${message} (${code})`);
+  return `${failures.length} ${failures.length === 1 ? "registry" : "registries"} gave no token:${lines.join("")}`;
+}
+
+function exitCodeOf(status: number, code: string): ExitCode {
+  if (code === "unauthenticated" || code === "not-found" || code === "forbidden") return exitCodes.notAccepted;
+  if (code === "malformed-body" || code === "invalid-request") return exitCodes.usage;
+  if (code === "upstream-refused") return exitCodes.refused;
+  return status === 429 || status >= 500 ? exitCodes.unavailable : exitCodes.refused;
+}

@@ -1,0 +1,31 @@
+import type { ClientName } from "../../../settings/client-names.js";
+import { settingOf } from "../client-settings.js";
+import { CommandFailure, exitCodes } from "../command-failure.js";
+import type { IdentitySource } from "./job-identity.js";
+
+/** A token of the service (or an ID token) that somebody put into the job. */
+export const givenToken: IdentitySource = {
+  lookedFor: "FACTORY_SECRETS_TOKEN or FACTORY_SECRETS_TOKEN_FILE: a job token (fsj_...)",
+  find: ({ environment }) => identityIn(environment, "FACTORY_SECRETS_TOKEN", "the token"),
+};
+
+/** What GitLab's `id_tokens` puts into a variable, and any other CI system into a file. */
+export const givenIdToken: IdentitySource = {
+  lookedFor:
+    "FACTORY_SECRETS_ID_TOKEN or FACTORY_SECRETS_ID_TOKEN_FILE: an ID token (in GitLab: id_tokens: FACTORY_SECRETS_ID_TOKEN: aud: <FACTORY_SECRETS_URL>)",
+  find: ({ environment }) => identityIn(environment, "FACTORY_SECRETS_ID_TOKEN", "the ID token"),
+};
+
+function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientName, what: string) {
+  const token = settingOf(environment, name);
+  if (token === undefined) return undefined;
+  // In a header a line end would begin another one.
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new CommandFailure(exitCodes.usage, `${name} holds blanks or other characters that no token has.`);
+  return {
+    description: `${token.startsWith("fsj_") ? "the job token" : what} in ${name}`,
+    secret: token,
+    isIssuedByService: token.startsWith("fs"),
+    present: () => Promise.resolve(token),
+  };
+}

@@ -1,0 +1,213 @@
+import { Command, Option } from "commander";
+import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
+import { CommandFailure, exitCodes } from "./command-failure.js";
+import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
+import { explain, explanationJson, explanationText } from "./explain.js";
+import { login, logout } from "./login.js";
+import { maskCredentials, warnOfPrinting } from "./mask.js";
+import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
+import { requestTokens } from "./request-tokens.js";
+import { runWithLogin } from "./run-with-login.js";
+import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
+
+type OutputFlags = { output: "table" | "json" };
+
+/** What a command does, and its exit code. */
+type Work<Flags> = (context: CommandContext, flags: Flags, operands: readonly string[]) => Promise<number>;
+
+/**
+ * The commands of a job: `ci ...` and `configure-docker`.
+ * @param finish - is told the exit code of a command that has run
+ */
+export function jobCommands(open: () => CommandContext, finish: (exitCode: number) => void): Command[] {
+  const action =
+    <Flags>(work: Work<Flags>) =>
+    async (...given: unknown[]): Promise<void> => {
+      const command = given.at(-1);
+      if (command instanceof Command)
+        finish(await work(open(), command.opts<Flags & Record<string, unknown>>(), command.args));
+    };
+  const ci = new Command("ci").description("registry tokens in a CI job").addHelpText("after", ciHelp);
+  ci.addCommand(withTokenOptions(loginCommand()).action(action(runLogin)));
+  ci.addCommand(logoutCommand().action(action(runLogout)));
+  ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
+  ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
+  ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
+  return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
+}
+
+const ciHelp = `
+The job's identity is found by itself: FACTORY_SECRETS_TOKEN, FACTORY_SECRETS_ID_TOKEN, GitHub's, Buildkite's or
+Kubernetes' ID token. Exit codes: 0 done, 1 something here is in the way, 2 wrong usage or settings, 3 no identity,
+4 identity not accepted, 5 registry or repository refused, 6 service down or busy.
+
+Example:
+  export FACTORY_SECRETS_URL=https://secrets.example.com FACTORY_SECRETS_FACTORY=acme
+  factory-secrets ci login && docker pull ghcr.io/acme/base:1`;
+
+const example = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
+
+const collect = (value: string, earlier: readonly string[] = []): string[] => [...earlier, value];
+
+function withServiceOptions(command: Command): Command {
+  return command
+    .option("--url <url>", "where the service is (FACTORY_SECRETS_URL)")
+    .option("--factory <name>", "whose factory (FACTORY_SECRETS_FACTORY)")
+    .option("--ca-file <path>", "further authorities to trust, PEM (FACTORY_SECRETS_CA_FILE)")
+    .option("--audience <text>", "audience of the ID token that is asked for (FACTORY_SECRETS_AUDIENCE; the URL)")
+    .option("--timeout <seconds>", "how long to keep trying; 60 by default");
+}
+
+function withTokenOptions(command: Command): Command {
+  return withServiceOptions(command)
+    .option("--registry <host>", "only this registry; may be repeated", collect)
+    .option("--repository <name>", "only this repository of the one registry; may be repeated", collect)
+    .option("--allow-partial", "go on when some registries give no token")
+    .option("--allow-broader", "take a token that reaches more repositories where the cloud cannot limit it");
+}
+
+const outputOption = (): Option =>
+  new Option("--output <form>", "how to print what was done").choices(["table", "json"]).default("table");
+
+function loginCommand(): Command {
+  return new Command("login")
+    .description("write registry tokens into docker's config.json, beside what stands there")
+    .addOption(outputOption())
+    .addHelpText("after", example("factory-secrets ci login --registry ghcr.io --repository acme/base"));
+}
+
+async function runLogin(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
+  const { environment, terminal, dockerDirectory } = context;
+  const done = await login(openClient(context, flags), dockerDirectory, wantedBy(flags));
+  maskCredentials(environment, terminal, done.tokens);
+  if (flags.output === "json") {
+    const { configPath, asksItself, failures } = done;
+    terminal.out(JSON.stringify({ configPath, items: done.tokens.map(viewOf), asksItself, failures }, undefined, 2));
+    return exitCodes.done;
+  }
+  if (done.tokens.length > 0) terminal.out(`${tokenTable(done.tokens)}\nWritten to ${done.configPath}.`);
+  for (const host of done.asksItself) terminal.say(`${host}: docker asks docker-credential-factory-secrets by itself.`);
+  for (const failure of done.failures) terminal.say(failureLine(failure));
+  if (done.tokens.some(({ kind }) => kind === "bearer"))
+    terminal.say(
+      "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
+    );
+  return exitCodes.done;
+}
+
+function logoutCommand(): Command {
+  return new Command("logout")
+    .description("remove what login wrote, and nothing else")
+    .addHelpText("after", example("factory-secrets ci logout"));
+}
+
+async function runLogout({ terminal, dockerDirectory }: CommandContext): Promise<number> {
+  const { configPath, removed, kept } = await logout(dockerDirectory);
+  terminal.say(removed.length > 0 ? `Removed ${removed.join(", ")} from ${configPath}.` : "Nothing of ours was there.");
+  for (const key of kept) terminal.say(`${key}: somebody has logged in there since. It is left as it is.`);
+  return exitCodes.done;
+}
+
+function execCommand(): Command {
+  return new Command("exec")
+    .description("run a command with a docker configuration of its own, which is removed after it")
+    .argument("<command...>", "what to run, after --")
+    .addHelpText(
+      "after",
+      `\nIt ends with the command's own exit code, 128 and the signal's number after a signal, 125 when the command was\nnot started.\n${example("factory-secrets ci exec -- docker buildx build --push -t ghcr.io/acme/app:1 .")}`,
+    );
+}
+
+async function runExec(context: CommandContext, flags: TokenFlags, command: readonly string[]): Promise<number> {
+  const { environment, terminal, dockerDirectory } = context;
+  try {
+    const { tokens, failures } = await requestTokens(openClient(context, flags), wantedBy(flags));
+    maskCredentials(environment, terminal, tokens);
+    for (const failure of failures) terminal.say(failureLine(failure));
+    return await runWithLogin(environment, dockerDirectory, tokens, command);
+  } catch (error) {
+    if (!(error instanceof CommandFailure)) throw error;
+    // All other numbers are the command's.
+    throw new CommandFailure(exitCodes.notStarted, error.message);
+  }
+}
+
+function tokenCommand(): Command {
+  return new Command("token")
+    .description("print the token of one registry, and nothing else")
+    .requiredOption("--registry <host>", "whose token")
+    .option("--repository <name>", "only this repository; may be repeated", collect)
+    .option("--allow-broader", "take a token that reaches more repositories where the cloud cannot limit it")
+    .addOption(new Option("--format <form>", "what to print").choices(tokenFormats).default("secret"))
+    .addHelpText(
+      "after",
+      example(
+        'TOKEN=$(factory-secrets ci token --registry ghcr.io --repository acme/base)\nskopeo inspect --registry-token "$TOKEN" docker://ghcr.io/acme/base:1',
+      ),
+    );
+}
+
+type OneTokenFlags = Omit<TokenFlags, "registry"> & { registry: string; format: TokenFormat };
+
+async function runToken(context: CommandContext, flags: OneTokenFlags): Promise<number> {
+  const { environment, terminal } = context;
+  const wanted = wantedBy({ ...flags, registry: [flags.registry] });
+  const { tokens } = await requestTokens(openClient(context, flags), wanted);
+  const text = printToken(tokens, flags.format);
+  maskCredentials(environment, terminal, tokens);
+  warnOfPrinting(environment, terminal);
+  terminal.out(text);
+  return exitCodes.done;
+}
+
+function explainCommand(): Command {
+  return new Command("explain")
+    .description("why a registry or a repository is refused")
+    .option("--registry <host>", "only this registry; may be repeated", collect)
+    .option("--repository <name>", "only this repository of the one registry; may be repeated", collect)
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `\nIt asks as login does (the audit shows it) and forgets the tokens.\n${example("factory-secrets ci explain --registry ghcr.io --repository acme/base")}`,
+    );
+}
+
+async function runExplain(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
+  const explanation = await explain(openClient(context, flags), wantedBy(flags));
+  context.terminal.out(flags.output === "json" ? explanationJson(explanation) : explanationText(explanation));
+  return explanation.exitCode;
+}
+
+function configureCommand(): Command {
+  return new Command("configure-docker")
+    .description("have docker ask docker-credential-factory-secrets for the factory's registries, when it needs them")
+    .option(
+      "--registry <host>",
+      "only this registry; may be repeated. Without it: all that this job may pull from",
+      collect,
+    )
+    .addHelpText(
+      "after",
+      example("factory-secrets configure-docker --registry 123456789012.dkr.ecr.us-east-2.amazonaws.com"),
+    );
+}
+
+async function runConfigure(context: CommandContext, flags: TokenFlags): Promise<number> {
+  const { terminal, dockerDirectory } = context;
+  const { hosts, bearers } = await hostsToConfigure(context, flags);
+  const configPath = await configureDocker(dockerDirectory, hosts);
+  for (const host of hosts) terminal.out(host);
+  for (const host of bearers)
+    terminal.say(`${host} gives a bearer, which a credential helper cannot hand to docker: use \`ci login\` for it.`);
+  if (hosts.length === 0) throw new CommandFailure(exitCodes.refused, "There is no registry to configure.");
+  terminal.say(`Written to ${configPath}. docker finds docker-credential-factory-secrets through PATH.`);
+  return exitCodes.done;
+}
+
+async function hostsToConfigure(context: CommandContext, flags: TokenFlags) {
+  if (flags.registry && flags.registry.length > 0) return { hosts: hostsNamed(flags.registry), bearers: [] };
+  const all = { registries: [], repositories: [], allowPartial: true, allowBroader: false };
+  const { tokens, failures } = await requestTokens(openClient(context, flags), all);
+  for (const failure of failures) context.terminal.say(failureLine(failure));
+  return hostsOfTokens(tokens);
+}

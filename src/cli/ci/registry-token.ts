@@ -1,0 +1,61 @@
+import { isObject, listAt, sentenceAt, textAt } from "./json-value.js";
+
+/** A token as the service hands it out, for one registry. Members that a later service adds are passed over. */
+export type RegistryToken = {
+  registry: string;
+  expiresAt: string;
+  /** Before this the same token would come again. */
+  refreshAfter: string;
+  /** What the token is limited to; absent: all that the principal can reach. */
+  repositories?: readonly string[];
+  scopeEnforcedBy: string;
+} & Credential;
+
+export type Credential =
+  | { kind: "password"; username: string; password: string }
+  /** Goes to the registry as it is: no password. */
+  | { kind: "bearer"; bearer: string };
+
+export type RegistryFailure = { registry: string; code: string; message: string };
+
+/** @returns the tokens of a reply, or `undefined` when one of them is not what this program knows */
+export function readTokens(reply: unknown): RegistryToken[] | undefined {
+  const tokens = listAt(reply, "tokens").map(readToken);
+  const known = tokens.filter((token) => token !== undefined);
+  return isObject(reply) && Array.isArray(reply.tokens) && known.length === tokens.length ? known : undefined;
+}
+
+/** The registries that gave none, of a reply or of a problem. */
+export function readFailures(reply: unknown): RegistryFailure[] {
+  return listAt(reply, "failures").map((failure) => ({
+    registry: sentenceAt(failure, "registry") ?? "",
+    code: sentenceAt(failure, "code") ?? "",
+    message: sentenceAt(failure, "message") ?? "",
+  }));
+}
+
+function readToken(value: unknown): RegistryToken | undefined {
+  const registry = sentenceAt(value, "registry");
+  const expiresAt = sentenceAt(value, "expiresAt");
+  const refreshAfter = textAt(value, "refreshAfter");
+  const credential = readCredential(value);
+  if (registry === undefined || expiresAt === undefined || refreshAfter === undefined || !credential) return undefined;
+  const repositories = listAt(value, "repositories").filter((name) => typeof name === "string");
+  const scopeEnforcedBy = textAt(value, "scopeEnforcedBy") ?? "none";
+  return {
+    registry,
+    expiresAt,
+    refreshAfter,
+    scopeEnforcedBy,
+    ...credential,
+    ...(repositories.length > 0 && { repositories }),
+  };
+}
+
+function readCredential(value: unknown): Credential | undefined {
+  const username = textAt(value, "username");
+  const password = textAt(value, "password");
+  const bearer = textAt(value, "bearer");
+  if (username !== undefined && password !== undefined) return { kind: "password", username, password };
+  return bearer === undefined ? undefined : { kind: "bearer", bearer };
+}

@@ -1,0 +1,72 @@
+import { askPatiently } from "./ask-patiently.js";
+import type { ClientSettings } from "./client-settings.js";
+import { CommandFailure, exitCodes, type Terminal } from "./command-failure.js";
+import { explainAnswer, explainFailures, explainSilence } from "./explain-answer.js";
+import type { JobIdentity } from "./identities/job-identity.js";
+import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
+import { type Answer, NoAnswer, sendOnce } from "./send-once.js";
+
+/** A job that can ask. */
+export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say"> };
+
+/** What to ask for. Without `registries`: all that this job may have. */
+export type Wanted = {
+  registries: readonly string[];
+  /** Of the one registry. */
+  repositories: readonly string[];
+  /** Take what there is, and say what is not. */
+  allowPartial: boolean;
+  /** Take a token that reaches more than `repositories` where the cloud cannot hold to them. */
+  allowBroader: boolean;
+};
+
+/** Asks for registry tokens, and gives back whatever the service answers. @throws CommandFailure when it does not */
+export async function askForTokens({ settings, identity, terminal }: JobClient, wanted: Wanted): Promise<Answer> {
+  const body = JSON.stringify(bodyOf(wanted));
+  const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/registry-tokens`;
+  try {
+    return await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {
+      const token = await identity.present(timeoutMs);
+      return sendOnce({
+        method: "POST",
+        url,
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body,
+        authorities: settings.authorities,
+        timeoutMs,
+      });
+    });
+  } catch (error) {
+    if (error instanceof NoAnswer) throw explainSilence(error, settings);
+    throw error;
+  }
+}
+
+/**
+ * Asks for registry tokens.
+ * @throws CommandFailure with the sentence for whoever reads the job's log
+ */
+export async function requestTokens(
+  client: JobClient,
+  wanted: Wanted,
+): Promise<{ tokens: RegistryToken[]; failures: RegistryFailure[] }> {
+  const answer = await askForTokens(client, wanted);
+  if (answer.status !== 200) throw await explainAnswer(client, answer);
+  const tokens = readTokens(answer.body);
+  if (!tokens)
+    throw new CommandFailure(
+      exitCodes.unavailable,
+      `What ${client.settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
+    );
+  const failures = readFailures(answer.body);
+  // Also for whoever takes what there is: nothing is too little to go on with.
+  if (tokens.length === 0) throw explainFailures(failures);
+  return { tokens, failures };
+}
+
+function bodyOf({ registries, repositories, ...allowed }: Wanted): Record<string, unknown> {
+  const [registry, ...more] = registries;
+  if (registry === undefined) return allowed;
+  if (more.length > 0) return { ...allowed, requests: registries.map((one) => ({ registry: one })) };
+  return { ...allowed, registry, ...(repositories.length > 0 && { repositories }) };
+}

@@ -1,0 +1,106 @@
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { parseJson } from "./json-value.js";
+
+export type Question = {
+  method: "GET" | "POST";
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  /** JSON. */
+  body?: string;
+  authorities: readonly string[] | undefined;
+  /** From the first byte to the last. */
+  timeoutMs: number;
+};
+
+export type Answer = {
+  status: number;
+  /** What `Retry-After` asks for, in seconds; only its form with a number (RFC 9110, 10.2.3). */
+  retryAfterSeconds: number | undefined;
+  /** The parsed JSON; `undefined` when the body is none. */
+  body: unknown;
+};
+
+/** No answer came. `message` is a sentence; `isPassing` says that another try may go better. */
+export class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+
+  constructor(
+    message: string,
+    readonly isPassing: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** The most that is read of an answer. */
+const maxBytes = 4 * 1024 * 1024;
+
+/**
+ * Asks once. Redirects are not followed: they could carry the token elsewhere.
+ * @throws NoAnswer
+ */
+export async function sendOnce(question: Question): Promise<Answer> {
+  const { origin } = new URL(question.url);
+  const signal = AbortSignal.timeout(question.timeoutMs);
+  try {
+    const response = await open(question, signal);
+    const retryAfter = response.headers["retry-after"];
+    return {
+      status: response.statusCode ?? 0,
+      retryAfterSeconds: retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
+      body: parseJson(await readText(response)),
+    };
+  } catch (error) {
+    if (error instanceof NoAnswer) throw error;
+    if (signal.aborted)
+      throw new NoAnswer(`${origin} did not answer within ${Math.ceil(question.timeoutMs / 1_000)} s.`, true);
+    throw noAnswer(origin, error);
+  }
+}
+
+function open({ url, method, headers, body, authorities }: Question, signal: AbortSignal): Promise<IncomingMessage> {
+  const options: RequestOptions & { ca?: string[] } = {
+    method,
+    signal,
+    headers: { accept: "application/json", "user-agent": "factory-secrets-cli", ...headers },
+    ...(authorities && { ca: [...authorities] }),
+  };
+  const send = url.startsWith("https:") ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    send(url, options, resolve).once("error", reject).end(body);
+  });
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new NoAnswer("The answer is far too long to be one of this service.", false);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function noAnswer(origin: string, error: unknown): NoAnswer {
+  const code = codeOf(error);
+  if (code === "ECONNREFUSED") return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true);
+  if (code === "ENOTFOUND")
+    return new NoAnswer(`The name in ${origin} is not known here. Is FACTORY_SECRETS_URL right?`, false);
+  if (isAboutCertificate(code))
+    return new NoAnswer(
+      `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE to the authority that signed it.`,
+      false,
+    );
+  return new NoAnswer(`The connection to ${origin} broke${code === undefined ? "" : ` (${code})`}.`, true);
+}
+
+/** Node's and OpenSSL's names for a certificate that does not verify (tls documentation, "X509 certificate error codes"). */
+function isAboutCertificate(code: string | undefined): boolean {
+  return code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ERR_TLS|INVALID_CA/.test(code);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

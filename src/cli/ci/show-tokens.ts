@@ -1,0 +1,32 @@
+import type { RegistryFailure, RegistryToken } from "./registry-token.js";
+import { showTable } from "./show-table.js";
+
+/** What may be shown of a token: all but the credential. */
+export type TokenView = {
+  registry: string;
+  kind: RegistryToken["kind"];
+  repositories?: readonly string[];
+  scopeEnforcedBy: string;
+  expiresAt: string;
+};
+
+export function viewOf({ registry, kind, repositories, scopeEnforcedBy, expiresAt }: RegistryToken): TokenView {
+  return { registry, kind, ...(repositories && { repositories }), scopeEnforcedBy, expiresAt };
+}
+
+/** A line for each token. */
+export function tokenTable(tokens: readonly RegistryToken[]): string {
+  return showTable(
+    ["REGISTRY", "KIND", "REPOSITORIES", "LIMITED BY", "EXPIRES"],
+    tokens.map((token) => [
+      token.registry,
+      token.kind,
+      token.repositories?.join(",") ?? "all",
+      token.scopeEnforcedBy,
+      token.expiresAt,
+    ]),
+  );
+}
+
+export const failureLine = ({ registry, code, message }: RegistryFailure): string =>
+  `${registry} gave no token: ${message} (${code})`;

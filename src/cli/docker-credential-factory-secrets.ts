@@ -1,0 +1,35 @@
+import { homedir } from "node:os";
+import * as path from "node:path";
+import { text } from "node:stream/consumers";
+import { CommandFailure } from "./ci/command-failure.js";
+import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
+import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
+
+/**
+ * Runs docker's credential helper. An error stands on standard output, where docker looks for it, and on standard error
+ * too: some commands (`docker manifest inspect`) pass over what a helper answers and go on without a login, and a person
+ * would only read that the registry refuses.
+ * @returns the exit code
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  const environment = process.env;
+  const home = homedir();
+  try {
+    const deps = {
+      environment,
+      dockerDirectory: dockerConfigDirectory(environment, home, path),
+      cacheDirectory: cacheDirectoryOf(environment, home),
+      now: new Date(),
+    };
+    const input = argv[0] === "list" ? "" : await text(process.stdin);
+    const answer = await answerDocker(deps, argv[0], input);
+    if (answer !== "") process.stdout.write(`${answer}\n`);
+    return 0;
+  } catch (error) {
+    const isExpected = error instanceof CommandFailure;
+    const message = isExpected ? error.message : "factory-secrets failed in a way that it should not.";
+    process.stdout.write(`${message}\n`);
+    process.stderr.write(`docker-credential-factory-secrets: ${message}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,89 @@
+import { resolve } from "node:path";
+import { AuditWriter } from "../audit/record.js";
+import { openKeyRing } from "../crypto/open-key-ring.js";
+import { KeyFormatError } from "../crypto/read-key.js";
+import { type Database, openDatabase } from "../db/database.js";
+import { DatabaseUnusable } from "../db/database-unusable.js";
+import { locateCluster } from "../db/embedded/cluster-home.js";
+import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
+import { openServiceDatabase } from "../db/open-service-database.js";
+import { createOperatorToken } from "../identity/credentials/create-credential.js";
+import { keySource } from "../key-source.js";
+import type { Environment } from "../settings/reader.js";
+import { readSettings, type Settings, SettingsError } from "../settings.js";
+import { claimInstallation } from "../system/store.js";
+import { CommandFailure, exitCodes } from "./ci/command-failure.js";
+import { listSigningKeys, replaceSigningKey } from "./signing-keys.js";
+
+/** The settings of the server, and where to tell what takes its time. */
+export type ServerDeps = { environment: Environment; say: (line: string) => void };
+
+/**
+ * Makes an operator token.
+ * @returns the token
+ * @throws CommandFailure with what to set, or what is wrong with the database
+ */
+export function makeOperatorToken(deps: ServerDeps, name: string): Promise<string> {
+  return withDatabase(deps, async ({ prisma, pool }) => {
+    await claimInstallation(prisma);
+    const audit = new AuditWriter(pool);
+    return (await createOperatorToken({ prisma, audit }, { name, maker: undefined })).token;
+  });
+}
+
+/** A line for each key that signs or still verifies. @throws CommandFailure as `makeOperatorToken` */
+export function signingKeyLines(deps: ServerDeps): Promise<string[]> {
+  return withDatabase(deps, ({ prisma }) => listSigningKeys(prisma));
+}
+
+/** Makes a new signing key. @returns its id @throws CommandFailure as `makeOperatorToken` */
+export function rotateSigningKey(deps: ServerDeps): Promise<string> {
+  return withDatabase(deps, async ({ prisma, pool }, settings) => {
+    const keys = await openKeyRing(prisma, keySource(settings, dataDirectoryOf(settings)));
+    return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
+  });
+}
+
+/** The data directory of an embedded installation. */
+export function dataDirectoryOf({ database }: Settings): string | undefined {
+  return database.kind === "embedded" ? resolve(database.dataDirectory) : undefined;
+}
+
+/**
+ * Gives the database of the settings to a piece of work, and closes it after.
+ * @throws CommandFailure as `makeOperatorToken`
+ */
+export async function withDatabase<T>(
+  { environment, say }: ServerDeps,
+  work: (database: Database, settings: Settings) => Promise<T>,
+): Promise<T> {
+  try {
+    const settings = readSettings(environment);
+    const database = await reachDatabase(settings, say);
+    try {
+      return await work(database, settings);
+    } finally {
+      await database.close();
+    }
+  } catch (error) {
+    const isExpected =
+      error instanceof SettingsError || error instanceof DatabaseUnusable || error instanceof KeyFormatError;
+    throw isExpected ? new CommandFailure(exitCodes.failed, error.message) : error;
+  }
+}
+
+/** The database of the running server, or, when none runs, one opened for this command. */
+async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
+  const onError = (error: Error): void => say(error.message);
+  if (settings.database.kind === "embedded") {
+    const running = await readEmbeddedConnection(settings.database.dataDirectory);
+    if (running) return openDatabase({ url: running.url, connections: 2, onError });
+    const path = resolve(settings.database.dataDirectory);
+    // Started in another directory, it would make a database there, and a token that no server knows.
+    if ((await locateCluster(path)) === undefined)
+      throw new DatabaseUnusable(
+        `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
+      );
+  }
+  return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
+}

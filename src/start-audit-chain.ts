@@ -1,0 +1,43 @@
+import { AuditSealer } from "./audit/chain/sealer.js";
+import { AuditSigningKey } from "./audit/chain/signing-key.js";
+import type { AuditWriter } from "./audit/record.js";
+import { AuditShipper } from "./audit/shipping/shipper.js";
+import { createTarget } from "./audit/shipping/targets.js";
+import type { KeyRing } from "./crypto/key-ring.js";
+import type { Database } from "./db/database.js";
+import type { Logger } from "./observability/log.js";
+import type { Outbound } from "./outbound/outbound.js";
+import type { Settings } from "./settings.js";
+
+/** Starts what seals the audit and what ships it; both go on until `close`. */
+export function startAuditChain(input: {
+  database: Database;
+  keys: KeyRing;
+  audit: AuditWriter;
+  outbound: Outbound;
+  shipTo: Settings["auditShipTo"];
+  log: Logger;
+}) {
+  const { database, keys, audit, outbound, shipTo, log } = input;
+  const { prisma } = database;
+  const signingKey = new AuditSigningKey({ prisma, keys, audit });
+  const sealer = new AuditSealer({
+    prisma,
+    signingKey,
+    onError: (err) => log.error({ err }, "the audit is not being sealed"),
+  });
+  const shipper = new AuditShipper({
+    prisma,
+    targets: shipTo.map((one) => createTarget({ prisma, outbound, signingKey, stdout: process.stdout }, one)),
+    onError: (target, err) => log.warn({ target, err }, "the audit could not be shipped; it is tried again"),
+  });
+  sealer.start();
+  shipper.start();
+  return {
+    sealer,
+    async close() {
+      await sealer.close();
+      await shipper.close();
+    },
+  };
+}

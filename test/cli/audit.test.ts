@@ -1,0 +1,144 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { run } from "../../src/cli/factory-secrets.js";
+import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
+
+let directory: string;
+let sealed: SealedService;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "factory-secrets-audit-"));
+  sealed = await startSealedService();
+  for (const name of ["one", "two"]) await sealed.service.createFactory(name);
+  await sealed.exported();
+});
+afterEach(() => vi.unstubAllEnvs());
+afterAll(async () => {
+  await sealed.service.close();
+  await rm(directory, { recursive: true });
+});
+
+/** Runs the command as an operator on the server's machine would. */
+async function audit(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  vi.stubEnv("DATABASE_URL", sealed.service.databaseUrl);
+  vi.stubEnv("FACTORY_SECRETS_KEY", sealed.service.key);
+  return runHere("audit", ...argv);
+}
+
+async function runHere(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  try {
+    const code = await run(argv);
+    const textOf = (spy: typeof out) => spy.mock.calls.map(([text]) => String(text)).join("");
+    return { code, out: textOf(out), err: textOf(err) };
+  } finally {
+    out.mockRestore();
+    err.mockRestore();
+  }
+}
+
+const file = (name: string) => join(directory, name);
+
+describe("audit export and verify", () => {
+  test("go together offline, with the public key alone", async () => {
+    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 0, err: "" });
+    expect((await stat(file("whole.ndjson"))).mode & 0o777).toBe(0o600);
+    await writeFile(file("audit.pem"), (await audit("keys")).out);
+    vi.stubEnv("DATABASE_URL", "not a database");
+    const { code, out } = await runHere(
+      "audit",
+      "verify",
+      "--file",
+      file("whole.ndjson"),
+      "--public-key",
+      file("audit.pem"),
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Events: {6}\d+ of the installation [0-9a-f-]{36}\nPositions: {3}1 to \d+\nTime:/);
+    expect(out).toContain("Nothing was altered, removed, inserted, re-ordered or cut off.\n");
+  });
+
+  test("say so when the key was not given", async () => {
+    const { out } = await audit("verify", "--file", file("whole.ndjson"));
+    expect(out).toContain("not given with --public-key");
+  });
+
+  test("name the first break, and how far a checkpoint vouches, with exit code 1", async () => {
+    const lines = (await readFile(file("whole.ndjson"), "utf8")).split("\n");
+    const last = lines.findLastIndex((line) => line.startsWith('{"type":"event"'));
+    await writeFile(file("broken.ndjson"), lines.toSpliced(last, 1).join("\n"));
+    const { code, err } = await audit("verify", "--file", file("broken.ndjson"));
+    expect(code).toBe(1);
+    expect(err).toMatch(/^BROKEN at line \d+: the event at position \d+ is missing\.\nA signed checkpoint vouches for/);
+  });
+
+  test("compare with a checkpoint that was kept elsewhere", async () => {
+    const lines = (await readFile(file("whole.ndjson"), "utf8")).split("\n");
+    await writeFile(file("held"), `${lines.find((line) => line.startsWith('{"type":"checkpoint"'))}\n`);
+    const { code, out } = await audit("verify", "--file", file("whole.ndjson"), "--checkpoint", file("held"));
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("1 of your own, each fits") });
+  });
+
+  test.each([
+    ["a file that is not there", ["--file", "/nonexistent/file"]],
+    ["a key that is none", ["--public-key", "package.json"]],
+    ["a checkpoint that is none", ["--checkpoint", "package.json"]],
+  ])("answer %s with exit code 2", async (_what, given) => {
+    expect(await audit("verify", ...given)).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("give one factory its own chain", async () => {
+    await audit("export", "--factory", "one", "--out", file("one.ndjson"));
+    const { code, out } = await audit("verify", "--file", file("one.ndjson"));
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("1 of the factory") });
+    expect(await readFile(file("one.ndjson"), "utf8")).not.toContain('"name":"two"');
+  });
+
+  test("overwrite nothing", async () => {
+    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 1 });
+  });
+});
+
+describe("audit verify on the database", () => {
+  test("holds", async () => {
+    expect(await audit("verify")).toMatchObject({ code: 0, err: "" });
+  });
+
+  test("finds an event that was put beside the chain", async () => {
+    await sealed.tamper(
+      `INSERT INTO audit_events (at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
+       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '3', event FROM audit_events
+       WHERE factory_id IS NULL AND action = 'operator-token.created' LIMIT 1`,
+    );
+    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
+    await sealed.tamper("DELETE FROM audit_events WHERE transaction = '3'");
+  });
+
+  test("finds an event that was hidden from searches", async () => {
+    await sealed.tamper("UPDATE audit_events SET action = 'factory.deleted' WHERE action = 'factory.created'");
+    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("a search would miss it") });
+    await sealed.tamper("UPDATE audit_events SET action = 'factory.created' WHERE action = 'factory.deleted'");
+  });
+});
+
+describe("audit prune", () => {
+  test("refuses a time that is none, or to come", async () => {
+    for (const time of ["yesterday", "2100-01-01T00:00:00Z"]) {
+      expect(await audit("prune", "--before", time)).toMatchObject({ code: 2 });
+    }
+  });
+
+  test("removes what is older, and the rest still verifies", async () => {
+    const { code, out } = await audit("prune", "--before", new Date().toISOString());
+    expect({ code, out }).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Removed \d+ events, up to position \d+\./),
+    });
+    await audit("export", "--out", file("rest.ndjson"));
+    const { out: report } = await audit("verify", "--file", file("rest.ndjson"));
+    expect(report).toMatch(/Cut: {9}up to position \d+, older than /);
+    expect(await audit("verify")).toMatchObject({ code: 0 });
+  });
+});

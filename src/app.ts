@@ -105,9 +105,6 @@ export function createApp(input: {
   };
 }
 
-/** Versions of a secret that are kept, the last ones. */
-const keepVersions = 10;
-
 function createSecretsDeps(input: {
   prisma: Database["prisma"];
   audit: AuditWriter;
@@ -120,7 +117,7 @@ function createSecretsDeps(input: {
     audit,
     factoryKeys,
     heads: new SecretHeads(prisma),
-    writer: new SecretWriter(prisma, { maxSecrets, keepVersions }),
+    writer: new SecretWriter(prisma, { maxSecrets }),
     limits: { maxSecrets },
     warningsFor: async (factory, name, value) => {
       const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);

@@ -6,7 +6,10 @@ import { Problem } from "../http/problem.js";
 import type { UnwrappedKeys } from "./factory-keys.js";
 import type { SecretChange, SecretHead } from "./store.js";
 
-/** A new version of a secret, or its deletion. Fields that are absent stay as they were. */
+/**
+ * A new version of a secret, or its deletion. Fields that are absent stay as they were. A staged version is not current
+ * until it is promoted.
+ */
 export type SecretItem =
   | {
       op: "put";
@@ -15,13 +18,15 @@ export type SecretItem =
       description?: string | undefined;
       expiresAt?: string | undefined;
       deliverToJobs?: boolean | undefined;
+      staged?: true;
+      restoredFrom?: number;
     }
   | { op: "delete"; name: string; forced: boolean };
 
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `precondition-failed`
+ * @throws Problem `precondition-failed`, `not-found` when there is no secret to stage a version of
  */
 export function planChange(
   keys: UnwrappedKeys,
@@ -36,6 +41,7 @@ export function planChange(
     data_key_id: null,
     ciphertext: null,
     fingerprint: null,
+    restored_from: null,
     description: null,
     expires_at: null,
     deliver_to_jobs: null,
@@ -56,7 +62,7 @@ export function planChange(
   const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
   const value = item.value.revealBytes();
   return {
-    op: head ? "update" : "create",
+    op: opOf(item, head),
     secret_id: place.secretId,
     name: item.name,
     version: place.version,
@@ -65,10 +71,17 @@ export function planChange(
     data_key_id: keys.seal.id,
     ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
     fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),
+    restored_from: item.restoredFrom ?? null,
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
     deliver_to_jobs: item.deliverToJobs ?? null,
   };
+}
+
+function opOf(item: Extract<SecretItem, { op: "put" }>, head: SecretHead | undefined): "create" | "update" | "stage" {
+  if (!item.staged) return head ? "update" : "create";
+  if (head) return "stage";
+  throw new Problem("not-found", `There is no secret "${item.name}" to stage a version of. Create it without stage.`);
 }
 
 function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {

@@ -54,7 +54,8 @@ export class SecretHeads {
       const change = changed.get(item.name);
       const before = this.#heads.get(at);
       if (item.op === "put" && change && before) {
-        this.#heads.set(at, { ...before, currentVersion: change.version, nextVersion: change.version + 1 });
+        const currentVersion = change.op === "stage" ? before.currentVersion : change.version;
+        this.#heads.set(at, { ...before, currentVersion, nextVersion: change.version + 1 });
       } else {
         this.#heads.delete(at);
       }

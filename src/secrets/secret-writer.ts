@@ -24,7 +24,9 @@ export class SecretWriter {
    * @returns whether the set was written; if not, something is no longer as the writer saw it
    */
   write(set: ChangeSet, heads: ReadonlyMap<string, SecretHead>): Promise<boolean> {
-    const isPlain = set.changes.every(({ op, name }) => op === "update" && heads.get(name)?.named === false);
+    const isPlain = set.changes.every(
+      ({ op, name }) => op === "stage" || (op === "update" && heads.get(name)?.named === false),
+    );
     const size = set.changes.reduce((sum, { ciphertext }) => sum + (ciphertext?.length ?? 0), 0);
     return isPlain && size <= maxGathered ? this.#gathered.add(set) : this.#writeAlone(set);
   }

@@ -13,9 +13,12 @@ export type SecretHead = {
   deliverToJobs: boolean;
 };
 
-/** One change as the statement takes it. `version` is the version it makes, and what it was sealed for. */
+/**
+ * One change as the statement takes it. `version` is the version it makes, and what it was sealed for; a staged one
+ * waits to be promoted.
+ */
 export type SecretChange = {
-  op: "create" | "update" | "delete";
+  op: "create" | "update" | "stage" | "delete";
   secret_id: string;
   name: string;
   version: number;
@@ -26,6 +29,7 @@ export type SecretChange = {
   data_key_id: string | null;
   ciphertext: string | null;
   fingerprint: string | null;
+  restored_from: number | null;
   /** `null` leaves these three as they are. */
   description: string | null;
   expires_at: string | null;
@@ -41,28 +45,28 @@ export type ChangeSet = {
   audit: readonly AuditRow[];
 };
 
-/** How many secrets a factory may have, and how many versions of each are kept. */
-export type SecretLimits = { maxSecrets: number; keepVersions: number };
+/** How many secrets a factory may have. */
+export type SecretLimits = { maxSecrets: number };
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
 // secret that comes or goes, or that an entry names, can change a token answer: then the factory's generation is raised,
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
-// others touch no shared row, and do not queue.
+// others touch no shared row, and do not queue. What is current, or was before, outlives the count of versions to keep.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
-    SELECT s.id, s.named FROM secrets s JOIN change ON change.secret_id = s.id
+    SELECT s.id, s.named, s.current_version, s.previous_version FROM secrets s JOIN change ON change.secret_id = s.id
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
     ORDER BY s.id FOR UPDATE OF s
   ), ready AS MATERIALIZED (
-    SELECT change.set, change.factory_id, bool_or(change.op <> 'update' OR locked.named) AS raises,
+    SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS raises,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
     GROUP BY change.set, change.factory_id HAVING bool_and(change.op = 'create' OR locked.id IS NOT NULL)
@@ -74,28 +78,35 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), go AS MATERIALIZED (
     SELECT set FROM ready WHERE NOT raises OR EXISTS (SELECT FROM factory)
   ), created AS (
-    INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at)
+    INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at, current_since)
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
-           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at
+           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at, change.at
     FROM change, factory WHERE change.op = 'create'
   ), updated AS (
     UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = change.at,
+           previous_version = s.current_version, current_since = change.at,
            description = COALESCE(change.description, s.description), expires_at = COALESCE(change.expires_at, s.expires_at),
            deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs)
     FROM change JOIN go USING (set) WHERE change.op = 'update' AND s.id = change.secret_id
+  ), staged AS (
+    UPDATE secrets s SET next_version = change.version + 1 FROM change JOIN go USING (set)
+    WHERE change.op = 'stage' AND s.id = change.secret_id
   ), deleted AS (
     UPDATE secrets s SET deleted_at = change.at, named = false FROM change JOIN go USING (set)
     WHERE change.op = 'delete' AND s.id = change.secret_id
   ), sealed AS (
-    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, created_at, created_by_kind, created_by_id, created_by_name)
+    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
-           decode(change.fingerprint, 'base64'), change.at, change.actor_kind, change.actor_id, change.actor_name
+           decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from, change.expires_at, change.at, change.actor_kind, change.actor_id, change.actor_name
     FROM change JOIN go USING (set) WHERE change.op <> 'delete'
   ), pruned AS (
-    DELETE FROM secret_versions v USING change JOIN go USING (set)
-    WHERE change.op = 'update' AND v.secret_id = change.secret_id AND v.version <= change.version - $4::int
+    DELETE FROM secret_versions v
+    USING change JOIN go USING (set) JOIN locked ON locked.id = change.secret_id JOIN factories f ON f.id = change.factory_id
+    WHERE change.op IN ('update', 'stage') AND v.secret_id = change.secret_id AND v.version <= change.version - f.keep_versions
+      AND v.version <> locked.current_version AND v.destroyed_at IS NULL
+      AND NOT (change.op = 'stage' AND v.version = COALESCE(locked.previous_version, 0))
   ), audited AS (
-    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($5::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
+    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($4::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
   )
   SELECT set FROM go`;
 
@@ -126,7 +137,6 @@ export async function writeChangeSets(
     JSON.stringify(changes),
     sets.length === 1,
     limits.maxSecrets,
-    limits.keepVersions,
     JSON.stringify(sets.flatMap(({ audit }, set) => audit.map((row) => ({ ...row, set })))),
   );
   const written = new Set(rows.map(({ set }) => set));
@@ -207,6 +217,7 @@ export async function findCiphertext(
     where: {
       secretId: place.secretId,
       version: place.version,
+      destroyedAt: null,
       secret: { factoryId: place.factoryId, deletedAt: null },
     },
   });

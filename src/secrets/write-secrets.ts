@@ -165,10 +165,11 @@ function auditRow(
     change.op === "delete"
       ? { action: "secret.deleted", secret: change.name, via, ...(change.forced && { forced: true as const }) }
       : {
-          action: "secret.written",
+          action: change.op === "stage" ? "secret.staged" : "secret.written",
           secret: change.name,
           secretVersion: change.version,
           via,
+          ...(change.restored_from !== null && { restoredFrom: change.restored_from }),
           ...(warnings.length > 0 && { warnings }),
         };
   return audit.row({ at, outcome: "allowed", actor: actorOf(caller), factory, body, ...requested });

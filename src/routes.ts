@@ -6,12 +6,14 @@ import { configRoutes } from "./factory-config/routes.js";
 import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
 import { secretRoutes } from "./secrets/routes.js";
+import { secretVersionRoutes } from "./secrets/versions/routes.js";
 import { metricsRoute, systemRoutes } from "./system/routes.js";
 
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [
   ...brokerRoutes,
   ...secretRoutes,
+  ...secretVersionRoutes,
   ...configRoutes,
   ...registryRoutes,
   ...identityRoutes,

@@ -37,6 +37,7 @@ export const AuditEvent = z
     via: z.string().optional(),
     warnings: z.array(z.string()).optional(),
     forced: z.boolean().optional(),
+    purged: z.boolean().optional(),
     configVersion: z.int().optional(),
     restoredFrom: z.int().optional(),
     reason: z.string().optional(),

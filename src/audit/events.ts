@@ -39,7 +39,7 @@ export type EventBody =
       restoredFrom?: number;
       warnings?: readonly string[];
     }
-  | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true }
+  | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true; purged?: true }
   | {
       action: "secret.promoted" | "secret.rolled-back" | "secret.version-destroyed";
       secret: string;

@@ -21,7 +21,7 @@ export type SecretItem =
       staged?: true;
       restoredFrom?: number;
     }
-  | { op: "delete"; name: string; forced: boolean };
+  | { op: "delete"; name: string; forced: boolean; purged?: boolean };
 
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
@@ -56,6 +56,7 @@ export function planChange(
       version: nextVersion,
       if_version: ifVersion,
       forced: item.forced,
+      purged: item.purged ?? false,
       ...nothing,
     };
   }
@@ -68,6 +69,7 @@ export function planChange(
     version: place.version,
     if_version: ifVersion,
     forced: false,
+    purged: false,
     data_key_id: keys.seal.id,
     ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
     fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),

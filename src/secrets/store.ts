@@ -26,6 +26,8 @@ export type SecretChange = {
   if_version: number | null;
   /** Delete although an entry names it. */
   forced: boolean;
+  /** Delete its values for good, too. */
+  purged: boolean;
   data_key_id: string | null;
   ciphertext: string | null;
   fingerprint: string | null;
@@ -49,7 +51,7 @@ export type ChangeSet = {
 export type SecretLimits = { maxSecrets: number };
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -94,6 +96,9 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), deleted AS (
     UPDATE secrets s SET deleted_at = change.at, named = false FROM change JOIN go USING (set)
     WHERE change.op = 'delete' AND s.id = change.secret_id
+  ), purged AS (
+    UPDATE secret_versions v SET ciphertext = '', fingerprint = '', staged = false, destroyed_at = change.at
+    FROM change JOIN go USING (set) WHERE change.op = 'delete' AND change.purged AND v.secret_id = change.secret_id
   ), sealed AS (
     INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),

@@ -163,7 +163,13 @@ function auditRow(
   const { factory, caller, via, requested } = input;
   const body: EventBody =
     change.op === "delete"
-      ? { action: "secret.deleted", secret: change.name, via, ...(change.forced && { forced: true as const }) }
+      ? {
+          action: "secret.deleted",
+          secret: change.name,
+          via,
+          ...(change.forced && { forced: true as const }),
+          ...(change.purged && { purged: true as const }),
+        }
       : {
           action: change.op === "stage" ? "secret.staged" : "secret.written",
           secret: change.name,

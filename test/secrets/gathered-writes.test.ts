@@ -49,7 +49,15 @@ describe("writes at the same time", () => {
     const { prisma } = service.database;
     const common = { at: new Date(), actor: { kind: "service", id: "", name: "test" }, audit: [] } as const;
     const deletion = (name: string) => ({
-      ...({ op: "delete", name, if_version: null, forced: false, data_key_id: null, ciphertext: null } as const),
+      ...({
+        op: "delete",
+        name,
+        if_version: null,
+        forced: false,
+        purged: false,
+        data_key_id: null,
+        ciphertext: null,
+      } as const),
       ...({
         fingerprint: null,
         restored_from: null,

@@ -1,0 +1,130 @@
+import type { PrismaClient, Transaction } from "../../db/database.js";
+
+/** A secret as an operation on its versions sees it. */
+export type HeldSecret = {
+  id: string;
+  named: boolean;
+  currentVersion: number;
+  previousVersion: number | null;
+  currentSince: Date | null;
+  /** For how long the previous version is not destroyed without force. */
+  graceSeconds: number;
+};
+
+const held = {
+  id: true,
+  named: true,
+  currentVersion: true,
+  previousVersion: true,
+  currentSince: true,
+  factory: { select: { rotationGraceSeconds: true } },
+} as const;
+
+export async function findHead(
+  prisma: PrismaClient | Transaction,
+  factoryId: string,
+  name: string,
+): Promise<HeldSecret | undefined> {
+  const row = await prisma.secret.findFirst({ select: held, where: { factoryId, name, deletedAt: null } });
+  if (!row) return undefined;
+  const { factory, ...head } = row;
+  return { ...head, graceSeconds: factory.rotationGraceSeconds };
+}
+
+/**
+ * Locks a secret until the transaction ends, as its writers do, and reads it under the lock. Whoever needs the factory's
+ * row too takes it after this.
+ */
+export async function holdSecret(
+  transaction: Transaction,
+  factoryId: string,
+  name: string,
+): Promise<HeldSecret | undefined> {
+  await transaction.$queryRawUnsafe(
+    "SELECT id FROM secrets WHERE factory_id = $1::uuid AND name = $2::text AND deleted_at IS NULL FOR UPDATE",
+    factoryId,
+    name,
+  );
+  return findHead(transaction, factoryId, name);
+}
+
+const shown = {
+  version: true,
+  fingerprint: true,
+  staged: true,
+  restoredFrom: true,
+  expiresAt: true,
+  destroyedAt: true,
+  createdAt: true,
+  createdByName: true,
+} as const;
+
+/** Versions without their ciphertext, newest first; one more than `pageSize`. */
+export async function listVersions(
+  prisma: PrismaClient,
+  secretId: string,
+  before: number | undefined,
+  pageSize: number,
+) {
+  return prisma.secretVersion.findMany({
+    select: shown,
+    where: { secretId, ...(before !== undefined && { version: { lt: before } }) },
+    orderBy: { version: "desc" },
+    take: pageSize + 1,
+  });
+}
+
+export async function findVersion(prisma: PrismaClient | Transaction, secretId: string, version: number) {
+  return prisma.secretVersion.findUnique({ select: shown, where: { secretId_version: { secretId, version } } });
+}
+
+/** Makes a version the current one. Call `holdSecret` first, in the same transaction. */
+export async function setCurrent(
+  transaction: Transaction,
+  secretId: string,
+  to: { version: number; previousVersion: number | null; expiresAt: Date | null; at: Date },
+): Promise<void> {
+  await transaction.secret.update({
+    where: { id: secretId },
+    data: {
+      currentVersion: to.version,
+      previousVersion: to.previousVersion,
+      currentSince: to.at,
+      updatedAt: to.at,
+      ...(to.expiresAt && { expiresAt: to.expiresAt }),
+    },
+  });
+}
+
+export async function setStaged(
+  transaction: Transaction,
+  secretId: string,
+  version: number,
+  staged: boolean,
+): Promise<void> {
+  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged } });
+}
+
+/** Empties a version for good. Its number stays. */
+export async function emptyVersion(
+  transaction: Transaction,
+  secretId: string,
+  version: number,
+  at: Date,
+): Promise<void> {
+  const nothing = new Uint8Array(0);
+  await transaction.secretVersion.update({
+    where: { secretId_version: { secretId, version } },
+    data: { ciphertext: nothing, fingerprint: nothing, staged: false, destroyedAt: at },
+  });
+}
+
+/** Token answers may differ from now on. @returns the new generation, or `undefined` when the factory is gone */
+export async function raiseGeneration(transaction: Transaction, factoryId: string): Promise<bigint | undefined> {
+  const [raised] = await transaction.factory.updateManyAndReturn({
+    select: { generation: true },
+    where: { id: factoryId, deletedAt: null },
+    data: { generation: { increment: 1 } },
+  });
+  return raised?.generation;
+}

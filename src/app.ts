@@ -73,7 +73,7 @@ export function createApp(input: {
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
   });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const { allowedRealms, passThroughHosts } = settings;
+  const { allowedRealms, passThroughHosts, undeleteDays } = settings;
   const broker: BrokerDeps = {
     prisma,
     audit,
@@ -87,7 +87,7 @@ export function createApp(input: {
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
+  const deps = { keys, parsedVersions: new ParsedVersions(), undeleteDays, ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;

@@ -11,6 +11,7 @@ import { firstSteps, laterStart } from "./first-steps.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
 import { createLogger, type Logger } from "./observability/log.js";
+import { sweepDeletedSecrets } from "./secrets/deleted/sweep-deleted.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { claimInstallation } from "./system/store.js";
 
@@ -45,10 +46,10 @@ async function main(): Promise<void> {
     await database.close();
     throw error;
   });
-  const sweep = setInterval(() => void sweepJobs(database, log), sweepMs).unref();
+  const sweeping = setInterval(() => void sweep(settings, database, log), sweepMs).unref();
   let stopping: Promise<void> | undefined;
   stop = () => {
-    clearInterval(sweep);
+    clearInterval(sweeping);
     stopping ??= shutDown(app, database, log).then(() => process.exit(exitCode));
     return stopping;
   };
@@ -144,12 +145,16 @@ function drain(server: Server): Promise<void> {
   });
 }
 
-async function sweepJobs(database: ServiceDatabase, log: Logger): Promise<void> {
-  try {
-    await deleteOldJobs(database.prisma, new Date(Date.now() - keepEndedJobsMs));
-  } catch (err) {
-    log.warn({ err }, "old jobs could not be removed");
-  }
+async function sweep(settings: Settings, database: ServiceDatabase, log: Logger): Promise<void> {
+  const { prisma, pool } = database;
+  const { undeleteDays } = settings;
+  const now = new Date();
+  await deleteOldJobs(prisma, new Date(now.getTime() - keepEndedJobsMs)).catch((err: unknown) =>
+    log.warn({ err }, "old jobs could not be removed"),
+  );
+  await sweepDeletedSecrets({ prisma, audit: new AuditWriter(pool), undeleteDays }, now).catch((err: unknown) =>
+    log.warn({ err }, "deleted secrets could not be removed"),
+  );
 }
 
 try {

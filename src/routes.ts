@@ -5,6 +5,7 @@ import { registryRoutes } from "./factory-config/registry-routes.js";
 import { configRoutes } from "./factory-config/routes.js";
 import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
+import { deletedSecretRoutes } from "./secrets/deleted/routes.js";
 import { secretRoutes } from "./secrets/routes.js";
 import { secretVersionRoutes } from "./secrets/versions/routes.js";
 import { metricsRoute, systemRoutes } from "./system/routes.js";
@@ -14,6 +15,7 @@ export const routes = [
   ...brokerRoutes,
   ...secretRoutes,
   ...secretVersionRoutes,
+  ...deletedSecretRoutes,
   ...configRoutes,
   ...registryRoutes,
   ...identityRoutes,

@@ -23,6 +23,7 @@ export const settingNames = {
   FACTORY_SECRETS_ALLOWED_REALMS: "REGISTRY=REALM,...: token services on another host that may get credentials.",
   FACTORY_SECRETS_PASS_THROUGH_HOSTS: "Registries whose stored user:token may be handed out itself.",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
+  FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
   FACTORY_SECRETS_LOG_LEVEL: "fatal, error, warn, info, debug or silent.",
@@ -41,6 +42,7 @@ export type Settings = {
   metricsPort: number | undefined;
   logLevel: LogLevel;
   maxSecrets: number;
+  undeleteDays: number;
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
   outbound: OutboundSettings;
@@ -73,6 +75,7 @@ export function readSettings(environment: Environment): Settings {
     key: reader.text("FACTORY_SECRETS_KEY"),
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
+    undeleteDays: wholeNumber(reader, "FACTORY_SECRETS_UNDELETE_DAYS", 30, [0, 3_650]),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
   };

@@ -28,6 +28,7 @@ import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
 import { SecretWriter } from "./secrets/secret-writer.js";
 import { valueWarnings } from "./secrets/value-warnings.js";
+import { VerifyLimit } from "./secrets/verify/verify-value.js";
 import type { SecretsDeps } from "./secrets/write-secrets.js";
 import type { Settings } from "./settings.js";
 import { metricsRoute } from "./system/routes.js";
@@ -72,8 +73,8 @@ export function createApp(input: {
     generations,
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
   });
-  const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const { allowedRealms, passThroughHosts, undeleteDays } = settings;
+  const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, settings });
+  const { allowedRealms, passThroughHosts } = settings;
   const broker: BrokerDeps = {
     prisma,
     audit,
@@ -87,7 +88,7 @@ export function createApp(input: {
     onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, parsedVersions: new ParsedVersions(), undeleteDays, ...secrets, ...broker, ...system };
+  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;
@@ -110,10 +111,13 @@ function createSecretsDeps(input: {
   audit: AuditWriter;
   factoryKeys: FactoryKeys;
   facts: Facts;
-  maxSecrets: number;
-}): SecretsDeps {
-  const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
+  settings: Pick<Settings, "maxSecrets" | "undeleteDays">;
+}): SecretsDeps & { undeleteDays: number; verifyLimit: VerifyLimit } {
+  const { prisma, audit, factoryKeys, facts } = input;
+  const { maxSecrets, undeleteDays } = input.settings;
   return {
+    undeleteDays,
+    verifyLimit: new VerifyLimit({ perMinute: 10 }),
     audit,
     factoryKeys,
     heads: new SecretHeads(prisma),

@@ -10,7 +10,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   jsonwebtoken: ["identity/oauth/"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
-  "rate-limiter-flexible": ["limits/"],
+  "rate-limiter-flexible": ["limits/", "secrets/verify/"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts"],
   "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],

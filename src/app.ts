@@ -12,9 +12,11 @@ import { startChangeFeed } from "./db/change-feed.js";
 import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { migrationsAreComplete } from "./db/migrate.js";
+import { mentionsOf } from "./factory-config/mentions-of.js";
 import { ParsedVersions } from "./factory-config/parsed-versions.js";
 import { openApiTexts } from "./http/openapi.js";
 import { createHttpServer } from "./http/server.js";
+import type { FactoryRef } from "./identity/caller.js";
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
@@ -27,6 +29,7 @@ import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { SecretHeads } from "./secrets/secret-heads.js";
 import { SecretWriter } from "./secrets/secret-writer.js";
+import { SecretUses } from "./secrets/usage/secret-uses.js";
 import { valueWarnings } from "./secrets/value-warnings.js";
 import { VerifyLimit } from "./secrets/verify/verify-value.js";
 import type { SecretsDeps } from "./secrets/write-secrets.js";
@@ -73,7 +76,8 @@ export function createApp(input: {
     generations,
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back"),
   });
-  const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, settings });
+  const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
+  const life = createSecretLifeDeps(prisma, settings, log);
   const { allowedRealms, passThroughHosts } = settings;
   const broker: BrokerDeps = {
     prisma,
@@ -85,10 +89,10 @@ export function createApp(input: {
     tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
     providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
     onOpenFailed: () => metrics.secretOpenFailed(),
-    onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
+    onToken: countTokens(metrics, life.uses),
   };
   const system = createSystemDeps({ database, keys, metrics });
-  const deps = { keys, parsedVersions: new ParsedVersions(), ...secrets, ...broker, ...system };
+  const deps = { keys, ...secrets, ...life, ...broker, ...system };
   const pipe = createPipe({ callers, unknownCallers, audit, metrics, log, prisma });
   const { trustedProxies } = settings;
   const ownPort = settings.metricsPort !== undefined;
@@ -100,6 +104,7 @@ export function createApp(input: {
     async close() {
       await unknownCallers.close();
       await audit.flush();
+      await life.uses.close();
       await feed.close();
       await outbound.close();
     },
@@ -111,13 +116,10 @@ function createSecretsDeps(input: {
   audit: AuditWriter;
   factoryKeys: FactoryKeys;
   facts: Facts;
-  settings: Pick<Settings, "maxSecrets" | "undeleteDays">;
-}): SecretsDeps & { undeleteDays: number; verifyLimit: VerifyLimit } {
-  const { prisma, audit, factoryKeys, facts } = input;
-  const { maxSecrets, undeleteDays } = input.settings;
+  maxSecrets: number;
+}): SecretsDeps {
+  const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
   return {
-    undeleteDays,
-    verifyLimit: new VerifyLimit({ perMinute: 10 }),
     audit,
     factoryKeys,
     heads: new SecretHeads(prisma),
@@ -137,6 +139,24 @@ function createSecretsDeps(input: {
       (await facts.of(factory)).entries
         .filter(({ entry }) => names.includes(entry.secretName))
         .map(({ entry }) => entry.id),
+  };
+}
+
+function createSecretLifeDeps(prisma: Database["prisma"], { undeleteDays }: Settings, log: Logger) {
+  const parsedVersions = new ParsedVersions();
+  return {
+    parsedVersions,
+    undeleteDays,
+    verifyLimit: new VerifyLimit({ perMinute: 10 }),
+    uses: new SecretUses({ prisma, onError: (err) => log.warn({ err }, "uses of secrets could not be written") }),
+    mentionsOf: (factory: FactoryRef, name: string) => mentionsOf({ prisma, parsedVersions }, factory, name),
+  };
+}
+
+function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {
+  return ({ demand, fromCache, secret, cached }, actor) => {
+    metrics.tokenIssued(demand.entry.type, fromCache);
+    uses.record({ secret, actor, at: new Date(), tokenUntil: cached.token.expiresAt });
   };
 }
 

@@ -12,12 +12,14 @@ import { createOperatorToken } from "./identity/credentials/create-credential.js
 import { deleteOldJobs } from "./identity/credentials/store.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { sweepDeletedSecrets } from "./secrets/deleted/sweep-deleted.js";
+import { deleteOldUses } from "./secrets/usage/store.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { claimInstallation } from "./system/store.js";
 
 const drainMs = 10_000;
 const sweepMs = 3_600_000;
 const keepEndedJobsMs = 7 * 24 * 3_600_000;
+const keepUsesMs = 90 * 24 * 3_600_000;
 
 /** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -154,6 +156,9 @@ async function sweep(settings: Settings, database: ServiceDatabase, log: Logger)
   );
   await sweepDeletedSecrets({ prisma, audit: new AuditWriter(pool), undeleteDays }, now).catch((err: unknown) =>
     log.warn({ err }, "deleted secrets could not be removed"),
+  );
+  await deleteOldUses(prisma, new Date(now.getTime() - keepUsesMs)).catch((err: unknown) =>
+    log.warn({ err }, "old uses of secrets could not be removed"),
   );
 }
 

@@ -8,6 +8,7 @@ import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
 import { deletedSecretRoutes } from "./secrets/deleted/routes.js";
 import { secretRoutes } from "./secrets/routes.js";
+import { usageRoutes } from "./secrets/usage/routes.js";
 import { verifyRoutes } from "./secrets/verify/routes.js";
 import { secretVersionRoutes } from "./secrets/versions/routes.js";
 import { metricsRoute, systemRoutes } from "./system/routes.js";
@@ -19,6 +20,7 @@ export const routes = [
   ...secretVersionRoutes,
   ...deletedSecretRoutes,
   ...verifyRoutes,
+  ...usageRoutes,
   ...configRoutes,
   ...registryRoutes,
   ...identityRoutes,

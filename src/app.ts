@@ -5,6 +5,7 @@ import { Facts } from "./broker/factory-facts.js";
 import type { BrokerDeps } from "./broker/issue-token.js";
 import { createProviders } from "./broker/providers/create-providers.js";
 import { checkCredentialText, checkUnnamedCredentialText } from "./broker/secret-formats/check-credential-text.js";
+import { checkOtherCloud } from "./broker/secret-formats/check-other-cloud.js";
 import { TokenCache } from "./broker/token-cache.js";
 import type { KeyRing } from "./crypto/key-ring.js";
 import { readKnownKeys } from "./crypto/store.js";
@@ -132,7 +133,7 @@ function createSecretsDeps(input: {
       const remarks =
         types.length === 0
           ? checkUnnamedCredentialText(text)
-          : types.flatMap((type) => checkCredentialText(type, text));
+          : [...checkOtherCloud(types, text), ...types.flatMap((type) => checkCredentialText(type, text))];
       return [...valueWarnings(value), ...remarks];
     },
     entriesNaming: async (factory, names) =>

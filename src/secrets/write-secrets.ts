@@ -11,7 +11,7 @@ import { planChange, type SecretItem } from "./plan-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
 import type { SecretChange, SecretHead } from "./store.js";
-import type { SecretWarning } from "./value-warnings.js";
+import { expiryWarnings, type SecretWarning } from "./value-warnings.js";
 
 export type SecretsDeps = {
   audit: AuditWriter;
@@ -46,9 +46,7 @@ const maxAttempts = 60;
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
-  const warnings = await Promise.all(
-    items.map((item) => (item.op === "put" ? deps.warningsFor(factory, item.name, item.value) : [])),
-  );
+  const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
   const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
@@ -70,6 +68,14 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       retryAfterSeconds: 1,
     });
   });
+}
+
+async function warningsOf(
+  deps: SecretsDeps,
+  factory: FactoryRef,
+  { name, value, expiresAt }: Extract<SecretItem, { op: "put" }>,
+): Promise<SecretWarning[]> {
+  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date())];
 }
 
 function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {

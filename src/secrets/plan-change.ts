@@ -4,7 +4,9 @@ import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import type { UnwrappedKeys } from "./factory-keys.js";
-import type { SecretChange, SecretHead } from "./store.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
+
+type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
 
 /**
  * A new version of a secret, or its deletion. Fields that are absent stay as they were. A staged version is not current
@@ -20,13 +22,15 @@ export type SecretItem =
       deliverToJobs?: boolean | undefined;
       staged?: true;
       restoredFrom?: number;
+      /** Only if it is this secret still, with no version more and none destroyed. */
+      seen?: Seen;
     }
   | { op: "delete"; name: string; forced: boolean; purged?: boolean };
 
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `precondition-failed`, `not-found` when there is no secret to stage a version of
+ * @throws Problem `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
  */
 export function planChange(
   keys: UnwrappedKeys,
@@ -35,9 +39,11 @@ export function planChange(
   head: SecretHead | undefined,
   precondition: Precondition,
 ): SecretChange | undefined {
+  if (item.op === "put" && item.seen) checkSeen(item.seen, head);
   checkPrecondition(precondition, head);
   const ifVersion = typeof precondition === "number" ? precondition : null;
   const nothing = {
+    if_destroyed: null,
     data_key_id: null,
     ciphertext: null,
     fingerprint: null,
@@ -68,6 +74,7 @@ export function planChange(
     name: item.name,
     version: place.version,
     if_version: ifVersion,
+    if_destroyed: item.seen?.destroyedVersions ?? null,
     forced: false,
     purged: false,
     data_key_id: keys.seal.id,
@@ -79,6 +86,14 @@ export function planChange(
     deliver_to_jobs: item.deliverToJobs ?? null,
   };
 }
+
+function checkSeen({ id, nextVersion, destroyedVersions }: Seen, head: SecretHead | undefined): void {
+  const isSame = head?.id === id && head.nextVersion === nextVersion && head.destroyedVersions === destroyedVersions;
+  if (!isSame) throw changedMeanwhile();
+}
+
+export const changedMeanwhile = (): Problem =>
+  new Problem("conflict", "Others write this secret at the same time. Try again.", { retryAfterSeconds: 1 });
 
 function opOf(item: Extract<SecretItem, { op: "put" }>, head: SecretHead | undefined): "create" | "update" | "stage" {
   if (!item.staged) return head ? "update" : "create";

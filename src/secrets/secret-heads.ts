@@ -2,7 +2,8 @@ import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import type { SecretItem } from "./plan-change.js";
-import { readHeads, type SecretChange, type SecretHead } from "./store.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
+import { readHeads } from "./store.js";
 
 const maxRemembered = 50_000;
 

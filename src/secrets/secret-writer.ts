@@ -1,6 +1,7 @@
 import type { PrismaClient } from "../db/database.js";
 import { GroupCommit } from "../db/group-commit.js";
-import { type ChangeSet, type SecretHead, type SecretLimits, writeChangeSets } from "./store.js";
+import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
+import { writeChangeSets } from "./store.js";
 
 /** Base64 characters. Something larger than this gains nothing from company, and would only hold it up. */
 const maxGathered = 64 * 1024;

@@ -1,57 +1,10 @@
-import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
+import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import type { Actor } from "../identity/caller.js";
-
-/** What a write must know of a secret beforehand: its version is part of what is sealed. */
-export type SecretHead = {
-  id: string;
-  name: string;
-  currentVersion: number;
-  nextVersion: number;
-  named: boolean;
-  deliverToJobs: boolean;
-};
-
-/**
- * One change as the statement takes it. `version` is the version it makes, and what it was sealed for; a staged one
- * waits to be promoted.
- */
-export type SecretChange = {
-  op: "create" | "update" | "stage" | "delete";
-  secret_id: string;
-  name: string;
-  version: number;
-  /** Only if this is the current version. */
-  if_version: number | null;
-  /** Delete although an entry names it. */
-  forced: boolean;
-  /** Delete its values for good, too. */
-  purged: boolean;
-  data_key_id: string | null;
-  ciphertext: string | null;
-  fingerprint: string | null;
-  restored_from: number | null;
-  /** `null` leaves these three as they are. */
-  description: string | null;
-  expires_at: string | null;
-  deliver_to_jobs: boolean | null;
-};
-
-/** Changes that are made together or not at all, with their audit rows. */
-export type ChangeSet = {
-  factoryId: string;
-  changes: readonly SecretChange[];
-  at: Date;
-  actor: Actor;
-  audit: readonly AuditRow[];
-};
-
-/** How many secrets a factory may have. */
-export type SecretLimits = { maxSecrets: number };
+import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -64,6 +17,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT s.id, s.named, s.current_version, s.previous_version FROM secrets s JOIN change ON change.secret_id = s.id
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
+      AND (change.if_destroyed IS NULL OR s.destroyed_versions = change.if_destroyed)
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
     ORDER BY s.id FOR UPDATE OF s
@@ -156,7 +110,15 @@ export async function readHeads(
 ): Promise<{ heads: SecretHead[]; secretCount: number | undefined }> {
   const [heads, factory] = await Promise.all([
     prisma.secret.findMany({
-      select: { id: true, name: true, currentVersion: true, nextVersion: true, named: true, deliverToJobs: true },
+      select: {
+        id: true,
+        name: true,
+        currentVersion: true,
+        nextVersion: true,
+        destroyedVersions: true,
+        named: true,
+        deliverToJobs: true,
+      },
       where: { factoryId, name: { in: [...names] }, deletedAt: null },
     }),
     prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId, deletedAt: null } }),

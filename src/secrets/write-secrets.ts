@@ -8,9 +8,9 @@ import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { planChange, type SecretItem } from "./plan-change.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
-import type { SecretChange, SecretHead } from "./store.js";
 import { expiryWarnings, type SecretWarning } from "./value-warnings.js";
 
 export type SecretsDeps = {
@@ -50,9 +50,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
-    // A precondition is judged by what is there now; without one, a stale memory costs only a second try.
-    const look = input.precondition === undefined ? "remembered" : "readAgain";
-    let heads = await deps.heads[look](factory.id, names);
+    // A condition is judged by what is there now; without one, a stale memory costs only a second try.
+    const isFree = input.precondition === undefined && items.every((item) => item.op === "delete" || !item.seen);
+    let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
       const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));

@@ -61,6 +61,7 @@ describe("writes at the same time", () => {
       ...({
         fingerprint: null,
         restored_from: null,
+        if_destroyed: null,
         description: null,
         expires_at: null,
         deliver_to_jobs: null,

@@ -12,9 +12,11 @@ ALTER TABLE "factories"
 
 -- previous_version: what was current before, and what a rollback goes back to.
 -- current_since: when the current version came to be the current one; without it, when that version was made.
+-- destroyed_versions: how many were, so that a restore that raced with a destruction is found out by this row alone.
 ALTER TABLE "secrets"
     ADD COLUMN "previous_version" INTEGER,
-    ADD COLUMN "current_since" TIMESTAMPTZ(3);
+    ADD COLUMN "current_since" TIMESTAMPTZ(3),
+    ADD COLUMN "destroyed_versions" INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX "secrets_deleted_idx" ON "secrets"("factory_id", "name", "deleted_at") WHERE "deleted_at" IS NOT NULL;
 
 -- staged: waits to be promoted.

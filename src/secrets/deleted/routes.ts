@@ -62,7 +62,7 @@ const undelete = route(
         headers: { ETag: "The current version." },
       },
     },
-    problems: ["not-found", "already-exists", "precondition-failed", "limit-reached", "secret-in-use"],
+    problems: ["not-found", "already-exists", "precondition-failed", "limit-reached", "secret-in-use", "conflict"],
   },
   async (deps: UndeleteDeps, { caller, factory, params, request }) => {
     const { name } = params;

@@ -24,21 +24,19 @@ export async function listDeleted(
   });
 }
 
-/** Locks the secret of this name that was deleted last, since then, and reads it under the lock. */
-export async function holdDeleted(transaction: Transaction, factoryId: string, name: string, since: Date) {
-  const found = await transaction.secret.findFirst({
-    select: { id: true },
+/** The secret of this name that was deleted last, since then. */
+export async function findDeleted(transaction: Transaction, factoryId: string, name: string, since: Date) {
+  const row = await transaction.secret.findFirst({
+    select: { ...shown, deliverToJobs: true },
     where: { factoryId, name, deletedAt: { gte: since }, ...hasValues },
     orderBy: [{ deletedAt: "desc" }, { id: "asc" }],
   });
-  if (!found) return undefined;
-  await transaction.$queryRawUnsafe("SELECT id FROM secrets WHERE id = $1::uuid FOR UPDATE", found.id);
-  // Another may have brought it back, or swept it away, while this one waited.
-  const row = await transaction.secret.findFirst({
-    select: { ...shown, deliverToJobs: true },
-    where: { id: found.id, deletedAt: { gte: since } },
-  });
   return row ?? undefined;
+}
+
+/** Waits for others who bring this secret back, or sweep it away. */
+export async function lockDeleted(transaction: Transaction, id: string): Promise<void> {
+  await transaction.$queryRawUnsafe("SELECT id FROM secrets WHERE id = $1::uuid FOR UPDATE", id);
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Generations } from "../../db/generations.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf } from "../../identity/caller.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";
-import { bringBack, holdDeleted, makeRoom, nameIsTaken } from "./store.js";
+import { bringBack, findDeleted, lockDeleted, makeRoom, nameIsTaken } from "./store.js";
 
 export type UndeleteDeps = {
   prisma: PrismaClient;
@@ -16,6 +16,12 @@ export type UndeleteDeps = {
 };
 
 const dayMs = 86_400_000;
+const maxAttempts = 20;
+
+/** Another secret of the name was deleted last by now, or this one is back already: look again. */
+class ChangedMeanwhile extends Error {
+  override readonly name = "ChangedMeanwhile";
+}
 
 /** What was deleted before this time is gone. */
 export const undeletableSince = (undeleteDays: number, now: Date): Date =>
@@ -25,14 +31,22 @@ export const undeletableSince = (undeleteDays: number, now: Date): Date =>
  * Brings back the secret of this name that was deleted last, with all its versions. `If-Match` is about what was its
  * current version.
  * @returns the version that is current now
- * @throws Problem `not-found`, `already-exists`, `precondition-failed`, `limit-reached`, `secret-in-use`
+ * @throws Problem `not-found`, `already-exists`, `precondition-failed`, `limit-reached`, `secret-in-use`, `conflict`
  */
 export async function undeleteSecret(deps: UndeleteDeps, input: VersionInput): Promise<number> {
-  const { factory } = input;
-  const { version, generation } = await deps.prisma.$transaction((transaction) => undelete(deps, input, transaction));
-  // Other replicas are told by NOTIFY.
-  deps.generations.observe(factory.id, generation);
-  return version;
+  for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
+    try {
+      const back = await deps.prisma.$transaction((transaction) => undelete(deps, input, transaction));
+      // Other replicas are told by NOTIFY.
+      deps.generations.observe(input.factory.id, back.generation);
+      return back.version;
+    } catch (error) {
+      if (!(error instanceof ChangedMeanwhile)) throw error;
+    }
+  }
+  throw new Problem("conflict", "Others delete and undelete this secret at the same time. Try again.", {
+    retryAfterSeconds: 1,
+  });
 }
 
 async function undelete(
@@ -42,11 +56,15 @@ async function undelete(
 ): Promise<{ version: number; generation: bigint }> {
   const { factory, caller, name, requested } = input;
   const at = new Date();
-  const secret = await holdDeleted(transaction, factory.id, name, undeletableSince(deps.undeleteDays, at));
+  const find = () => findDeleted(transaction, factory.id, name, undeletableSince(deps.undeleteDays, at));
+  const secret = await find();
   if (!secret) throw nothingToUndelete(name, deps.undeleteDays);
   const version = secret.currentVersion;
   checkPrecondition(input.precondition, version);
+  // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
+  await lockDeleted(transaction, secret.id);
   const room = await makeRoom(transaction, factory.id, deps.limits.maxSecrets);
+  if ((await find())?.id !== secret.id) throw new ChangedMeanwhile();
   if (!room) throw new Problem("limit-reached", `A factory holds at most ${deps.limits.maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
   const named = room.namedSecrets.includes(name);

@@ -35,7 +35,7 @@ export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Curren
   const { name } = input;
   return changeVersion(deps, input, async (transaction, secret, at) => {
     const { previousVersion: version, currentVersion: left } = secret;
-    const row = version === null ? null : await findVersion(transaction, secret.id, version);
+    const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
     if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
     await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt: row.expiresAt, at });
     await setStaged(transaction, secret.id, left, true);

@@ -5,6 +5,8 @@ export type HeldSecret = {
   id: string;
   named: boolean;
   currentVersion: number;
+  nextVersion: number;
+  destroyedVersions: number;
   previousVersion: number | null;
   currentSince: Date | null;
   /** For how long the previous version is not destroyed without force. */
@@ -15,6 +17,8 @@ const held = {
   id: true,
   named: true,
   currentVersion: true,
+  nextVersion: true,
+  destroyedVersions: true,
   previousVersion: true,
   currentSince: true,
   factory: { select: { rotationGraceSeconds: true } },
@@ -40,12 +44,16 @@ export async function holdSecret(
   factoryId: string,
   name: string,
 ): Promise<HeldSecret | undefined> {
-  await transaction.$queryRawUnsafe(
-    "SELECT id FROM secrets WHERE factory_id = $1::uuid AND name = $2::text AND deleted_at IS NULL FOR UPDATE",
-    factoryId,
-    name,
-  );
-  return findHead(transaction, factoryId, name);
+  for (;;) {
+    const [locked] = await transaction.$queryRawUnsafe<{ id: string }[]>(
+      "SELECT id FROM secrets WHERE factory_id = $1::uuid AND name = $2::text AND deleted_at IS NULL FOR UPDATE",
+      factoryId,
+      name,
+    );
+    const head = await findHead(transaction, factoryId, name);
+    // Deleted and made again while this one waited: what is there now is another secret, and not locked.
+    if (head?.id === locked?.id) return head;
+  }
 }
 
 const shown = {
@@ -74,8 +82,10 @@ export async function listVersions(
   });
 }
 
+/** One version of a secret that is not deleted. */
 export async function findVersion(prisma: PrismaClient | Transaction, secretId: string, version: number) {
-  return prisma.secretVersion.findUnique({ select: shown, where: { secretId_version: { secretId, version } } });
+  const where = { secretId, version, secret: { deletedAt: null } };
+  return (await prisma.secretVersion.findFirst({ select: shown, where })) ?? undefined;
 }
 
 /** Makes a version the current one. Call `holdSecret` first, in the same transaction. */
@@ -117,6 +127,7 @@ export async function emptyVersion(
     where: { secretId_version: { secretId, version } },
     data: { ciphertext: nothing, fingerprint: nothing, staged: false, destroyedAt: at },
   });
+  await transaction.secret.update({ where: { id: secretId }, data: { destroyedVersions: { increment: 1 } } });
 }
 
 /** Token answers may differ from now on. @returns the new generation, or `undefined` when the factory is gone */

@@ -10,11 +10,13 @@ const change =
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
 // secret that comes or goes, or that an entry names, can change a token answer: then the factory's generation is raised,
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
-// others touch no shared row, and do not queue. What is current, or was before, outlives the count of versions to keep.
+// others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
+// outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
-    SELECT s.id, s.named, s.current_version, s.previous_version FROM secrets s JOIN change ON change.secret_id = s.id
+    SELECT s.id, s.named, s.current_version, s.previous_version
+    FROM secrets s JOIN change ON change.secret_id = s.id
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
       AND (change.if_destroyed IS NULL OR s.destroyed_versions = change.if_destroyed)
@@ -38,32 +40,28 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
            COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at, change.at
     FROM change, factory WHERE change.op = 'create'
-  ), updated AS (
-    UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = change.at,
-           previous_version = s.current_version, current_since = change.at,
-           description = COALESCE(change.description, s.description), expires_at = COALESCE(change.expires_at, s.expires_at),
-           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs)
-    FROM change JOIN go USING (set) WHERE change.op = 'update' AND s.id = change.secret_id
-  ), staged AS (
-    UPDATE secrets s SET next_version = change.version + 1 FROM change JOIN go USING (set)
-    WHERE change.op = 'stage' AND s.id = change.secret_id
-  ), deleted AS (
-    UPDATE secrets s SET deleted_at = change.at, named = false FROM change JOIN go USING (set)
-    WHERE change.op = 'delete' AND s.id = change.secret_id
-  ), purged AS (
-    UPDATE secret_versions v SET ciphertext = '', fingerprint = '', staged = false, destroyed_at = change.at
-    FROM change JOIN go USING (set) WHERE change.op = 'delete' AND change.purged AND v.secret_id = change.secret_id
+  ), changed AS (
+    UPDATE secrets s SET
+           current_version = CASE change.op WHEN 'update' THEN change.version ELSE s.current_version END,
+           previous_version = CASE change.op WHEN 'update' THEN s.current_version ELSE s.previous_version END,
+           current_since = CASE change.op WHEN 'update' THEN change.at ELSE s.current_since END,
+           expires_at = CASE change.op WHEN 'update' THEN COALESCE(change.expires_at, s.expires_at) ELSE s.expires_at END,
+           next_version = CASE change.op WHEN 'delete' THEN s.next_version ELSE change.version + 1 END,
+           deleted_at = CASE change.op WHEN 'delete' THEN change.at END, named = s.named AND change.op <> 'delete',
+           description = COALESCE(change.description, s.description),
+           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs), updated_at = change.at
+    FROM change JOIN go USING (set) WHERE change.op <> 'create' AND s.id = change.secret_id
   ), sealed AS (
     INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
            decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from, change.expires_at, change.at, change.actor_kind, change.actor_id, change.actor_name
     FROM change JOIN go USING (set) WHERE change.op <> 'delete'
   ), pruned AS (
-    DELETE FROM secret_versions v
-    USING change JOIN go USING (set) JOIN locked ON locked.id = change.secret_id JOIN factories f ON f.id = change.factory_id
-    WHERE change.op IN ('update', 'stage') AND v.secret_id = change.secret_id AND v.version <= change.version - f.keep_versions
-      AND v.version <> locked.current_version AND v.destroyed_at IS NULL
-      AND NOT (change.op = 'stage' AND v.version = COALESCE(locked.previous_version, 0))
+    DELETE FROM secret_versions v USING change JOIN go USING (set) JOIN locked ON locked.id = change.secret_id
+    WHERE (change.op <> 'delete' OR change.purged) AND v.secret_id = change.secret_id
+      AND v.version <= change.version - CASE WHEN change.purged THEN 0 ELSE (SELECT f.keep_versions FROM factories f WHERE f.id = change.factory_id) END
+      AND (change.purged OR v.version <> locked.current_version AND v.destroyed_at IS NULL
+           AND NOT (change.op = 'stage' AND v.version = COALESCE(locked.previous_version, 0)))
   ), audited AS (
     ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($4::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
   )

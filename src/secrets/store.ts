@@ -15,7 +15,7 @@ const change =
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
-    SELECT s.id, s.named, s.current_version, s.previous_version
+    SELECT s.id, s.named, s.current_version, s.previous_version, s.expires_at
     FROM secrets s JOIN change ON change.secret_id = s.id
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
@@ -45,7 +45,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
            current_version = CASE change.op WHEN 'update' THEN change.version ELSE s.current_version END,
            previous_version = CASE change.op WHEN 'update' THEN s.current_version ELSE s.previous_version END,
            current_since = CASE change.op WHEN 'update' THEN change.at ELSE s.current_since END,
-           expires_at = CASE change.op WHEN 'update' THEN COALESCE(change.expires_at, s.expires_at) ELSE s.expires_at END,
+           expires_at = CASE WHEN change.op = 'update' AND (change.restored_from IS NOT NULL OR change.expires_at IS NOT NULL)
+                        THEN change.expires_at ELSE s.expires_at END,
            next_version = CASE change.op WHEN 'delete' THEN s.next_version ELSE change.version + 1 END,
            deleted_at = CASE change.op WHEN 'delete' THEN change.at END, named = s.named AND change.op <> 'delete',
            description = COALESCE(change.description, s.description),
@@ -54,8 +55,11 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), sealed AS (
     INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
-           decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from, change.expires_at, change.at, change.actor_kind, change.actor_id, change.actor_name
-    FROM change JOIN go USING (set) WHERE change.op <> 'delete'
+           decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from,
+           CASE WHEN change.op = 'stage' OR change.restored_from IS NOT NULL THEN change.expires_at
+                ELSE COALESCE(change.expires_at, locked.expires_at) END,
+           change.at, change.actor_kind, change.actor_id, change.actor_name
+    FROM change JOIN go USING (set) LEFT JOIN locked ON locked.id = change.secret_id WHERE change.op <> 'delete'
   ), pruned AS (
     DELETE FROM secret_versions v USING change JOIN go USING (set) JOIN locked ON locked.id = change.secret_id
     WHERE (change.op <> 'delete' OR change.purged) AND v.secret_id = change.secret_id

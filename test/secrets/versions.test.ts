@@ -151,6 +151,15 @@ describe("stage, promote, roll back", () => {
     expect((await life.get()).body.expiresAt).toBeUndefined();
     await life.post("/versions/2:promote").expect(200);
     expect((await life.get()).body.expiresAt).toBe(body.expiresAt);
+    await life.post(":rollback").expect(200);
+    expect((await life.get()).body.expiresAt).toBeUndefined();
+    await life.post("/versions/2:promote").expect(200);
+    await life.post("/versions/1:restore").expect(200);
+    expect((await life.get()).body.expiresAt).toBeUndefined();
+    await life.post(":rollback").expect(200);
+    await life.put().expect(200);
+    expect((await life.get()).body.expiresAt).toBe(body.expiresAt);
+    expect((await life.get("/versions")).body.items[0].expiresAt).toBe(body.expiresAt);
   });
 
   it("stages no version of a secret that does not exist, and nothing that is the secret's", async () => {

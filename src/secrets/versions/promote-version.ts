@@ -1,6 +1,6 @@
 import { Problem } from "../../http/problem.js";
 import { changeVersion, type VersionDeps, type VersionInput } from "./change-version.js";
-import { findVersion, setCurrent, setStaged } from "./store.js";
+import { findVersion, setCurrent, stageAgain, unstage } from "./store.js";
 
 /** The current version of a secret after an operation, and the one before. */
 export type Current = { name: string; version: number; previousVersion?: number };
@@ -16,8 +16,10 @@ export function promoteVersion(deps: VersionDeps, input: VersionInput & { versio
     if (!row) throw new Problem("not-found", `There is no version ${version} of the secret "${name}".`);
     if (!row.staged) throw notStaged(version);
     const previousVersion = secret.currentVersion;
-    await setCurrent(transaction, secret.id, { version, previousVersion, expiresAt: row.expiresAt, at });
-    await setStaged(transaction, secret.id, version, false);
+    // Without a note of its own it keeps the secret's, as a write does.
+    const expiresAt = row.expiresAt ?? secret.expiresAt;
+    await setCurrent(transaction, secret.id, { version, previousVersion, expiresAt, at });
+    await unstage(transaction, secret.id, version, expiresAt);
     return {
       event: { action: "secret.promoted", secret: name, secretVersion: version, previousVersion },
       changesCurrent: true,
@@ -38,7 +40,7 @@ export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Curren
     const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
     if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
     await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt: row.expiresAt, at });
-    await setStaged(transaction, secret.id, left, true);
+    await stageAgain(transaction, secret.id, left);
     return {
       event: { action: "secret.rolled-back", secret: name, secretVersion: version, previousVersion: left },
       changesCurrent: true,

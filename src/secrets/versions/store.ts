@@ -9,6 +9,7 @@ export type HeldSecret = {
   destroyedVersions: number;
   previousVersion: number | null;
   currentSince: Date | null;
+  expiresAt: Date | null;
   /** For how long the previous version is not destroyed without force. */
   graceSeconds: number;
 };
@@ -21,6 +22,7 @@ const held = {
   destroyedVersions: true,
   previousVersion: true,
   currentSince: true,
+  expiresAt: true,
   factory: { select: { rotationGraceSeconds: true } },
 } as const;
 
@@ -101,18 +103,24 @@ export async function setCurrent(
       previousVersion: to.previousVersion,
       currentSince: to.at,
       updatedAt: to.at,
-      ...(to.expiresAt && { expiresAt: to.expiresAt }),
+      expiresAt: to.expiresAt,
     },
   });
 }
 
-export async function setStaged(
+/** A version leaves the stage, with the note of when its credential ends. */
+export async function unstage(
   transaction: Transaction,
   secretId: string,
   version: number,
-  staged: boolean,
+  expiresAt: Date | null,
 ): Promise<void> {
-  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged } });
+  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged: false, expiresAt } });
+}
+
+/** A version can be promoted from now on. */
+export async function stageAgain(transaction: Transaction, secretId: string, version: number): Promise<void> {
+  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged: true } });
 }
 
 /** Empties a version for good. Its number stays. */

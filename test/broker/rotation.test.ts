@@ -132,6 +132,16 @@ describe("the usage of a secret", () => {
     expect(after.body.olderTokensUntil >= use.tokensUntil).toBe(true);
   });
 
+  it("names the webhooks of the config too", async () => {
+    const hooks = "notify:\n  webhooks:\n  - url: https://hooks.example.test\n    secret_name: hook\n";
+    const hook = lifeOf(broker.service, broker.factory, "hook");
+    await hook.put().expect(201);
+    await broker.putConfig(`${config}${hooks}`);
+    expect((await hook.get("/usage").expect(200)).body).toMatchObject({ entries: [], webhooks: ["line 8, column 18"] });
+    await hook.remove().expect(204);
+    expectProblem(await hook.get("/usage"), "not-found");
+  });
+
   it("is told in the report of all secrets too, as JSON and as CSV", async () => {
     const path = `/v1/factories/${broker.factory.name}/reports/rotation`;
     await lifeOf(broker.service, broker.factory, "idle").put().expect(201);

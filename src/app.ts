@@ -1,18 +1,10 @@
 import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
-import type { BrokerDeps } from "./broker/issue-token.js";
-import { createProviders } from "./broker/providers/create-providers.js";
-import { checkCredentialText, checkUnnamedCredentialText } from "./broker/secret-formats/check-credential-text.js";
-import { TokenCache } from "./broker/token-cache.js";
 import type { KeyRing } from "./crypto/key-ring.js";
-import { readKnownKeys } from "./crypto/store.js";
 import { startChangeFeed } from "./db/change-feed.js";
 import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
-import { migrationsAreComplete } from "./db/migrate.js";
-import { ParsedVersions } from "./factory-config/parsed-versions.js";
-import { openApiTexts } from "./http/openapi.js";
 import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
@@ -20,24 +12,19 @@ import { AccessTokens } from "./identity/oauth/access-tokens.js";
 import { SigningKeys } from "./identity/oauth/keys/signing-keys.js";
 import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
-import { AuthenticationFailures } from "./limits/authentication-failures.js";
-import { limitedAddress } from "./limits/limited-address.js";
-import { TokenEndpointFailures } from "./limits/token-endpoint-failures.js";
-import { TokenRequests } from "./limits/token-requests.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
-import { routes } from "./routes.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
-import { SecretHeads } from "./secrets/secret-heads.js";
-import { SecretWriter } from "./secrets/secret-writer.js";
-import { valueWarnings } from "./secrets/value-warnings.js";
-import type { SecretsDeps } from "./secrets/write-secrets.js";
 import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
 import { startAuditChain } from "./start-audit-chain.js";
+import { createMinting } from "./wiring/broker.js";
+import { createLimits } from "./wiring/limits.js";
+import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
+import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {
   /** How clients reach the service. It must listen by then. */
@@ -90,23 +77,25 @@ export function createApp(input: {
   const feed = startChangeFeed({ directUrl: input.directUrl, pool, generations, onLost });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
-  const broker = { ...shared, ...createMinting({ settings, outbound, metrics }) };
+  const life = createSecretLifeDeps(prisma, settings, log);
+  const broker = { ...shared, ...createMinting({ settings, outbound, metrics, uses: life.uses }) };
   const system = createSystemDeps({ database, keys, metrics });
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, signingKeys, publicUrl, workloads };
-  const features = { verification, ...oauth, ...secrets, ...broker, ...system, ...limits };
-  const deps = { keys, sealer: chain.sealer, parsedVersions: new ParsedVersions(), ...features };
+  const features = { ...oauth, ...secrets, ...life, ...broker, ...system, ...limits };
+  const deps = { keys, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
   const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
-  const flushing = { close: () => audit.flush() };
+  const recording = { close: () => audit.flush() };
   return {
     ...servers,
     publicUrl,
     rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () => closeInTurn([certificate, unknownCallers, devices, flushing, chain, feed, keySets, outbound]),
+    close: () =>
+      closeInTurn([certificate, unknownCallers, devices, recording, life.uses, chain, feed, keySets, outbound]),
   };
 }
 
@@ -130,94 +119,4 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
     onProblem: (sentence) => log.warn(sentence),
     onReload: () => log.info("the certificate was read again"),
   });
-}
-
-function createLimits(input: { settings: Settings; pool: Database["pool"]; metrics: Metrics }) {
-  const { pool, metrics } = input;
-  const { authFailuresPerMinute, tokenRequestsPerMinute } = input.settings.limits;
-  const failures = { perMinute: authFailuresPerMinute, limitedAddress: limitedAddress(input.settings.trustedProxies) };
-  return {
-    authenticationFailures: new AuthenticationFailures(failures),
-    tokenEndpointFailures: new TokenEndpointFailures({
-      ...failures,
-      pool,
-      onLimited: () => metrics.requestLimited("token-endpoint-failures"),
-    }),
-    tokenRequests: new TokenRequests({
-      perMinute: tokenRequestsPerMinute,
-      onLimited: () => metrics.requestLimited("token-requests"),
-    }),
-  };
-}
-
-function createMinting(input: {
-  settings: Pick<Settings, "allowedRealms" | "passThroughHosts">;
-  outbound: Outbound;
-  metrics: Metrics;
-}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> {
-  const { outbound, metrics } = input;
-  const { allowedRealms, passThroughHosts } = input.settings;
-  return {
-    tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
-    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
-    onOpenFailed: () => metrics.secretOpenFailed(),
-    onToken: ({ type, fromCache }) => metrics.tokenIssued(type, fromCache),
-  };
-}
-
-/** Versions of a secret that are kept, the last ones. */
-const keepVersions = 10;
-
-function createSecretsDeps(input: {
-  prisma: Database["prisma"];
-  audit: AuditWriter;
-  factoryKeys: FactoryKeys;
-  facts: Facts;
-  maxSecrets: number;
-}): SecretsDeps {
-  const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
-  return {
-    audit,
-    factoryKeys,
-    heads: new SecretHeads(prisma),
-    writer: new SecretWriter(prisma, { maxSecrets, keepVersions }),
-    limits: { maxSecrets },
-    warningsFor: async (factory, name, value) => {
-      const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
-      const types = [...new Set(entries.map(({ entry }) => entry.type))];
-      const text = value.revealText();
-      const remarks =
-        types.length === 0
-          ? checkUnnamedCredentialText(text)
-          : types.flatMap((type) => checkCredentialText(type, text));
-      return [...valueWarnings(value), ...remarks];
-    },
-    entriesNaming: async (factory, names) =>
-      (await facts.of(factory)).entries
-        .filter(({ entry }) => names.includes(entry.secretName))
-        .map(({ entry }) => entry.id),
-  };
-}
-
-function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
-  const { prisma, pool } = database;
-  const keyIsActive = async (): Promise<boolean> =>
-    (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active");
-  return {
-    openApi: once(() => openApiTexts(routes)),
-    metricsText: () => metrics.registry.metrics(),
-    probes: [
-      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
-      { name: "keys", check: keyIsActive },
-      { name: "migrations", check: () => migrationsAreComplete(pool) },
-    ],
-  };
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
 }

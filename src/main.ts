@@ -9,17 +9,14 @@ import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-dat
 import { firstSteps, laterStart } from "./first-steps.js";
 import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
-import { deleteOldJobs } from "./identity/credentials/store.js";
-import { sweepOAuth } from "./identity/oauth/sweep.js";
-import { sweepWorkloads } from "./identity/oidc/open-session.js";
 import { keySource } from "./key-source.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
+import { sweep } from "./sweep.js";
 import { claimInstallation } from "./system/store.js";
 
 const drainMs = 10_000;
 const sweepMs = 3_600_000;
-const keepEndedJobsMs = 7 * 24 * 3_600_000;
 
 /** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -48,10 +45,10 @@ async function main(): Promise<void> {
     await database.close();
     throw error;
   });
-  const sweep = setInterval(() => void sweepExpired(app, database, log), sweepMs).unref();
+  const sweeping = setInterval(() => void sweep({ app, settings, database, log }), sweepMs).unref();
   let stopping: Promise<void> | undefined;
   stop = () => {
-    clearInterval(sweep);
+    clearInterval(sweeping);
     stopping ??= shutDown(app, database, log).then(() => process.exit(exitCode));
     return stopping;
   };
@@ -142,17 +139,6 @@ function drain(server: Server): Promise<void> {
     });
     server.closeIdleConnections();
   });
-}
-
-async function sweepExpired(app: App, { prisma }: ServiceDatabase, log: Logger): Promise<void> {
-  try {
-    await deleteOldJobs(prisma, new Date(Date.now() - keepEndedJobsMs));
-    await sweepWorkloads({ prisma }, new Date());
-    await sweepOAuth(prisma, new Date());
-    await app.rotateSigningKeyIfDue();
-  } catch (err) {
-    log.warn({ err }, "what has expired could not be removed");
-  }
 }
 
 try {

@@ -37,6 +37,7 @@ export const settingNames = {
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
   FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "Most requests of one caller for registry tokens; 0 for no limit.",
+  FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
   FACTORY_SECRETS_LOG_LEVEL: "fatal, error, warn, info, debug or silent.",
@@ -60,6 +61,7 @@ export type Settings = {
   maxSecrets: number;
   /** 0: no limit. */
   limits: { authFailuresPerMinute: number; tokenRequestsPerMinute: number };
+  undeleteDays: number;
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
   auditShipTo: readonly ShipTo[];
@@ -96,6 +98,7 @@ export function readSettings(environment: Environment): Settings {
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
     limits: limitSettings(reader),
+    undeleteDays: wholeNumber(reader, "FACTORY_SECRETS_UNDELETE_DAYS", 30, [0, 3_650]),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
     auditShipTo: auditShipTo(reader),

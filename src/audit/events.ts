@@ -40,13 +40,24 @@ export type EventBody =
   | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
   | { action: "job.ended"; credential: CredentialRef }
   | {
-      action: "secret.written";
+      action: "secret.written" | "secret.staged";
       secret: string;
       secretVersion: number;
       via: "api" | "fioctl";
+      restoredFrom?: number;
       warnings?: readonly string[];
     }
-  | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true }
+  | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true; purged?: true }
+  | {
+      action: "secret.promoted" | "secret.rolled-back" | "secret.version-destroyed";
+      secret: string;
+      secretVersion: number;
+      previousVersion?: number;
+      forced?: true;
+    }
+  | { action: "secret.undeleted" | "secret.purged"; secret: string; secretVersion: number }
+  | { action: "secret.verified"; secret: string; secretVersion: number; matches: boolean }
+  | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
   | { action: "secret.open-failed"; secret: string; secretVersion: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }

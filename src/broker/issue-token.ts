@@ -15,7 +15,7 @@ export type BrokerDeps = MintDeps & {
   tokens: TokenCache;
   callers: Callers;
   generations: Generations;
-  onToken(outcome: { fromCache: boolean; type: Demand["entry"]["type"] }): void;
+  onToken(issued: Ready, actor: Actor): void;
 };
 
 export type IssueInput = {
@@ -68,7 +68,7 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
     }
     const stale = await findStale(deps, input, caller, facts, ready);
     if (!stale) {
-      for (const { fromCache, demand } of ready) deps.onToken({ fromCache, type: demand.entry.type });
+      for (const one of ready) deps.onToken(one, actorOf(caller));
       return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };
     }
     await recordKept(deps, input, caller, ready);

@@ -74,3 +74,31 @@ export async function eraseFactory(transaction: Transaction, id: string): Promis
   await transaction.credential.updateMany({ where: { factoryId: id, revokedAt: null }, data: { revokedAt: now } });
   return erased.generation;
 }
+
+export type FactorySettingsRow = { keepVersions: number; rotationGraceSeconds: number; settingsVersion: number };
+
+const settings = { keepVersions: true, rotationGraceSeconds: true, settingsVersion: true } as const;
+
+export async function findSettings(prisma: PrismaClient, id: string): Promise<FactorySettingsRow | undefined> {
+  return (await prisma.factory.findFirst({ select: settings, where: { id, deletedAt: null } })) ?? undefined;
+}
+
+/** @returns the settings as they are now; `undefined` when they are of another version, or the factory is gone */
+export async function changeSettings(
+  transaction: Transaction,
+  id: string,
+  change: { keepVersions?: number | undefined; rotationGraceSeconds?: number | undefined },
+  ifVersion: number | undefined,
+): Promise<FactorySettingsRow | undefined> {
+  const { keepVersions, rotationGraceSeconds } = change;
+  const [changed] = await transaction.factory.updateManyAndReturn({
+    select: settings,
+    where: { id, deletedAt: null, ...(ifVersion !== undefined && { settingsVersion: ifVersion }) },
+    data: {
+      settingsVersion: { increment: 1 },
+      ...(keepVersions !== undefined && { keepVersions }),
+      ...(rotationGraceSeconds !== undefined && { rotationGraceSeconds }),
+    },
+  });
+  return changed;
+}

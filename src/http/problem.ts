@@ -17,6 +17,7 @@ export const problemCodes = {
   "method-not-allowed": { status: 405, title: "Method not allowed" },
   "not-acceptable": { status: 406, title: "No such representation" },
   "already-exists": { status: 409, title: "It exists already" },
+  "version-unsuitable": { status: 409, title: "Not possible with this version" },
   "name-retired": { status: 409, title: "The name was used before" },
   "secret-in-use": { status: 409, title: "The secret is in use" },
   conflict: { status: 409, title: "Changed at the same time" },

@@ -24,14 +24,14 @@ export const SecretName = z
 
 export const SecretParams = z.object({ factory: FactoryInPath, name: SecretName });
 
-const ValueText = z
+export const ValueText = z
   .string()
   .refine((text) => text.isWellFormed(), "holds a lone surrogate, which is no Unicode text; send bytes as valueBase64")
   .refine((text) => text.length > 0, "is empty; a value has 1 to 65,536 bytes")
   .refine((text) => Buffer.byteLength(text) <= maxValueBytes, "is larger than 65,536 bytes")
   .meta({ description: "The value as text; it is stored as its UTF-8 bytes, exactly." });
 
-const ValueBase64 = z
+export const ValueBase64 = z
   .string()
   .refine((text) => Buffer.from(text, "base64").toString("base64") === text, "is not base64 with its padding")
   .refine((text) => text.length > 0, "is empty; a value has 1 to 65,536 bytes")
@@ -55,9 +55,9 @@ const valueFields = {
     .meta({ description: "The value itself may leave in a job's /secrets. Never for a secret that an entry names." }),
 };
 
-const oneValue = (fields: { value?: string | undefined; valueBase64?: string | undefined }): boolean =>
+export const oneValue = (fields: { value?: string | undefined; valueBase64?: string | undefined }): boolean =>
   (fields.value === undefined) !== (fields.valueBase64 === undefined);
-const oneValueRule = "give exactly one of value and valueBase64";
+export const oneValueRule = "give exactly one of value and valueBase64";
 
 export const SecretWrite = z.strictObject(valueFields).refine(oneValue, oneValueRule).meta({ id: "SecretWrite" });
 

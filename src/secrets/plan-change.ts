@@ -4,9 +4,14 @@ import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import type { UnwrappedKeys } from "./factory-keys.js";
-import type { SecretChange, SecretHead } from "./store.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
 
-/** A new version of a secret, or its deletion. Fields that are absent stay as they were. */
+type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
+
+/**
+ * A new version of a secret, or its deletion. Fields that are absent stay as they were. A staged version is not current
+ * until it is promoted.
+ */
 export type SecretItem =
   | {
       op: "put";
@@ -15,13 +20,17 @@ export type SecretItem =
       description?: string | undefined;
       expiresAt?: string | undefined;
       deliverToJobs?: boolean | undefined;
+      staged?: true;
+      restoredFrom?: number;
+      /** Only if it is this secret still, with no version more and none destroyed. */
+      seen?: Seen;
     }
-  | { op: "delete"; name: string; forced: boolean };
+  | { op: "delete"; name: string; forced: boolean; purged?: boolean };
 
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `precondition-failed`
+ * @throws Problem `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
  */
 export function planChange(
   keys: UnwrappedKeys,
@@ -30,12 +39,15 @@ export function planChange(
   head: SecretHead | undefined,
   precondition: Precondition,
 ): SecretChange | undefined {
+  if (item.op === "put" && item.seen) checkSeen(item.seen, head);
   checkPrecondition(precondition, head);
   const ifVersion = typeof precondition === "number" ? precondition : null;
   const nothing = {
+    if_destroyed: null,
     data_key_id: null,
     ciphertext: null,
     fingerprint: null,
+    restored_from: null,
     description: null,
     expires_at: null,
     deliver_to_jobs: null,
@@ -50,25 +62,43 @@ export function planChange(
       version: nextVersion,
       if_version: ifVersion,
       forced: item.forced,
+      purged: item.purged ?? false,
       ...nothing,
     };
   }
   const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
   const value = item.value.revealBytes();
   return {
-    op: head ? "update" : "create",
+    op: opOf(item, head),
     secret_id: place.secretId,
     name: item.name,
     version: place.version,
     if_version: ifVersion,
+    if_destroyed: item.seen?.destroyedVersions ?? null,
     forced: false,
+    purged: false,
     data_key_id: keys.seal.id,
     ciphertext: sealSecret(keys.seal, place, value).toString("base64"),
     fingerprint: fingerprint(keys.fingerprint.bytes, value).toString("base64"),
+    restored_from: item.restoredFrom ?? null,
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
     deliver_to_jobs: item.deliverToJobs ?? null,
   };
+}
+
+function checkSeen({ id, nextVersion, destroyedVersions }: Seen, head: SecretHead | undefined): void {
+  const isSame = head?.id === id && head.nextVersion === nextVersion && head.destroyedVersions === destroyedVersions;
+  if (!isSame) throw changedMeanwhile();
+}
+
+export const changedMeanwhile = (): Problem =>
+  new Problem("conflict", "Others write this secret at the same time. Try again.", { retryAfterSeconds: 1 });
+
+function opOf(item: Extract<SecretItem, { op: "put" }>, head: SecretHead | undefined): "create" | "update" | "stage" {
+  if (!item.staged) return head ? "update" : "create";
+  if (head) return "stage";
+  throw new Problem("not-found", `There is no secret "${item.name}" to stage a version of. Create it without stage.`);
 }
 
 function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {

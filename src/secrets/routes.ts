@@ -26,9 +26,17 @@ import { type SecretsDeps, writeSecrets } from "./write-secrets.js";
 
 type Reader = { prisma: PrismaClient };
 
+/** The value of a write, however it was given. */
+export function plaintextOf({ value, valueBase64 }: { value?: string | undefined; valueBase64?: string | undefined }) {
+  return value === undefined
+    ? Plaintext.fromBytes(Buffer.from(valueBase64 ?? "", "base64"))
+    : Plaintext.fromText(value);
+}
+
 type Row = NonNullable<Awaited<ReturnType<typeof findSecret>>>;
 
-function secretView(row: Row): z.input<typeof Secret> {
+/** A secret as replies show it. */
+export function secretView(row: Row): z.input<typeof Secret> {
   return {
     name: row.name,
     version: row.currentVersion,
@@ -41,11 +49,18 @@ function secretView(row: Row): z.input<typeof Secret> {
   };
 }
 
-function itemOf(name: string, write: z.output<typeof SecretWrite>): SecretItem {
-  const { value, valueBase64, description, expiresAt, deliverToJobs } = write;
-  const plaintext =
-    value === undefined ? Plaintext.fromBytes(Buffer.from(valueBase64 ?? "", "base64")) : Plaintext.fromText(value);
-  return { op: "put", name, value: plaintext, description, expiresAt, deliverToJobs };
+function itemOf(name: string, write: z.output<typeof SecretWrite>): Extract<SecretItem, { op: "put" }> {
+  const { description, expiresAt, deliverToJobs } = write;
+  return { op: "put", name, value: plaintextOf(write), description, expiresAt, deliverToJobs };
+}
+
+function stagedItemOf(name: string, write: z.output<typeof SecretWrite>): SecretItem {
+  const { description, deliverToJobs, ...item } = itemOf(name, write);
+  if (description === undefined && deliverToJobs === undefined) return { ...item, staged: true };
+  throw new Problem(
+    "invalid-request",
+    "description and deliverToJobs are of the secret, not of a version: a staged version has a value and expiresAt.",
+  );
 }
 
 const list = route(
@@ -100,9 +115,10 @@ const put = route(
     tag: "Secrets",
     summary: "Store a new version of a secret",
     description:
-      "The newest version is the current one; the last 10 are kept. `If-Match` with the version, or `If-None-Match: *`, makes it conditional.",
+      "It is the current one at once, or with `stage=true` when it is promoted. As many versions are kept as the factory's settings say. `If-Match` with the current version, or `If-None-Match: *`, makes it conditional.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
+    query: z.strictObject({ stage: Flag("Make a version that is not current until it is promoted.") }),
     // A value of 64 KiB, as base64 or as JSON text in which every byte is escaped.
     body: json(SecretWrite, { maxBytes: 8 * maxValueBytes }),
     replies: {
@@ -117,10 +133,10 @@ const put = route(
         headers: { ETag: "The version." },
       },
     },
-    problems: ["precondition-failed", "limit-reached", "secret-in-use", "conflict"],
+    problems: ["not-found", "precondition-failed", "limit-reached", "secret-in-use", "conflict"],
   },
-  async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
-    const items = [itemOf(params.name, body)];
+  async (deps: SecretsDeps, { caller, factory, params, query, body, request }) => {
+    const items = [query.stage ? stagedItemOf(params.name, body) : itemOf(params.name, body)];
     const precondition = preconditionOf(request);
     const [written] = await writeSecrets(deps, {
       factory,
@@ -132,7 +148,9 @@ const put = route(
     });
     if (!written) throw new Error("a write of one item has one outcome");
     const { name, version, warnings } = written;
-    return { status: written.created ? 201 : 200, body: { name, version, warnings }, headers: etagOf(version) };
+    // A staged version is no version to match: the current one is as it was.
+    const headers = query.stage ? {} : etagOf(version);
+    return { status: written.created ? 201 : 200, body: { name, version, warnings }, headers };
   },
 );
 
@@ -143,15 +161,19 @@ const remove = route(
     path: "/v1/factories/{factory}/secrets/{name}",
     tag: "Secrets",
     summary: "Delete a secret",
-    description: "One that a registry entry names is deleted with `?force=true` only: the entry then opens nothing.",
+    description:
+      "One that a registry entry names is deleted with `force=true` only: the entry then opens nothing. It can be had back for 30 days, or as long as the operator has set; with `purge=true` its values are destroyed at once.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
-    query: z.strictObject({ force: Flag("Delete even one that a registry entry names.") }),
+    query: z.strictObject({
+      force: Flag("Delete even one that a registry entry names."),
+      purge: Flag("Destroy every version for good, with no way back."),
+    }),
     replies: { 204: { description: "Deleted." } },
     problems: ["not-found", "precondition-failed", "secret-in-use", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, params, query, request }) => {
-    const items = [{ op: "delete", name: params.name, forced: query.force } as const];
+    const items = [{ op: "delete", name: params.name, forced: query.force, purged: query.purge } as const];
     const precondition = preconditionOf(request);
     const [outcome] = await writeSecrets(deps, {
       factory,

@@ -2,7 +2,8 @@ import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import type { SecretItem } from "./plan-change.js";
-import { readHeads, type SecretChange, type SecretHead } from "./store.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
+import { readHeads } from "./store.js";
 
 const maxRemembered = 50_000;
 
@@ -54,7 +55,8 @@ export class SecretHeads {
       const change = changed.get(item.name);
       const before = this.#heads.get(at);
       if (item.op === "put" && change && before) {
-        this.#heads.set(at, { ...before, currentVersion: change.version, nextVersion: change.version + 1 });
+        const currentVersion = change.op === "stage" ? before.currentVersion : change.version;
+        this.#heads.set(at, { ...before, currentVersion, nextVersion: change.version + 1 });
       } else {
         this.#heads.delete(at);
       }

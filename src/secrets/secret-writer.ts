@@ -1,6 +1,7 @@
 import type { PrismaClient } from "../db/database.js";
 import { GroupCommit } from "../db/group-commit.js";
-import { type ChangeSet, type SecretHead, type SecretLimits, writeChangeSets } from "./store.js";
+import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
+import { writeChangeSets } from "./store.js";
 
 /** Base64 characters. Something larger than this gains nothing from company, and would only hold it up. */
 const maxGathered = 64 * 1024;
@@ -24,7 +25,9 @@ export class SecretWriter {
    * @returns whether the set was written; if not, something is no longer as the writer saw it
    */
   write(set: ChangeSet, heads: ReadonlyMap<string, SecretHead>): Promise<boolean> {
-    const isPlain = set.changes.every(({ op, name }) => op === "update" && heads.get(name)?.named === false);
+    const isPlain = set.changes.every(
+      ({ op, name }) => op === "stage" || (op === "update" && heads.get(name)?.named === false),
+    );
     const size = set.changes.reduce((sum, { ciphertext }) => sum + (ciphertext?.length ?? 0), 0);
     return isPlain && size <= maxGathered ? this.#gathered.add(set) : this.#writeAlone(set);
   }

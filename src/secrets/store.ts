@@ -1,68 +1,30 @@
-import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
+import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import type { Actor } from "../identity/caller.js";
-
-/** What a write must know of a secret beforehand: its version is part of what is sealed. */
-export type SecretHead = {
-  id: string;
-  name: string;
-  currentVersion: number;
-  nextVersion: number;
-  named: boolean;
-  deliverToJobs: boolean;
-};
-
-/** One change as the statement takes it. `version` is the version it makes, and what it was sealed for. */
-export type SecretChange = {
-  op: "create" | "update" | "delete";
-  secret_id: string;
-  name: string;
-  version: number;
-  /** Only if this is the current version. */
-  if_version: number | null;
-  /** Delete although an entry names it. */
-  forced: boolean;
-  data_key_id: string | null;
-  ciphertext: string | null;
-  fingerprint: string | null;
-  /** `null` leaves these three as they are. */
-  description: string | null;
-  expires_at: string | null;
-  deliver_to_jobs: boolean | null;
-};
-
-/** Changes that are made together or not at all, with their audit rows. */
-export type ChangeSet = {
-  factoryId: string;
-  changes: readonly SecretChange[];
-  at: Date;
-  actor: Actor;
-  audit: readonly AuditRow[];
-};
-
-/** How many secrets a factory may have, and how many versions of each are kept. */
-export type SecretLimits = { maxSecrets: number; keepVersions: number };
+import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, forced bool, data_key_id uuid, ciphertext text, fingerprint text, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
 // secret that comes or goes, or that an entry names, can change a token answer: then the factory's generation is raised,
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
-// others touch no shared row, and do not queue.
+// others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
+// outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
-    SELECT s.id, s.named FROM secrets s JOIN change ON change.secret_id = s.id
+    SELECT s.id, s.named, s.current_version, s.previous_version, s.expires_at
+    FROM secrets s JOIN change ON change.secret_id = s.id
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
+      AND (change.if_destroyed IS NULL OR s.destroyed_versions = change.if_destroyed)
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
     ORDER BY s.id FOR UPDATE OF s
   ), ready AS MATERIALIZED (
-    SELECT change.set, change.factory_id, bool_or(change.op <> 'update' OR locked.named) AS raises,
+    SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS raises,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
     GROUP BY change.set, change.factory_id HAVING bool_and(change.op = 'create' OR locked.id IS NOT NULL)
@@ -74,28 +36,38 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), go AS MATERIALIZED (
     SELECT set FROM ready WHERE NOT raises OR EXISTS (SELECT FROM factory)
   ), created AS (
-    INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at)
+    INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at, current_since)
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
-           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at
+           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at, change.at
     FROM change, factory WHERE change.op = 'create'
-  ), updated AS (
-    UPDATE secrets s SET current_version = change.version, next_version = change.version + 1, updated_at = change.at,
-           description = COALESCE(change.description, s.description), expires_at = COALESCE(change.expires_at, s.expires_at),
-           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs)
-    FROM change JOIN go USING (set) WHERE change.op = 'update' AND s.id = change.secret_id
-  ), deleted AS (
-    UPDATE secrets s SET deleted_at = change.at, named = false FROM change JOIN go USING (set)
-    WHERE change.op = 'delete' AND s.id = change.secret_id
+  ), changed AS (
+    UPDATE secrets s SET
+           current_version = CASE change.op WHEN 'update' THEN change.version ELSE s.current_version END,
+           previous_version = CASE change.op WHEN 'update' THEN s.current_version ELSE s.previous_version END,
+           current_since = CASE change.op WHEN 'update' THEN change.at ELSE s.current_since END,
+           expires_at = CASE WHEN change.op = 'update' AND (change.restored_from IS NOT NULL OR change.expires_at IS NOT NULL)
+                        THEN change.expires_at ELSE s.expires_at END,
+           next_version = CASE change.op WHEN 'delete' THEN s.next_version ELSE change.version + 1 END,
+           deleted_at = CASE change.op WHEN 'delete' THEN change.at END, named = s.named AND change.op <> 'delete',
+           description = COALESCE(change.description, s.description),
+           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs), updated_at = change.at
+    FROM change JOIN go USING (set) WHERE change.op <> 'create' AND s.id = change.secret_id
   ), sealed AS (
-    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, created_at, created_by_kind, created_by_id, created_by_name)
+    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
-           decode(change.fingerprint, 'base64'), change.at, change.actor_kind, change.actor_id, change.actor_name
-    FROM change JOIN go USING (set) WHERE change.op <> 'delete'
+           decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from,
+           CASE WHEN change.op = 'stage' OR change.restored_from IS NOT NULL THEN change.expires_at
+                ELSE COALESCE(change.expires_at, locked.expires_at) END,
+           change.at, change.actor_kind, change.actor_id, change.actor_name
+    FROM change JOIN go USING (set) LEFT JOIN locked ON locked.id = change.secret_id WHERE change.op <> 'delete'
   ), pruned AS (
-    DELETE FROM secret_versions v USING change JOIN go USING (set)
-    WHERE change.op = 'update' AND v.secret_id = change.secret_id AND v.version <= change.version - $4::int
+    DELETE FROM secret_versions v USING change JOIN go USING (set) JOIN locked ON locked.id = change.secret_id
+    WHERE (change.op <> 'delete' OR change.purged) AND v.secret_id = change.secret_id
+      AND v.version <= change.version - CASE WHEN change.purged THEN 0 ELSE (SELECT f.keep_versions FROM factories f WHERE f.id = change.factory_id) END
+      AND (change.purged OR v.version <> locked.current_version AND v.destroyed_at IS NULL
+           AND NOT (change.op = 'stage' AND v.version = COALESCE(locked.previous_version, 0)))
   ), audited AS (
-    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($5::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
+    ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($4::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
   )
   SELECT set FROM go`;
 
@@ -126,7 +98,6 @@ export async function writeChangeSets(
     JSON.stringify(changes),
     sets.length === 1,
     limits.maxSecrets,
-    limits.keepVersions,
     JSON.stringify(sets.flatMap(({ audit }, set) => audit.map((row) => ({ ...row, set })))),
   );
   const written = new Set(rows.map(({ set }) => set));
@@ -141,7 +112,15 @@ export async function readHeads(
 ): Promise<{ heads: SecretHead[]; secretCount: number | undefined }> {
   const [heads, factory] = await Promise.all([
     prisma.secret.findMany({
-      select: { id: true, name: true, currentVersion: true, nextVersion: true, named: true, deliverToJobs: true },
+      select: {
+        id: true,
+        name: true,
+        currentVersion: true,
+        nextVersion: true,
+        destroyedVersions: true,
+        named: true,
+        deliverToJobs: true,
+      },
       where: { factoryId, name: { in: [...names] }, deletedAt: null },
     }),
     prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId, deletedAt: null } }),
@@ -207,6 +186,7 @@ export async function findCiphertext(
     where: {
       secretId: place.secretId,
       version: place.version,
+      destroyedAt: null,
       secret: { factoryId: place.factoryId, deletedAt: null },
     },
   });

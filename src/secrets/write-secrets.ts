@@ -8,10 +8,10 @@ import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { planChange, type SecretItem } from "./plan-change.js";
+import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
-import type { SecretChange, SecretHead } from "./store.js";
-import type { SecretWarning } from "./value-warnings.js";
+import { expiryWarnings, type SecretWarning } from "./value-warnings.js";
 
 export type SecretsDeps = {
   audit: AuditWriter;
@@ -46,15 +46,13 @@ const maxAttempts = 60;
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
-  const warnings = await Promise.all(
-    items.map((item) => (item.op === "put" ? deps.warningsFor(factory, item.name, item.value) : [])),
-  );
+  const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
   const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
-    // A precondition is judged by what is there now; without one, a stale memory costs only a second try.
-    const look = input.precondition === undefined ? "remembered" : "readAgain";
-    let heads = await deps.heads[look](factory.id, names);
+    // A condition is judged by what is there now; without one, a stale memory costs only a second try.
+    const isFree = input.precondition === undefined && items.every((item) => item.op === "delete" || !item.seen);
+    let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
       const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
@@ -70,6 +68,14 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       retryAfterSeconds: 1,
     });
   });
+}
+
+async function warningsOf(
+  deps: SecretsDeps,
+  factory: FactoryRef,
+  { name, value, expiresAt }: Extract<SecretItem, { op: "put" }>,
+): Promise<SecretWarning[]> {
+  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date())];
 }
 
 function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {
@@ -163,12 +169,19 @@ function auditRow(
   const { factory, caller, via, requested } = input;
   const body: EventBody =
     change.op === "delete"
-      ? { action: "secret.deleted", secret: change.name, via, ...(change.forced && { forced: true as const }) }
+      ? {
+          action: "secret.deleted",
+          secret: change.name,
+          via,
+          ...(change.forced && { forced: true as const }),
+          ...(change.purged && { purged: true as const }),
+        }
       : {
-          action: "secret.written",
+          action: change.op === "stage" ? "secret.staged" : "secret.written",
           secret: change.name,
           secretVersion: change.version,
           via,
+          ...(change.restored_from !== null && { restoredFrom: change.restored_from }),
           ...(warnings.length > 0 && { warnings }),
         };
   return audit.row({ at, outcome: "allowed", actor: actorOf(caller), factory, body, ...requested });

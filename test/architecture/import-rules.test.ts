@@ -10,7 +10,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   jsonwebtoken: ["identity/oauth/"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
-  "rate-limiter-flexible": ["limits/"],
+  "rate-limiter-flexible": ["limits/", "secrets/verify/"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts"],
   "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],
@@ -66,7 +66,7 @@ const isContract = (path: string): boolean =>
   /(^|[/-])contract\.ts$/.test(path) || ["identity/grant.ts", "identity/permissions.ts"].includes(path);
 
 /** The files that put the service together may import everything. */
-const isRoot = ({ feature }: SourceFile): boolean => ["", "cli", "settings"].includes(feature);
+const isRoot = ({ feature }: SourceFile): boolean => ["", "cli", "settings", "wiring"].includes(feature);
 
 const isWithin = (path: string, places: readonly string[]): boolean =>
   places.some((place) => (place === "" || place.endsWith("/") ? path.startsWith(place) : path === place));

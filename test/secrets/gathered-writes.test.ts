@@ -49,8 +49,23 @@ describe("writes at the same time", () => {
     const { prisma } = service.database;
     const common = { at: new Date(), actor: { kind: "service", id: "", name: "test" }, audit: [] } as const;
     const deletion = (name: string) => ({
-      ...({ op: "delete", name, if_version: null, forced: false, data_key_id: null, ciphertext: null } as const),
-      ...({ fingerprint: null, description: null, expires_at: null, deliver_to_jobs: null } as const),
+      ...({
+        op: "delete",
+        name,
+        if_version: null,
+        forced: false,
+        purged: false,
+        data_key_id: null,
+        ciphertext: null,
+      } as const),
+      ...({
+        fingerprint: null,
+        restored_from: null,
+        if_destroyed: null,
+        description: null,
+        expires_at: null,
+        deliver_to_jobs: null,
+      } as const),
     });
     for (const name of ["a", "b"]) {
       await service.as(service.operatorToken).put(`/v1/factories/${factory.name}/secrets/${name}`).send({ value: "v" });
@@ -61,7 +76,7 @@ describe("writes at the same time", () => {
       factoryId: factory.id,
       changes: [{ ...deletion(name), secret_id: id, version: nextVersion }],
     }));
-    const limits = { maxSecrets: 10, keepVersions: 10 };
+    const limits = { maxSecrets: 10 };
     expect(await writeChangeSets(prisma, limits, sets)).toEqual([false, false]);
     expect(await prisma.secret.count({ where: { factoryId: factory.id, deletedAt: null } })).toBe(2);
     expect(await writeChangeSets(prisma, limits, sets.slice(0, 1))).toEqual([true]);

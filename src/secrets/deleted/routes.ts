@@ -1,0 +1,76 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { FactoryParams, PageQuery, secretNamePattern } from "../../http/contract.js";
+import { pageOf, pageStart } from "../../http/page.js";
+import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { route } from "../../http/route.js";
+import { SecretParams } from "../contract.js";
+import { CurrentVersion } from "../versions/contract.js";
+import { DeletedSecretList } from "./contract.js";
+import { listDeleted } from "./store.js";
+import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
+
+const dayMs = 86_400_000;
+
+const list = route(
+  {
+    id: "listDeletedSecrets",
+    method: "get",
+    path: "/v1/factories/{factory}/deleted-secrets",
+    tag: "Secrets",
+    summary: "Deleted secrets that can be had back",
+    auth: { permission: "secrets:list" },
+    params: FactoryParams,
+    query: PageQuery,
+    replies: {
+      200: {
+        description: "By name; of several of one name the last, which is the one that comes back.",
+        content: { "application/json": DeletedSecretList },
+      },
+    },
+    problems: [],
+  },
+  async ({ prisma, undeleteDays }: { prisma: PrismaClient; undeleteDays: number }, { factory, query }) => {
+    const after = pageStart(query.pageToken, (text) => secretNamePattern.test(text));
+    const since = undeletableSince(undeleteDays, new Date());
+    const { pageSize } = query;
+    const rows = await listDeleted(prisma, { factoryId: factory.id, since, after, pageSize });
+    const view = ({ name, currentVersion, deletedAt }: (typeof rows)[number]) => {
+      const at = deletedAt ?? since;
+      const undeletableUntil = new Date(at.getTime() + undeleteDays * dayMs).toISOString();
+      return { name, version: currentVersion, deletedAt: at.toISOString(), undeletableUntil };
+    };
+    return { status: 200, body: pageOf(rows, pageSize, ({ name }) => name, view) };
+  },
+);
+
+const undelete = route(
+  {
+    id: "undeleteSecret",
+    method: "post",
+    path: "/v1/factories/{factory}/secrets/{name}:undelete",
+    tag: "Secrets",
+    summary: "Bring back a deleted secret",
+    description:
+      "The one of this name that was deleted last, with all its versions. Where a new secret of the name exists, that one stays.",
+    auth: { permission: "secrets:write" },
+    params: SecretParams,
+    replies: {
+      200: {
+        description: "It is back.",
+        content: { "application/json": CurrentVersion },
+        headers: { ETag: "The current version." },
+      },
+    },
+    problems: ["not-found", "already-exists", "precondition-failed", "limit-reached", "secret-in-use", "conflict"],
+  },
+  async (deps: UndeleteDeps, { caller, factory, params, request }) => {
+    const { name } = params;
+    const requested = requestedBy(request);
+    const input = { factory, caller, name, precondition: preconditionOf(request), requested };
+    const version = await undeleteSecret(deps, input);
+    return { status: 200, body: { name, version }, headers: etagOf(version) };
+  },
+);
+
+export const deletedSecretRoutes = [list, undelete];

@@ -1,0 +1,82 @@
+import type { PrismaClient, Transaction } from "../../db/database.js";
+
+const shown = { id: true, name: true, currentVersion: true, deletedAt: true } as const;
+
+// One that was purged has no value to come back with.
+const hasValues = { versions: { some: { destroyedAt: null } } } as const;
+
+/** Deleted secrets that can come back, the last one of each name, by name; one more than `pageSize`. */
+export async function listDeleted(
+  prisma: PrismaClient,
+  input: { factoryId: string; since: Date; after: string | undefined; pageSize: number },
+) {
+  return prisma.secret.findMany({
+    select: shown,
+    where: {
+      factoryId: input.factoryId,
+      deletedAt: { gte: input.since },
+      ...(input.after !== undefined && { name: { gt: input.after } }),
+      ...hasValues,
+    },
+    distinct: ["name"],
+    orderBy: [{ name: "asc" }, { deletedAt: "desc" }],
+    take: input.pageSize + 1,
+  });
+}
+
+/** The secret of this name that was deleted last, since then. */
+export async function findDeleted(transaction: Transaction, factoryId: string, name: string, since: Date) {
+  const row = await transaction.secret.findFirst({
+    select: { ...shown, deliverToJobs: true },
+    where: { factoryId, name, deletedAt: { gte: since }, ...hasValues },
+    orderBy: [{ deletedAt: "desc" }, { id: "asc" }],
+  });
+  return row ?? undefined;
+}
+
+/** Waits for others who bring this secret back, or sweep it away. */
+export async function lockDeleted(transaction: Transaction, id: string): Promise<void> {
+  await transaction.$queryRawUnsafe("SELECT id FROM secrets WHERE id = $1::uuid FOR UPDATE", id);
+}
+
+/**
+ * Makes room for one more secret, locks the factory by it, and raises its generation.
+ * @returns the new generation and what its entries name; `undefined` when the factory is gone or full
+ */
+export async function makeRoom(transaction: Transaction, factoryId: string, maxSecrets: number) {
+  const [factory] = await transaction.factory.updateManyAndReturn({
+    select: { generation: true, namedSecrets: true },
+    where: { id: factoryId, deletedAt: null, secretCount: { lt: maxSecrets } },
+    data: { secretCount: { increment: 1 }, generation: { increment: 1 } },
+  });
+  return factory;
+}
+
+/** Whether there is a secret of this name. Call `makeRoom` first: then no other can create one meanwhile. */
+export async function nameIsTaken(transaction: Transaction, factoryId: string, name: string): Promise<boolean> {
+  return (await transaction.secret.count({ where: { factoryId, name, deletedAt: null } })) > 0;
+}
+
+export async function bringBack(transaction: Transaction, id: string, named: boolean, at: Date): Promise<void> {
+  await transaction.secret.update({ where: { id }, data: { deletedAt: null, named, updatedAt: at } });
+}
+
+/** Deleted secrets that nobody can bring back any more, locked; those that somebody works on are left for later. */
+export async function holdExpired(transaction: Transaction, before: Date, most: number) {
+  return transaction.$queryRawUnsafe<
+    { id: string; name: string; current_version: number; factory_id: string; factory_name: string }[]
+  >(
+    `SELECT s.id, s.name, s.current_version, f.id AS factory_id, f.name AS factory_name
+     FROM secrets s JOIN factories f ON f.id = s.factory_id
+     WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1::timestamptz
+     ORDER BY s.id LIMIT $2::int FOR UPDATE OF s SKIP LOCKED`,
+    before,
+    most,
+  );
+}
+
+/** Removes secrets with every version: their ciphertext is gone for good. */
+export async function removeForGood(transaction: Transaction, ids: readonly string[]): Promise<void> {
+  await transaction.secretVersion.deleteMany({ where: { secretId: { in: [...ids] } } });
+  await transaction.secret.deleteMany({ where: { id: { in: [...ids] } } });
+}

@@ -1,0 +1,94 @@
+import { z } from "zod";
+import type { PrismaClient } from "../../db/database.js";
+import { FactoryParams } from "../../http/contract.js";
+import { Problem } from "../../http/problem.js";
+import { route } from "../../http/route.js";
+import type { FactoryRef } from "../../identity/caller.js";
+import { SecretParams } from "../contract.js";
+import { noSecret } from "../versions/change-version.js";
+import { findHead } from "../versions/store.js";
+import { RotationReport, RotationReportQuery, SecretUsage } from "./contract.js";
+import { isWanted, rotationCsv, rotationItem } from "./rotation-report.js";
+import type { SecretUses } from "./secret-uses.js";
+import { listUses, readRotation } from "./store.js";
+
+type Reader = { prisma: PrismaClient };
+
+type UsageDeps = Reader & {
+  uses: SecretUses;
+  /** Where the current config names a secret. */
+  mentionsOf(factory: FactoryRef, name: string): Promise<{ entries: string[]; webhooks: string[] }>;
+};
+
+const shownUses = 200;
+
+const usage = route(
+  {
+    id: "getSecretUsage",
+    method: "get",
+    path: "/v1/factories/{factory}/secrets/{name}/usage",
+    tag: "Secrets",
+    summary: "What names a secret, and who used which version",
+    description: "Uses through another replica show after ten seconds at most.",
+    auth: { permission: "secrets:list" },
+    params: SecretParams,
+    replies: { 200: { description: "The usage.", content: { "application/json": SecretUsage } } },
+    problems: ["not-found"],
+  },
+  async ({ prisma, uses, mentionsOf }: UsageDeps, { factory, params }) => {
+    await uses.flush();
+    const secret = await findHead(prisma, factory.id, params.name);
+    if (!secret) throw noSecret(params.name);
+    const [mentions, rows, [rotation]] = await Promise.all([
+      mentionsOf(factory, params.name),
+      listUses(prisma, secret.id, shownUses),
+      readRotation(prisma, factory.id, secret.id),
+    ]);
+    if (!rotation) throw noSecret(params.name);
+    const { version, lastUsedAt, olderTokensUntil } = rotationItem(rotation, new Date());
+    const body = {
+      ...{ name: params.name, version, entries: mentions.entries, webhooks: mentions.webhooks },
+      ...(lastUsedAt !== undefined && { lastUsedAt }),
+      ...(olderTokensUntil !== undefined && { olderTokensUntil }),
+      uses: rows.map((row) => ({
+        version: row.version,
+        kind: row.actorKind,
+        id: row.actorId,
+        name: row.actorName,
+        lastUsedAt: row.lastUsedAt.toISOString(),
+        tokensUntil: row.tokensUntil.toISOString(),
+      })),
+    };
+    return { status: 200, body };
+  },
+);
+
+const report = route(
+  {
+    id: "getRotationReport",
+    method: "get",
+    path: "/v1/factories/{factory}/reports/rotation",
+    tag: "Secrets",
+    summary: "Every secret: its age, last rotation, and what still uses an older version",
+    description: "As JSON, or as CSV with `Accept: text/csv`.",
+    auth: { permission: "secrets:list" },
+    params: FactoryParams,
+    query: RotationReportQuery,
+    replies: {
+      200: { description: "By name.", content: { "application/json": RotationReport, "text/csv": z.string() } },
+    },
+    problems: ["not-acceptable"],
+  },
+  async ({ prisma, uses }: Reader & { uses: SecretUses }, { factory, query, request }) => {
+    const mediaType = request.accepts("application/json", "text/csv");
+    if (!mediaType) throw new Problem("not-acceptable", "Accept application/json or text/csv.");
+    await uses.flush();
+    const at = new Date();
+    const rows = (await readRotation(prisma, factory.id, undefined)).filter((row) => isWanted(row, query));
+    const secrets = rows.map((row) => rotationItem(row, at));
+    const body = mediaType === "text/csv" ? rotationCsv(secrets) : { at: at.toISOString(), secrets };
+    return { status: 200, mediaType, body };
+  },
+);
+
+export const usageRoutes = [usage, report];

@@ -1,0 +1,61 @@
+import type { PrismaClient } from "../../db/database.js";
+import type { Actor } from "../../identity/caller.js";
+import { type UseRow, writeUses } from "./store.js";
+
+/** A token that left, and by which version of which secret. */
+export type Use = { secret: { id: string; version: number }; actor: Actor; at: Date; tokenUntil: Date };
+
+const flushMs = 10_000;
+const maxPending = 50_000;
+const batchSize = 1_000;
+
+/**
+ * Counts in memory who uses which version of a secret, and writes it every ten seconds: nothing waits for it, and the
+ * token path has no statement more. What a SIGKILL loses of it stands in the audit, which is the record; this is a
+ * summary for whoever wants to turn an old credential off.
+ */
+export class SecretUses {
+  readonly #deps: { prisma: PrismaClient; onError: (error: unknown) => void };
+  readonly #timer: NodeJS.Timeout;
+  #pending = new Map<string, UseRow>();
+
+  constructor(deps: { prisma: PrismaClient; onError: (error: unknown) => void }) {
+    this.#deps = deps;
+    this.#timer = setInterval(() => void this.flush(), flushMs).unref();
+  }
+
+  record({ secret, actor, at, tokenUntil }: Use): void {
+    const key = `${secret.id} ${secret.version} ${actor.kind} ${actor.id}`;
+    const known = this.#pending.get(key);
+    // A database that is away must not fill the memory.
+    if (!known && this.#pending.size >= maxPending) return;
+    const until = tokenUntil.toISOString();
+    this.#pending.set(key, {
+      secret_id: secret.id,
+      version: secret.version,
+      actor_kind: actor.kind,
+      actor_id: actor.id,
+      actor_name: actor.name,
+      last_used_at: at.toISOString(),
+      tokens_until: known && known.tokens_until > until ? known.tokens_until : until,
+    });
+  }
+
+  /** Writes what was counted since. What cannot be written is dropped and told. */
+  async flush(): Promise<void> {
+    const rows = [...this.#pending.values()];
+    this.#pending = new Map();
+    try {
+      for (let at = 0; at < rows.length; at += batchSize) {
+        await writeUses(this.#deps.prisma, rows.slice(at, at + batchSize));
+      }
+    } catch (error) {
+      this.#deps.onError(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.flush();
+  }
+}

@@ -1,0 +1,62 @@
+import type { EventBody } from "../../audit/events.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import type { Precondition } from "../../http/preconditions.js";
+import { Problem } from "../../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
+import { type HeldSecret, holdSecret, raiseGeneration } from "./store.js";
+
+export type VersionDeps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };
+
+export type VersionInput = {
+  factory: FactoryRef;
+  caller: Caller;
+  name: string;
+  precondition: Precondition;
+  requested: RequestedBy;
+};
+
+/** What an operation did with the secret that it held. */
+export type Changed<T> = { event: EventBody; changesCurrent: boolean; result: T };
+
+export const noSecret = (name: string): Problem => new Problem("not-found", `There is no secret "${name}".`);
+
+/**
+ * Holds a secret, checks the precondition, lets `change` do its work and writes the audit row, in one transaction. Where
+ * another version becomes current of a secret that an entry names, the factory's generation is raised: no replica mints
+ * from the old one any more.
+ * @throws Problem `not-found`, `precondition-failed`, and what `change` throws
+ */
+export async function changeVersion<T>(
+  deps: VersionDeps,
+  input: VersionInput,
+  change: (transaction: Transaction, secret: HeldSecret, at: Date) => Promise<Changed<T>>,
+): Promise<T> {
+  const { factory, caller, name, requested } = input;
+  const { result, generation } = await deps.prisma.$transaction(async (transaction) => {
+    const secret = await holdSecret(transaction, factory.id, name);
+    if (!secret) throw noSecret(name);
+    checkPrecondition(input.precondition, secret.currentVersion);
+    const at = new Date();
+    const changed = await change(transaction, secret, at);
+    const raises = changed.changesCurrent && secret.named;
+    const raised = raises ? await raiseGeneration(transaction, factory.id) : undefined;
+    await deps.audit.writeWith(transaction, [
+      { at, outcome: "allowed", actor: actorOf(caller), factory, ...requested, body: changed.event },
+    ]);
+    return { result: changed.result, generation: raised };
+  });
+  // Other replicas are told by NOTIFY.
+  if (generation !== undefined) deps.generations.observe(factory.id, generation);
+  return result;
+}
+
+/** @throws Problem `precondition-failed`, when the request holds to another current version */
+export function checkPrecondition(precondition: Precondition, currentVersion: number): void {
+  if (precondition === "absent" || (typeof precondition === "number" && precondition !== currentVersion)) {
+    const wanted = precondition === "absent" ? "none" : precondition;
+    throw new Problem("precondition-failed", `The current version is ${currentVersion}, not ${wanted}.`);
+  }
+}

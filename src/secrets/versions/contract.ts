@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { FactoryInPath, NextPageToken, Timestamp } from "../../http/contract.js";
+import { SecretName } from "../contract.js";
+
+export const SecretVersionParams = z.object({
+  factory: FactoryInPath,
+  name: SecretName,
+  version: z.coerce.number().int().min(1).max(2_147_483_647).meta({ description: "Number of a version." }),
+});
+
+export const SecretVersion = z
+  .object({
+    version: z.int(),
+    state: z.enum(["current", "previous", "staged", "superseded", "destroyed"]).meta({
+      id: "SecretVersionState",
+      description:
+        "`current`: what tokens are minted from. `previous`: what was current before, and what a rollback goes back to. `staged`: waits to be promoted. `destroyed`: its value is gone for good.",
+    }),
+    fingerprint: z.string().optional().meta({
+      description: "Keyed: two values of one factory are equal when their fingerprints are. Absent once destroyed.",
+      example: "fp-5e1f0c9a3b7d2468ace0",
+    }),
+    createdAt: Timestamp,
+    createdBy: z.string(),
+    expiresAt: Timestamp.optional().meta({ description: "When the credential in it ends, as its writer noted." }),
+    restoredFrom: z.int().optional().meta({ description: "The older version that this one repeats." }),
+    keptUntil: Timestamp.optional().meta({
+      description:
+        "Of the previous one: until then it is destroyed with `force` only. Tokens minted from it stay valid.",
+    }),
+    destroyedAt: Timestamp.optional(),
+  })
+  .meta({ id: "SecretVersion" });
+
+export const SecretVersionList = z
+  .object({ items: z.array(SecretVersion), nextPageToken: NextPageToken })
+  .meta({ id: "SecretVersionList" });
+
+export const CurrentVersion = z
+  .object({
+    name: z.string(),
+    version: z.int().meta({ description: "The current version now." }),
+    previousVersion: z.int().optional().meta({ description: "The one before, which a rollback goes back to." }),
+  })
+  .meta({ id: "CurrentVersion" });

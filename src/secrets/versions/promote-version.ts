@@ -1,0 +1,62 @@
+import { Problem } from "../../http/problem.js";
+import { changeVersion, type VersionDeps, type VersionInput } from "./change-version.js";
+import { findVersion, setCurrent, stageAgain, unstage } from "./store.js";
+
+/** The current version of a secret after an operation, and the one before. */
+export type Current = { name: string; version: number; previousVersion?: number };
+
+/**
+ * Makes a staged version the current one. The one before stays, for a rollback, and so do the tokens minted from it.
+ * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when that version is not staged
+ */
+export function promoteVersion(deps: VersionDeps, input: VersionInput & { version: number }): Promise<Current> {
+  const { name, version } = input;
+  return changeVersion(deps, input, async (transaction, secret, at) => {
+    const row = await findVersion(transaction, secret.id, version);
+    if (!row) throw new Problem("not-found", `There is no version ${version} of the secret "${name}".`);
+    if (!row.staged) throw notStaged(version);
+    const previousVersion = secret.currentVersion;
+    // Without a note of its own it keeps the secret's, as a write does.
+    const expiresAt = row.expiresAt ?? secret.expiresAt;
+    await setCurrent(transaction, secret.id, { version, previousVersion, expiresAt, at });
+    await unstage(transaction, secret.id, version, expiresAt);
+    return {
+      event: { action: "secret.promoted", secret: name, secretVersion: version, previousVersion },
+      changesCurrent: true,
+      result: { name, version, previousVersion },
+    };
+  });
+}
+
+/**
+ * Goes back to the version that was current before, once: the one that it leaves is staged again, and there is nothing
+ * further to go back to, so that a rollback sent twice does not undo itself.
+ * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when there is nothing to go back to
+ */
+export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Current> {
+  const { name } = input;
+  return changeVersion(deps, input, async (transaction, secret, at) => {
+    const { previousVersion: version, currentVersion: left } = secret;
+    const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
+    if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
+    await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt: row.expiresAt, at });
+    await stageAgain(transaction, secret.id, left);
+    return {
+      event: { action: "secret.rolled-back", secret: name, secretVersion: version, previousVersion: left },
+      changesCurrent: true,
+      result: { name, version },
+    };
+  });
+}
+
+const notStaged = (version: number): Problem =>
+  new Problem(
+    "version-unsuitable",
+    `Version ${version} is not staged. To make an older one the newest, restore it; to undo the last change, roll back.`,
+  );
+
+const nothingBefore = (name: string): Problem =>
+  new Problem(
+    "version-unsuitable",
+    `The secret "${name}" has no version to go back to. List its versions, and restore one of them.`,
+  );

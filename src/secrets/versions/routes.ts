@@ -1,0 +1,174 @@
+import { z } from "zod";
+import { requestedBy } from "../../audit/requested-by.js";
+import type { PrismaClient } from "../../db/database.js";
+import { Flag, PageQuery } from "../../http/contract.js";
+import { pageOf, pageStart } from "../../http/page.js";
+import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { type RequestFacts, route } from "../../http/route.js";
+import type { Caller, FactoryRef } from "../../identity/caller.js";
+import { SecretParams, WrittenSecret } from "../contract.js";
+import { fingerprintText } from "../fingerprint-text.js";
+import type { OpenDeps } from "../open-secret.js";
+import type { SecretsDeps } from "../write-secrets.js";
+import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
+import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
+import { destroyVersion, graceEnd } from "./destroy-version.js";
+import { type Current, promoteVersion, rollBack } from "./promote-version.js";
+import { restoreVersion } from "./restore-version.js";
+import { findHead, type findVersion, type HeldSecret, listVersions } from "./store.js";
+
+type Reader = { prisma: PrismaClient };
+type Row = NonNullable<Awaited<ReturnType<typeof findVersion>>>;
+
+const etag = { ETag: "The current version." };
+
+function stateOf(secret: HeldSecret, row: Row): z.input<typeof SecretVersion>["state"] {
+  if (row.destroyedAt) return "destroyed";
+  if (row.version === secret.currentVersion) return "current";
+  if (row.staged) return "staged";
+  return row.version === secret.previousVersion ? "previous" : "superseded";
+}
+
+const versionView =
+  (secret: HeldSecret) =>
+  (row: Row): z.input<typeof SecretVersion> => {
+    const state = stateOf(secret, row);
+    const keptUntil = state === "previous" ? graceEnd(secret) : undefined;
+    return {
+      version: row.version,
+      state,
+      createdAt: row.createdAt.toISOString(),
+      createdBy: row.createdByName,
+      ...(!row.destroyedAt && { fingerprint: fingerprintText(row.fingerprint) }),
+      ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
+      ...(row.restoredFrom !== null && { restoredFrom: row.restoredFrom }),
+      ...(keptUntil && { keptUntil: keptUntil.toISOString() }),
+      ...(row.destroyedAt && { destroyedAt: row.destroyedAt.toISOString() }),
+    };
+  };
+
+function inputOf(route: { caller: Caller; factory: FactoryRef; params: { name: string }; request: RequestFacts }) {
+  const { caller, factory, params, request } = route;
+  const requested = requestedBy(request);
+  return {
+    factory,
+    caller,
+    name: params.name,
+    precondition: preconditionOf(request),
+    requested,
+  } satisfies VersionInput;
+}
+
+const currentReply = (current: Current) => ({ status: 200 as const, body: current, headers: etagOf(current.version) });
+
+const list = route(
+  {
+    id: "listSecretVersions",
+    method: "get",
+    path: "/v1/factories/{factory}/secrets/{name}/versions",
+    tag: "Secrets",
+    summary: "The versions of a secret, never their values",
+    auth: { permission: "secrets:list" },
+    params: SecretParams,
+    query: PageQuery,
+    replies: {
+      200: { description: "Newest first.", content: { "application/json": SecretVersionList }, headers: etag },
+    },
+    problems: ["not-found"],
+  },
+  async ({ prisma }: Reader, { factory, params, query }) => {
+    const { pageSize } = query;
+    const start = pageStart(query.pageToken, (text) => /^\d{1,9}$/.test(text));
+    const secret = await findHead(prisma, factory.id, params.name);
+    if (!secret) throw noSecret(params.name);
+    const rows = await listVersions(prisma, secret.id, start === undefined ? undefined : Number(start), pageSize);
+    const page = pageOf(rows, pageSize, (row) => String(row.version), versionView(secret));
+    return { status: 200, body: page, headers: etagOf(secret.currentVersion) };
+  },
+);
+
+const restore = route(
+  {
+    id: "restoreSecretVersion",
+    method: "post",
+    path: "/v1/factories/{factory}/secrets/{name}/versions/{version}:restore",
+    tag: "Secrets",
+    summary: "Make an older version the newest one",
+    description: "As a new version with the same value, current at once.",
+    auth: { permission: "secrets:write" },
+    params: SecretVersionParams,
+    replies: {
+      200: { description: "The new version.", content: { "application/json": WrittenSecret }, headers: etag },
+    },
+    problems: [
+      "not-found",
+      "precondition-failed",
+      "version-unsuitable",
+      "secret-unreadable",
+      "secret-in-use",
+      "conflict",
+    ],
+  },
+  async (deps: SecretsDeps & OpenDeps, input) => {
+    const { version } = input.params;
+    const written = await restoreVersion(deps, { ...inputOf(input), version });
+    const body = { name: written.name, version: written.version, warnings: written.warnings };
+    return { status: 200, body, headers: etagOf(written.version) };
+  },
+);
+
+const promote = route(
+  {
+    id: "promoteSecretVersion",
+    method: "post",
+    path: "/v1/factories/{factory}/secrets/{name}/versions/{version}:promote",
+    tag: "Secrets",
+    summary: "Make a staged version the current one",
+    description:
+      "New tokens are minted from it at once. Tokens minted before stay valid, and the version before stays.",
+    auth: { permission: "secrets:write" },
+    params: SecretVersionParams,
+    replies: { 200: { description: "Promoted.", content: { "application/json": CurrentVersion }, headers: etag } },
+    problems: ["not-found", "precondition-failed", "version-unsuitable"],
+  },
+  async (deps: VersionDeps, input) =>
+    currentReply(await promoteVersion(deps, { ...inputOf(input), version: input.params.version })),
+);
+
+const rollback = route(
+  {
+    id: "rollBackSecret",
+    method: "post",
+    path: "/v1/factories/{factory}/secrets/{name}:rollback",
+    tag: "Secrets",
+    summary: "Go back to the version that was current before",
+    description: "Once: the version that it leaves is staged again, and can be promoted again.",
+    auth: { permission: "secrets:write" },
+    params: SecretParams,
+    replies: { 200: { description: "Rolled back.", content: { "application/json": CurrentVersion }, headers: etag } },
+    problems: ["not-found", "precondition-failed", "version-unsuitable"],
+  },
+  async (deps: VersionDeps, input) => currentReply(await rollBack(deps, inputOf(input))),
+);
+
+const destroy = route(
+  {
+    id: "destroySecretVersion",
+    method: "delete",
+    path: "/v1/factories/{factory}/secrets/{name}/versions/{version}",
+    tag: "Secrets",
+    summary: "Destroy the value of one version for good",
+    description: "Its number stays. Never the current version.",
+    auth: { permission: "secrets:write" },
+    params: SecretVersionParams,
+    query: z.strictObject({ force: Flag("Also the previous version while it can be rolled back to.") }),
+    replies: { 204: { description: "Destroyed." } },
+    problems: ["not-found", "precondition-failed", "secret-in-use"],
+  },
+  async (deps: VersionDeps, input) => {
+    await destroyVersion(deps, { ...inputOf(input), version: input.params.version, forced: input.query.force });
+    return { status: 204 };
+  },
+);
+
+export const secretVersionRoutes = [list, restore, promote, rollback, destroy];

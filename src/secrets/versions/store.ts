@@ -1,0 +1,149 @@
+import type { PrismaClient, Transaction } from "../../db/database.js";
+
+/** A secret as an operation on its versions sees it. */
+export type HeldSecret = {
+  id: string;
+  named: boolean;
+  currentVersion: number;
+  nextVersion: number;
+  destroyedVersions: number;
+  previousVersion: number | null;
+  currentSince: Date | null;
+  expiresAt: Date | null;
+  /** For how long the previous version is not destroyed without force. */
+  graceSeconds: number;
+};
+
+const held = {
+  id: true,
+  named: true,
+  currentVersion: true,
+  nextVersion: true,
+  destroyedVersions: true,
+  previousVersion: true,
+  currentSince: true,
+  expiresAt: true,
+  factory: { select: { rotationGraceSeconds: true } },
+} as const;
+
+export async function findHead(
+  prisma: PrismaClient | Transaction,
+  factoryId: string,
+  name: string,
+): Promise<HeldSecret | undefined> {
+  const row = await prisma.secret.findFirst({ select: held, where: { factoryId, name, deletedAt: null } });
+  if (!row) return undefined;
+  const { factory, ...head } = row;
+  return { ...head, graceSeconds: factory.rotationGraceSeconds };
+}
+
+/**
+ * Locks a secret until the transaction ends, as its writers do, and reads it under the lock. Whoever needs the factory's
+ * row too takes it after this.
+ */
+export async function holdSecret(
+  transaction: Transaction,
+  factoryId: string,
+  name: string,
+): Promise<HeldSecret | undefined> {
+  for (;;) {
+    const [locked] = await transaction.$queryRawUnsafe<{ id: string }[]>(
+      "SELECT id FROM secrets WHERE factory_id = $1::uuid AND name = $2::text AND deleted_at IS NULL FOR UPDATE",
+      factoryId,
+      name,
+    );
+    const head = await findHead(transaction, factoryId, name);
+    // Deleted and made again while this one waited: what is there now is another secret, and not locked.
+    if (head?.id === locked?.id) return head;
+  }
+}
+
+const shown = {
+  version: true,
+  fingerprint: true,
+  staged: true,
+  restoredFrom: true,
+  expiresAt: true,
+  destroyedAt: true,
+  createdAt: true,
+  createdByName: true,
+} as const;
+
+/** Versions without their ciphertext, newest first; one more than `pageSize`. */
+export async function listVersions(
+  prisma: PrismaClient,
+  secretId: string,
+  before: number | undefined,
+  pageSize: number,
+) {
+  return prisma.secretVersion.findMany({
+    select: shown,
+    where: { secretId, ...(before !== undefined && { version: { lt: before } }) },
+    orderBy: { version: "desc" },
+    take: pageSize + 1,
+  });
+}
+
+/** One version of a secret that is not deleted. */
+export async function findVersion(prisma: PrismaClient | Transaction, secretId: string, version: number) {
+  const where = { secretId, version, secret: { deletedAt: null } };
+  return (await prisma.secretVersion.findFirst({ select: shown, where })) ?? undefined;
+}
+
+/** Makes a version the current one. Call `holdSecret` first, in the same transaction. */
+export async function setCurrent(
+  transaction: Transaction,
+  secretId: string,
+  to: { version: number; previousVersion: number | null; expiresAt: Date | null; at: Date },
+): Promise<void> {
+  await transaction.secret.update({
+    where: { id: secretId },
+    data: {
+      currentVersion: to.version,
+      previousVersion: to.previousVersion,
+      currentSince: to.at,
+      updatedAt: to.at,
+      expiresAt: to.expiresAt,
+    },
+  });
+}
+
+/** A version leaves the stage, with the note of when its credential ends. */
+export async function unstage(
+  transaction: Transaction,
+  secretId: string,
+  version: number,
+  expiresAt: Date | null,
+): Promise<void> {
+  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged: false, expiresAt } });
+}
+
+/** A version can be promoted from now on. */
+export async function stageAgain(transaction: Transaction, secretId: string, version: number): Promise<void> {
+  await transaction.secretVersion.updateMany({ where: { secretId, version }, data: { staged: true } });
+}
+
+/** Empties a version for good. Its number stays. */
+export async function emptyVersion(
+  transaction: Transaction,
+  secretId: string,
+  version: number,
+  at: Date,
+): Promise<void> {
+  const nothing = new Uint8Array(0);
+  await transaction.secretVersion.update({
+    where: { secretId_version: { secretId, version } },
+    data: { ciphertext: nothing, fingerprint: nothing, staged: false, destroyedAt: at },
+  });
+  await transaction.secret.update({ where: { id: secretId }, data: { destroyedVersions: { increment: 1 } } });
+}
+
+/** Token answers may differ from now on. @returns the new generation, or `undefined` when the factory is gone */
+export async function raiseGeneration(transaction: Transaction, factoryId: string): Promise<bigint | undefined> {
+  const [raised] = await transaction.factory.updateManyAndReturn({
+    select: { generation: true },
+    where: { id: factoryId, deletedAt: null },
+    data: { generation: { increment: 1 } },
+  });
+  return raised?.generation;
+}

@@ -1,0 +1,26 @@
+import type { Database } from "../db/database.js";
+import { AuthenticationFailures } from "../limits/authentication-failures.js";
+import { limitedAddress } from "../limits/limited-address.js";
+import { TokenEndpointFailures } from "../limits/token-endpoint-failures.js";
+import { TokenRequests } from "../limits/token-requests.js";
+import type { Metrics } from "../observability/metrics.js";
+import type { Settings } from "../settings.js";
+
+/** The rate limits that the settings ask for. */
+export function createLimits(input: { settings: Settings; pool: Database["pool"]; metrics: Metrics }) {
+  const { pool, metrics } = input;
+  const { authFailuresPerMinute, tokenRequestsPerMinute } = input.settings.limits;
+  const failures = { perMinute: authFailuresPerMinute, limitedAddress: limitedAddress(input.settings.trustedProxies) };
+  return {
+    authenticationFailures: new AuthenticationFailures(failures),
+    tokenEndpointFailures: new TokenEndpointFailures({
+      ...failures,
+      pool,
+      onLimited: () => metrics.requestLimited("token-endpoint-failures"),
+    }),
+    tokenRequests: new TokenRequests({
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("token-requests"),
+    }),
+  };
+}

@@ -1,0 +1,61 @@
+import type { AuditWriter } from "../audit/record.js";
+import type { Facts } from "../broker/factory-facts.js";
+import { checkCredentialText, checkUnnamedCredentialText } from "../broker/secret-formats/check-credential-text.js";
+import { checkOtherCloud } from "../broker/secret-formats/check-other-cloud.js";
+import type { Database } from "../db/database.js";
+import { mentionsOf } from "../factory-config/mentions-of.js";
+import { ParsedVersions } from "../factory-config/parsed-versions.js";
+import type { FactoryRef } from "../identity/caller.js";
+import type { Logger } from "../observability/log.js";
+import type { FactoryKeys } from "../secrets/factory-keys.js";
+import { SecretHeads } from "../secrets/secret-heads.js";
+import { SecretWriter } from "../secrets/secret-writer.js";
+import { SecretUses } from "../secrets/usage/secret-uses.js";
+import { valueWarnings } from "../secrets/value-warnings.js";
+import { VerifyLimit } from "../secrets/verify/verify-value.js";
+import type { SecretsDeps } from "../secrets/write-secrets.js";
+import type { Settings } from "../settings.js";
+
+/** What writes secrets. Which entries name a secret, and what form they need, the parsed factory-config says. */
+export function createSecretsDeps(input: {
+  prisma: Database["prisma"];
+  audit: AuditWriter;
+  factoryKeys: FactoryKeys;
+  facts: Facts;
+  maxSecrets: number;
+}): SecretsDeps {
+  const { prisma, audit, factoryKeys, facts, maxSecrets } = input;
+  return {
+    audit,
+    factoryKeys,
+    heads: new SecretHeads(prisma),
+    writer: new SecretWriter(prisma, { maxSecrets }),
+    limits: { maxSecrets },
+    warningsFor: async (factory, name, value) => {
+      const entries = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
+      const types = [...new Set(entries.map(({ entry }) => entry.type))];
+      const text = value.revealText();
+      const remarks =
+        types.length === 0
+          ? checkUnnamedCredentialText(text)
+          : [...checkOtherCloud(types, text), ...types.flatMap((type) => checkCredentialText(type, text))];
+      return [...valueWarnings(value), ...remarks];
+    },
+    entriesNaming: async (factory, names) =>
+      (await facts.of(factory)).entries
+        .filter(({ entry }) => names.includes(entry.secretName))
+        .map(({ entry }) => entry.id),
+  };
+}
+
+/** What keeps a secret alive: its versions, their uses, and its way back after a deletion. */
+export function createSecretLifeDeps(prisma: Database["prisma"], { undeleteDays }: Settings, log: Logger) {
+  const parsedVersions = new ParsedVersions();
+  return {
+    parsedVersions,
+    undeleteDays,
+    verifyLimit: new VerifyLimit({ perMinute: 10 }),
+    uses: new SecretUses({ prisma, onError: (err) => log.warn({ err }, "uses of secrets could not be written") }),
+    mentionsOf: (factory: FactoryRef, name: string) => mentionsOf({ prisma, parsedVersions }, factory, name),
+  };
+}

@@ -1,0 +1,31 @@
+import type { KeyRing } from "../crypto/key-ring.js";
+import { readKnownKeys } from "../crypto/store.js";
+import type { Database } from "../db/database.js";
+import { migrationsAreComplete } from "../db/migrate.js";
+import { openApiTexts } from "../http/openapi.js";
+import type { Metrics } from "../observability/metrics.js";
+import { routes } from "../routes.js";
+
+/** What the service says of itself: its OpenAPI document, its metrics, and whether it is ready. */
+export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
+  const { prisma, pool } = database;
+  const keyIsActive = async (): Promise<boolean> =>
+    (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active");
+  return {
+    openApi: once(() => openApiTexts(routes)),
+    metricsText: () => metrics.registry.metrics(),
+    probes: [
+      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
+      { name: "keys", check: keyIsActive },
+      { name: "migrations", check: () => migrationsAreComplete(pool) },
+    ],
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

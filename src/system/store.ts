@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { PrismaClient } from "../db/database.js";
+import type { Database, PrismaClient } from "../db/database.js";
 
 /**
  * Records that this database is an installation of the service.
@@ -11,4 +11,9 @@ export async function claimInstallation(prisma: PrismaClient): Promise<boolean> 
     randomUUID(),
   );
   return claimed === 1;
+}
+
+/** @throws the driver's error when no connection is to be had, or the database does not answer */
+export async function databaseAnswers(pool: Database["pool"]): Promise<boolean> {
+  return (await pool.query("SELECT 1")).rowCount === 1;
 }

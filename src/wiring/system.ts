@@ -5,6 +5,7 @@ import { migrationsAreComplete } from "../db/migrate.js";
 import { openApiTexts } from "../http/openapi.js";
 import type { Metrics } from "../observability/metrics.js";
 import { routes } from "../routes.js";
+import { databaseAnswers } from "../system/store.js";
 
 /** What the service says of itself: its OpenAPI document, its metrics, and whether it is ready. */
 export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
@@ -15,7 +16,7 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [
-      { name: "database", check: async () => (await pool.query("SELECT 1")).rowCount === 1 },
+      { name: "database", check: () => databaseAnswers(pool) },
       { name: "keys", check: keyIsActive },
       { name: "migrations", check: () => migrationsAreComplete(pool) },
     ],

@@ -29,6 +29,9 @@ beforeAll(async () => {
     await operator.post(`/v1/factories/${factory}/denied-devices`).send({ deviceId: randomUUID() }).expect(201);
     await operator.post("/v1/operator-tokens").send({ name: `operator ${index}` });
     await operator.put(`/v1/factories/${factory}/secrets/n${index}`).send({ value: secretValue() });
+    await operator.put(`/v1/factories/${factory}/secrets/n0`).send({ value: secretValue() }).expect(200);
+    await operator.put(`/v1/factories/${factory}/secrets/gone${index}`).send({ value: secretValue() }).expect(201);
+    await operator.delete(`/v1/factories/${factory}/secrets/gone${index}`).expect(204);
     const entry = { type: "generic", url: `registry-${index}.example.com`, secretName: "n0" };
     await operator.post(`/v1/factories/${factory}/registries`).send(entry).expect(201);
   }
@@ -48,13 +51,14 @@ function trustRule(name: string) {
 const lists = routes
   .filter(({ method, query }) => method === "get" && query?.safeParse({ pageSize: "1" }).success)
   .filter(({ id }) => !id.startsWith("fioctl"))
-  .map(({ id, path }) => [id, path.replace("{factory}", factory)] as const);
+  .map(({ id, path }) => [id, path.replace("{factory}", factory).replace("{name}", "n0")] as const);
 
 it("walks every list that has pages", () => {
   expect(lists.map(([id]) => id).toSorted()).toEqual([
     "listApiTokens",
     "listAudit",
     "listConfigVersions",
+    "listDeletedSecrets",
     "listDeniedDevices",
     "listDeviceAuthorities",
     "listFactories",
@@ -63,6 +67,7 @@ it("walks every list that has pages", () => {
     "listOAuthClients",
     "listOperatorTokens",
     "listRegistries",
+    "listSecretVersions",
     "listSecrets",
     "listTrustRules",
   ]);

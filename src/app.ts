@@ -62,7 +62,8 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const chain = startAuditChain({ database, keys, audit, outbound, shipTo: settings.auditShipTo, log });
+  const chain = startAuditChain({ database, keys, audit, outbound, settings, log });
+  metrics.watchAuditShipping(chain.shippingLag);
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });

@@ -15,10 +15,10 @@ export function startAuditChain(input: {
   keys: KeyRing;
   audit: AuditWriter;
   outbound: Outbound;
-  shipTo: Settings["auditShipTo"];
+  settings: Pick<Settings, "auditShipTo"> & { outbound: Pick<Settings["outbound"], "caCertificates"> };
   log: Logger;
 }) {
-  const { database, keys, audit, outbound, shipTo, log } = input;
+  const { database, keys, audit, outbound, settings, log } = input;
   const { prisma } = database;
   const signingKey = new AuditSigningKey({ prisma, keys, audit });
   const sealer = new AuditSealer({
@@ -26,15 +26,18 @@ export function startAuditChain(input: {
     signingKey,
     onError: (err) => log.error({ err }, "the audit is not being sealed"),
   });
+  const { caCertificates } = settings.outbound;
+  const targetDeps = { prisma, outbound, signingKey, stdout: process.stdout, caCertificates };
   const shipper = new AuditShipper({
     prisma,
-    targets: shipTo.map((one) => createTarget({ prisma, outbound, signingKey, stdout: process.stdout }, one)),
+    targets: settings.auditShipTo.map((one) => createTarget(targetDeps, one)),
     onError: (target, err) => log.warn({ target, err }, "the audit could not be shipped; it is tried again"),
   });
   sealer.start();
   shipper.start();
   return {
     sealer,
+    shippingLag: () => shipper.lag(),
     async close() {
       await sealer.close();
       await shipper.close();

@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { RegistryType } from "../factory-config/entry.js";
 import type { OutboundCall } from "../outbound/outbound.js";
 
@@ -75,5 +75,19 @@ export class Metrics {
 
   authenticationFailed(): void {
     this.#authenticationFailed.inc();
+  }
+
+  /** Shows, whenever somebody looks, how far each outside place of the audit is behind. A database that is away shows none. */
+  watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
+    new Gauge({
+      name: "factory_secrets_audit_shipping_lag_events",
+      help: "Sealed events of the audit that an outside place has not got yet.",
+      labelNames: ["target"],
+      registers: [this.registry],
+      async collect() {
+        this.reset();
+        for (const { target, events } of await lag().catch(() => [])) this.set({ target }, events);
+      },
+    });
   }
 }

@@ -123,6 +123,30 @@ describe("audit verify on the database", () => {
   });
 });
 
+describe("audit rotate-key", () => {
+  test("makes a new key sign at once; what the old one signed is verified still", async () => {
+    const before = (await audit("keys")).out;
+    const { code, out: added, err } = await audit("rotate-key");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect((await audit("keys")).out).toBe(before + added);
+    await audit("export", "--out", file("rotated.ndjson"));
+    await writeFile(file("old.pem"), before);
+    await writeFile(file("both.pem"), before + added);
+    const verify = (keys: string) => audit("verify", "--file", file("rotated.ndjson"), "--public-key", file(keys));
+    expect(await verify("both.pem")).toMatchObject({ code: 0, err: "" });
+    expect(await verify("old.pem")).toMatchObject({ code: 1 });
+    const { body } = await sealed.service
+      .as(sealed.service.operatorToken)
+      .get("/v1/audit?action=signing-key.replaced")
+      .expect(200);
+    expect(body.items).toMatchObject([{ purpose: "audit-checkpoint", alg: "Ed25519" }]);
+    // The server that runs beside signs with the new key too.
+    await sealed.service.createFactory();
+    expect((await sealed.exported()).at(-1)).toContain('"type":');
+    expect(await audit("verify")).toMatchObject({ code: 0 });
+  });
+});
+
 describe("audit prune", () => {
   test("refuses a time that is none, or to come", async () => {
     for (const time of ["yesterday", "2100-01-01T00:00:00Z"]) {

@@ -3,7 +3,7 @@ import type { KeyRing } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { AuditWriter } from "../record.js";
 import { publicKeyId, type StatementSigner } from "./statement.js";
-import { type AuditKey, activeKey, insertKey } from "./store.js";
+import { type AuditKey, activeKey, insertKey, retireKey } from "./store.js";
 
 const purpose = "audit-checkpoint";
 
@@ -34,26 +34,53 @@ export class AuditSigningKey {
     return signer;
   }
 
+  /**
+   * Makes a new key sign from now on, on every replica. The public half of the old one is kept: what it signed stays
+   * verifiable. Asks a key-encryption key, maybe over the network: not for a transaction.
+   * @returns the id of the key that signs now
+   */
+  async rotate(installationId: string): Promise<string> {
+    const { prisma } = this.#deps;
+    const old = await activeKey(prisma);
+    if (old === undefined) return (await this.#create(installationId)).id;
+    const key = await this.#make(installationId);
+    await prisma.$transaction(async (transaction) => {
+      if (!(await retireKey(transaction, old.id))) throw new Error("another rotation was faster");
+      await insertKey(transaction, key);
+      await this.#deps.audit.writeWith(transaction, [keyEvent("signing-key.replaced", key.id)]);
+    });
+    return key.id;
+  }
+
   /** Of several replicas that make one at once, the first one's key stands, and alone has an event. */
   async #create(installationId: string): Promise<AuditKey> {
-    const { prisma, keys, audit } = this.#deps;
-    const wrappedKey = await keys.createDataKey(installationId, purpose);
-    const { bytes } = await keys.unwrap(installationId, wrappedKey);
-    const publicKey = createPublicKey(privateKeyOf(bytes)).export({ format: "der", type: "spki" });
-    const key = { id: publicKeyId(publicKey), publicKey, wrappedKey };
-    const created = {
-      at: new Date(),
-      outcome: "allowed",
-      actor: { kind: "service", id: "", name: "factory-secrets" },
-      body: { action: "signing-key.created", keyId: key.id, purpose, alg: "Ed25519" },
-    } as const;
+    const { prisma, audit } = this.#deps;
+    const key = await this.#make(installationId);
     await prisma.$transaction(async (transaction) => {
-      if (await insertKey(transaction, key)) await audit.writeWith(transaction, [created]);
+      if (await insertKey(transaction, key))
+        await audit.writeWith(transaction, [keyEvent("signing-key.created", key.id)]);
     });
     const active = await activeKey(prisma);
     if (active === undefined) throw new Error("an audit key that was just made is there");
     return active;
   }
+
+  async #make(installationId: string): Promise<AuditKey> {
+    const { keys } = this.#deps;
+    const wrappedKey = await keys.createDataKey(installationId, purpose);
+    const { bytes } = await keys.unwrap(installationId, wrappedKey);
+    const publicKey = createPublicKey(privateKeyOf(bytes)).export({ format: "der", type: "spki" });
+    return { id: publicKeyId(publicKey), publicKey, wrappedKey };
+  }
+}
+
+function keyEvent(action: "signing-key.created" | "signing-key.replaced", keyId: string) {
+  return {
+    at: new Date(),
+    outcome: "allowed",
+    actor: { kind: "service", id: "", name: "factory-secrets" },
+    body: { action, keyId, purpose, alg: "Ed25519" },
+  } as const;
 }
 
 function privateKeyOf(seed: Buffer) {

@@ -225,6 +225,12 @@ export async function insertKey(transaction: Transaction, { id, publicKey, wrapp
   return inserted.count === 1;
 }
 
+/** Lets a key sign no more. @returns false when it did not sign any more already */
+export async function retireKey(transaction: Transaction, id: string): Promise<boolean> {
+  const retired = await transaction.auditKey.updateMany({ where: { id, state: "active" }, data: { state: "retired" } });
+  return retired.count === 1;
+}
+
 /** Every public key that ever signed, the oldest first. */
 export async function publicKeys(prisma: PrismaClient) {
   const rows = await prisma.auditKey.findMany({

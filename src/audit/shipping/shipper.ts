@@ -47,6 +47,12 @@ export class AuditShipper {
     if (this.#loops.length > 0) await store.releaseShipments(this.#deps.prisma, this.#holder).catch(() => undefined);
   }
 
+  /** How many sealed events each place has not got yet. */
+  async lag(): Promise<readonly { target: string; events: number }[]> {
+    const ids = this.#deps.targets.map(({ id }) => id);
+    return ids.length === 0 ? [] : store.readLag(this.#deps.prisma, ids);
+  }
+
   async #serve(target: Target): Promise<void> {
     const { onError, random = Math.random } = this.#deps;
     let failures = 0;

@@ -47,6 +47,27 @@ export async function advanceShipment(
   });
 }
 
+/** How many sealed events each of the targets has not got yet. */
+export async function readLag(
+  prisma: PrismaClient,
+  targets: readonly string[],
+): Promise<{ target: string; events: number }[]> {
+  const rows = await prisma.$queryRawUnsafe<{ target: string; events: bigint }[]>(
+    `SELECT wanted.target, greatest(head.position - greatest(coalesce(shipped.position, 0), head.cut), 0) AS events
+     FROM unnest($1::text[]) AS wanted (target)
+     LEFT JOIN audit_shipments AS shipped USING (target)
+     CROSS JOIN (
+       SELECT coalesce(max(chain.position), 0) AS position,
+         coalesce(max(cut.position), 0) AS cut
+       FROM installation
+       LEFT JOIN audit_chains AS chain ON chain.id = installation.id
+       LEFT JOIN audit_statements AS cut ON cut.chain_id = installation.id AND cut.kind = 'cut'
+     ) AS head`,
+    targets,
+  );
+  return rows.map(({ target, events }) => ({ target, events: Number(events) }));
+}
+
 /** Lets another process send. */
 export async function releaseShipments(prisma: PrismaClient, holder: string): Promise<void> {
   await prisma.auditShipment.updateMany({ where: { holder }, data: { holder: null, leasedUntil: new Date(0) } });

@@ -7,8 +7,16 @@ import type { AuditSigningKey } from "../chain/signing-key.js";
 import { installationId } from "../chain/store.js";
 import type { ShipTo } from "./ship-to.js";
 import type { Target } from "./shipper.js";
+import { sendSyslog } from "./syslog.js";
 
-type Deps = { prisma: PrismaClient; outbound: Outbound; signingKey: AuditSigningKey; stdout: Writable };
+type Deps = {
+  prisma: PrismaClient;
+  outbound: Outbound;
+  signingKey: AuditSigningKey;
+  stdout: Writable;
+  /** Further certificate authorities, PEM. */
+  caCertificates: readonly string[];
+};
 
 /** Makes what delivers to an outside place. */
 export function createTarget(deps: Deps, shipTo: ShipTo): Target {
@@ -20,6 +28,8 @@ export function createTarget(deps: Deps, shipTo: ShipTo): Target {
       return { id, label, deliver: (text) => appendDurably(shipTo.path, text) };
     case "webhook":
       return { id, label, deliver: (text) => post(deps, shipTo.url, text) };
+    case "syslog":
+      return { id, label, deliver: (text) => sendSyslog(shipTo.place, text, deps.caCertificates) };
     default:
       return shipTo satisfies never;
   }

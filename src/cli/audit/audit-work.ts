@@ -32,6 +32,24 @@ export function auditKeys(deps: ServerDeps): Promise<string[]> {
   return withDatabase(deps, async ({ prisma }) => (await publicKeys(prisma)).map(({ publicKey }) => pem(publicKey)));
 }
 
+/**
+ * Makes a new key sign checkpoints and cuts. @returns its public half as PEM
+ * @throws CommandFailure before the first start, and as `withDatabase`
+ */
+export function rotateAuditKey(deps: ServerDeps): Promise<string> {
+  return withAudit(deps, async ({ prisma, signingKey, sealer }) => {
+    const installation = await installationId(prisma);
+    if (installation === undefined) throw new CommandFailure(exitCodes.failed, "Nothing was started here yet.");
+    const keyId = await signingKey.rotate(installation);
+    // The event of the rotation stands under the first signature of the new key.
+    await sealer.seal();
+    await sealer.checkpoint(installation);
+    const made = (await publicKeys(prisma)).find(({ id }) => id === keyId);
+    if (made === undefined) throw new Error("a key that was just made is there");
+    return pem(made.publicKey);
+  });
+}
+
 /** Drops the events before that moment. @returns what was done @throws CommandFailure as `withDatabase` */
 export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
   return withAudit(deps, async (opened) => {

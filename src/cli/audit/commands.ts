@@ -8,7 +8,7 @@ const loadAuditWork = () => import("./audit-work.js");
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** `audit verify|export|keys|prune`. */
+/** `audit verify|export|keys|rotate-key|prune`. */
 export function auditCommand(server: ServerDeps): Command {
   const audit = new Command("audit").description("check, export and shorten the audit");
   audit
@@ -37,6 +37,13 @@ export function auditCommand(server: ServerDeps): Command {
     .action(async () => {
       const { auditKeys } = await loadAuditWork();
       for (const key of await auditKeys(server)) process.stdout.write(key);
+    });
+  audit
+    .command("rotate-key")
+    .description("make a new key sign checkpoints, also while the server runs; print its public half, PEM")
+    .action(async () => {
+      const { rotateAuditKey } = await loadAuditWork();
+      process.stdout.write(await rotateAuditKey(server));
     });
   audit
     .command("prune")

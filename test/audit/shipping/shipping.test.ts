@@ -62,7 +62,7 @@ async function targetOf(text: string): Promise<Target> {
   const signingKey = new AuditSigningKey({ prisma, keys, audit: new AuditWriter(pool) });
   const [shipTo] = parseShipTo([text]).targets;
   if (shipTo === undefined) throw new Error("no target");
-  return createTarget({ prisma, outbound, signingKey, stdout: process.stdout }, shipTo);
+  return createTarget({ prisma, outbound, signingKey, stdout: process.stdout, caCertificates: [] }, shipTo);
 }
 
 const shipper = () =>
@@ -162,6 +162,19 @@ describe("shipping to a webhook", () => {
     expect(received).toHaveLength(1);
   });
 
+  it("shows how far it is behind", async () => {
+    const target = await targetOf(`https://${host}/behind`);
+    const sender = new AuditShipper({
+      prisma: sealed.service.database.prisma,
+      targets: [target],
+      onError: () => undefined,
+    });
+    const last = await lastPosition();
+    expect(await sender.lag()).toEqual([{ target: target.id, events: last }]);
+    await sender.ship(target);
+    expect(await sender.lag()).toEqual([{ target: target.id, events: 0 }]);
+  });
+
   it("hides the URL, which may hold a secret, from the database", async () => {
     const { rows } = await sealed.service.database.pool.query<{ target: string }>("SELECT target FROM audit_shipments");
     expect(JSON.stringify(rows)).not.toContain(host);
@@ -196,17 +209,25 @@ describe("the loop", () => {
 
 describe("the setting", () => {
   it("takes what it says and nothing else, and quotes no URL", () => {
-    const good = ["stdout", "file:/var/log/audit.ndjson", "https://siem.example.com/x"];
+    const good = [
+      "stdout",
+      "file:/var/log/audit.ndjson",
+      "https://siem.example.com/x",
+      "syslog+tls://logs.example.com",
+      "syslog+tcp://[2001:db8::1]:1514",
+    ];
     expect(parseShipTo(good)).toMatchObject({ targets: good.map(() => ({})), mistakes: [] });
     const bad = [
       "http://siem.example.com/",
       "file:relative",
       "https://user:pass@siem.example.com/",
       "syslog",
+      "syslog+udp://logs.example.com",
+      "syslog+tls://logs.example.com/path",
       "stdout",
     ];
     const { mistakes } = parseShipTo(["stdout", ...bad]);
-    expect(mistakes).toHaveLength(5);
+    expect(mistakes).toHaveLength(7);
     expect(mistakes.join()).not.toContain("siem");
   });
 });

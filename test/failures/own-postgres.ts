@@ -17,6 +17,8 @@ export type OwnPostgres = Pick<Line, "cut" | "stall" | "resume"> & {
   url: string;
   /** Of the same database past the line, as superuser, while Postgres runs. */
   directUrl(): string;
+  /** Where it keeps its files. */
+  cluster: string;
   /** A key-encryption key for a service on it, base64. */
   key: string;
   /** Ends Postgres in good order, which cuts its connections. */
@@ -47,6 +49,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
       admin.pathname = url.pathname;
       return admin.href;
     },
+    cluster: postgres.cluster,
     key: randomBytes(32).toString("base64"),
     stop: () => postgres.stop(),
     async crash() {

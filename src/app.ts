@@ -74,7 +74,8 @@ export function createApp(input: {
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
   const factoryKeys = new FactoryKeys({ prisma, keys });
-  const onLost = (err: unknown) => log.warn({ err }, "the LISTEN connection was lost; polling until it is back");
+  const onLost = (err: unknown) =>
+    log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back");
   const feed = startChangeFeed({ directUrl: input.directUrl, pool, generations, onLost });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };

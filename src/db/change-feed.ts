@@ -9,9 +9,9 @@ const keepAliveMs = 10_000;
 export type ChangeFeed = { close(): Promise<void> };
 
 /**
- * Keeps `generations` up to date: LISTEN on one connection of its own, and a poll every 500 ms while that one is lost.
- * The token path does not depend on it (its audit insert compares generations); everything else is never
- * out of date for longer than a second.
+ * Keeps `generations` up to date: LISTEN on one connection of its own, and a poll every 500 ms beside it, because a
+ * connection can be dead for many minutes before anybody is told. The token path does not depend on either (its audit
+ * insert compares generations); everything else is never out of date for longer than a second.
  */
 export function startChangeFeed(input: {
   directUrl: string;
@@ -21,7 +21,6 @@ export function startChangeFeed(input: {
 }): ChangeFeed {
   let closed = false;
   let listener: pg.Client | undefined;
-  let polling: NodeJS.Timeout | undefined;
 
   const connect = async (): Promise<void> => {
     if (closed) return;
@@ -38,7 +37,6 @@ export function startChangeFeed(input: {
       void client.end().catch(() => undefined);
       if (closed) return;
       input.onLost(error);
-      startPolling();
       setTimeout(() => void connect(), reconnectMs).unref();
     });
     client.on("error", lost);
@@ -50,25 +48,19 @@ export function startChangeFeed(input: {
       // What was announced before LISTEN took hold was announced to nobody.
       await poll(input.pool, input.generations);
       listener = client;
-      clearInterval(polling);
-      polling = undefined;
       if (closed) await client.end();
     } catch (error) {
       lost(error instanceof Error ? error : new Error(String(error)));
     }
   };
   let asking = false;
-  const startPolling = (): void => {
-    polling ??= setInterval(async () => {
-      // While the database is away each answer takes seconds; a queue of questions would help nobody.
-      if (asking) return;
-      asking = true;
-      await poll(input.pool, input.generations).catch(() => undefined);
-      asking = false;
-    }, pollMs).unref();
-  };
-
-  startPolling();
+  const polling = setInterval(async () => {
+    // While the database is away each answer takes seconds; a queue of questions would help nobody.
+    if (asking) return;
+    asking = true;
+    await poll(input.pool, input.generations).catch(() => undefined);
+    asking = false;
+  }, pollMs).unref();
   void connect();
   return {
     async close() {

@@ -21,9 +21,21 @@ const unavailableCodes = new Set([
   "ENOTFOUND",
   "ETIMEDOUT",
   "P1001",
+  "P1008",
   "P1017",
+  "P1018",
   "P2024",
   "P2028",
+  "P2037",
+]);
+
+/** As Prisma's driver adapters name what has no code of Postgres; a raw query's error holds nothing else. */
+const unavailableKinds = new Set([
+  "DatabaseNotReachable",
+  "ConnectionClosed",
+  "SocketTimeout",
+  "TooManyConnections",
+  "TransactionAlreadyClosed",
 ]);
 
 /** True when the database could not be reached or had no room: the same request may succeed a moment later. */
@@ -34,6 +46,7 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   if (state !== undefined) return /^(08|40|53|57P)/.test(state) || state === "57014" || state === "25P03";
   for (let current = error, depth = 0; isObject(current) && depth < 5; depth += 1) {
     if (typeof current.code === "string" && unavailableCodes.has(current.code)) return true;
+    if (typeof current.kind === "string" && unavailableKinds.has(current.kind)) return true;
     if (current instanceof Error && isConnectionMessage(current.message)) return true;
     const meta = current.meta;
     current = isObject(meta) && isObject(meta.driverAdapterError) ? meta.driverAdapterError : current.cause;

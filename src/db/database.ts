@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
 import { type Prisma, PrismaClient } from "./generated/client.js";
@@ -12,6 +13,9 @@ export type Transaction = Prisma.TransactionClient;
 
 /** How long a request waits for a connection, and how long one statement may run. */
 const waitMs = 5_000;
+
+/** After so long without a word a connection in use is given up: Postgres itself would have spoken by then. */
+const silenceMs = waitMs + 2_000;
 
 /**
  * Opens the pool. Statements that begin with a comment `/* name *\/` are prepared under that name:
@@ -29,6 +33,7 @@ export function openDatabase(input: { url: string; connections: number; onError:
   });
   // Without a listener an idle connection that breaks would end the process.
   pool.on("error", input.onError);
+  giveUpSilent(pool);
   const adapter = new PrismaPg(pool, {
     statementNameGenerator: (query) => /^\/\* ([a-z-]+) \*\//.exec(query.sql)?.[1] ?? "",
     onPoolError: input.onError,
@@ -43,4 +48,24 @@ export function openDatabase(input: { url: string; connections: number; onError:
       await pool.end();
     },
   };
+}
+
+/**
+ * A host that is gone without a word closes nothing, and TCP goes on hoping for many minutes. So a connection of which
+ * nothing is heard while it is in use is closed from here, and what waits for it fails.
+ */
+function giveUpSilent(pool: pg.Pool): void {
+  pool.on("connect", (client) => {
+    const socket = socketOf(client);
+    socket?.on("timeout", () => {
+      socket.destroy(Object.assign(new Error("the database says nothing"), { code: "ETIMEDOUT" }));
+    });
+  });
+  pool.on("acquire", (client) => socketOf(client)?.setTimeout(silenceMs));
+  pool.on("release", (_error, client) => socketOf(client)?.setTimeout(0));
+}
+
+function socketOf(client: pg.PoolClient): Socket | undefined {
+  const { stream } = client.connection;
+  return stream instanceof Socket ? stream : undefined;
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import pg from "pg";
 import type { Settings } from "../settings.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
@@ -31,13 +32,30 @@ export async function openServiceDatabase(
     await stop();
   };
   try {
-    await assertUtf8(database.pool);
-    await applyMigrations({ pool: database.pool, onProgress: deps.onProgress }, migrations);
+    await migrate(url, deps.onProgress);
   } catch (error) {
     await close();
     throw dataDirectory === undefined ? explainConnection(error, url) : error;
   }
   return { ...database, close, directUrl, dataDirectory };
+}
+
+/** On a connection of its own: a migration may take as long as it takes, a request may not. */
+async function migrate(url: string, onProgress: OnProgress): Promise<void> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 1,
+    connectionTimeoutMillis: 5_000,
+    application_name: "factory-secrets migrations",
+  });
+  // What breaks while it is in use is thrown there.
+  pool.on("error", () => undefined);
+  try {
+    await assertUtf8(pool);
+    await applyMigrations({ pool, onProgress }, migrations);
+  } finally {
+    await pool.end();
+  }
 }
 
 async function locate(

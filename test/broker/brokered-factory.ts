@@ -24,10 +24,14 @@ export type BrokeredFactory = {
   close(): Promise<void>;
 };
 
-/** `prepare` opens the registries, because the hosts that may be reached are settings of the service. */
+/**
+ * @param prepare opens the registries, because the hosts that may be reached are settings of the service
+ * @param on a migrated database that is not the run's own
+ */
 export async function startBrokeredFactory(
   prepare: (clouds: StandInClouds) => void,
   settings: Record<string, string> = {},
+  on?: Pick<TestService, "databaseUrl" | "key">,
 ): Promise<BrokeredFactory> {
   const clouds = await startStandInClouds();
   prepare(clouds);
@@ -39,7 +43,7 @@ export async function startBrokeredFactory(
     FACTORY_SECRETS_CA_FILE: caFile,
     ...settings,
   };
-  const service = await startTestService(environment);
+  const service = await startTestService(environment, on);
   const factory = await service.createFactory();
   const operator = () => service.as(service.operatorToken);
   const path = `/v1/factories/${factory.name}`;

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { nearestName } from "../nearest-name.js";
 import { fieldsAt } from "./fields-at.js";
+import { plainReason } from "./plain-reasons.js";
 import { type Invalid, Problem } from "./problem.js";
 
 /** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
@@ -12,7 +13,7 @@ const maxInDetail = 3;
  * @throws Problem `invalid-request`, naming every place that is wrong and never what stood there
  */
 export function validate<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: plainReason });
   if (result.success) return result.data;
   const invalid = result.error.issues.slice(0, 20).map((issue) => invalidOf(schema, issue, at));
   const more = invalid.length > maxInDetail ? `; and ${invalid.length - maxInDetail} more` : "";

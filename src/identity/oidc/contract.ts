@@ -28,16 +28,17 @@ export const SignatureAlgorithm = z
 /** Why a text cannot be the name of an issuer or of its keys; `undefined` when it can. */
 function wrongWithUrl(text: string): string | undefined {
   if (!/^[\x21-\x7e]*$/.test(text)) {
-    return "only ASCII without blanks: write an international host name as xn--..., as the issuer itself does";
+    return "must be ASCII without blanks: write an international host name as xn--..., as the issuer itself does";
   }
-  if (!text.startsWith("https://")) return "an https:// URL";
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url) return "an https:// URL";
-  if (url.username !== "" || url.password !== "" || text.includes("@")) return "a URL without a user or password";
-  if (text.includes("?") || text.includes("#")) return "a URL without a query and without a fragment";
+  const url = text.startsWith("https://") && URL.canParse(text) ? new URL(text) : undefined;
+  if (!url) return "must be an https:// URL, such as https://gitlab.example.com";
+  if (url.username !== "" || url.password !== "" || text.includes("@")) return "must not hold a user or a password";
+  if (text.includes("?") || text.includes("#")) return "must have no query and no fragment";
   // What a URL parser would rewrite (an upper-case host, `/../`, a host in octal) is not what a token will say.
   const asWritten = text.replace(/^(https:\/\/[^/]+):443(?=\/|$)/, "$1");
-  if (url.href !== asWritten && url.href !== `${asWritten}/`) return "a URL as parsers write it: host in lower case";
+  if (url.href !== asWritten && url.href !== `${asWritten}/`) {
+    return "must be written as parsers write a URL: the host in lower case, no /../, no default port";
+  }
   return undefined;
 }
 
@@ -65,7 +66,7 @@ const maxStars = 8;
 const hasFewStars = (text: string): boolean => (text.match(/\*+/g) ?? []).length <= maxStars;
 
 const conditionFields = {
-  claim: Text.refine(isClaimName, "a claim's name, or a JSON pointer such as /kubernetes.io/namespace").meta({
+  claim: Text.refine(isClaimName, "must be a claim's name, or a JSON pointer such as /kubernetes.io/namespace").meta({
     description:
       "A claim by its name, whatever characters that has; or, beginning with `/`, a JSON pointer (RFC 6901) into claims that are objects.",
     example: "repository_id",
@@ -77,7 +78,7 @@ const conditionFields = {
   equalsBoolean: z.boolean().optional().meta({ description: "This boolean." }),
   equalsAny: z.array(Text).min(1).max(100).optional().meta({ description: "One of these texts." }),
   equalsAnyNumber: z.array(z.number()).min(1).max(100).optional().meta({ description: "One of these numbers." }),
-  glob: Text.refine(hasFewStars, `at most ${maxStars} stars`).optional().meta({
+  glob: Text.refine(hasFewStars, `must have at most ${maxStars} stars`).optional().meta({
     description:
       "A text of this shape, from its first character to its last: `*` stands for any characters but `/`, `**` for any characters. Nothing else has a meaning of its own.",
     example: "refs/tags/v*",
@@ -91,7 +92,7 @@ export const TrustCondition = z
   .strictObject(conditionFields)
   .superRefine((condition, context) => {
     if (comparisons.filter((name) => condition[name] !== undefined).length === 1) return;
-    context.addIssue({ code: "custom", message: `exactly one of ${comparisons.join(", ")}` });
+    context.addIssue({ code: "custom", message: `must have exactly one of ${comparisons.join(", ")}` });
   })
   .meta({ id: "TrustCondition", description: "What one claim must be." });
 
@@ -118,6 +119,8 @@ const Algorithms = z
   .default(["RS256"])
   .meta({ description: "The signatures that are taken." });
 
+const Conditions = z.array(TrustCondition).max(50).meta({ description: "All of them must hold." });
+
 const maxTtl = z.int().min(60).max(86_400).optional().meta({
   description: "The longest life of what is handed out, in seconds. Of several matching rules the shortest counts.",
 });
@@ -129,7 +132,7 @@ export const RuleTerms = z.strictObject({
   audience: Audience,
   ...keyFields,
   algorithms: Algorithms,
-  conditions: z.array(TrustCondition).min(1).max(50).meta({ description: "All of them must hold." }),
+  conditions: Conditions.min(1),
   grants: z.array(Grant).min(1).max(100).meta({ description: "What the bearer may pull: the union of its lines." }),
   maxTtlSeconds: maxTtl,
   singleUse: z.boolean().default(false).meta({
@@ -137,10 +140,11 @@ export const RuleTerms = z.strictObject({
   }),
 });
 
-export const NewTrustRule = RuleTerms.extend({ name: Label, issuer: Issuer })
+// Of a rule without conditions the linter says more than that one is missing.
+export const NewTrustRule = RuleTerms.extend({ name: Label, issuer: Issuer, conditions: Conditions })
   .superRefine(({ jwks, jwksUrl }, context) => {
     if (jwks === undefined || jwksUrl === undefined) return;
-    context.addIssue({ code: "custom", path: ["jwks"], message: "jwksUrl or jwks, not both" });
+    context.addIssue({ code: "custom", path: ["jwks"], message: "must not stand beside jwksUrl: give one of the two" });
   })
   .meta({ id: "NewTrustRule" });
 

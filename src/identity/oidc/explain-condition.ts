@@ -3,32 +3,47 @@ import { type Claims, claimAt, comparisonOf, holds } from "./conditions.js";
 import type { TrustCondition, TrustRule } from "./contract.js";
 import type { ExplainedCondition } from "./explain-contract.js";
 import { boundedText, isFor } from "./match-rules.js";
+import { claimName, type RuleTemplate } from "./templates/template.js";
+import { judgeOf } from "./templates/templates.js";
+
+const noSuchClaim = "The token has no such claim.";
 
 /** All that a rule asks of claims, one after the other: issuer, audience, its conditions, and `jti` for a single use. */
 export function explainConditions(rule: TrustRule, claims: Claims): ExplainedCondition[] {
   return [
     explainIssuer(rule, claims),
     explainAudience(rule, claims),
-    ...rule.conditions.map((condition) => explainCondition(condition, claims)),
+    ...rule.conditions.map((condition) => explainCondition(condition, claims, judgeOf(rule))),
     ...(rule.singleUse ? [explainTokenId(claims)] : []),
   ];
 }
 
 function explainIssuer({ issuer }: TrustRule, claims: Claims): ExplainedCondition {
-  const isHeld = claims.iss === issuer;
-  const differsBySlash = claims.iss === `${issuer}/` || `${String(claims.iss)}/` === issuer;
+  const hint = hintForIssuer(issuer, claims.iss);
   return {
-    ...shown("iss", JSON.stringify(issuer), claims, isHeld),
-    ...(differsBySlash && { hint: "Differs by the slash at its end alone, and that counts." }),
+    ...shown("iss", JSON.stringify(issuer), claims, claims.iss === issuer),
+    ...(hint !== undefined && { hint }),
   };
 }
 
+function hintForIssuer(issuer: string, found: unknown): string | undefined {
+  if (found === undefined) return noSuchClaim;
+  const differsBySlash = found === `${issuer}/` || `${String(found)}/` === issuer;
+  return differsBySlash ? "Differs by the slash at its end alone, and that counts." : undefined;
+}
+
 function explainAudience({ audience }: TrustRule, claims: Claims): ExplainedCondition {
-  const isOneOfMany = Array.isArray(claims.aud) && claims.aud.includes(audience) && claims.aud.length > 1;
+  const hint = hintForAudience(audience, claims.aud);
   return {
     ...shown("aud", `${JSON.stringify(audience)} alone`, claims, isFor(audience, claims)),
-    ...(isOneOfMany && { hint: "It is for others too, who could have brought it here: ask for this audience alone." }),
+    ...(hint !== undefined && { hint }),
   };
+}
+
+function hintForAudience(audience: string, found: unknown): string | undefined {
+  if (found === undefined) return noSuchClaim;
+  const isOneOfMany = Array.isArray(found) && found.includes(audience) && found.length > 1;
+  return isOneOfMany ? "It is for others too, who could have brought it here: ask for this audience alone." : undefined;
 }
 
 function explainTokenId(claims: Claims): ExplainedCondition {
@@ -40,9 +55,9 @@ function explainTokenId(claims: Claims): ExplainedCondition {
   );
 }
 
-function explainCondition(condition: TrustCondition, claims: Claims): ExplainedCondition {
+function explainCondition(condition: TrustCondition, claims: Claims, issuer: RuleTemplate): ExplainedCondition {
   const isHeld = holds(condition, claims);
-  const hint = isHeld ? undefined : hintFor(condition, claims);
+  const hint = isHeld ? undefined : hintFor(condition, claims, issuer);
   return { ...shown(condition.claim, expectation(condition), claims, isHeld), ...(hint !== undefined && { hint }) };
 }
 
@@ -63,22 +78,30 @@ function expectation(condition: TrustCondition): string {
 }
 
 /** What a person looks for when a build is red: a name mistyped, a type mistaken, a star that stops at a slash. */
-function hintFor(condition: TrustCondition, claims: Claims): string | undefined {
+function hintFor(condition: TrustCondition, claims: Claims, issuer: RuleTemplate): string | undefined {
   const found = claimAt(claims, condition.claim);
   if (found === undefined) {
     const meant = nearestName(condition.claim, Object.keys(claims));
-    return meant === undefined ? "The token has no such claim." : `The token has no such claim. It has ${meant}.`;
+    return meant === undefined ? noSuchClaim : `${noSuchClaim} It has ${meant}.`;
   }
   if (typeof found === "object") return "Only a text, a number or a boolean can be compared.";
   const asked = comparisonOf(condition);
   if (asked.kind === "glob" && typeof found === "string") return hintForGlob(condition, asked.glob, claims);
-  if (asked.kind === "glob") return `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
+  if (asked.kind === "glob") return hintForType(condition, found, issuer);
   if (asked.values.some((value) => typeof value !== typeof found && String(value) === String(found))) {
-    return `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
+    return hintForType(condition, found, issuer);
   }
   const lower = String(found).toLowerCase();
   const differsByCase = asked.values.some((value) => String(value).toLowerCase() === lower);
   return differsByCase ? "Differs by upper and lower case alone, and that counts." : undefined;
+}
+
+/** Claims that were typed by hand can be of another type than the issuer's own: then the rule is right. */
+function hintForType(condition: TrustCondition, found: unknown, { title, claims }: RuleTemplate): string {
+  const sent = claims.find(({ claim }) => claim === claimName(condition.claim))?.type;
+  return sent !== undefined && sent !== kindOf(found)
+    ? `Here it is a ${kindOf(found)}; ${title} is known to send it as a ${sent}.`
+    : `The token has it as a ${kindOf(found)}: write ${comparisonFor(found)}.`;
 }
 
 function hintForGlob(condition: TrustCondition, glob: string, claims: Claims): string | undefined {

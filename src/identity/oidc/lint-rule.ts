@@ -34,8 +34,13 @@ export function refuseUnsafe(findings: readonly Finding[]): void {
   const errors = findings.filter(({ severity }) => severity === "error");
   if (errors.length === 0) return;
   const detail = errors.map(({ message }) => message).join(" ");
-  throw new Problem("unsafe-rule", detail, { invalid: errors.map(({ at, message }) => ({ at, reason: message })) });
+  throw new Problem("unsafe-rule", detail, {
+    invalid: errors.map(({ at, message }) => ({ at, reason: firstSentence(message) })),
+  });
 }
+
+/** What is wrong, without what to do: that stands in the detail beside it. */
+const firstSentence = (message: string): string => /^.*?\.(?= )/.exec(message)?.[0] ?? message;
 
 function lintIdentity(rule: JudgedRule, template: RuleTemplate): Finding[] {
   if (isBound(rule, template)) return [];

@@ -141,7 +141,6 @@ describe("the shape of a rule", () => {
   });
 
   it.each<[string, Record<string, unknown>]>([
-    ["no condition", { conditions: [] }],
     ["too many conditions", { conditions: Array.from({ length: 51 }, () => ({ claim, equals: "a" })) }],
     ["no grant", { grants: [] }],
     ["no audience", { audience: "" }],

@@ -117,6 +117,24 @@ describe("whoever debugs a red build", () => {
     expect(absent).toMatchObject({ hint: "The token has no such claim." });
   });
 
+  it("is told which of issuer and audience the claims do not have", async () => {
+    const { id, project } = await rule();
+    const { body } = await explain({ claims: { project_id: project } });
+    const [iss, aud] = explained(body, id)?.conditions ?? [];
+    expect(iss).toMatchObject({ holds: false, hint: "The token has no such claim." });
+    expect(aud).toMatchObject({ holds: false, hint: "The token has no such claim." });
+  });
+
+  it("is told that claims typed by hand are not as the issuer sends them, and that the rule is right", async () => {
+    const conditions = [{ claim: "project_id", equals: "7" }];
+    const id = await factory.trust({ issuer: "https://gitlab.com", template: "gitlab", conditions });
+    const { body } = await explain({ claims: { iss: "https://gitlab.com", aud: audience, project_id: 7 } });
+    expect(explained(body, id)?.conditions[2]).toMatchObject({
+      holds: false,
+      hint: "Here it is a number; GitLab CI/CD is known to send it as a text.",
+    });
+  });
+
   it("is told of an audience among others, and of an issuer with a slash more", async () => {
     const { id, project } = await rule();
     const claims = { project_id: project, aud: [audience, "https://other.example.com"] };

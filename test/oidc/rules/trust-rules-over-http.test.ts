@@ -154,10 +154,12 @@ describe("a rule that would let strangers in", () => {
     };
     const { detail, invalid } = expectProblem(await make(unsafe), "unsafe-rule");
     expect(detail).toContain('Add {"claim": "repository_id"');
-    expect(invalid).toEqual([{ at: "/conditions", reason: detail }]);
+    expect(invalid).toEqual([{ at: "/conditions", reason: "This rule does not say whose tokens it takes." }]);
     const { id } = await ruleAndToken();
     expectProblem(await operator().put(`${path}/${id}`).send(newRule(unsafe)), "unsafe-rule");
     expect((await operator().get(`${path}/${id}`)).body.version).toBe(1);
+    const { detail: empty } = expectProblem(await make({ ...unsafe, conditions: [] }), "unsafe-rule");
+    expect(empty).toBe(detail);
   });
 
   it("is taken when it is only unwise, with warnings that the list shows too", async () => {

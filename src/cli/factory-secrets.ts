@@ -41,7 +41,9 @@ function signingKeysCommand(): Command {
     .description("print those that sign or still verify, newest first")
     .action(async () => {
       const { signingKeyLines } = await loadServerWork();
-      for (const line of await signingKeyLines(server)) out(line);
+      const lines = await signingKeyLines(server);
+      if (lines.length === 0) say("There is none yet: the first is made with the first access token.");
+      for (const line of lines) out(line);
     });
   command
     .command("rotate")

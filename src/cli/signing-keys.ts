@@ -26,6 +26,6 @@ export async function replaceSigningKey(deps: {
   const { keys } = await readSigningKeys(deps.prisma, apiAccess.purpose);
   const replacedId = keys.find(({ verifyUntil }) => verifyUntil === undefined)?.id;
   const rotated = await rotateSigningKey(deps, { replacedId, now: new Date() });
-  if (!rotated) throw new Error("Another rotation was faster. Look with: factory-secrets signing-keys list");
+  if (!rotated) throw new Error("Another rotation was faster. Look with: npx factory-secrets signing-keys list");
   return rotated.keyId;
 }

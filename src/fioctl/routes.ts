@@ -13,6 +13,7 @@ import { refuseDuplicates } from "../secrets/refuse-duplicates.js";
 import { listNames } from "../secrets/store.js";
 import { type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
 import { PlainSecrets, TriggerList, TriggerParams, TriggerWrite, TriggerWritten } from "./contract.js";
+import { credentialsPage } from "./credentials-page.js";
 
 /** A factory has one trigger as fioctl sees it: two are fatal to it, and its id must not be zero. */
 const triggerId = 1;
@@ -149,4 +150,4 @@ function plainMembers(body: z.output<typeof TriggerWrite>): z.output<typeof Plai
   );
 }
 
-export const fioctlRoutes = [list, create, patch];
+export const fioctlRoutes = [list, create, patch, credentialsPage];

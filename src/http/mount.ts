@@ -100,7 +100,7 @@ async function answer<Deps>(
       await pipe.recordRefusal({ caller, factory, route: route.id, problem, facts });
     }
     if (res.headersSent) res.destroy();
-    else if (route.oauthErrors && isOAuthStatus(problem.status)) sendOAuthError(res, problem, facts.id);
+    else if (route.oauthErrors && problem.status in route.replies) sendOAuthError(res, problem, facts.id);
     else sendProblem(res, problem, facts.id);
   }
   const seconds = (performance.now() - startedAt) / 1000;
@@ -114,8 +114,6 @@ async function answer<Deps>(
     problem,
   });
 }
-
-const isOAuthStatus = (status: number): boolean => status === 400 || status === 401;
 
 function factoryIn(params: express.Request["params"]): string | undefined {
   return typeof params.factory === "string" ? params.factory : undefined;

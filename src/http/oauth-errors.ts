@@ -10,7 +10,7 @@ const errorOfCode: Partial<Record<ProblemCode, string>> = {
 };
 
 /**
- * Sends a problem of status 400 or 401 as RFC 6749, section 5.2, has it. The members of a problem stand beside: fioctl
+ * Sends a problem as RFC 6749, section 5.2, has an error. The members of a problem stand beside: fioctl
  * prints `message`.
  */
 export function sendOAuthError(res: ServerResponse, problem: Problem, requestId: string): void {

@@ -21,13 +21,18 @@ export function parseForm(bytes: Buffer): Record<string, string> {
     const equals = part.indexOf("=");
     const name = decodeFormText(equals === -1 ? part : part.slice(0, equals));
     const value = decodeFormText(equals === -1 ? "" : part.slice(equals + 1));
-    if (name === undefined || value === undefined)
-      throw new Problem("malformed-body", "The body is not a form in UTF-8.");
+    if (name === undefined || value === undefined) throw malformed();
     if (fields.has(name)) throw new Problem("invalid-request", "The form has a field twice.");
     fields.set(name, value);
   }
   return Object.fromEntries([...fields].filter(([, value]) => value !== ""));
 }
+
+const malformed = (): Problem =>
+  new Problem(
+    "malformed-body",
+    "The body is not a form: a blank, or another character that must be percent-encoded in UTF-8, is not. With curl: --data-urlencode name=value",
+  );
 
 /** @returns the text that was form-encoded, or `undefined` when it was not */
 export function decodeFormText(text: string): string | undefined {

@@ -71,7 +71,9 @@ function checkMediaType(spec: BodySpec, header: string | undefined): void {
   if (given === undefined) return;
   if (fits(spec, given)) return;
   const wanted = mediaTypeOf(spec);
-  throw new Problem("unsupported-media-type", `This takes ${wanted}. With curl, add: -H 'Content-Type: ${wanted}'`);
+  const advice =
+    spec.kind === "form" ? "send fields with -d name=value, and no Content-Type" : `add: -H 'Content-Type: ${wanted}'`;
+  throw new Problem("unsupported-media-type", `This takes ${wanted}. With curl, ${advice}`);
 }
 
 function fits({ kind }: BodySpec, given: string): boolean {

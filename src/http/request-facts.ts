@@ -1,20 +1,24 @@
 import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type express from "express";
 import type { RequestFacts } from "./route.js";
 
 const processPart = randomBytes(6).toString("base64url");
 let counter = 0;
 
-/** Reads from the request what handlers and the audit are told. A well-formed `X-Request-Id` of the client is kept. */
-export function requestFacts(req: express.Request, res: express.Response): RequestFacts {
-  const given = req.headers["x-request-id"];
-  let controller: AbortController | undefined;
+/** A well-formed `X-Request-Id` of the client, or a new one. */
+export function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers["x-request-id"];
+  if (typeof given === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(given)) return given;
   counter += 1;
+  return `${processPart}-${counter.toString(36)}`;
+}
+
+/** Reads from the request what handlers and the audit are told. */
+export function requestFacts(req: express.Request, res: express.Response): RequestFacts {
+  let controller: AbortController | undefined;
   return {
-    id:
-      typeof given === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(given)
-        ? given
-        : `${processPart}-${counter.toString(36)}`,
+    id: requestIdOf(req),
     address: req.ip ?? "",
     authorization: req.headers.authorization,
     ifMatch: req.headers["if-match"],

@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import express from "express";
 import { asProblem, mount, type Pipe } from "./mount.js";
 import { Problem } from "./problem.js";
-import { requestFacts } from "./request-facts.js";
+import { requestFacts, requestIdOf } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
@@ -66,15 +66,19 @@ export function createHttpServer<Deps>(input: {
   const server = createListener(options, input, (req, res) => {
     if (condemned.has(req.socket)) return;
     const hosts = countHosts(req.rawHeaders);
-    if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(res, hosts);
+    if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(req, res, hosts);
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
     else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
-    else sendProblem(res, refused, "none");
+    else sendProblem(res, refused, requestIdOf(req));
   });
   // Node's own answer to this has no body either.
-  server.on("checkExpectation", (_req, res) => {
-    refuse(res, new Problem("expectation-failed", "Of the header Expect only 100-continue is known. Leave it out."));
+  server.on("checkExpectation", (req, res) => {
+    refuse(
+      req,
+      res,
+      new Problem("expectation-failed", "Of the header Expect only 100-continue is known. Leave it out."),
+    );
   });
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
   server.keepAliveTimeout = 65_000;
@@ -140,9 +144,9 @@ function countHosts(rawHeaders: readonly string[]): number {
 }
 
 // RFC 9112, 3.2.
-function refuseHosts(res: ServerResponse, hosts: number): void {
+function refuseHosts(req: IncomingMessage, res: ServerResponse, hosts: number): void {
   const detail = hosts === 0 ? "The header Host is missing." : "The header Host stands here more than once.";
-  refuse(res, new Problem("invalid-request", detail));
+  refuse(req, res, new Problem("invalid-request", detail));
 }
 
 /** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
@@ -154,12 +158,12 @@ function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem)
   condemned.add(req.socket);
   // The body is read and dropped: what is left unread when a connection closes can take the answer with it.
   req.resume().once("end", () => req.socket.pause());
-  setTimeout(() => refuse(res, problem), refusalDelayMs);
+  setTimeout(() => refuse(req, res, problem), refusalDelayMs);
 }
 
-function refuse(res: ServerResponse, problem: Problem): void {
+function refuse(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
   res.shouldKeepAlive = false;
-  sendProblem(res, problem, "none");
+  sendProblem(res, problem, requestIdOf(req));
 }
 
 type ClientError = Error & { code?: string };

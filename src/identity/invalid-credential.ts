@@ -13,6 +13,6 @@ export class CredentialRefused extends Error {
 export const invalidCredential = (reason?: string): Problem =>
   new Problem(
     "unauthenticated",
-    "This token is not valid: mistyped, expired or withdrawn. Ask whoever gave it to you for a new one.",
+    "This token is not valid: mistyped, expired or withdrawn, or an ID token that no trust rule takes. Get a new one; why an ID token is not taken an admin sees with trust-rules:explain.",
     reason === undefined ? {} : { cause: new CredentialRefused(reason) },
   );

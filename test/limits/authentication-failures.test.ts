@@ -74,6 +74,14 @@ describe("an address that has sent too many bad credentials", () => {
     vi.restoreAllMocks();
   });
 
+  it("is refused with a request id, its own or a new one", async () => {
+    await fail("192.0.2.9");
+    const { requestId } = expectProblem(await whoAmI(createToken("job"), "192.0.2.9"), "too-many-requests");
+    expect(requestId).toMatch(/^[\w-]{8}-[0-9a-z]+$/);
+    const named = await whoAmI(createToken("job"), "192.0.2.9").set("X-Request-Id", "build-7");
+    expect([named.body.requestId, named.headers["x-request-id"]]).toEqual(["build-7", "build-7"]);
+  });
+
   it("is not kept from the token endpoint, which has a limit of its own", async () => {
     await fail("192.0.2.6");
     const request = service.as(undefined).get("/v1/whoami").set("X-Forwarded-For", "192.0.2.6");

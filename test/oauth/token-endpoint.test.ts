@@ -68,6 +68,8 @@ describe("client_credentials", () => {
       expect(refused.status).toBe(400);
       expect(refused.body.error).toBe("invalid_scope");
     }
+    const { body } = await login(service, client, { scope: "access:write secrets:reed fsc_what-looks-like-a-secret" });
+    expect(body.detail).toMatch(/It lacks access:write\. There is no permission secrets:reed\.$/);
   });
 
   it("reaches nothing in another factory: the 404 of one that does not exist", async () => {
@@ -130,6 +132,7 @@ describe("a request that is refused", () => {
     ["an unknown grant type", "grant_type=password&username=a&password=b", "unsupported_grant_type"],
     ["a field that stands twice", "grant_type=client_credentials&grant_type=refresh_token", "invalid_request"],
     ["a percent sign that decodes to nothing", "grant_type=%zz", "invalid_request"],
+    ["a blank that is not encoded", "grant_type=client credentials", "invalid_request"],
     ["bytes that are not UTF-8", "grant_type=%ff", "invalid_request"],
     ["no body", "", "invalid_request"],
     ["an exchange without a token", `grant_type=${encodeURIComponent(exchange)}&factory=a`, "invalid_request"],
@@ -146,7 +149,10 @@ describe("a request that is refused", () => {
     const twice = await askToken(service, both, basic(client.id, client.secret));
     expect([twice.status, twice.body.error]).toEqual([400, "invalid_request"]);
     const json = await service.as(undefined).post("/oauth/token/").send(both);
-    expect(json.status).toBe(415);
+    expect([json.status, json.body.error]).toEqual([415, "invalid_request"]);
+    expect(json.body.detail).toContain("With curl, send fields with -d name=value, and no Content-Type");
+    const large = await askToken(service, { ...grant, scope: "s".repeat(30_000) });
+    expect([large.status, large.body.error]).toEqual([413, "invalid_request"]);
     const bearer = await askToken(service, both, { Authorization: `Bearer ${client.secret}` });
     expect([bearer.status, bearer.body.error]).toEqual([401, "invalid_client"]);
   });

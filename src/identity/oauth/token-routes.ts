@@ -35,6 +35,8 @@ const requestToken = route(
       200: { description: "The token.", content: { "application/json": TokenReply } },
       400: { description: "What is wrong with the request.", content: { "application/json": OAuthError } },
       401: { description: "No valid client, or no valid ID token.", content: { "application/json": OAuthError } },
+      413: { description: "The form is too large.", content: { "application/json": OAuthError } },
+      415: { description: "The body is not a form.", content: { "application/json": OAuthError } },
     },
     problems: ["conflict", "too-many-requests"],
     oauthErrors: true,

@@ -1,5 +1,7 @@
 import type { AuditWriter } from "./audit/record.js";
 import type { UnknownCallers } from "./audit/refusals.js";
+import { awsErrorShapeOf } from "./aws/errors/error-shape.js";
+import type { AwsKeys } from "./aws/keys/aws-keys.js";
 import type { Database } from "./db/database.js";
 import { findFactory } from "./factories/store.js";
 import type { Pipe } from "./http/mount.js";
@@ -23,7 +25,8 @@ export function createPipe(input: {
 }): Pipe {
   const { callers, unknownCallers, authenticationFailures, audit, metrics, log, prisma } = input;
   return {
-    authenticate: (request, factory) => callers.authenticate(request, factory),
+    authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
+    errorShapeOf: awsErrorShapeOf,
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
     async recordRefusal({ caller, factory, route, problem, facts }) {
       const requested = { requestId: facts.id, address: facts.address };
@@ -71,13 +74,15 @@ export function createGuard(input: {
   unknownCallers: UnknownCallers;
   authenticationFailures: AuthenticationFailures;
   metrics: Metrics;
+  awsKeys: AwsKeys;
 }): RefuseEarly {
-  const { callers, unknownCallers, authenticationFailures, metrics } = input;
+  const { callers, unknownCallers, authenticationFailures, metrics, awsKeys } = input;
   return (request, addressOf) => {
     if (authenticationFailures.isQuiet) return undefined;
     const address = addressOf();
     const refusal = authenticationFailures.refusalOf(address);
     if (!refusal || !callers.presentsUnknown(request)) return undefined;
+    if (awsKeys.remembers(request.headers.authorization)) return undefined;
     metrics.requestLimited("authentication-failures");
     unknownCallers.refused(address);
     return refusal;

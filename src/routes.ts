@@ -1,4 +1,5 @@
 import { auditRoutes } from "./audit/routes.js";
+import { awsRoutes } from "./aws/routes.js";
 import { brokerRoutes } from "./broker/routes.js";
 import { factoryRoutes } from "./factories/routes.js";
 import { factorySettingsRoutes } from "./factories/settings-routes.js";
@@ -16,6 +17,7 @@ import { metricsRoute, systemRoutes } from "./system/routes.js";
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [
   ...brokerRoutes,
+  ...awsRoutes,
   ...secretRoutes,
   ...secretVersionRoutes,
   ...deletedSecretRoutes,
@@ -32,7 +34,7 @@ export const routes = [
   metricsRoute,
 ];
 
-const idsForDevices = ["issueRegistryTokens", "whoAmI", "getHealth"];
+const idsForDevices = ["issueRegistryTokens", "getRoleAliasCredentials", "whoAmI", "getHealth"];
 
 /** What the listener for devices serves. It faces a network of devices, so it has no more than they come for. */
 export const deviceRoutes = routes.filter(({ id }) => idsForDevices.includes(id));

@@ -65,6 +65,8 @@ export const AuditEvent = z
     repositories: z.array(z.string()).optional(),
     scopeEnforcedBy: z.string().optional(),
     cached: z.boolean().optional(),
+    repeated: z.boolean().optional(),
+    accessKeyId: z.string().optional(),
     raw: z.boolean().optional(),
     evidence: AuditEvidence.optional(),
     rule: AuditCredential.optional(),

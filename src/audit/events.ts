@@ -39,6 +39,7 @@ export type EventBody =
   | { action: "api-token.revoked"; credential: CredentialRef }
   | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
   | { action: "job.ended"; credential: CredentialRef }
+  | { action: "job.aws-keys-made"; credential: CredentialRef; entry: string; accessKeyId: string }
   | {
       action: "secret.written" | "secret.staged";
       secret: string;
@@ -61,17 +62,32 @@ export type EventBody =
   | { action: "secret.open-failed"; secret: string; secretVersion: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }
-  | ({ action: "registry-token.issued" } & TokenFacts & {
-        kind: "password" | "bearer";
-        scopeEnforcedBy: "iam-session-policy" | "registry" | "none";
-        expiresAt: string;
-        cached: boolean;
-        raw?: true;
-        evidence?: Evidence;
-      })
-  | ({ action: "registry-token.failed" | "registry-token.refreshed"; code?: string } & TokenFacts)
+  | ({ action: "registry-token.issued"; kind: "password" | "bearer"; raw?: true } & IssuedFacts)
+  | ({ action: "aws-credentials.issued" } & IssuedFacts)
+  | ({
+      action:
+        | "registry-token.failed"
+        | "registry-token.refreshed"
+        | "aws-credentials.failed"
+        | "aws-credentials.refreshed";
+      code?: string;
+    } & TokenFacts)
   | { action: "request.refused"; route: string; code: string }
   | { action: "authentication.refused"; count: number };
+
+/** How a program asked that speaks AWS's protocols. */
+export type AwsWire = "ecr-api" | "container-credentials" | "iot-credentials";
+
+/** What is handed out, and how it came to be. */
+export type IssuedFacts = TokenFacts & {
+  scopeEnforcedBy: "iam-session-policy" | "registry" | "none";
+  expiresAt: string;
+  cached: boolean;
+  via?: AwsWire;
+  /** The same signed request had come before: a client that tries again. */
+  repeated?: true;
+  evidence?: Evidence;
+};
 
 type TokenFacts = {
   registry: string;

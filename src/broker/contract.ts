@@ -10,7 +10,7 @@ const Repositories = z
   .meta({ description: "A demand: the token must reach no others." });
 
 export const RegistryTokenFormat = z
-  .enum(["tokens", "docker-config", "kubernetes-secret", "login"])
+  .enum(["tokens", "docker-config", "kubernetes-secret", "login", "aws-config", "aws-credentials-file"])
   .default("tokens")
   .meta({ id: "RegistryTokenFormat" });
 
@@ -78,6 +78,29 @@ const DockerAuth = z
   })
   .meta({ id: "DockerAuth" });
 
+/** What AWS programs ask a container's credentials endpoint for, in AWS's own names. */
+export const AwsCredentials = z
+  .object({
+    AccessKeyId: z.string(),
+    SecretAccessKey: z.string(),
+    Token: z.string(),
+    Expiration: Timestamp,
+  })
+  .meta({ id: "AwsCredentials", description: "Temporary, and narrowed by a session policy to pulling." });
+
+export const AwsKeyPair = z
+  .object({
+    entry: z.string().meta({ description: "Id of the registry entry that they are for." }),
+    accessKeyId: z.string().meta({ description: "Begins with FSJK. Good at this service only." }),
+    secretAccessKey: z.string(),
+    region: z.string(),
+    endpointUrl: z.string().meta({ description: "For `AWS_ENDPOINT_URL_ECR`." }),
+    expiresAt: Timestamp.optional().meta({ description: "With its job." }),
+  })
+  .meta({ id: "AwsKeyPair", description: "AWS-shaped keys of one job for one registry entry." });
+
+const EnvironmentVariable = z.object({ name: z.string(), value: z.string() }).meta({ id: "EnvironmentVariable" });
+
 /** One flat object, because generators cannot read `oneOf`; which members are there depends on `format`. */
 export const RegistryTokenReply = z
   .object({
@@ -93,5 +116,12 @@ export const RegistryTokenReply = z
     stringData: z.object({ ".dockerconfigjson": z.string() }).meta({ id: "ManifestStringData" }).optional(),
     username: z.string().optional().meta({ description: "format `login`" }),
     password: z.string().optional().meta({ description: "format `login`" }),
+    environment: z.array(EnvironmentVariable).optional().meta({
+      description: "format `aws-config`, when one entry is meant: for AWS programs, instead of the two files",
+    }),
+    configFile: z.string().optional().meta({ description: "format `aws-config`: the text of ~/.aws/config" }),
+    credentialsFile: z.string().optional().meta({
+      description: "formats `aws-config` and `aws-credentials-file`: the text of ~/.aws/credentials",
+    }),
   })
   .meta({ id: "RegistryTokenReply" });

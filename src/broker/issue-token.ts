@@ -1,3 +1,4 @@
+import type { AwsWire } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
 import type { Generations } from "../db/generations.js";
 import { type Failure, Problem } from "../http/problem.js";
@@ -8,14 +9,15 @@ import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { type Failed, failed, problemOf } from "./failures.js";
 import { issuedEvent, type Ready } from "./issued-event.js";
 import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
-import type { CachedToken, TokenCache } from "./token-cache.js";
+import type { Product } from "./product.js";
+import type { Minted } from "./provider.js";
+import type { CachedToken } from "./token-cache.js";
 
 export type BrokerDeps = MintDeps & {
   facts: Facts;
-  tokens: TokenCache;
   callers: Callers;
   generations: Generations;
-  onToken(issued: Ready, actor: Actor): void;
+  onToken(issued: Ready<Minted>, actor: Actor): void;
 };
 
 export type IssueInput = {
@@ -27,9 +29,14 @@ export type IssueInput = {
   allowPartial: boolean;
   minTtlSeconds: number | undefined;
   requested: { requestId: string; address: string };
+  via?: AwsWire;
+  isRepeated?: boolean;
 };
 
-export type Issued = { tokens: CachedToken[]; failures: Failure[] };
+export type Issued<T extends Minted> = { tokens: CachedToken<T>[]; failures: Failure[] };
+
+/** One request, and what answers it. */
+type Asking<T extends Minted> = { deps: BrokerDeps; product: Product<T>; input: IssueInput };
 
 /** Who mints ahead of time, when nobody waits. */
 const refresher: Actor = { kind: "service", id: "", name: "refresh" };
@@ -38,11 +45,16 @@ const refresher: Actor = { kind: "service", id: "", name: "refresh" };
 const maxRounds = 5;
 
 /**
- * Issues registry tokens. Everything is decided by facts of one generation; the audit rows are written only if the
+ * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are written only if the
  * factory still has that generation, and nothing leaves before they are durable. On a mismatch the facts and the
  * caller's own record are read again and the request is decided anew: what was withdrawn, anywhere, opens nothing.
  */
-export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<Issued> {
+export async function issueTokens<T extends Minted>(
+  deps: BrokerDeps,
+  product: Product<T>,
+  input: IssueInput,
+): Promise<Issued<T>> {
+  const asking = { deps, product, input };
   let caller = input.caller;
   for (let round = 0; round < maxRounds; round += 1) {
     const facts = await deps.facts.of(input.factory);
@@ -50,7 +62,7 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
     // may have been withdrawn since; an operator's record has another generation altogether.
     const isOlder = caller.kind === "operator" || caller.generation < facts.generation;
     if (round > 0 || isOlder) caller = await deps.callers.readAgain(caller);
-    const prepared = await prepare(deps, input, caller, facts).catch((error: unknown) => {
+    const prepared = await prepare(asking, caller, facts).catch((error: unknown) => {
       if (error instanceof StaleFacts) return undefined;
       throw error;
     });
@@ -62,16 +74,16 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
     const isRefused = failures.length > 0 && !input.allowPartial;
     if (isRefused || ready.length === 0) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
-      await recordKept(deps, input, caller, ready);
+      await recordKept(asking, caller, ready);
       if (await deps.facts.areOutdated(facts)) continue;
       if (isRefused) throw problemOf(failures, ready.length + failures.length);
     }
-    const stale = await findStale(deps, input, caller, facts, ready);
+    const stale = await findStale(asking, caller, facts, ready);
     if (!stale) {
       for (const one of ready) deps.onToken(one, actorOf(caller));
       return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };
     }
-    await recordKept(deps, input, caller, ready);
+    await recordKept(asking, caller, ready);
     if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
     deps.generations.observe(input.factory.id, stale.generation);
   }
@@ -80,15 +92,15 @@ export async function issueTokens(deps: BrokerDeps, input: IssueInput): Promise<
 
 type Stale = Extract<Outcome, { written: false }>;
 
-async function prepare(
-  deps: BrokerDeps,
-  input: IssueInput,
+async function prepare<T extends Minted>(
+  asking: Asking<T>,
   caller: Caller,
   facts: FactoryFacts,
-): Promise<{ ready: Ready[]; failures: Failed[] }> {
+): Promise<{ ready: Ready<T>[]; failures: Failed[] }> {
+  const { input } = asking;
   const decided = decideDemands(facts, caller, input.asked, input.allowBroader);
-  const outcomes = await Promise.all(decided.flatMap((one) => tokensOf(deps, input, caller, facts, one)));
-  const ready: Ready[] = [];
+  const outcomes = await Promise.all(decided.flatMap((one) => tokensOf(asking, caller, facts, one)));
+  const ready: Ready<T>[] = [];
   const failures: Failed[] = [];
   for (const outcome of outcomes) {
     if ("cached" in outcome) ready.push(outcome);
@@ -97,20 +109,19 @@ async function prepare(
   return { ready, failures };
 }
 
-function tokensOf(
-  deps: BrokerDeps,
-  input: IssueInput,
+function tokensOf<T extends Minted>(
+  asking: Asking<T>,
   caller: Caller,
   facts: FactoryFacts,
   decided: Decided,
-): Promise<Ready | Failed>[] {
+): Promise<Ready<T> | Failed>[] {
   if ("problem" in decided) return [Promise.resolve(failed(decided.registry, decided.problem))];
   return decided.demands.map(async (demand) => {
     try {
-      const ready = await tokenOf(deps, input, caller, facts, demand);
+      const ready = await tokenOf(asking, caller, facts, demand);
       const tooLong = livesTooLong(ready, caller.maxTtlSeconds);
       if (!tooLong) return ready;
-      await recordKept(deps, input, caller, [ready]);
+      await recordKept(asking, caller, [ready]);
       return failed(demand.host ?? demand.entry.id, tooLong);
     } catch (error) {
       if (error instanceof Problem) return failed(demand.host ?? demand.entry.id, error);
@@ -120,7 +131,7 @@ function tokensOf(
 }
 
 /** A rule or a policy can say how long a thing may live that it hands out. No registry makes a shorter one on request. */
-function livesTooLong({ cached }: Ready, maxTtlSeconds: number | undefined): Problem | undefined {
+function livesTooLong({ cached }: Ready<Minted>, maxTtlSeconds: number | undefined): Problem | undefined {
   if (maxTtlSeconds === undefined) return undefined;
   const seconds = Math.ceil((cached.token.expiresAt.getTime() - Date.now()) / 1000);
   if (seconds <= maxTtlSeconds) return undefined;
@@ -130,13 +141,12 @@ function livesTooLong({ cached }: Ready, maxTtlSeconds: number | undefined): Pro
   );
 }
 
-async function tokenOf(
-  deps: BrokerDeps,
-  input: IssueInput,
+async function tokenOf<T extends Minted>(
+  asking: Asking<T>,
   caller: Caller,
   facts: FactoryFacts,
   demand: Demand,
-): Promise<Ready> {
+): Promise<Ready<T>> {
   const { entry } = demand;
   const secret = facts.secrets.get(entry.secretName);
   if (!secret) {
@@ -150,32 +160,31 @@ async function tokenOf(
     );
   }
   const key = cacheKey(facts.factory.id, secret, demand);
-  const fresh = deps.tokens.fresh(key, input.minTtlSeconds);
+  const fresh = asking.product.cache.fresh(key, asking.input.minTtlSeconds);
   if (fresh) return { demand, secret, cached: fresh, fromCache: true };
-  return mintedToken(deps, input, { key, demand, secret, actor: actorOf(caller) });
+  return mintedToken(asking, { key, demand, secret, actor: actorOf(caller) });
 }
 
-async function mintedToken(
-  deps: BrokerDeps,
-  input: IssueInput,
-  wanted: { key: string; demand: Demand; secret: Ready["secret"]; actor: Actor },
-): Promise<Ready> {
+async function mintedToken<T extends Minted>(
+  { deps, product, input }: Asking<T>,
+  wanted: { key: string; demand: Demand; secret: Ready<T>["secret"]; actor: Actor },
+): Promise<Ready<T>> {
   const { key, demand, secret, actor } = wanted;
   const { factory, requested, minTtlSeconds } = input;
   const mint = { factory, actor, secret, demand, requested };
   const ahead = { ...mint, actor: refresher, requested: {} };
   let isMinted = false;
   const mintNow = async () => {
-    const token = await openAndMint(deps, { ...mint, purpose: "issue" });
+    const token = await openAndMint(deps, product, { ...mint, purpose: "issue" });
     isMinted = true;
     return token;
   };
   try {
-    const refresh = () => openAndMint(deps, { ...ahead, purpose: "refresh" });
-    return { demand, secret, ...(await deps.tokens.get(key, minTtlSeconds, mintNow, refresh)) };
+    const refresh = () => openAndMint(deps, product, { ...ahead, purpose: "refresh" });
+    return { demand, secret, ...(await product.cache.get(key, minTtlSeconds, mintNow, refresh)) };
   } catch (error) {
     // The token lives too short for this caller.
-    if (isMinted) await recordMint(deps.audit, mint, { kept: true });
+    if (isMinted) await recordMint(deps.audit, product, mint, { kept: true });
     throw error;
   }
 }
@@ -187,26 +196,29 @@ function cacheKey(factoryId: string, secret: { id: string; version: number }, de
 }
 
 /** Writes the audit rows. @returns `undefined` when all stand, else the generation that the factory has now */
-async function findStale(
-  deps: BrokerDeps,
-  input: IssueInput,
+async function findStale<T extends Minted>(
+  { deps, product, input }: Asking<T>,
   caller: Caller,
   facts: FactoryFacts,
-  ready: readonly Ready[],
+  ready: readonly Ready<T>[],
 ): Promise<Stale | undefined> {
   const outcomes = await Promise.all(
-    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(input, caller, one), facts.generation)),
+    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(product, input, caller, one), facts.generation)),
   );
   return outcomes.find((outcome) => !outcome.written);
 }
 
 /** Secrets were opened for tokens that now go to nobody: those stay in the cache, and the openings in the audit. */
-async function recordKept(deps: BrokerDeps, input: IssueInput, caller: Caller, ready: readonly Ready[]): Promise<void> {
+async function recordKept<T extends Minted>(
+  { deps, product, input }: Asking<T>,
+  caller: Caller,
+  ready: readonly Ready<T>[],
+): Promise<void> {
   const { factory, requested } = input;
   const kept = ready.filter(({ fromCache }) => !fromCache);
   await Promise.all(
     kept.map(({ demand, secret }) =>
-      recordMint(deps.audit, { factory, actor: actorOf(caller), secret, demand, requested }, { kept: true }),
+      recordMint(deps.audit, product, { factory, actor: actorOf(caller), secret, demand, requested }, { kept: true }),
     ),
   );
 }

@@ -1,43 +1,46 @@
-import type { AuditEvent } from "../audit/events.js";
+import type { AuditEvent, AwsWire } from "../audit/events.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Demand } from "./decide-demands.js";
+import type { Product } from "./product.js";
+import type { Minted } from "./provider.js";
 import type { CachedToken } from "./token-cache.js";
 
 /** A token that can go out once its audit row stands. */
-export type Ready = {
+export type Ready<T extends Minted> = {
   demand: Demand;
   secret: { id: string; name: string; version: number };
-  cached: CachedToken;
+  cached: CachedToken<T>;
   fromCache: boolean;
 };
 
 /** What the audit keeps of a token that is handed out: never the token. */
-export function issuedEvent(
-  input: { factory: FactoryRef; requested: RequestedBy },
+export function issuedEvent<T extends Minted>(
+  product: Pick<Product<T>, "issued">,
+  input: { factory: FactoryRef; requested: RequestedBy; via?: AwsWire; isRepeated?: boolean },
   caller: Caller,
-  one: Ready,
+  one: Ready<T>,
 ): AuditEvent {
   const { token } = one.cached;
+  const facts = {
+    registry: token.registry,
+    entry: one.demand.entry.id,
+    secret: one.secret.name,
+    secretVersion: one.secret.version,
+    scopeEnforcedBy: token.scopeEnforcedBy,
+    expiresAt: token.expiresAt.toISOString(),
+    cached: one.fromCache,
+    ...(token.repositories && { repositories: token.repositories }),
+    ...(input.via && { via: input.via }),
+    ...(input.isRepeated && { repeated: true as const }),
+    ...(caller.evidence && { evidence: caller.evidence }),
+  };
   return {
     at: new Date(),
     outcome: "allowed",
     actor: actorOf(caller),
     factory: input.factory,
     ...input.requested,
-    body: {
-      action: "registry-token.issued",
-      registry: token.registry,
-      entry: one.demand.entry.id,
-      secret: one.secret.name,
-      secretVersion: one.secret.version,
-      kind: token.kind,
-      scopeEnforcedBy: token.scopeEnforcedBy,
-      expiresAt: token.expiresAt.toISOString(),
-      cached: one.fromCache,
-      ...(token.repositories && { repositories: token.repositories }),
-      ...(token.raw && { raw: true as const }),
-      ...(caller.evidence && { evidence: caller.evidence }),
-    },
+    body: product.issued(facts, token),
   };
 }

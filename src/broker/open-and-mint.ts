@@ -3,10 +3,11 @@ import { Problem } from "../http/problem.js";
 import type { Actor, FactoryRef } from "../identity/caller.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
-import type { MintedToken } from "./provider.js";
-import { mintToken, type Providers } from "./providers/create-providers.js";
+import { mintInTime } from "./mint-in-time.js";
+import type { Product } from "./product.js";
+import type { Minted } from "./provider.js";
 
-export type MintDeps = OpenDeps & { audit: AuditWriter; providers: Providers };
+export type MintDeps = OpenDeps & { audit: AuditWriter };
 
 export type MintInput = {
   factory: FactoryRef;
@@ -27,12 +28,12 @@ export class StaleFacts extends Error {
  * Opens the secret, asks the cloud, forgets the secret. The opening leaves an audit row in every case: the issued
  * token's own row when it is handed out, else one written here.
  */
-export async function openAndMint(deps: MintDeps, input: MintInput): Promise<MintedToken> {
+export async function openAndMint<T extends Minted>(deps: MintDeps, product: Product<T>, input: MintInput): Promise<T> {
   const { factory, actor, secret, demand } = input;
   const value = await openSecretVersion(deps, { factory, actor, secret });
   if (!value) throw new StaleFacts();
   try {
-    const token = await mintToken(deps.providers, {
+    const token = await mintInTime(product.mint, {
       entry: demand.entry,
       host: demand.host,
       factoryId: factory.id,
@@ -42,10 +43,10 @@ export async function openAndMint(deps: MintDeps, input: MintInput): Promise<Min
       // Many may wait for this one token, so none of them can abort it; it has a deadline of its own.
       signal: new AbortController().signal,
     });
-    if (input.purpose === "refresh") await recordMint(deps.audit, input, { kept: true });
+    if (input.purpose === "refresh") await recordMint(deps.audit, product, input, { kept: true });
     return token;
   } catch (error) {
-    await recordMint(deps.audit, input, { failedWith: error instanceof Problem ? error.code : "internal" });
+    await recordMint(deps.audit, product, input, { failedWith: error instanceof Problem ? error.code : "internal" });
     throw error;
   } finally {
     value.erase();
@@ -55,6 +56,7 @@ export async function openAndMint(deps: MintDeps, input: MintInput): Promise<Min
 /** The audit row of an opening that no `registry-token.issued` tells of: the token is kept for later, or there is none. */
 export async function recordMint(
   audit: AuditWriter,
+  product: { name: Product<Minted>["name"] },
   input: Omit<MintInput, "purpose">,
   outcome: { kept: true } | { failedWith: string },
 ): Promise<void> {
@@ -67,7 +69,7 @@ export async function recordMint(
     factory,
     ...requested,
     body: {
-      action: isKept ? "registry-token.refreshed" : "registry-token.failed",
+      action: isKept ? `${product.name}.refreshed` : `${product.name}.failed`,
       registry: demand.host ?? demand.entry.id,
       entry: demand.entry.id,
       secret: secret.name,

@@ -1,5 +1,6 @@
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { RegistryEntry, RegistryType } from "../factory-config/entry.js";
+import type { AwsKeys } from "./secret-formats/aws-credentials.js";
 
 /** What holds a token to its repositories: an IAM session policy, the registry itself, or nothing. */
 export type ScopeEnforcer = "iam-session-policy" | "registry" | "none";
@@ -21,19 +22,29 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   signal: AbortSignal;
 };
 
-/** A freshly minted registry token. It lives in memory only. */
-export type MintedToken = {
-  /** The host to present it to. */
+/** What the broker makes of a secret. It lives in memory only. */
+export type Minted = {
+  /** The host that it is for. */
   registry: string;
-  type: RegistryType;
   expiresAt: Date;
   /** What it is limited to; absent when it reaches all that the principal can. */
   repositories?: readonly string[];
   scopeEnforcedBy: ScopeEnforcer;
+};
+
+/** A freshly minted registry token. */
+export type MintedToken = Minted & {
+  type: RegistryType;
   revocable: false;
   /** The stored credential itself went out (`passThrough`). */
   raw?: true;
 } & ({ kind: "password"; username: string; password: string } | { kind: "bearer"; bearer: string });
+
+/** Temporary AWS credentials that a session policy holds to pulling; without `repositories` from every one of the registry. */
+export type MintedAwsCredentials = Minted & {
+  keys: Required<AwsKeys>;
+  scopeEnforcedBy: "iam-session-policy";
+};
 
 /**
  * The part of the broker that speaks to one kind of registry.

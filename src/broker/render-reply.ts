@@ -4,13 +4,14 @@ import { PreparedJson } from "../http/route.js";
 import type { Issued } from "./issue-token.js";
 import type { MintedToken } from "./provider.js";
 
-export type Format = "tokens" | "docker-config" | "kubernetes-secret" | "login";
+/** Those that are made of registry tokens. */
+export type TokenFormat = "tokens" | "docker-config" | "kubernetes-secret" | "login";
 
 /** docker's own key for Docker Hub in a config.json (docker/cli, cli/config/configfile). */
 const dockerHubKey = "https://index.docker.io/v1/";
 
 /** The body of the reply. Nothing is handed out in a shape that its client cannot use. */
-export function renderReply(issued: Issued, format: Format): PreparedJson {
+export function renderReply(issued: Issued<MintedToken>, format: TokenFormat): PreparedJson {
   switch (format) {
     case "tokens":
       return tokensReply(issued);
@@ -26,7 +27,7 @@ export function renderReply(issued: Issued, format: Format): PreparedJson {
 }
 
 // Each token was parsed by its schema and serialised when it was minted.
-function tokensReply({ tokens, failures }: Issued): PreparedJson {
+function tokensReply({ tokens, failures }: Issued<MintedToken>): PreparedJson {
   const list = `"tokens":[${tokens.map(({ json }) => json).join(",")}]`;
   return new PreparedJson(failures.length > 0 ? `{${list},"failures":${JSON.stringify(failures)}}` : `{${list}}`);
 }

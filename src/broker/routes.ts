@@ -3,9 +3,19 @@ import { FactoryParams } from "../http/contract.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
+import type { AwsFiles, AwsFilesInput } from "./aws-files.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
 import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
+import type { Products } from "./products.js";
+import type { Minted } from "./provider.js";
 import { renderReply } from "./render-reply.js";
+
+type Deps = BrokerDeps &
+  Pick<Products, "registryTokens"> & {
+    tokenRequests: TokenRequests;
+    /** Renders files for AWS programs. They hold keys of the job instead of a token. */
+    awsFiles(input: AwsFilesInput): Promise<AwsFiles>;
+  };
 
 const issue = route(
   {
@@ -54,13 +64,16 @@ const issue = route(
     ],
     holdsCredential: true,
   },
-  async (deps: BrokerDeps & { tokenRequests: TokenRequests }, { caller, factory, body, request }) => {
+  async (deps: Deps, { caller, factory, body, request }) => {
     await deps.tokenRequests.count(caller);
     const { registry, repositories, requests, allowBroader, allowPartial, minTtlSeconds, format } = body;
     const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
     const requested = requestedBy(request);
+    if (format === "aws-config" || format === "aws-credentials-file") {
+      return { status: 200, body: await deps.awsFiles({ factory, caller, asked, format, requested }) };
+    }
     const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
-    const issued = await issueTokens(deps, input);
+    const issued = await issueTokens(deps, deps.registryTokens, input);
     if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();
     const headers = format === "tokens" ? {} : failureHeader(issued);
     return { status: 200, body: renderReply(issued, format), headers };
@@ -68,7 +81,7 @@ const issue = route(
 );
 
 // A config.json has no place for what is missing from it.
-function failureHeader({ failures }: Issued): Record<string, string> {
+function failureHeader({ failures }: Issued<Minted>): Record<string, string> {
   if (failures.length === 0) return {};
   return { "Factory-Secrets-Failures": failures.map(({ registry, code }) => `${registry}=${code}`).join(", ") };
 }

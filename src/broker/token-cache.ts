@@ -1,18 +1,17 @@
 import { LRUCache } from "lru-cache";
 import { Problem } from "../http/problem.js";
-import { RegistryToken } from "./contract.js";
-import type { MintedToken } from "./provider.js";
+import type { Minted, MintedToken } from "./provider.js";
 
 /** A token in memory, with its reply serialised once. Tokens are never written anywhere. */
-export type CachedToken = {
-  token: MintedToken;
+export type CachedToken<T extends Minted = MintedToken> = {
+  token: T;
   mintedAt: Date;
   refreshAfter: Date;
-  /** The token as a `RegistryToken` of the reply, parsed and serialised. */
+  /** The token as the reply has it, parsed by its schema and serialised. */
   json: string;
 };
 
-export type CacheOutcome = { cached: CachedToken; fromCache: boolean };
+export type CacheOutcome<T extends Minted> = { cached: CachedToken<T>; fromCache: boolean };
 
 const maxTokens = 10_000;
 /** A caller that states nothing gets a token that lives at least so long, or half its life if that is less. */
@@ -22,19 +21,21 @@ const defaultMinTtlSeconds = 300;
  * Keeps one token for each (entry, secret version, scope): its key names all that the token depends on, so a new
  * version or a changed entry never meets an old token. However many callers ask at once, upstream is asked once.
  */
-export class TokenCache {
-  readonly #tokens = new LRUCache<string, CachedToken>({ max: maxTokens });
-  readonly #minting = new Map<string, Promise<CachedToken>>();
+export class TokenCache<T extends Minted> {
+  readonly #tokens = new LRUCache<string, CachedToken<T>>({ max: maxTokens });
+  readonly #minting = new Map<string, Promise<CachedToken<T>>>();
   readonly #random: () => number;
   readonly #now: () => Date;
+  readonly #toJson: (token: T, refreshAfter: Date) => string;
 
-  constructor(deps: { now: () => Date; random: () => number }) {
+  constructor(deps: { now: () => Date; random: () => number; toJson: (token: T, refreshAfter: Date) => string }) {
     this.#now = deps.now;
     this.#random = deps.random;
+    this.#toJson = deps.toJson;
   }
 
   /** The token of this key if it can be handed out as it is, without asking anybody. */
-  fresh(key: string, minTtlSeconds: number | undefined): CachedToken | undefined {
+  fresh(key: string, minTtlSeconds: number | undefined): CachedToken<T> | undefined {
     const cached = this.#tokens.get(key);
     const now = this.#now();
     return cached && now < cached.refreshAfter && isLongEnough(cached, minTtlSeconds, now) ? cached : undefined;
@@ -48,9 +49,9 @@ export class TokenCache {
   async get(
     key: string,
     minTtlSeconds: number | undefined,
-    mint: () => Promise<MintedToken>,
-    refresh: () => Promise<MintedToken>,
-  ): Promise<CacheOutcome> {
+    mint: () => Promise<T>,
+    refresh: () => Promise<T>,
+  ): Promise<CacheOutcome<T>> {
     const cached = this.#tokens.get(key);
     const now = this.#now();
     if (cached && now < cached.token.expiresAt) {
@@ -67,7 +68,7 @@ export class TokenCache {
     return { cached: minted, fromCache: false };
   }
 
-  #mint(key: string, mint: () => Promise<MintedToken>): Promise<CachedToken> {
+  #mint(key: string, mint: () => Promise<T>): Promise<CachedToken<T>> {
     const running = this.#minting.get(key);
     if (running) return running;
     const minting = mint()
@@ -77,16 +78,11 @@ export class TokenCache {
     return minting;
   }
 
-  #keep(key: string, token: MintedToken): CachedToken {
+  #keep(key: string, token: T): CachedToken<T> {
     const mintedAt = this.#now();
     const life = token.expiresAt.getTime() - mintedAt.getTime();
     const refreshAfter = new Date(mintedAt.getTime() + life * refreshShare(life / 1000, this.#random()));
-    const reply = RegistryToken.parse({
-      ...token,
-      expiresAt: token.expiresAt.toISOString(),
-      refreshAfter: refreshAfter.toISOString(),
-    });
-    const cached = { token, mintedAt, refreshAfter, json: JSON.stringify(reply) };
+    const cached = { token, mintedAt, refreshAfter, json: this.#toJson(token, refreshAfter) };
     this.#tokens.set(key, cached, { ttl: Math.max(1, life) });
     return cached;
   }
@@ -104,16 +100,16 @@ function defaultMinTtl(lifeSeconds: number): number {
   return Math.min(defaultMinTtlSeconds, lifeSeconds / 2);
 }
 
-function lifeSeconds(cached: CachedToken): number {
+function lifeSeconds(cached: CachedToken<Minted>): number {
   return Math.floor((cached.token.expiresAt.getTime() - cached.mintedAt.getTime()) / 1000);
 }
 
-function isLongEnough(cached: CachedToken, minTtlSeconds: number | undefined, now: Date): boolean {
+function isLongEnough(cached: CachedToken<Minted>, minTtlSeconds: number | undefined, now: Date): boolean {
   const wanted = minTtlSeconds ?? defaultMinTtl(lifeSeconds(cached));
   return cached.token.expiresAt.getTime() - now.getTime() >= wanted * 1000;
 }
 
-function ttlNotAvailable(cached: CachedToken, minTtlSeconds: number): Problem {
+function ttlNotAvailable(cached: CachedToken<Minted>, minTtlSeconds: number): Problem {
   return new Problem(
     "ttl-not-available",
     `${cached.token.registry} issues tokens for ${lifeSeconds(cached)} s, less than the ${minTtlSeconds} s asked for. Ask for less, and again when refreshAfter has passed.`,

@@ -18,8 +18,11 @@ export type DataKeyPlace = {
   keyEncryptionKeyId: string;
 };
 
-/** `audit-checkpoint`: the seed of the key that signs the audit, which belongs to the installation, not to a factory. */
-export type DataKeyPurpose = "secret" | "fingerprint" | "audit-checkpoint";
+/**
+ * `aws-keys`: what the secret halves of jobs' AWS-shaped keys are derived from.
+ * `audit-checkpoint`: the seed of the key that signs the audit, which belongs to the installation, not to a factory.
+ */
+export type DataKeyPurpose = "secret" | "fingerprint" | "aws-keys" | "audit-checkpoint";
 
 /** Where a wrapped private key for signing belongs. It is of the whole installation, so no factory is in it. */
 export type SigningKeyPlace = { signingKeyId: string; purpose: string; alg: string; keyEncryptionKeyId: string };

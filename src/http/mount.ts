@@ -2,21 +2,34 @@ import type { IncomingMessage } from "node:http";
 import type express from "express";
 import { isDatabaseUnavailable } from "../db/database-errors.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
-import { sendOAuthError } from "./oauth-errors.js";
+import type { ErrorShape } from "./error-shape.js";
 import { Problem } from "./problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
-import { type AnyReply, type AnyRouteInput, PreparedJson, type ReplySpec, type Route, StreamedText } from "./route.js";
-import { send, sendProblem, sendStream } from "./send.js";
+import {
+  type AnyReply,
+  type AnyRouteInput,
+  type Identify,
+  PreparedJson,
+  type ReplySpec,
+  type Route,
+  StreamedText,
+} from "./route.js";
+import { problemDetails, send, sendProblem, sendStream } from "./send.js";
 import { validate } from "./validate.js";
 
 /** What the pipe in front of every handler needs. */
 export type Pipe = {
   /**
    * @param factory - the name in the path, if there is one: an ID token is worth what that factory's rules say
+   * @param takesBareToken - `Authorization` may be the token alone
    * @returns the caller, or `undefined` when no credential was sent; throws the one 401 for any that is not valid
    */
-  authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined>;
+  authenticate(
+    request: IncomingMessage,
+    factory: string | undefined,
+    takesBareToken: boolean,
+  ): Promise<Caller | undefined>;
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
   /** Writes down that a known caller was refused. Never throws. */
@@ -27,6 +40,8 @@ export type Pipe = {
     problem: Problem;
     facts: AnyRouteInput["request"];
   }): Promise<void>;
+  /** How errors are told to a client that speaks a protocol with errors of its own, at whatever path it comes. */
+  errorShapeOf(request: IncomingMessage): ErrorShape | undefined;
   /** Called once for each answered request. */
   onAnswered(answered: {
     route: string;
@@ -81,16 +96,22 @@ async function answer<Deps>(
   let factory: FactoryRef | undefined;
   let problem: Problem | undefined;
   try {
-    if (route.auth !== "anyone") {
-      caller = await pipe.authenticate(req, factoryIn(req.params));
+    if (route.auth !== "anyone" && route.auth !== "signature") {
+      caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true);
       if (caller === undefined) throw noCredential();
-      if (typeof route.auth === "object") factory = await pipe.findFactory(caller, String(req.params.factory));
+      factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
     }
+    const identify: Identify = (whoSigned, of) => {
+      caller = whoSigned;
+      factory = of;
+    };
     const params = route.params ? validate(route.params, req.params, "path") : undefined;
     const query = route.query ? validate(route.query, req.query, "query") : refuseQuery(req.query);
     const body = await readBody(req, res);
-    const input = { params, query, body, request: facts, ...(caller && { caller }), ...(factory && { factory }) };
+    const known =
+      route.auth === "signature" ? { identify } : { ...(caller && { caller }), ...(factory && { factory }) };
+    const input = { params, query, body, request: facts, ...known };
     const reply = await route.handle(deps, input);
     if (reply.body instanceof StreamedText) await sendStream(res, replyHeaders(route, reply, facts.id), reply.body);
     else sendReply(route, res, reply, facts.id);
@@ -100,8 +121,7 @@ async function answer<Deps>(
       await pipe.recordRefusal({ caller, factory, route: route.id, problem, facts });
     }
     if (res.headersSent) res.destroy();
-    else if (route.oauthErrors && problem.status in route.replies) sendOAuthError(res, problem, facts.id);
-    else sendProblem(res, problem, facts.id);
+    else sendProblem(res, problem, facts.id, pipe.errorShapeOf(req) ?? shapeAt(route, problem));
   }
   const seconds = (performance.now() - startedAt) / 1000;
   pipe.onAnswered({
@@ -115,15 +135,34 @@ async function answer<Deps>(
   });
 }
 
+// A status that the route does not declare in its own shape is declared as a problem.
+function shapeAt<Deps>({ errors, replies }: Route<Deps>, problem: Problem): ErrorShape {
+  return errors && errors(problem, "").status in replies ? errors : problemDetails;
+}
+
+async function factoryFor<Deps>(
+  { auth }: Route<Deps>,
+  pipe: Pipe,
+  caller: Caller,
+  params: express.Request["params"],
+): Promise<FactoryRef | undefined> {
+  if (typeof auth === "object") return pipe.findFactory(caller, String(params.factory));
+  return auth === "device" ? caller.factory : undefined;
+}
+
 function factoryIn(params: express.Request["params"]): string | undefined {
   return typeof params.factory === "string" ? params.factory : undefined;
 }
 
 function authorise<Deps>(route: Route<Deps>, caller: Caller, factory: FactoryRef | undefined): void {
   const { auth } = route;
-  if (auth === "anyone" || auth === "any-caller") return;
+  if (auth === "anyone" || auth === "signature" || auth === "any-caller") return;
   if (auth === "operator") {
     if (caller.kind !== "operator") throw new Problem("forbidden", "Only an operator's token may do this.");
+    return;
+  }
+  if (auth === "device") {
+    if (caller.kind !== "device") throw new Problem("forbidden", "Only a device may do this, with its certificate.");
     return;
   }
   if (factory === undefined) throw noFactory();
@@ -157,8 +196,7 @@ function replyHeaders<Deps>(route: Route<Deps>, reply: AnyReply, requestId: stri
   if (route.holdsCredential) headers["Cache-Control"] = "no-store";
   if (!spec.content) return headers;
   const mediaType = mediaTypeOf(spec.content, reply);
-  headers["Content-Type"] =
-    mediaType === "application/json" ? mediaType : (headers["Content-Type"] ?? `${mediaType}; charset=utf-8`);
+  headers["Content-Type"] = isJson(mediaType) ? mediaType : (headers["Content-Type"] ?? `${mediaType}; charset=utf-8`);
   return headers;
 }
 
@@ -172,7 +210,11 @@ function replyBody(schema: Route<never>["params"], mediaType: string, body: unkn
   if (Buffer.isBuffer(body)) return body;
   if (!schema) throw new Error(`no schema for ${mediaType}`);
   const parsed: unknown = schema.parse(body);
-  return mediaType === "application/json" ? JSON.stringify(parsed) : String(parsed);
+  return isJson(mediaType) ? JSON.stringify(parsed) : String(parsed);
+}
+
+function isJson(mediaType: string): boolean {
+  return mediaType === "application/json" || mediaType.startsWith("application/x-amz-json-");
 }
 
 /** What the client is told of an error. Anything that is not a `Problem` stays inside. */

@@ -1,6 +1,6 @@
-import type { ServerResponse } from "node:http";
-import type { Problem, ProblemCode } from "./problem.js";
-import { problemDocument, send } from "./send.js";
+import type { ErrorShape } from "./error-shape.js";
+import type { ProblemCode } from "./problem.js";
+import { problemDocument } from "./send.js";
 
 const errorOfCode: Partial<Record<ProblemCode, string>> = {
   "invalid-client": "invalid_client",
@@ -10,22 +10,18 @@ const errorOfCode: Partial<Record<ProblemCode, string>> = {
 };
 
 /**
- * Sends a problem as RFC 6749, section 5.2, has an error. The members of a problem stand beside: fioctl
+ * A problem as RFC 6749, section 5.2, has an error. The members of a problem stand beside: fioctl
  * prints `message`.
  */
-export function sendOAuthError(res: ServerResponse, problem: Problem, requestId: string): void {
-  const headers: Record<string, string> = {
-    "Content-Type": "application/json",
-    "Cache-Control": "no-store",
-    "X-Request-Id": requestId,
-  };
+export const oauthErrors: ErrorShape = (problem, requestId) => {
+  const headers: Record<string, string> = { "Content-Type": "application/json" };
   if (problem.code === "invalid-client") headers["WWW-Authenticate"] = 'Basic realm="factory-secrets", charset="UTF-8"';
   else if (problem.status === 401) headers["WWW-Authenticate"] = 'Bearer realm="factory-secrets"';
   // A token that cannot be exchanged is an invalid request: RFC 8693, section 2.2.2.
   const error = errorOfCode[problem.code] ?? "invalid_request";
   const body = { error, error_description: oauthText(problem.detail), ...problemDocument(problem, requestId) };
-  send(res, problem.status, headers, JSON.stringify(body));
-}
+  return { status: problem.status, headers, body: JSON.stringify(body) };
+};
 
 /** RFC 6749, section 5.2: neither a quotation mark nor a backslash may stand in a description. */
 function oauthText(text: string): string {

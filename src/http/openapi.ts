@@ -62,6 +62,12 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
             },
           },
         },
+        awsSignature: {
+          type: "apiKey",
+          in: "header",
+          name: "Authorization",
+          description: "AWS Signature Version 4 with the AWS-shaped keys of a job.",
+        },
         idToken: {
           type: "http",
           scheme: "bearer",
@@ -106,7 +112,9 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
 
 function securityOf({ auth }: AnyRoute): Record<string, string[]>[] {
   const tokens = [{ bearer: [] }, { osfToken: [] }];
-  if (auth === "anyone") return [];
+  // Of a device's certificate OpenAPI 3.0 knows nothing.
+  if (auth === "anyone" || auth === "device") return [];
+  if (auth === "signature") return [{ awsSignature: [] }];
   if (auth === "any-caller") return [...tokens, { oauth: [] }];
   if (auth === "operator") return tokens;
   const oauth = { oauth: [auth.permission] };
@@ -115,13 +123,20 @@ function securityOf({ auth }: AnyRoute): Record<string, string[]>[] {
 
 function permissionSentence({ auth }: AnyRoute): string {
   if (auth === "anyone") return "Needs no credential.";
+  if (auth === "device") return "Needs the certificate of a device.";
+  if (auth === "signature") return "Needs a signature with a job's AWS-shaped keys.";
   if (auth === "any-caller") return "Needs any valid credential.";
   if (auth === "operator") return "Needs an operator token.";
   return `Needs the permission \`${auth.permission}\`.`;
 }
 
 function bodyContent(body: NonNullable<AnyRoute["body"]>) {
-  return { [mediaTypeOf(body)]: { schema: body.kind === "document" ? z.string() : body.schema } };
+  return { [mediaTypeOf(body)]: { schema: bodySchema(body) } };
+}
+
+function bodySchema(body: NonNullable<AnyRoute["body"]>): z.ZodType {
+  if (body.kind === "document") return z.string();
+  return body.kind === "bytes" ? body.documented : body.schema;
 }
 
 function repliesOf(route: AnyRoute) {
@@ -152,7 +167,8 @@ export function problemCodesOf(route: AnyRoute): ProblemCode[] {
     ...route.problems,
   ]);
   if (route.auth !== "anyone") codes.add("unauthenticated").add("too-many-requests");
-  if (route.auth === "operator") codes.add("forbidden");
+  if (route.auth === "operator" || route.auth === "device") codes.add("forbidden");
+  if (route.auth === "signature") codes.add("signature-refused");
   if (typeof route.auth === "object") codes.add("forbidden").add("not-found");
   if (route.body) codes.add("malformed-body").add("body-too-large").add("unsupported-media-type");
   return [...codes];

@@ -11,6 +11,8 @@ export const problemCodes = {
   "invalid-client": { status: 401, title: "No valid client" },
   unauthenticated: { status: 401, title: "No valid credential" },
   forbidden: { status: 403, title: "Not permitted" },
+  "signature-refused": { status: 403, title: "The signature is not accepted" },
+  "not-offered": { status: 403, title: "Not offered here" },
   "outside-grants": { status: 403, title: "Outside the grants of this credential" },
   "destination-not-approved": { status: 403, title: "The secret may not be sent there" },
   "not-found": { status: 404, title: "Not found" },

@@ -17,7 +17,8 @@ export type BodyReader = (req: express.Request, res: express.Response) => Promis
 export function bodyReader(spec: BodySpec | undefined): BodyReader {
   if (spec === undefined) return async () => undefined;
   const maxBytes = spec.maxBytes ?? maxJsonBytes;
-  const raw = express.raw({ type: () => true, limit: maxBytes });
+  // A signature is over the bytes as they were sent.
+  const raw = express.raw({ type: () => true, limit: maxBytes, inflate: spec.kind !== "bytes" });
   return async (req, res) => {
     checkMediaType(spec, req.headers["content-type"]);
     const bytes = await readBytes(raw, req, res, maxBytes);
@@ -32,6 +33,7 @@ function parseBody(bytes: Buffer, spec: BodySpec): unknown {
     case "form":
       return validate(spec.schema, parseForm(bytes), "");
     case "document":
+    case "bytes":
       return bytes;
     default:
       return spec satisfies never;
@@ -84,6 +86,8 @@ function fits({ kind }: BodySpec, given: string): boolean {
       return given === "application/x-www-form-urlencoded";
     case "document":
       return /^(application\/(x-)?yaml|text\/(x-)?yaml|text\/plain|application\/octet-stream)$/.test(given);
+    case "bytes":
+      return true;
     default:
       return kind satisfies never;
   }
@@ -97,6 +101,7 @@ export function mediaTypeOf(spec: BodySpec): string {
     case "form":
       return "application/x-www-form-urlencoded";
     case "document":
+    case "bytes":
       return spec.mediaType;
     default:
       return spec satisfies never;

@@ -21,6 +21,9 @@ export function requestFacts(req: express.Request, res: express.Response): Reque
     id: requestIdOf(req),
     address: req.ip ?? "",
     authorization: req.headers.authorization,
+    get sent() {
+      return { method: req.method, target: req.originalUrl, headers: req.headers, rawHeaders: req.rawHeaders };
+    },
     ifMatch: req.headers["if-match"],
     ifNoneMatch: req.headers["if-none-match"],
     // Made only when asked for: most requests are answered from memory and have nothing to abort.

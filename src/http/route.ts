@@ -1,16 +1,19 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 import type { Caller, FactoryRef } from "../identity/caller.js";
 import type { Permission } from "../identity/permissions.js";
+import type { ErrorShape } from "./error-shape.js";
 import type { ProblemCode } from "./problem.js";
 import type { Tag } from "./tags.js";
 
 // This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
 
 /**
- * Who may call a route: anyone; any valid credential; an operator; or a credential of the factory in the
- * path that holds the permission (operators hold every one).
+ * Who may call a route: anyone; any valid credential; an operator; a device with its certificate; or a credential of the
+ * factory in the path that holds the permission (operators hold every one). `signature`: whoever signed the request. That
+ * can be told only once its body is there, so the handler checks it and says with `identify` who it was.
  */
-export type RouteAuth = "anyone" | "any-caller" | "operator" | { permission: Permission };
+export type RouteAuth = "anyone" | "any-caller" | "operator" | "device" | "signature" | { permission: Permission };
 
 /** How much JSON a route takes, where that is not the usual. `maxValues` counts objects, lists and what is in them. */
 export type JsonLimits = { maxBytes?: number; maxValues?: number };
@@ -20,7 +23,15 @@ export type JsonBody<S extends z.ZodType = z.ZodType> = { kind: "json"; schema: 
 /** A form (`application/x-www-form-urlencoded`) whose fields are texts, checked by `schema`. */
 export type FormBody<S extends z.ZodType = z.ZodType> = { kind: "form"; schema: S; maxBytes: number };
 export type DocumentBody = { kind: "document"; mediaType: string; maxBytes: number };
-export type BodySpec = JsonBody | FormBody | DocumentBody;
+/** A body whose bytes are handed on as they were sent, whatever they are labelled as: a signature was made over them. */
+export type BytesBody<S extends z.ZodType = z.ZodType> = {
+  kind: "bytes";
+  mediaType: string;
+  maxBytes: number;
+  /** What is in it, for the OpenAPI document. */
+  documented: S;
+};
+export type BodySpec = JsonBody | FormBody | DocumentBody | BytesBody;
 
 /** What one status carries: a schema for each media type, or nothing. */
 export type ReplySpec = {
@@ -42,6 +53,16 @@ export class StreamedText {
   constructor(readonly chunks: AsyncGenerator<string>) {}
 }
 
+/** A request's head as it was sent. */
+export type SentRequest = {
+  method: string;
+  /** Path and query, still percent-encoded. */
+  target: string;
+  headers: IncomingHttpHeaders;
+  /** Names and values in turn, in their order and spelling. */
+  rawHeaders: readonly string[];
+};
+
 /** What every handler is told of the request beside its parsed parts. */
 export type RequestFacts = {
   id: string;
@@ -49,6 +70,8 @@ export type RequestFacts = {
   address: string;
   /** For a route that is open to anyone and authenticates its caller itself. */
   authorization: string | undefined;
+  /** The request as it was sent, for a signature over it. */
+  sent: SentRequest;
   ifMatch: string | undefined;
   ifNoneMatch: string | undefined;
   /** Aborted when the client goes away before the answer. */
@@ -58,13 +81,18 @@ export type RequestFacts = {
 
 type AuthInput<A extends RouteAuth> = A extends "anyone"
   ? { caller?: undefined }
-  : A extends { permission: Permission }
-    ? { caller: Caller; factory: FactoryRef }
-    : { caller: Caller };
+  : A extends "signature"
+    ? { caller?: undefined; identify: Identify }
+    : A extends { permission: Permission } | "device"
+      ? { caller: Caller; factory: FactoryRef }
+      : { caller: Caller };
+
+/** Tells the pipe who signed the request: what it is refused from then on is written down. */
+export type Identify = (caller: Caller, factory: FactoryRef) => void;
 
 type BodyInput<B> = B extends JsonBody<infer S> | FormBody<infer S>
   ? z.output<S>
-  : B extends DocumentBody
+  : B extends DocumentBody | BytesBody
     ? Buffer
     : undefined;
 
@@ -111,8 +139,10 @@ export type RouteDeclaration<
   replies: R;
   /** What it can answer beside the problems that every route of its kind can. */
   problems: readonly ProblemCode[];
-  /** Problems with the status 400 or 401 are told as OAuth 2.0 says (RFC 6749, section 5.2), with the members of a problem beside. */
-  oauthErrors?: true;
+  /** How problems are told whose status is among `replies`; all others, and those of other routes, are RFC 9457's. */
+  errors?: ErrorShape;
+  /** `Authorization` may be the token alone, without `Bearer` in front: some clients send what they are given verbatim. */
+  takesBareToken?: true;
   /** `Cache-Control: no-store`: the reply can hold a credential. */
   holdsCredential?: true;
 };
@@ -131,6 +161,7 @@ export type Route<Deps> = RouteDeclaration<
 export type AnyRouteInput = {
   caller?: Caller;
   factory?: FactoryRef;
+  identify?: Identify;
   params: unknown;
   query: unknown;
   body: unknown;

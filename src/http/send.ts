@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { ErrorShape } from "./error-shape.js";
 import type { Problem } from "./problem.js";
 import type { StreamedText } from "./route.js";
 
@@ -38,18 +39,26 @@ function hasClosedEarly(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE";
 }
 
-/** Sends a problem as RFC 9457 says, with `message` for fioctl. */
-export function sendProblem(res: ServerResponse, problem: Problem, requestId: string): void {
-  const headers: Record<string, string> = {
-    "Content-Type": "application/problem+json",
-    "Cache-Control": "no-store",
-    "X-Request-Id": requestId,
-  };
-  if (problem.status === 401) headers["WWW-Authenticate"] = 'Bearer realm="factory-secrets"';
-  if (problem.retryAfterSeconds !== undefined) headers["Retry-After"] = String(problem.retryAfterSeconds);
-  if (problem.allow !== undefined) headers.Allow = problem.allow;
-  send(res, problem.status, headers, JSON.stringify(problemDocument(problem, requestId)));
+/** Sends a problem: as RFC 9457 says, with `message` for fioctl, unless its client knows another shape. */
+export function sendProblem(
+  res: ServerResponse,
+  problem: Problem,
+  requestId: string,
+  shape: ErrorShape = problemDetails,
+): void {
+  const { status, headers, body } = shape(problem, requestId);
+  const common: Record<string, string> = { ...headers, "Cache-Control": "no-store", "X-Request-Id": requestId };
+  if (problem.retryAfterSeconds !== undefined) common["Retry-After"] = String(problem.retryAfterSeconds);
+  send(res, status, common, body);
 }
+
+/** RFC 9457. */
+export const problemDetails: ErrorShape = (problem, requestId) => {
+  const headers: Record<string, string> = { "Content-Type": "application/problem+json" };
+  if (problem.status === 401) headers["WWW-Authenticate"] = 'Bearer realm="factory-secrets"';
+  if (problem.allow !== undefined) headers.Allow = problem.allow;
+  return { status: problem.status, headers, body: JSON.stringify(problemDocument(problem, requestId)) };
+};
 
 export function problemDocument(problem: Problem, requestId: string): Record<string, unknown> {
   return {

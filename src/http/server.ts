@@ -50,7 +50,7 @@ export function createHttpServer<Deps>(input: {
     const problem = routingProblem(error);
     const facts = requestFacts(req, res);
     if (res.headersSent) res.destroy();
-    else sendProblem(res, problem, facts.id);
+    else sendProblem(res, problem, facts.id, input.pipe.errorShapeOf(req));
     input.pipe.onAnswered({
       route: "unrouted",
       status: res.statusCode,

@@ -1,6 +1,8 @@
 /** The chapters of the OpenAPI document, in its order. */
 export const tags = {
   "Registry tokens": "Short-lived tokens for the registries of a factory: what a CI job comes for.",
+  "AWS programs":
+    "What the AWS CLI, the AWS SDKs and AWS IoT's clients already speak. Errors are told in AWS's shape, so that these print them.",
   Secrets: "Values that registry entries name. A value can be written, never read.",
   "Factory config": "The versioned `factory-config.yml`.",
   Registries: "The entries of `container_registries`, one at a time. All else in the document stays as it was.",

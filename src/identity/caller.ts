@@ -15,6 +15,9 @@ export type Evidence =
   | { issuer: string; rules: readonly Named[]; claims: readonly { name: string; value: string }[] }
   | { authority: Named; serial: string };
 
+/** A name that a device asks by, and the host or id of the registry entry that is meant. */
+export type RoleAlias = { alias: string; registry: string };
+
 type Named = { id: string; name: string };
 
 /** Who is asking, once the credential has been checked. */
@@ -34,6 +37,8 @@ export type Caller = {
   /** The longest life of what it is given, in seconds, where a rule or a policy limits it. */
   maxTtlSeconds?: number;
   expiresAt?: Date;
+  /** What its device authority calls registries, for clients of the AWS IoT credentials provider. */
+  roleAliases?: readonly RoleAlias[];
   evidence?: Evidence;
   /** Of its factory (of the installation, for an operator) in the snapshot that the credential was read in. */
   generation: bigint;

@@ -41,11 +41,16 @@ export class Callers {
 
   /**
    * @param factory - the name in the path, for whose rules an ID token is judged
+   * @param takesBareToken - `Authorization` may be the token alone
    * @returns the caller, or `undefined` when no credential was presented
    * @throws Problem `unauthenticated` for any credential that is not valid
    */
-  async authenticate(request: IncomingMessage, factory: string | undefined): Promise<Caller | undefined> {
-    const presented = presentedBy(request);
+  async authenticate(
+    request: IncomingMessage,
+    factory: string | undefined,
+    takesBareToken = false,
+  ): Promise<Caller | undefined> {
+    const presented = presentedBy(request, takesBareToken);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
     const { token } = presented;
@@ -54,11 +59,19 @@ export class Callers {
   }
 
   /**
+   * The holder of a credential who is known by its id, and has proved in another way to be that.
+   * @throws Problem `unauthenticated` when it is no longer valid, or never was
+   */
+  async withId(id: string): Promise<Caller> {
+    return unexpired(await this.#current(`id ${id}`, () => findCallerById(this.#prisma, id)));
+  }
+
+  /**
    * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
    * worth. Costs two hashes at most.
    */
   presentsUnknown(request: IncomingMessage): boolean {
-    const presented = presentedBy(request);
+    const presented = presentedBy(request, true);
     if (presented === undefined) return false;
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
@@ -77,14 +90,16 @@ export class Callers {
 
   async #withCredential(token: string): Promise<Caller> {
     const hash = hashToken(token);
-    const key = hash.toString("base64");
-    let stored = this.#remembered.get(key);
-    if (!stored || !this.#generations.isCurrent(stored.scopeId, stored.caller.generation)) {
-      stored = await this.#resumed(await this.#find(token, hash));
-      if (stored) this.#remember(key, stored);
-      else this.#remembered.delete(key);
-    }
-    return unexpired(stored);
+    return unexpired(await this.#current(hash.toString("base64"), () => this.#find(token, hash)));
+  }
+
+  async #current(key: string, find: () => Promise<StoredCaller | undefined>): Promise<StoredCaller | undefined> {
+    const known = this.#remembered.get(key);
+    if (known && this.#generations.isCurrent(known.scopeId, known.caller.generation)) return known;
+    const stored = await this.#resumed(await find());
+    if (stored) this.#remember(key, stored);
+    else this.#remembered.delete(key);
+    return stored;
   }
 
   async #find(token: string, hash: Buffer): Promise<StoredCaller | undefined> {
@@ -104,11 +119,12 @@ export class Callers {
   }
 }
 
-function presentedBy({ headers }: IncomingMessage): ReturnType<typeof presentedToken> {
+function presentedBy({ headers }: IncomingMessage, takesBareToken: boolean): ReturnType<typeof presentedToken> {
   const osfToken = headers["osf-token"];
   return presentedToken({
     osfToken: Array.isArray(osfToken) ? osfToken.join(",") : osfToken,
     authorization: headers.authorization,
+    takesBareToken,
   });
 }
 

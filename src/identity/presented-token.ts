@@ -10,10 +10,13 @@ import { startsLikeToken } from "./token.js";
 export function presentedToken(headers: {
   osfToken: string | undefined;
   authorization: string | undefined;
+  /** The token may stand alone in `Authorization`. */
+  takesBareToken: boolean;
 }): { token: string } | "unreadable" | undefined {
   if (headers.osfToken !== undefined)
     return looksLikeToken(headers.osfToken) ? { token: headers.osfToken } : "unreadable";
   if (headers.authorization === undefined) return undefined;
+  if (headers.takesBareToken && looksLikeToken(headers.authorization)) return { token: headers.authorization };
   const bearer = /^bearer +([^ ]+) *$/i.exec(headers.authorization)?.[1];
   if (bearer === undefined) return "unreadable";
   if (looksLikeToken(bearer)) return { token: bearer };

@@ -2,10 +2,16 @@ import { LRUCache } from "lru-cache";
 import { EnvelopeError } from "../crypto/envelope.js";
 import type { DataKey, KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { readDataKeys } from "./store.js";
+import { insertDataKey, readDataKeys } from "./store.js";
 
 /** The keys of one factory, unwrapped. New values are sealed under `seal`. */
-export type UnwrappedKeys = { seal: DataKey; fingerprint: DataKey; byId: ReadonlyMap<string, DataKey> };
+export type UnwrappedKeys = {
+  seal: DataKey;
+  fingerprint: DataKey;
+  /** Absent until the first AWS-shaped keys of the factory are made. */
+  awsKeys: DataKey | undefined;
+  byId: ReadonlyMap<string, DataKey>;
+};
 
 const maxFactories = 1_000;
 const keptMs = 10 * 60 * 1000;
@@ -41,6 +47,26 @@ export class FactoryKeys {
     return key;
   }
 
+  /** The key that AWS-shaped keys are derived from, if there is one; read again once, for another replica may have made it. */
+  async findAwsKeys(factoryId: string): Promise<DataKey | undefined> {
+    const known = (await this.of(factoryId)).awsKeys;
+    if (known) return known;
+    this.#kept.delete(factoryId);
+    return (await this.of(factoryId)).awsKeys;
+  }
+
+  /** The same, made now if there was none. @throws EnvelopeError when the factory is gone */
+  async awsKeys(factoryId: string): Promise<DataKey> {
+    const known = await this.findAwsKeys(factoryId);
+    if (known) return known;
+    const { prisma, keys } = this.#deps;
+    // Of two replicas that come here at once, one inserts and both read that one.
+    await insertDataKey(prisma, factoryId, await keys.createDataKey(factoryId, "aws-keys"));
+    const made = await this.findAwsKeys(factoryId);
+    if (!made) throw new EnvelopeError();
+    return made;
+  }
+
   async #unwrap(factoryId: string): Promise<UnwrappedKeys> {
     const stored = await readDataKeys(this.#deps.prisma, factoryId);
     const unwrapped = await Promise.all(
@@ -49,6 +75,7 @@ export class FactoryKeys {
     const seal = unwrapped.find(({ purpose }) => purpose === "secret")?.key;
     const fingerprint = unwrapped.find(({ purpose }) => purpose === "fingerprint")?.key;
     if (!seal || !fingerprint) throw new EnvelopeError();
-    return { seal, fingerprint, byId: new Map(unwrapped.map(({ key }) => [key.id, key])) };
+    const awsKeys = unwrapped.find(({ purpose }) => purpose === "aws-keys")?.key;
+    return { seal, fingerprint, awsKeys, byId: new Map(unwrapped.map(({ key }) => [key.id, key])) };
   }
 }

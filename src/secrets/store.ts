@@ -1,4 +1,5 @@
 import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
+import type { DataKeyPurpose } from "../crypto/envelope.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
@@ -193,6 +194,21 @@ export async function findCiphertext(
   return row ? { dataKeyId: row.dataKeyId, ciphertext: Buffer.from(row.ciphertext) } : undefined;
 }
 
+/** Adds a data key to a factory that lives, unless it has one of this purpose that is meant to be the only one. */
+export async function insertDataKey(prisma: PrismaClient, factoryId: string, key: WrappedDataKey): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `/* insert-data-key */ INSERT INTO data_keys (id, factory_id, purpose, key_encryption_key_id, wrapped)
+     SELECT $1::uuid, f.id, $3, $4, $5
+     FROM (SELECT id FROM factories WHERE id = $2::uuid AND deleted_at IS NULL FOR SHARE) AS f
+     ON CONFLICT DO NOTHING`,
+    key.id,
+    factoryId,
+    key.purpose,
+    key.keyEncryptionKeyId,
+    key.wrapped,
+  );
+}
+
 /** The data keys of a factory, wrapped, the active ones first. */
 export async function readDataKeys(prisma: PrismaClient, factoryId: string): Promise<WrappedDataKey[]> {
   const rows = await prisma.dataKey.findMany({
@@ -201,8 +217,13 @@ export async function readDataKeys(prisma: PrismaClient, factoryId: string): Pro
   });
   return rows.map((row) => ({
     id: row.id,
-    purpose: row.purpose === "fingerprint" ? "fingerprint" : "secret",
+    purpose: purposeOf(row.purpose),
     keyEncryptionKeyId: row.keyEncryptionKeyId,
     wrapped: Buffer.from(row.wrapped),
   }));
+}
+
+function purposeOf(text: string): DataKeyPurpose {
+  if (text === "fingerprint" || text === "aws-keys") return text;
+  return "secret";
 }

@@ -1,6 +1,6 @@
 import type { BrokerDeps } from "../broker/issue-token.js";
+import { createProducts, type Products } from "../broker/products.js";
 import { createProviders } from "../broker/providers/create-providers.js";
-import { TokenCache } from "../broker/token-cache.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
@@ -12,12 +12,13 @@ export function createMinting(input: {
   outbound: Outbound;
   metrics: Metrics;
   uses: SecretUses;
-}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> {
+}): Pick<BrokerDeps, "onOpenFailed" | "onToken"> & Products {
   const { outbound, metrics, uses } = input;
   const { allowedRealms, passThroughHosts } = input.settings;
+  const now = () => new Date();
+  const providers = createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now });
   return {
-    tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
-    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
+    ...createProducts({ providers, now, random: Math.random }),
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };

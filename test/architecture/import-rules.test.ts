@@ -42,6 +42,15 @@ const common = [
 const mayImport: Record<string, readonly string[]> = {
   // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
   broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts", "limits/"],
+  // The protocols of AWS's programs, translated to the broker.
+  aws: [
+    ...common,
+    "broker/",
+    "factory-config/",
+    "identity/callers.ts",
+    "secrets/factory-keys.ts",
+    "limits/token-requests.ts",
+  ],
   factories: common,
   "factory-config": common,
   // Another wire for the same writes.

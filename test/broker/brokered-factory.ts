@@ -32,8 +32,9 @@ export async function startBrokeredFactory(
   prepare: (clouds: StandInClouds) => void,
   settings: Record<string, string> = {},
   on?: Pick<TestService, "databaseUrl" | "key">,
+  options: Parameters<typeof startStandInClouds>[0] = {},
 ): Promise<BrokeredFactory> {
-  const clouds = await startStandInClouds();
+  const clouds = await startStandInClouds(options);
   prepare(clouds);
   const directory = mkdtempSync(join(tmpdir(), "brokered-factory-"));
   const caFile = join(directory, "ca.pem");

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { registryTokenJson } from "../../src/broker/products.js";
 import type { MintedToken } from "../../src/broker/provider.js";
 import { TokenCache } from "../../src/broker/token-cache.js";
 
@@ -13,7 +14,8 @@ beforeEach(() => {
 const pass = (seconds: number): void => {
   nowMs += seconds * 1_000;
 };
-const createCache = (random = 0): TokenCache => new TokenCache({ now: () => new Date(nowMs), random: () => random });
+const createCache = (random = 0): TokenCache<MintedToken> =>
+  new TokenCache({ now: () => new Date(nowMs), random: () => random, toJson: registryTokenJson });
 
 function tokenFor(lifeSeconds: number): MintedToken {
   minted += 1;

@@ -41,7 +41,8 @@ function nearMissesOf(route: WalkedRoute): string[] {
     misses.push(`${before}%3A${verb}`, `${before}%3a${verb}`, `${before}${verb}`, `${before}ANYTHING`);
     misses.push(`${path}X`, `${before}:${verb.toUpperCase()}`, `${before}/:${verb}`);
   }
-  return misses;
+  // "/" has no upper case.
+  return misses.filter((miss) => miss !== path);
 }
 
 describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
@@ -60,6 +61,8 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
   it("refuses a query parameter that it does not have", async () => {
     // fioctl's list is JobServ's, which takes any.
     if (route.id === "fioctlListTriggers") return;
+    // Whoever has no certificate gets no further.
+    if (route.auth === "device") return;
     const reply = await call(route, `${pathOfRoute(route, factory)}?nonsense=not-a-real-secret-in-a-query`);
     expectProblem(reply, "invalid-request");
     expect(reply.text).not.toContain("not-a-real-secret");
@@ -88,7 +91,6 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("bes
 
 describe("a path that is nobody's", () => {
   it.each([
-    "/",
     "/v1",
     "/v1/",
     "/V1/whoami",

@@ -35,6 +35,7 @@ beforeAll(() => {
     authenticate: async () => undefined,
     findFactory: async () => undefined,
     recordRefusal: async () => undefined,
+    errorShapeOf: () => undefined,
     onAnswered: ({ problem }: { problem: unknown }) => void causes.push(problem),
   };
   server = createHttpServer({ routes: [spread, wrong, failing], deps: {}, pipe, trustedProxies: [] });

@@ -116,6 +116,16 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
     return;
   }
 
+  if (auth === "device") {
+    it("answers whoever has no device's certificate, with or without a token, in its clients' words", async () => {
+      for (const token of [undefined, callers.job, callers.almighty, ...Object.values(callers.invalid)]) {
+        const reply = await call(route, token);
+        expect([reply.status, reply.body.code]).toEqual([403, expect.stringMatching(/^(unauthenticated|forbidden)$/)]);
+      }
+    });
+    return;
+  }
+
   it("answers a caller without a credential 401, whatever the factory", async () => {
     const bodies = [await call(route, undefined), await call(route, undefined, "no-such-factory")].map((reply) => {
       expect(reply.headers["www-authenticate"]).toBe('Bearer realm="factory-secrets"');
@@ -133,6 +143,15 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
     }
     expect([...bodies]).toHaveLength(1);
   });
+
+  if (auth === "signature") {
+    it("takes no token, however valid", async () => {
+      for (const token of [callers.job, callers.almighty, service.operatorToken]) {
+        expectProblem(await call(route, token), "unauthenticated");
+      }
+    });
+    return;
+  }
 
   if (auth === "any-caller") {
     it("answers any valid credential", async () => {
@@ -175,5 +194,5 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
 
 it("lets a job do nothing but what jobs are for", () => {
   const open = routes.filter(({ auth }) => typeof auth === "object" && auth.permission === "registry-tokens:issue");
-  expect(open.map(({ id }) => id)).toEqual(["issueRegistryTokens"]);
+  expect(open.map(({ id }) => id)).toEqual(["issueRegistryTokens", "makeJobAwsKeys", "getAwsCredentials"]);
 });

@@ -117,6 +117,8 @@ describe("the OpenAPI document", () => {
       "getOpenApiJson",
       "getOpenApiYaml",
       "getReadiness",
+      // Of a certificate OpenAPI 3.0 knows nothing.
+      "getRoleAliasCredentials",
       "listAuditCheckpointKeys",
       "requestToken",
     ]);

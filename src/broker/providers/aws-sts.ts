@@ -40,6 +40,8 @@ export type Sts = {
   deps: StsDeps;
   request: Named & { factoryId: string; signal: AbortSignal };
   place: { region: string; isFips: boolean };
+  /** For sessions that are handed out themselves: the longest that one may live. Absent: as long as STS allows. */
+  maxSessionSeconds?: number;
 };
 
 // Loaded on first use: most of the start-up time of the whole service would go into the SDKs.
@@ -59,7 +61,8 @@ export async function assumeRole(
   const { sdk, client } = await loadSts(sts, keys);
   const known = sts.deps.knownDurations.get(role.roleArn) ?? roleSeconds[0];
   const durations = options.isChained ? chainedSeconds : roleSeconds.filter((seconds) => seconds <= known);
-  const { session, seconds } = await askForLongest(sts, durations, "sts:AssumeRole", async (durationSeconds) => {
+  const wanted = upTo(sts.maxSessionSeconds, durations);
+  const { session, seconds } = await askForLongest(sts, wanted, "sts:AssumeRole", async (durationSeconds) => {
     const command = new sdk.AssumeRoleCommand({
       RoleArn: role.roleArn,
       RoleSessionName: sessionNameOf(sts.request.factoryId),
@@ -69,14 +72,15 @@ export async function assumeRole(
     });
     return sessionOf((await client.send(command, { abortSignal: sts.request.signal })).Credentials);
   });
-  if (!options.isChained) sts.deps.knownDurations.set(role.roleArn, seconds);
+  if (!options.isChained && sts.maxSessionSeconds === undefined) sts.deps.knownDurations.set(role.roleArn, seconds);
   return session;
 }
 
 /** Opens a session of an IAM user that the policy limits. */
 export async function getFederationToken(sts: Sts, keys: AwsKeys, policy: string): Promise<AwsSession> {
   const { sdk, client } = await loadSts(sts, keys);
-  const { session } = await askForLongest(sts, federationSeconds, "sts:GetFederationToken", async (durationSeconds) => {
+  const durations = upTo(sts.maxSessionSeconds, federationSeconds);
+  const { session } = await askForLongest(sts, durations, "sts:GetFederationToken", async (durationSeconds) => {
     const command = new sdk.GetFederationTokenCommand({
       Name: sessionNameOf(sts.request.factoryId),
       DurationSeconds: durationSeconds,
@@ -97,6 +101,10 @@ export async function getCallerAccount(sts: Sts, keys: AwsKeys): Promise<string>
     });
   if (identity.Account !== undefined && /^[0-9]{12}$/.test(identity.Account)) return identity.Account;
   throw upstreamInvalid(service, "it named no account");
+}
+
+function upTo(maxSeconds: number | undefined, durations: readonly number[]): readonly number[] {
+  return maxSeconds === undefined ? durations : [...new Set(durations.map((seconds) => Math.min(seconds, maxSeconds)))];
 }
 
 /** Asks for the longest session first, and for less as long as its length is what STS objects to. */

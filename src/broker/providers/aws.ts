@@ -8,7 +8,7 @@ import {
 } from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
 import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
 import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
 import { isAwsServiceHost } from "./aws-service-host.js";
@@ -20,13 +20,28 @@ import {
   getFederationToken,
   PolicyTooLargeError,
   type Sts,
+  type StsDeps,
 } from "./aws-sts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
 import { checkRepositoryNames } from "./repository-names.js";
-import { type MintedScope, scopeNotEnforceable } from "./scope-demand.js";
+import { type MintedScope, scopeNotEnforceable, withoutWayOut } from "./scope-demand.js";
 import { secretMalformed, upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsDeps = { outbound: CloudOutbound; now: () => Date };
+
+/** Beside registry passwords: the limited session itself, for programs that speak AWS. */
+export type AwsProvider = RegistryProvider<AwsEntry> & {
+  mintCredentials(request: MintRequest<AwsEntry>): Promise<MintedAwsCredentials>;
+};
+
+/**
+ * Sessions that are handed out cannot be called back, and their programs ask for the next one by themselves. Every role
+ * allows an hour.
+ */
+const credentialsSeconds = 3_600;
+
+/** In a resource of a session policy: all repositories of the registry. */
+const everyRepository = ["*"];
 
 type PrivateEcrHost = EcrHost & { public: false };
 
@@ -36,7 +51,7 @@ type Place = { region: string; isFips: boolean };
  * Amazon ECR and ECR Public: a password for the user `AWS`, 12 hours. With repositories the ECR token is asked for by a
  * session that an IAM session policy limits to them; the token reaches what that session reaches.
  */
-export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
+export function createAwsProvider(deps: AwsDeps): AwsProvider {
   const outbound = onlyToHosts(deps.outbound, "AWS", isAwsServiceHost);
   const nowMs = () => deps.now().getTime();
   const knownDurations = new LRUCache<string, number>({ max: 1_000, ttl: 6 * 3_600_000 });
@@ -67,7 +82,41 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
     return tokenOf(ecrPublicHost, password, session, { scopeEnforcedBy: "none" });
   }
 
-  return { mint };
+  return {
+    mint,
+    mintCredentials: (request) => mintCredentials({ outbound, nowMs, knownDurations }, request),
+  };
+}
+
+async function mintCredentials(deps: StsDeps, request: MintRequest<AwsEntry>): Promise<MintedAwsCredentials> {
+  const { repositories, entry } = request;
+  const identity = readIdentity(request);
+  const registry = readRegistry(request);
+  if (registry?.public === true) {
+    throw new Problem(
+      "not-representable",
+      "public.ecr.aws has no repositories that AWS credentials could be narrowed to. Ask for a registry token.",
+    );
+  }
+  checkRepositoryNames(repositories ?? []);
+  const place = placeOf(request, registry);
+  const sts: Sts = { deps, request, place, maxSessionSeconds: credentialsSeconds };
+  const location = registry ?? (await ownLocation(entry.region, identity, sts));
+  const limitedTo = repositories ?? everyRepository;
+  const session = await openLimitedSession(request, identity, sts, location, limitedTo).catch((error: unknown) => {
+    throw withoutWayOut(error);
+  });
+  const { accessKeyId, secretAccessKey, sessionToken } = session.keys;
+  if (sessionToken === undefined || session.expiresAt === undefined) {
+    throw upstreamInvalid("AWS STS", "its session has no end");
+  }
+  return {
+    registry: request.host ?? entry.id,
+    keys: { accessKeyId, secretAccessKey, sessionToken },
+    expiresAt: session.expiresAt,
+    scopeEnforcedBy: "iam-session-policy",
+    ...(repositories && { repositories }),
+  };
 }
 
 function readIdentity(request: MintRequest<AwsEntry>): AwsIdentity {

@@ -1,8 +1,8 @@
 import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { Outbound } from "../../outbound/outbound.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { createAwsProvider } from "./aws.js";
+import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type AwsProvider, createAwsProvider } from "./aws.js";
 import { createAzureProvider } from "./azure.js";
 import { createGarProvider } from "./gar.js";
 import { createGenericProvider } from "./generic.js";
@@ -17,7 +17,17 @@ export type ProviderDeps = {
 /** The provider of each type of entry. */
 export type Providers = {
   [T in RegistryType]: RegistryProvider<Extract<RegistryEntry, { type: T }>>;
-};
+} & { aws: AwsProvider };
+
+/** Makes temporary AWS credentials. @throws Problem for everything that a person can act on */
+export async function mintAwsCredentials(providers: Providers, request: MintRequest): Promise<MintedAwsCredentials> {
+  const { entry } = request;
+  if (entry.type === "aws") return providers.aws.mintCredentials({ ...request, entry });
+  throw new Problem(
+    "not-representable",
+    `The registry entry "${entry.id}" is not of type aws: it has no AWS credentials.`,
+  );
+}
 
 /** Makes the four providers. No cloud SDK is loaded before the first token of its cloud is minted. */
 export function createProviders(deps: ProviderDeps): Providers {
@@ -30,30 +40,8 @@ export function createProviders(deps: ProviderDeps): Providers {
   };
 }
 
-// One mint takes up to a handful of calls of at most 5 s each, and the SDK's pauses between retries.
-const mintTimeoutMs = 15_000;
-
-/**
- * Mints with the provider of the entry's type.
- * @throws Problem for everything that a person can act on, `upstream-timeout` after 15 s in all; or the reason of `signal`
- */
-export async function mintToken(providers: Providers, request: MintRequest): Promise<MintedToken> {
-  const deadline = AbortSignal.timeout(mintTimeoutMs);
-  const signal = AbortSignal.any([request.signal, deadline]);
-  try {
-    return await mintByType(providers, { ...request, signal });
-  } catch (error) {
-    if (request.signal.aborted) throw request.signal.reason;
-    if (!deadline.aborted || error instanceof Problem) throw error;
-    const seconds = mintTimeoutMs / 1_000;
-    throw new Problem(
-      "upstream-timeout",
-      `No token for registry entry "${request.entry.id}" within ${seconds} s. Try again later.`,
-    );
-  }
-}
-
-function mintByType(providers: Providers, request: MintRequest): Promise<MintedToken> {
+/** Mints a registry token with the provider of the entry's type. @throws Problem for everything that a person can act on */
+export function mintToken(providers: Providers, request: MintRequest): Promise<MintedToken> {
   const { entry } = request;
   switch (entry.type) {
     case "aws":

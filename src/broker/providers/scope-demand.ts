@@ -7,12 +7,17 @@ export type MintedScope =
   | { scopeEnforcedBy: "registry" | "iam-session-policy"; repositories: readonly string[] }
   | { scopeEnforcedBy: "none" };
 
+const wayOut = ' Or ask with "allowBroader": true for a token that reaches all that the credential can.';
+
 /** The demand cannot be held to. `reason` says why and what to change; the way out with `allowBroader` is added. */
 export function scopeNotEnforceable(reason: string): Problem {
-  return new Problem(
-    "scope-not-enforceable",
-    `${reason} Or ask with "allowBroader": true for a token that reaches all that the credential can.`,
-  );
+  return new Problem("scope-not-enforceable", `${reason}${wayOut}`);
+}
+
+/** The same for what is handed out narrowed or not at all: there is no `allowBroader` for it. */
+export function withoutWayOut(error: unknown): unknown {
+  if (!(error instanceof Problem) || error.code !== "scope-not-enforceable") return error;
+  return new Problem(error.code, error.detail.replace(wayOut, ""), { cause: error });
 }
 
 /**

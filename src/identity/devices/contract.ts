@@ -1,12 +1,22 @@
 import { z } from "zod";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../../http/contract.js";
 import { Label } from "../contract.js";
-import { Grant, GrantView } from "../grant.js";
+import { Grant, GrantView, RegistryName } from "../grant.js";
 
 /** Authorities of one factory. All of them can stand in question for one certificate. */
 export const maxAuthorities = 20;
 /** Denials of one factory. For more there are revocation lists. */
 export const maxDenials = 10_000;
+
+const RoleAlias = z
+  .strictObject({
+    alias: z
+      .string()
+      .regex(/^[\w=,@-]{1,128}$/, "1 to 128 letters, digits and =,@-_")
+      .meta({ description: "As AWS IoT has them.", example: "ecr-pull" }),
+    registry: RegistryName,
+  })
+  .meta({ id: "RoleAlias" });
 
 /** What the devices of an authority may pull. */
 export const DevicePolicy = z
@@ -23,6 +33,15 @@ export const DevicePolicy = z
       .max(43_200)
       .optional()
       .meta({ description: "The longest life of a registry token. One that lives longer is not handed out." }),
+    roleAliases: z
+      .array(RoleAlias)
+      .min(1)
+      .max(20)
+      .refine((list) => new Set(list.map(({ alias }) => alias)).size === list.length, "each alias once")
+      .optional()
+      .meta({
+        description: "Names that clients of the AWS IoT credentials provider ask by. The id of an entry is one too.",
+      }),
     allowStaleRevocationLists: z.boolean().optional().meta({
       description:
         "Go by a revocation list past its nextUpdate. Absent: all devices that it is for are refused until there is a new one.",
@@ -36,6 +55,7 @@ const DevicePolicyView = z
   .object({
     grants: z.array(GrantView).optional(),
     maxTtlSeconds: z.int().optional(),
+    roleAliases: z.array(RoleAlias).optional(),
     allowStaleRevocationLists: z.boolean().optional(),
   })
   .meta({ id: "DevicePolicyView" });

@@ -219,6 +219,7 @@ function callerOf(
     permissions: new Set(["registry-tokens:issue"]),
     ...(policy.grants && { grants: policy.grants }),
     ...(policy.maxTtlSeconds !== undefined && { maxTtlSeconds: policy.maxTtlSeconds }),
+    ...(policy.roleAliases && { roleAliases: policy.roleAliases }),
     evidence: { authority, serial },
     generation,
   };

@@ -1,4 +1,5 @@
 import { requestedBy } from "../../audit/requested-by.js";
+import { oauthErrors } from "../../http/oauth-errors.js";
 import { Problem } from "../../http/problem.js";
 import { form, route } from "../../http/route.js";
 import { permissions } from "../permissions.js";
@@ -39,7 +40,7 @@ const requestToken = route(
       415: { description: "The body is not a form.", content: { "application/json": OAuthError } },
     },
     problems: ["conflict", "too-many-requests"],
-    oauthErrors: true,
+    errors: oauthErrors,
     holdsCredential: true,
   },
   async (deps: TokenDeps & Limited, { body, request }) => {

@@ -1,3 +1,4 @@
+import { mintInTime } from "../../../src/broker/mint-in-time.js";
 import type { MintedToken } from "../../../src/broker/provider.js";
 import { createProviders, mintToken } from "../../../src/broker/providers/create-providers.js";
 import type { AllowedRealm } from "../../../src/broker/providers/token-realm.js";
@@ -37,7 +38,7 @@ export async function mintAgainst(
     settings: { allowedRealms, passThroughHosts },
   });
   try {
-    return await mintToken(providers, {
+    return await mintInTime((request) => mintToken(providers, request), {
       entry,
       host: options.host ?? ("host" in entry ? entry.host : undefined),
       factoryId: "0198c0de-0000-7000-8000-000000000001",

@@ -1,0 +1,50 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import { AwsCredentials } from "../../broker/contract.js";
+import { FactoryParams } from "../../http/contract.js";
+import { PreparedJson, route } from "../../http/route.js";
+import { AwsCredentialsError, AwsCredentialsQuery } from "./contract.js";
+import { awsCredentialsErrors } from "./error-shape.js";
+import { type CredentialsDeps, issueAwsCredentials } from "./issue-credentials.js";
+
+const error = (description: string) => ({ description, content: { "application/problem+json": AwsCredentialsError } });
+
+const getCredentials = route(
+  {
+    id: "getAwsCredentials",
+    method: "get",
+    path: "/v1/factories/{factory}/aws-credentials",
+    tag: "AWS programs",
+    summary: "Temporary AWS credentials, narrowed to pulling",
+    description:
+      "A container's credentials endpoint: set `AWS_CONTAINER_CREDENTIALS_FULL_URI` to it, and `AWS_CONTAINER_AUTHORIZATION_TOKEN` or the file that `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` names to the job's token. `Authorization` may be the token alone. The credentials live for an hour, and AWS lets them pull what the caller may pull, whatever else the stored principal can.",
+    auth: { permission: "registry-tokens:issue" },
+    takesBareToken: true,
+    params: FactoryParams,
+    query: AwsCredentialsQuery,
+    replies: {
+      200: { description: "In AWS's own names.", content: { "application/json": AwsCredentials } },
+      400: error("The request is not valid."),
+      401: error("No valid credential."),
+      403: error("Not permitted, or outside of the caller's grants."),
+      404: error("No such factory, or not this credential's."),
+      409: error("The factory keeps changing. Ask again."),
+      422: error("The registry entry or its secret does not make credentials."),
+      429: error("Too many requests."),
+      500: error("Something failed that should not, or the stored bytes do not open."),
+      502: error("The cloud refuses the stored credential, or cannot be reached."),
+      503: error("The service, or the cloud, cannot answer just now."),
+      504: error("The cloud did not answer in time."),
+    },
+    problems: [],
+    errors: awsCredentialsErrors,
+    holdsCredential: true,
+  },
+  async (deps: CredentialsDeps, { caller, factory, query, request }) => {
+    const { registry } = query;
+    const asked = { factory, caller, registry, requested: requestedBy(request), via: "container-credentials" as const };
+    const { json } = await issueAwsCredentials(deps, asked);
+    return { status: 200, body: new PreparedJson(json) };
+  },
+);
+
+export const awsCredentialsRoutes = [getCredentials];

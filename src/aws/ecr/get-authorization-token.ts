@@ -1,0 +1,82 @@
+import type { z } from "zod";
+import { requestedBy } from "../../audit/requested-by.js";
+import { type BrokerDeps, issueTokens } from "../../broker/issue-token.js";
+import type { Products } from "../../broker/products.js";
+import type { MintedToken } from "../../broker/provider.js";
+import { Problem } from "../../http/problem.js";
+import type { Identify, RequestFacts, SentRequest } from "../../http/route.js";
+import type { TokenRequests } from "../../limits/token-requests.js";
+import { awsRequestOf, ecrTargetPrefix } from "../errors/aws-protocol.js";
+import { otherOperation, otherService } from "../errors/other-service.js";
+import { type AwsKeys, asKeysRefused } from "../keys/aws-keys.js";
+import type { SignedRequest } from "../signature/signed-request.js";
+import type { EcrTokenReply } from "./contract.js";
+
+export type EcrDeps = BrokerDeps &
+  Pick<Products, "registryTokens"> & { awsKeys: AwsKeys; tokenRequests: TokenRequests };
+
+export type EcrInput = {
+  request: RequestFacts;
+  body: Buffer;
+  /** The factory in the path, when there is one; else the id of the key tells it. */
+  factory: string | undefined;
+  identify: Identify;
+};
+
+/**
+ * Amazon ECR's GetAuthorizationToken, for the one registry entry that the keys are of.
+ * @throws Problem of the broker's; `not-offered` for all else that AWS has
+ */
+export async function getAuthorizationToken(
+  deps: EcrDeps,
+  { request, body, factory: named, identify }: EcrInput,
+): Promise<z.input<typeof EcrTokenReply>> {
+  refuseOtherCalls(request.sent);
+  const signed = signedRequest(request.sent, body);
+  const { caller, factory, entry, isRepeated } = await deps.awsKeys.authenticate(signed, named);
+  identify(caller, factory);
+  await deps.tokenRequests.count(caller);
+  const input = {
+    factory,
+    caller,
+    asked: [{ registry: entry.id }],
+    allowBroader: false,
+    allowPartial: false,
+    minTtlSeconds: undefined,
+    requested: requestedBy(request),
+    via: "ecr-api" as const,
+    isRepeated,
+  };
+  const { tokens } = await issueTokens(deps, deps.registryTokens, input).catch((error: unknown) => {
+    throw asKeysRefused(error);
+  });
+  return { authorizationData: tokens.map(({ token }) => authorizationData(token)) };
+}
+
+function signedRequest({ method, target, rawHeaders }: SentRequest, body: Buffer): SignedRequest {
+  const headers = rawHeaders.flatMap((name, at): [string, string][] =>
+    at % 2 === 0 ? [[name, rawHeaders[at + 1] ?? ""]] : [],
+  );
+  return { method, target, headers, body };
+}
+
+function refuseOtherCalls({ headers }: SentRequest): void {
+  const call = awsRequestOf(headers);
+  if (!call) {
+    throw new Problem(
+      "unauthenticated",
+      "This path is for AWS programs that sign with a job's keys. Our own API is below /v1; /openapi.json lists it.",
+    );
+  }
+  if (!call.isForEcr) throw otherService(call.service);
+  if (headers["x-amz-target"] !== `${ecrTargetPrefix}GetAuthorizationToken`) throw otherOperation();
+}
+
+function authorizationData(token: MintedToken) {
+  if (token.kind !== "password") throw new Error("Amazon ECR gives passwords");
+  return {
+    authorizationToken: Buffer.from(`${token.username}:${token.password}`, "utf8").toString("base64"),
+    expiresAt: token.expiresAt.getTime() / 1000,
+    proxyEndpoint: `https://${token.registry}`,
+  };
+}

@@ -1,0 +1,55 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import { Problem } from "../../http/problem.js";
+import { route } from "../../http/route.js";
+import type { Caller } from "../../identity/caller.js";
+import { type CredentialsDeps, issueAwsCredentials } from "../credentials/issue-credentials.js";
+import { IotCredentialsReply, IotError, RoleAliasParams } from "./contract.js";
+import { iotErrors } from "./error-shape.js";
+
+const error = (description: string) => ({ description, content: { "application/json": IotError } });
+
+const getRoleAliasCredentials = route(
+  {
+    id: "getRoleAliasCredentials",
+    method: "get",
+    path: "/role-aliases/{alias}/credentials",
+    tag: "AWS programs",
+    summary: "Temporary AWS credentials for a device",
+    description:
+      "As the AWS IoT credentials provider answers, over mutual TLS with the certificate of a device. `x-amzn-iot-thingname` may name the device, by its id.",
+    auth: "device",
+    params: RoleAliasParams,
+    replies: {
+      200: { description: "The credentials.", content: { "application/json": IotCredentialsReply } },
+      400: error("`Unable to assume the role, or the role to assume does not exist`; `detail` says why."),
+      403: error("`Access Denied`, or `Invalid thing name passed`."),
+      404: error("`Role alias does not exist`."),
+      409: error("The factory keeps changing. Ask again."),
+      429: error("Too many requests."),
+      500: error("Something failed that should not."),
+      502: error("The cloud cannot be reached."),
+      503: error("The service, or the cloud, cannot answer just now."),
+      504: error("The cloud did not answer in time."),
+    },
+    problems: [],
+    errors: iotErrors,
+    holdsCredential: true,
+  },
+  async (deps: CredentialsDeps, { caller, factory, params, request }) => {
+    checkThingName(caller, request.sent.headers["x-amzn-iot-thingname"]);
+    const registry = caller.roleAliases?.find(({ alias }) => alias === params.alias)?.registry ?? params.alias;
+    const asked = { factory, caller, registry, requested: requestedBy(request), via: "iot-credentials" as const };
+    const { token } = await issueAwsCredentials(deps, asked);
+    const { accessKeyId, secretAccessKey, sessionToken } = token.keys;
+    const expiration = token.expiresAt.toISOString();
+    return { status: 200, body: { credentials: { accessKeyId, secretAccessKey, sessionToken, expiration } } };
+  },
+);
+
+// On AWS a thing has a name beside its certificate; here the certificate names the device.
+function checkThingName(device: Pick<Caller, "id">, thingName: string | string[] | undefined): void {
+  if (thingName === undefined || (typeof thingName === "string" && thingName.toLowerCase() === device.id)) return;
+  throw new Problem("forbidden", "Invalid thing name passed");
+}
+
+export const iotRoutes = [getRoleAliasCredentials];

@@ -1,0 +1,141 @@
+import { timingSafeEqual } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
+import { ecrHost } from "../../factory-config/cloud-hosts.js";
+import type { AwsEntry } from "../../factory-config/entry.js";
+import { Problem } from "../../http/problem.js";
+import type { Caller, FactoryRef } from "../../identity/caller.js";
+import type { Callers } from "../../identity/callers.js";
+import type { FactoryKeys } from "../../secrets/factory-keys.js";
+import { computeSignature } from "../signature/compute-signature.js";
+import { type PresentedSignature, readSignature, toleranceMs } from "../signature/read-signature.js";
+import { headerValues, type SignedRequest } from "../signature/signed-request.js";
+import { deriveSecretAccessKey } from "./derive-secret.js";
+import { accessKeyIdOf, entryTagOf, type KeyReference, parseAccessKeyId } from "./key-id.js";
+import { SeenSignatures } from "./seen-signatures.js";
+
+const maxRemembered = 20_000;
+
+/** AWS-shaped keys of one job for one registry entry. Good at this service only, for as long as the job runs. */
+export type KeyPair = { accessKeyId: string; secretAccessKey: string };
+
+/** Whose keys a request was signed with. */
+export type Signer = {
+  caller: Caller;
+  factory: FactoryRef;
+  entry: AwsEntry;
+  /** The same signature had come before: a client that tries again. */
+  isRepeated: boolean;
+};
+
+/**
+ * The AWS-shaped keys of jobs. Nothing of a key is stored: its id names job and entry, its secret half is derived from
+ * both under a key of the factory. So it ends with the job, or the entry, at once.
+ */
+export class AwsKeys {
+  readonly #deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date };
+  readonly #seen = new SeenSignatures(2 * toleranceMs);
+  /** Ids of keys that have signed well. */
+  readonly #remembered = new LRUCache<string, true>({ max: maxRemembered });
+
+  constructor(deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date }) {
+    this.#deps = deps;
+  }
+
+  /** The keys of this job for this entry, always the same ones. */
+  async pairOf(factory: FactoryRef, jobId: string, entry: AwsEntry): Promise<KeyPair> {
+    const key = await this.#deps.factoryKeys.awsKeys(factory.id);
+    const place = { factoryId: factory.id, jobId, entryId: entry.id };
+    return {
+      accessKeyId: accessKeyIdOf(jobId, entry.id),
+      secretAccessKey: deriveSecretAccessKey(key.bytes, place),
+    };
+  }
+
+  /**
+   * Finds out who signed a request to Amazon ECR.
+   * @param factory - the name in the path, when there is one: keys of another are not taken
+   * @throws Problem `signature-refused` when the signature cannot be one for this service, now; `unauthenticated` when it
+   * is not one of a job that runs, whatever is wrong with it
+   */
+  async authenticate(request: SignedRequest, factory: string | undefined): Promise<Signer> {
+    const presented = readSignature(request, { service: "ecr", now: this.#deps.now() });
+    const reference = parseAccessKeyId(presented.accessKeyId);
+    if (!reference) throw keysRefused();
+    if (headerValues(request, "x-amz-security-token").length > 0) {
+      throw new Problem(
+        "signature-refused",
+        "These keys have no session token. Unset AWS_SESSION_TOKEN, or aws_session_token in ~/.aws.",
+      );
+    }
+    const { caller, factory: own } = await this.#holderOf(reference, factory);
+    const entry = await this.#entryOf(own, reference);
+    await this.#verify(presented, { factoryId: own.id, jobId: reference.jobId, entryId: entry.id });
+    const region = regionOf(entry);
+    if (presented.scope.region !== region) {
+      throw new Problem(
+        "signature-refused",
+        `Credential should be scoped to the region ${region}, where the registry ${entry.id} is. Set AWS_DEFAULT_REGION, or --region.`,
+      );
+    }
+    this.#remembered.set(presented.accessKeyId, true);
+    return { caller, factory: own, entry, isRepeated: this.#seen.add(presented.signature) };
+  }
+
+  /** Whether the header is of keys that have signed well before. Says nothing about now. */
+  remembers(authorization: string | undefined): boolean {
+    const id = /^AWS4-HMAC-SHA256 +Credential=([A-Z0-9]{16,128})\//.exec(authorization ?? "")?.[1];
+    return id !== undefined && this.#remembered.has(id);
+  }
+
+  async #holderOf({ jobId }: KeyReference, named: string | undefined) {
+    const caller = await this.#deps.callers.withId(jobId).catch((error: unknown) => {
+      throw asKeysRefused(error);
+    });
+    const { factory } = caller;
+    const isJob = caller.kind === "job" || caller.kind === "oidc";
+    if (!isJob || !factory || (named !== undefined && named !== factory.name)) throw keysRefused();
+    return { caller, factory };
+  }
+
+  async #entryOf(factory: FactoryRef, { entryTag }: KeyReference): Promise<AwsEntry> {
+    const { facts } = this.#deps;
+    const known = await facts.of(factory);
+    const entry = entryWithTag(known, entryTag);
+    if (entry) return entry;
+    // An entry of a moment ago, published on another replica, must not be missed.
+    const newer = (await facts.areOutdated(known)) ? entryWithTag(await facts.of(factory), entryTag) : undefined;
+    if (!newer) throw keysRefused();
+    return newer;
+  }
+
+  async #verify(presented: PresentedSignature, place: { factoryId: string; jobId: string; entryId: string }) {
+    const key = await this.#deps.factoryKeys.findAwsKeys(place.factoryId);
+    if (!key) throw keysRefused();
+    const { scope, signedAt, canonical, signature } = presented;
+    const expected = computeSignature(deriveSecretAccessKey(key.bytes, place), scope, signedAt, canonical);
+    if (!timingSafeEqual(expected, signature)) throw keysRefused();
+  }
+}
+
+/** Where the entry's registry is. */
+export function regionOf(entry: AwsEntry): string {
+  return (entry.host === undefined ? undefined : ecrHost(entry.host))?.region ?? entry.region;
+}
+
+/** One and the same answer to all keys that are not valid. */
+const keysRefused = (): Problem =>
+  new Problem(
+    "unauthenticated",
+    "These keys are not valid: their job has ended or expired, their registry entry is gone, or they are not copied whole. Ask for new ones in a job that runs.",
+  );
+
+/** The sentence for an invalid token speaks of tokens. */
+export function asKeysRefused(error: unknown): unknown {
+  return error instanceof Problem && error.code === "unauthenticated" ? keysRefused() : error;
+}
+
+function entryWithTag({ entries }: FactoryFacts, tag: string): AwsEntry | undefined {
+  for (const { entry } of entries) if (entry.type === "aws" && entryTagOf(entry.id) === tag) return entry;
+  return undefined;
+}

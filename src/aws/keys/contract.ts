@@ -1,0 +1,10 @@
+import { z } from "zod";
+import { RegistryName } from "../../identity/grant.js";
+
+export const NewAwsKeys = z
+  .strictObject({
+    registry: RegistryName.optional().meta({
+      description: "Host or id of an entry of type aws. May be absent when there is only one.",
+    }),
+  })
+  .meta({ id: "NewAwsKeys" });

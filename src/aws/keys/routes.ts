@@ -1,0 +1,33 @@
+import { requestedBy } from "../../audit/requested-by.js";
+import { AwsKeyPair } from "../../broker/contract.js";
+import { FactoryIdParams } from "../../http/contract.js";
+import { json, route } from "../../http/route.js";
+import { byCurrentFacts, onlyAwsEntry } from "./choose-entry.js";
+import { NewAwsKeys } from "./contract.js";
+import { giveKeys, jobForKeys, type MakeKeysDeps } from "./make-keys.js";
+
+const makeKeys = route(
+  {
+    id: "makeJobAwsKeys",
+    method: "post",
+    path: "/v1/factories/{factory}/jobs/{id}:aws-keys",
+    tag: "AWS programs",
+    summary: "AWS-shaped keys of a job for one registry entry",
+    description:
+      "For the job itself, or a credential without grants. AWS programs sign with them what they ask of `/aws/ecr/{factory}`; they are good nowhere else, and end with the job. Asking again gives the same pair.",
+    auth: { permission: "registry-tokens:issue" },
+    params: FactoryIdParams,
+    body: json(NewAwsKeys),
+    replies: { 200: { description: "The pair.", content: { "application/json": AwsKeyPair } } },
+    problems: ["outside-grants", "registry-unknown", "registry-required", "not-representable", "invalid-config"],
+    holdsCredential: true,
+  },
+  async (deps: MakeKeysDeps, { caller, factory, params, body, request }) => {
+    const job = await jobForKeys(deps.callers, { jobId: params.id, caller, factory });
+    const entry = await byCurrentFacts(deps.facts, factory, (facts) => onlyAwsEntry(facts, job, body.registry));
+    const pair = await giveKeys(deps, { job, entry, caller, factory, requested: requestedBy(request) });
+    return { status: 200, body: pair };
+  },
+);
+
+export const awsKeyRoutes = [makeKeys];

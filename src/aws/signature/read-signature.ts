@@ -1,0 +1,88 @@
+import { Problem } from "../../http/problem.js";
+import { canonicalRequest, payloadHash } from "./canonical-request.js";
+import { type CredentialScope, signatureAlgorithm } from "./compute-signature.js";
+import { headerValues, onlyHeader, type SignedRequest } from "./signed-request.js";
+
+/** A signature that is fit to be compared: all has been checked that can be without the key. */
+export type PresentedSignature = {
+  accessKeyId: string;
+  scope: CredentialScope;
+  /** `YYYYMMDDThhmmssZ`. */
+  signedAt: string;
+  signature: Buffer;
+  canonical: string;
+};
+
+/** How far the clocks of client and service may be apart. AWS has the same. */
+export const toleranceMs = 5 * 60 * 1000;
+
+const authorization =
+  /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_-]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_-]{1,2000}), *Signature=([0-9a-f]{64})$/;
+
+/** These change what is asked for, so whoever changed them would have asked for something else. */
+const alwaysSigned = ["host", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"];
+
+/**
+ * Reads the signature of a request and checks all of it that needs no key: its form, that it is for this service, its
+ * time, which headers it covers and the hash of the body.
+ * Source: AWS IAM User Guide, "Create a signed AWS API request".
+ * @throws Problem `signature-refused` with what is wrong
+ */
+export function readSignature(request: SignedRequest, expected: { service: string; now: Date }): PresentedSignature {
+  const header = onlyHeader(request, "authorization");
+  if (header === undefined) throw refused("The request is not signed. Give your AWS program the job's keys.");
+  const [, accessKeyId = "", date = "", region = "", service = "", names = "", signature = ""] =
+    authorization.exec(header) ?? [];
+  if (signature === "") throw refused(`The Authorization header is not a complete ${signatureAlgorithm} signature.`);
+  if (service !== expected.service) {
+    throw refused(`The signature is for the service "${service}", and this answers "${expected.service}" only.`);
+  }
+  const { signedAt, at } = readTime(request, date);
+  const apartMs = Math.abs(expected.now.getTime() - at.getTime());
+  if (apartMs > toleranceMs) {
+    throw refused(
+      `Signature expired or not yet valid: it was made at ${at.toISOString()}, and it is ${expected.now.toISOString()} here. Set the clock of your machine.`,
+    );
+  }
+  const signedHeaders = names.split(";");
+  checkSignedHeaders(request, signedHeaders);
+  const stated = onlyHeader(request, "x-amz-content-sha256");
+  if (stated !== undefined && stated !== payloadHash(request.body)) {
+    throw refused("The body is not the one that was signed: its SHA-256 is another.");
+  }
+  return {
+    accessKeyId,
+    scope: { date, region, service },
+    signedAt,
+    signature: Buffer.from(signature, "hex"),
+    canonical: canonicalRequest(request, signedHeaders),
+  };
+}
+
+/** The service that a request is signed for, whatever its signature is worth; `undefined` when that cannot be told. */
+export function claimedService(authorizationHeader: string | undefined): string | undefined {
+  return /^AWS4-[A-Z0-9-]+ +Credential=[^/, ]+\/\d{8}\/(?:[a-z0-9*-]+\/)?([a-z0-9-]+)\/aws4_request/.exec(
+    authorizationHeader ?? "",
+  )?.[1];
+}
+
+function readTime(request: SignedRequest, date: string): { signedAt: string; at: Date } {
+  const signedAt = onlyHeader(request, "x-amz-date") ?? "";
+  const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(signedAt);
+  const [, year, month, day, hour, minute, second] = parts ?? [];
+  const at = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (!parts || Number.isNaN(at.getTime())) throw refused("X-Amz-Date is missing, or is no time.");
+  if (!signedAt.startsWith(date)) throw refused("The date of the signature's scope is not that of X-Amz-Date.");
+  return { signedAt, at };
+}
+
+function checkSignedHeaders(request: SignedRequest, signed: readonly string[]): void {
+  const needed = ["x-amz-date", ...alwaysSigned].filter((name) => headerValues(request, name).length > 0);
+  const unsigned = needed.filter((name) => !signed.includes(name));
+  if (unsigned.length > 0) throw refused(`These headers must be signed: ${unsigned.join(", ")}.`);
+  if (signed.some((name) => headerValues(request, name).length === 0)) {
+    throw refused("A header that was signed did not arrive. Does a proxy take it away?");
+  }
+}
+
+const refused = (detail: string): Problem => new Problem("signature-refused", detail);

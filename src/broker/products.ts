@@ -1,0 +1,49 @@
+import type { IssuedFacts } from "../audit/events.js";
+import { AwsCredentials, RegistryToken } from "./contract.js";
+import type { Product } from "./product.js";
+import type { MintedAwsCredentials, MintedToken } from "./provider.js";
+import { mintAwsCredentials, mintToken, type Providers } from "./providers/create-providers.js";
+import { TokenCache } from "./token-cache.js";
+
+/** All that is made of stored secrets. */
+export type Products = { registryTokens: Product<MintedToken>; awsCredentials: Product<MintedAwsCredentials> };
+
+/** Makes the products, each with a cache of its own. */
+export function createProducts(deps: { providers: Providers; now: () => Date; random: () => number }): Products {
+  const { providers, now, random } = deps;
+  return {
+    registryTokens: {
+      name: "registry-token",
+      cache: new TokenCache({ now, random, toJson: registryTokenJson }),
+      mint: (request) => mintToken(providers, request),
+      issued: (facts: IssuedFacts, token) => ({
+        action: "registry-token.issued",
+        kind: token.kind,
+        ...facts,
+        ...(token.raw && { raw: true as const }),
+      }),
+    },
+    awsCredentials: {
+      name: "aws-credentials",
+      cache: new TokenCache({ now, random, toJson: awsCredentialsJson }),
+      mint: (request) => mintAwsCredentials(providers, request),
+      issued: (facts) => ({ action: "aws-credentials.issued", ...facts }),
+    },
+  };
+}
+
+/** A token as a `RegistryToken` of the reply. */
+export function registryTokenJson(token: MintedToken, refreshAfter: Date): string {
+  const times = { expiresAt: token.expiresAt.toISOString(), refreshAfter: refreshAfter.toISOString() };
+  return JSON.stringify(RegistryToken.parse({ ...token, ...times }));
+}
+
+function awsCredentialsJson({ keys, expiresAt }: MintedAwsCredentials): string {
+  const reply = AwsCredentials.parse({
+    AccessKeyId: keys.accessKeyId,
+    SecretAccessKey: keys.secretAccessKey,
+    Token: keys.sessionToken,
+    Expiration: expiresAt.toISOString(),
+  });
+  return JSON.stringify(reply);
+}

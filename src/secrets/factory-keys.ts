@@ -5,13 +5,7 @@ import type { PrismaClient } from "../db/database.js";
 import { insertDataKey, readDataKeys } from "./store.js";
 
 /** The keys of one factory, unwrapped. New values are sealed under `seal`. */
-export type UnwrappedKeys = {
-  seal: DataKey;
-  fingerprint: DataKey;
-  /** Absent until the first AWS-shaped keys of the factory are made. */
-  awsKeys: DataKey | undefined;
-  byId: ReadonlyMap<string, DataKey>;
-};
+export type UnwrappedKeys = { seal: DataKey; fingerprint: DataKey; byId: ReadonlyMap<string, DataKey> };
 
 const maxFactories = 1_000;
 const keptMs = 10 * 60 * 1000;
@@ -20,6 +14,7 @@ const keptMs = 10 * 60 * 1000;
 export class FactoryKeys {
   readonly #deps: { prisma: PrismaClient; keys: KeyRing };
   readonly #kept: LRUCache<string, UnwrappedKeys>;
+  readonly #awsKeys = new LRUCache<string, DataKey>({ max: maxFactories, ttl: keptMs });
 
   constructor(deps: { prisma: PrismaClient; keys: KeyRing }) {
     this.#deps = deps;
@@ -47,12 +42,15 @@ export class FactoryKeys {
     return key;
   }
 
-  /** The key that AWS-shaped keys are derived from, if there is one; read again once, for another replica may have made it. */
+  /** The key that AWS-shaped keys are derived from, once there is one. Another replica may have made it a moment ago. */
   async findAwsKeys(factoryId: string): Promise<DataKey | undefined> {
-    const known = (await this.of(factoryId)).awsKeys;
+    const known = this.#awsKeys.get(factoryId);
     if (known) return known;
-    this.#kept.delete(factoryId);
-    return (await this.of(factoryId)).awsKeys;
+    const stored = (await readDataKeys(this.#deps.prisma, factoryId)).find(({ purpose }) => purpose === "aws-keys");
+    if (!stored) return undefined;
+    const key = await this.#deps.keys.unwrap(factoryId, stored);
+    this.#awsKeys.set(factoryId, key);
+    return key;
   }
 
   /** The same, made now if there was none. @throws EnvelopeError when the factory is gone */
@@ -68,14 +66,13 @@ export class FactoryKeys {
   }
 
   async #unwrap(factoryId: string): Promise<UnwrappedKeys> {
-    const stored = await readDataKeys(this.#deps.prisma, factoryId);
+    const stored = (await readDataKeys(this.#deps.prisma, factoryId)).filter(({ purpose }) => purpose !== "aws-keys");
     const unwrapped = await Promise.all(
       stored.map(async (key) => ({ purpose: key.purpose, key: await this.#deps.keys.unwrap(factoryId, key) })),
     );
     const seal = unwrapped.find(({ purpose }) => purpose === "secret")?.key;
     const fingerprint = unwrapped.find(({ purpose }) => purpose === "fingerprint")?.key;
     if (!seal || !fingerprint) throw new EnvelopeError();
-    const awsKeys = unwrapped.find(({ purpose }) => purpose === "aws-keys")?.key;
-    return { seal, fingerprint, awsKeys, byId: new Map(unwrapped.map(({ key }) => [key.id, key])) };
+    return { seal, fingerprint, byId: new Map(unwrapped.map(({ key }) => [key.id, key])) };
   }
 }

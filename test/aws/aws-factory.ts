@@ -92,6 +92,7 @@ export type Signing = {
   service?: string;
   region?: string;
   at?: Date;
+  /** `""` takes one away. */
   headers?: Record<string, string>;
   body?: string;
   /** What somebody on the way makes of it. */
@@ -108,6 +109,8 @@ export async function sendSigned(
   const url = new URL(signing.url);
   const { service = "ecr", region: of = region, at = new Date(), method = "POST", body = "{}" } = signing;
   const signer = new SignatureV4({ service, region: of, credentials: keys, sha256: NodeSha256, applyChecksum: false });
+  const ofEcr = { host: url.host, "content-type": "application/x-amz-json-1.1", "x-amz-target": ecrTarget };
+  const headers: Record<string, string> = { ...ofEcr, ...signing.headers };
   const signed = await signer.sign(
     {
       method,
@@ -117,12 +120,7 @@ export async function sendSigned(
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),
       body,
-      headers: {
-        host: url.host,
-        "content-type": "application/x-amz-json-1.1",
-        "x-amz-target": ecrTarget,
-        ...signing.headers,
-      },
+      headers: Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== "")),
     },
     { signingDate: at },
   );

@@ -249,17 +249,25 @@ describe("keys that are not good", () => {
 describe("when something is in the way, the program prints", () => {
   it("a cloud that is down, slow or throttling, as an error that is worth another try", async () => {
     const { sts } = factory.clouds.aws;
+    const uncached = await factory.openJob({ grants: [{ registry: host, repositories: ["team/not-asked-for-yet"] }] });
+    const pair = await factory.keysOf(uncached);
     const at = new Date();
     sts.fail("server-error");
-    const down = await sign({ at });
+    const down = await sign({ at }, pair);
     sts.heal();
     expect(down).toMatchObject({ status: 502 });
     expect(down.json()).toMatchObject({ __type: "ServerException", message: expect.stringContaining("AWS STS") });
     sts.fail("throttle");
-    const throttled = await sign({ at });
+    const throttled = await sign({ at }, pair);
     sts.heal();
     expect([throttled.status, throttled.json().__type]).toEqual([429, "ThrottlingException"]);
     expect(throttled.headers.get("retry-after")).toMatch(/^\d+$/);
+    sts.forget();
+    const hold = sts.hold();
+    const slow = sign({ at }, pair);
+    await sts.received(1);
+    hold.release();
+    expect((await slow).status).toBe(200);
   });
 
   it("a stored credential that the cloud refuses, as an error that is not", async () => {

@@ -88,7 +88,8 @@ describe("the AWS IoT credentials provider", () => {
 
   it("that AWS holds to what the policy grants", async () => {
     const { body } = await ask("ecr-pull");
-    const client = ecrClient(factory.clouds, body.credentials ?? { accessKeyId: "", secretAccessKey: "" });
+    const { accessKeyId = "", secretAccessKey = "", sessionToken = "" } = body.credentials ?? {};
+    const client = ecrClient(factory.clouds, { accessKeyId, secretAccessKey, sessionToken });
     const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));
     const basic = `Basic ${authorizationData?.[0]?.authorizationToken}`;
     expect(await pull(factory.clouds, host, "team/app", basic)).toBe(200);

@@ -49,7 +49,7 @@ describe("a call of another service is refused in that service's own error shape
     const unsigned = await send(
       `${factory.service.url}/`,
       "POST",
-      { ...form, "amz-sdk-invocation-id": "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d" },
+      { "content-type": form["content-type"], "amz-sdk-invocation-id": "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d" },
       "Action=AssumeRoleWithWebIdentity",
     );
     expect(unsigned.text).toContain("<Code>AccessDenied</Code>");

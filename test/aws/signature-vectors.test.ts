@@ -7,6 +7,7 @@ import { computeSignature } from "../../src/aws/signature/compute-signature.js";
 import { readSignature } from "../../src/aws/signature/read-signature.js";
 
 // AWS's published "Signature Version 4 Test Suite": its requests, the SHA-256 of each canonical request, and the header.
+// All but get-vanilla-with-session-token, whose published signature is the end of its token and no signature.
 const Vector = z.object({
   name: z.string(),
   method: z.string(),
@@ -24,7 +25,7 @@ const signedAt = "20150830T123600Z";
 const scope = { date: "20150830", region: "us-east-1", service: "service" };
 
 describe("AWS's published test suite of Signature Version 4", () => {
-  test("is all there", () => expect(vectors).toHaveLength(34));
+  test("is all there", () => expect(vectors).toHaveLength(33));
 
   test.each(vectors)("$name", ({ authorization, canonicalRequestSha256, body, ...request }) => {
     const [, names = "", signature] = /SignedHeaders=([^,]+), Signature=(\w+)/.exec(authorization) ?? [];

@@ -18,6 +18,8 @@ const RoleAlias = z
   })
   .meta({ id: "RoleAlias" });
 
+const RoleAliasView = z.object({ alias: z.string(), registry: z.string() }).meta({ id: "RoleAliasView" });
+
 /** What the devices of an authority may pull. */
 export const DevicePolicy = z
   .strictObject({
@@ -55,7 +57,7 @@ const DevicePolicyView = z
   .object({
     grants: z.array(GrantView).optional(),
     maxTtlSeconds: z.int().optional(),
-    roleAliases: z.array(RoleAlias).optional(),
+    roleAliases: z.array(RoleAliasView).optional(),
     allowStaleRevocationLists: z.boolean().optional(),
   })
   .meta({ id: "DevicePolicyView" });

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
-import { CommandFailure, exitCodes } from "./command-failure.js";
 import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
 import { explain, explanationJson, explanationText } from "./explain.js";
 import { login, logout } from "./login.js";

@@ -1,5 +1,5 @@
 import type { Environment } from "../../settings/reader.js";
-import type { Terminal } from "./command-failure.js";
+import type { Terminal } from "../client/command-failure.js";
 import { basicOf } from "./docker-config/auth-entries.js";
 import type { Credential } from "./registry-token.js";
 

@@ -4,14 +4,14 @@ import { PreparedJson } from "../http/route.js";
 import type { Issued } from "./issue-token.js";
 import type { MintedToken } from "./provider.js";
 
-/** Those that are made of registry tokens. */
-export type TokenFormat = "tokens" | "docker-config" | "kubernetes-secret" | "login";
+/** What tokens alone can be rendered as. */
+export type Format = "tokens" | "docker-config" | "kubernetes-secret" | "login";
 
 /** docker's own key for Docker Hub in a config.json (docker/cli, cli/config/configfile). */
 const dockerHubKey = "https://index.docker.io/v1/";
 
 /** The body of the reply. Nothing is handed out in a shape that its client cannot use. */
-export function renderReply(issued: Issued<MintedToken>, format: TokenFormat): PreparedJson {
+export function renderReply(issued: Issued<MintedToken>, format: Format): PreparedJson {
   switch (format) {
     case "tokens":
       return tokensReply(issued);

@@ -4,6 +4,7 @@ import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import type { AwsFiles, AwsFilesInput } from "./aws-files.js";
+import { issueJobFiles } from "./ci-scripts/issue-job-files.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
 import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
 import type { Products } from "./products.js";
@@ -73,6 +74,7 @@ const issue = route(
       return { status: 200, body: await deps.awsFiles({ factory, caller, asked, format, requested }) };
     }
     const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
+    if (format === "ci-scripts") return { status: 200, body: await issueJobFiles(deps, input) };
     const issued = await issueTokens(deps, deps.registryTokens, input);
     if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();
     const headers = format === "tokens" ? {} : failureHeader(issued);

@@ -9,6 +9,7 @@ import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
 import { requestTokens } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
+import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
 
 type OutputFlags = { output: "table" | "json" };
@@ -34,6 +35,7 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
   ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
+  ci.addCommand(withServiceOptions(serveCredentialsCommand()).action(action(runServeCredentials)));
   ci.addCommand(withTokenOptions(materializeCommand()).action(action(runMaterialize)));
   return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
 }

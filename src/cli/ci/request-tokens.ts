@@ -21,21 +21,32 @@ export type Wanted = {
 };
 
 /** Asks for registry tokens, and gives back whatever the service answers. @throws CommandFailure when it does not */
-export async function askForTokens(
-  { settings, identity, terminal }: JobClient,
+export function askForTokens(
+  client: JobClient,
   wanted: Wanted,
   format: "tokens" | "ci-scripts" = "tokens",
 ): Promise<Answer> {
   const body = JSON.stringify({ ...bodyOf(wanted), format });
-  const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/registry-tokens`;
+  return askOfFactory(client, { method: "POST", path: "registry-tokens", body });
+}
+
+/** Asks something of the factory, patiently. @param question.path - below the factory's own @throws CommandFailure */
+export async function askOfFactory(
+  { settings, identity, terminal }: JobClient,
+  { method, path, body }: { method: "GET" | "POST"; path: string; body?: string },
+): Promise<Answer> {
+  const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/${path}`;
   try {
     return await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {
       const token = await identity.present(timeoutMs);
       return sendOnce({
-        method: "POST",
+        method,
         url,
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body !== undefined && { "content-type": "application/json" }),
+        },
+        ...(body !== undefined && { body }),
         authorities: settings.authorities,
         timeoutMs,
       });

@@ -1,16 +1,12 @@
-import { spawn } from "node:child_process";
 import { mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Environment } from "../../settings/reader.js";
-import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { withAuths } from "./docker-config/auth-entries.js";
 import { formatConfig, readDockerConfig } from "./docker-config/config-file.js";
 import { withoutStoreFor } from "./docker-config/credential-stores.js";
 import type { RegistryToken } from "./registry-token.js";
-
-/** Passed on to the command. SIGKILL and SIGSTOP cannot be. */
-const passedOn = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+import { catchSignals, runCommand } from "./run-command.js";
 
 /**
  * Runs a command with a docker configuration of its own that holds the tokens, and removes that when the command ends,
@@ -64,47 +60,4 @@ function commandEnvironment(environment: Environment, directory: string, userDir
     // Where there are no builders yet, those made now would be removed with the folder.
     BUILDX_CONFIG: environment.BUILDX_CONFIG || join(resolve(userDirectory), "buildx"),
   };
-}
-
-type Signals = {
-  first: (typeof passedOn)[number] | undefined;
-  sendTo: ((signal: (typeof passedOn)[number]) => void) | undefined;
-  release(): void;
-};
-
-/** From before the first file is written, so that no signal leaves one behind. */
-function catchSignals(): Signals {
-  const listeners = passedOn.map((name) => {
-    const listener = (): void => {
-      signals.first ??= name;
-      signals.sendTo?.(name);
-    };
-    process.on(name, listener);
-    return () => process.off(name, listener);
-  });
-  const signals: Signals = {
-    first: undefined,
-    sendTo: undefined,
-    release: () => {
-      for (const off of listeners) off();
-    },
-  };
-  return signals;
-}
-
-function runCommand(command: readonly string[], environment: Environment, signals: Signals): Promise<number> {
-  const [program = "", ...args] = command;
-  const child = spawn(program, args, { env: environment, stdio: "inherit" });
-  signals.sendTo = (name) => {
-    // Ctrl-C in a terminal reaches the command by itself; twice would mean "at once" to many programs.
-    if (name !== "SIGINT" || !process.stdin.isTTY) child.kill(name);
-  };
-  return new Promise((done, reject) => {
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === "ENOENT" ? "there is no such program in PATH" : (error.code ?? "it could not be started");
-      reject(new CommandFailure(exitCodes.notStarted, `${program}: ${why}.`));
-    });
-    child.once("exit", (code, signal) => done(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
-  });
 }

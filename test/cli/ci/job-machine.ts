@@ -31,6 +31,8 @@ export type JobMachine = {
   readConfig(): unknown;
   /** Names below the home and the temporary folder, links included. */
   files(): string[];
+  /** What is in them. */
+  texts(): string[];
   /** Keeps all that stands on this machine and in its environment for the search for secrets; removes it. */
   close(): void;
 };
@@ -61,8 +63,9 @@ export function openJobMachine(environment: Record<string, string>): JobMachine 
     },
     readConfig: () => JSON.parse(readFileSync(configPath, "utf8")),
     files: () => filesBelow(directory).map((name) => name.slice(directory.length + 1)),
+    texts: () => textsBelow(directory),
     close() {
-      for (const file of filesBelow(directory)) if (lstatSync(file).isFile()) recordText(readFileSync(file, "utf8"));
+      for (const text of textsBelow(directory)) recordText(text);
       recordText(JSON.stringify(own));
       rmSync(directory, { recursive: true });
     },
@@ -76,6 +79,11 @@ function filesBelow(directory: string): string[] {
       return entry.isDirectory() ? filesBelow(path) : [path];
     })
     .sort();
+}
+
+function textsBelow(directory: string): string[] {
+  const files = filesBelow(directory).filter((file) => lstatSync(file).isFile());
+  return files.map((file) => readFileSync(file, "utf8"));
 }
 
 function runProgram(args: readonly string[], options: RunOptions): Promise<CommandResult> {

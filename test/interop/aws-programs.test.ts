@@ -185,9 +185,7 @@ describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
     for (const [at, { error }] of (await calls(others, {})).entries()) {
       expect([others[at]?.service, error]).toEqual([
         others[at]?.service,
-        expect.stringMatching(
-          /ClientError: An error occurred \((AccessDenied|UnauthorizedOperation).*This is factory-secrets, not AWS/,
-        ),
+        expect.stringMatching(/An error occurred \(AccessDenied(Exception)?\) .*This is factory-secrets, not AWS/),
       ]);
     }
   }, 60_000);

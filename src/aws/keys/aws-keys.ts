@@ -1,7 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
-import { ecrHost } from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { Caller, FactoryRef } from "../../identity/caller.js";
@@ -71,11 +70,10 @@ export class AwsKeys {
     const { caller, factory: own } = await this.#holderOf(reference, factory);
     const entry = await this.#entryOf(own, reference);
     await this.#verify(presented, { factoryId: own.id, jobId: reference.jobId, entryId: entry.id });
-    const region = regionOf(entry);
-    if (presented.scope.region !== region) {
+    if (presented.scope.region !== entry.region) {
       throw new Problem(
         "signature-refused",
-        `Credential should be scoped to the region ${region}, where the registry ${entry.id} is. Set AWS_DEFAULT_REGION, or --region.`,
+        `Credential should be scoped to the region ${entry.region}, where the registry ${entry.id} is. Set AWS_DEFAULT_REGION, or --region.`,
       );
     }
     this.#remembered.set(presented.accessKeyId, true);
@@ -116,11 +114,6 @@ export class AwsKeys {
     const expected = computeSignature(deriveSecretAccessKey(key.bytes, place), scope, signedAt, canonical);
     if (!timingSafeEqual(expected, signature)) throw keysRefused();
   }
-}
-
-/** Where the entry's registry is. */
-export function regionOf(entry: AwsEntry): string {
-  return (entry.host === undefined ? undefined : ecrHost(entry.host))?.region ?? entry.region;
 }
 
 /** One and the same answer to all keys that are not valid. */

@@ -7,7 +7,7 @@ import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { Callers } from "../../identity/callers.js";
-import { type AwsKeys, regionOf } from "./aws-keys.js";
+import type { AwsKeys } from "./aws-keys.js";
 
 export type MakeKeysDeps = {
   awsKeys: AwsKeys;
@@ -57,7 +57,7 @@ export async function giveKeys(
   return {
     ...pair,
     entry: entry.id,
-    region: regionOf(entry),
+    region: entry.region,
     endpointUrl: `${deps.publicUrl()}/aws/ecr/${factory.name}`,
     ...(job.expiresAt && { expiresAt: job.expiresAt.toISOString() }),
   };

@@ -2,6 +2,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import { AwsKeyPair } from "../../broker/contract.js";
 import { FactoryIdParams } from "../../http/contract.js";
 import { json, route } from "../../http/route.js";
+import type { TokenRequests } from "../../limits/token-requests.js";
 import { byCurrentFacts, onlyAwsEntry } from "./choose-entry.js";
 import { NewAwsKeys } from "./contract.js";
 import { giveKeys, jobForKeys, type MakeKeysDeps } from "./make-keys.js";
@@ -22,7 +23,8 @@ const makeKeys = route(
     problems: ["outside-grants", "registry-unknown", "registry-required", "not-representable", "invalid-config"],
     holdsCredential: true,
   },
-  async (deps: MakeKeysDeps, { caller, factory, params, body, request }) => {
+  async (deps: MakeKeysDeps & { tokenRequests: TokenRequests }, { caller, factory, params, body, request }) => {
+    await deps.tokenRequests.count(caller);
     const job = await jobForKeys(deps.callers, { jobId: params.id, caller, factory });
     const entry = await byCurrentFacts(deps.facts, factory, (facts) => onlyAwsEntry(facts, job, body.registry));
     const pair = await giveKeys(deps, { job, entry, caller, factory, requested: requestedBy(request) });

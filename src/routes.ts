@@ -1,4 +1,5 @@
 import { auditRoutes } from "./audit/routes.js";
+import { referenceRoutes } from "./broker/references/routes.js";
 import { brokerRoutes } from "./broker/routes.js";
 import { factoryRoutes } from "./factories/routes.js";
 import { factorySettingsRoutes } from "./factories/settings-routes.js";
@@ -16,6 +17,7 @@ import { metricsRoute, systemRoutes } from "./system/routes.js";
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [
   ...brokerRoutes,
+  ...referenceRoutes,
   ...secretRoutes,
   ...secretVersionRoutes,
   ...deletedSecretRoutes,

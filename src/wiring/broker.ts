@@ -1,5 +1,6 @@
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProviders } from "../broker/providers/create-providers.js";
+import type { CheckDeps } from "../broker/references/check-references.js";
 import { TokenCache } from "../broker/token-cache.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
@@ -12,12 +13,13 @@ export function createMinting(input: {
   outbound: Outbound;
   metrics: Metrics;
   uses: SecretUses;
-}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> {
+}): Pick<CheckDeps, "tokens" | "providers" | "onOpenFailed" | "onToken" | "registryAccess"> {
   const { outbound, metrics, uses } = input;
   const { allowedRealms, passThroughHosts } = input.settings;
   return {
     tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
     providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
+    registryAccess: { outbound, allowedRealms },
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };

@@ -19,7 +19,10 @@ export const ExplainRequest = z
       .meta({ description: "The token that was refused. It is not used up, not kept and not shown." }),
     claims: TokenClaims.optional(),
   })
-  .refine(({ idToken, claims }) => (idToken === undefined) !== (claims === undefined), "must have either idToken or claims")
+  .refine(
+    ({ idToken, claims }) => (idToken === undefined) !== (claims === undefined),
+    "must have either idToken or claims",
+  )
   .meta({ id: "ExplainRequest" });
 
 const TokenFailure = z

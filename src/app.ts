@@ -88,7 +88,7 @@ export function createApp(input: {
   const deps = { keys, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
-  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard(refusing) };
+  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
   return {

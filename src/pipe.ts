@@ -7,6 +7,7 @@ import type { Pipe } from "./http/mount.js";
 import type { RefuseEarly } from "./http/server.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
+import type { Devices } from "./identity/devices/devices.js";
 import { CredentialRefused } from "./identity/invalid-credential.js";
 import type { AuthenticationFailures } from "./limits/authentication-failures.js";
 import type { Handshakes } from "./limits/handshakes.js";
@@ -93,15 +94,18 @@ export function createHandshakeGuard(input: {
   handshakes: Handshakes;
   unknownCallers: UnknownCallers;
   metrics: Metrics;
+  devices: Devices;
 }): HandshakeGuard {
-  const { handshakes, unknownCallers, metrics } = input;
+  const { handshakes, unknownCallers, metrics, devices } = input;
   return {
+    isKnown: (socket) => devices.isKnown(socket),
     overlong: (address) => handshakes.overlong(address),
-    mayBegin(address) {
-      if (handshakes.mayBegin(address)) return true;
+    begin(address) {
+      const begun = handshakes.begin(address);
+      if (begun) return begun;
       metrics.requestLimited("device-handshakes");
       unknownCallers.refused(address);
-      return false;
+      return undefined;
     },
   };
 }

@@ -1,9 +1,14 @@
 import type { Server } from "node:http";
 import { Socket } from "node:net";
 
+/** A handshake that may begin. `release`: to be called when its client is known or gone, where that is counted. */
+export type Begun = { release?: () => void };
+
 /** Who may begin a TLS handshake in which clients show certificates. */
 export type HandshakeGuard = {
-  mayBegin(address: string): boolean;
+  begin(address: string): Begun | undefined;
+  /** Whether the client of this secure connection was accepted before. */
+  isKnown(socket: Socket): boolean;
   /** Is told of a client that has sent more than a handshake takes. */
   overlong(address: string): void;
 };
@@ -24,14 +29,16 @@ const refusalDelayMs = 1_000;
 export function guardHandshakes(server: Server, guard: HandshakeGuard): void {
   const begins = server.listeners("connection");
   // Until they are secure. What follows is not the handshake's.
-  const opening = new Map<string, Socket>();
+  const opening = new Map<string, { socket: Socket; begun: Begun }>();
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address = "" } = socket;
-    if (!guard.mayBegin(address)) return closeLater(socket);
+    const begun = guard.begin(address);
+    if (!begun) return closeLater(socket);
     const key = keyOf(socket);
-    opening.set(key, socket);
+    opening.set(key, { socket, begun });
     socket.once("close", () => {
+      begun.release?.();
       if (opening.delete(key) && socket.bytesRead > maxHandshakeBytes) guard.overlong(address);
     });
     for (const begin of begins) Reflect.apply(begin, server, [socket]);
@@ -39,12 +46,13 @@ export function guardHandshakes(server: Server, guard: HandshakeGuard): void {
   server.prependListener("secureConnection", (socket: unknown) => {
     if (!(socket instanceof Socket)) return;
     const key = keyOf(socket);
-    // The secure socket does not count what came before it was one.
-    const bytes = opening.get(key)?.bytesRead ?? 0;
+    const { socket: plain, begun } = opening.get(key) ?? {};
     opening.delete(key);
-    if (bytes <= maxHandshakeBytes) return;
-    guard.overlong(socket.remoteAddress ?? "");
-    socket.destroy();
+    // The secure socket does not count what came before it was one.
+    if (plain && plain.bytesRead > maxHandshakeBytes) {
+      guard.overlong(socket.remoteAddress ?? "");
+      socket.destroy();
+    } else if (begun?.release && guard.isKnown(socket)) begun.release();
   });
 }
 

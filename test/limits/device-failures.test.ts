@@ -92,6 +92,18 @@ describe("an address whose devices' certificates have been refused too often", (
     agent.destroy();
   });
 
+  it("gets a few handshakes at a time for strangers where devices were accepted, and those do not count", async () => {
+    const known = await goodDevice();
+    expect(await whoAmI(service, known, from("127.0.7.1"))).toMatchObject({ status: 200 });
+    await fail("127.0.7.1");
+    const replies = Array.from({ length: 20 }, () => whoAmI(service, bad, from("127.0.7.1")).catch(() => undefined));
+    expect((await Promise.all(replies)).filter((reply) => reply?.status === 429)).toHaveLength(16);
+    for (let index = 0; index < 20; index += 1) {
+      expect(await whoAmI(service, known, from("127.0.7.1"))).toMatchObject({ status: 200 });
+    }
+    expect(await whoAmI(service, bad, from("127.0.7.1"))).toMatchObject({ status: 429 });
+  });
+
   it("does not slow down good devices of other addresses", async () => {
     const known = await goodDevice();
     await fail("127.0.4.1");

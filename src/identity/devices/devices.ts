@@ -87,6 +87,12 @@ export class Devices {
     return forwarded === "refused" || !this.#remembered.has(hash("sha256", forwarded.leaf));
   }
 
+  /** Whether the client of this connection has shown a certificate that was accepted before, here or elsewhere. */
+  isKnown(socket: Request["socket"]): boolean {
+    const shown = fingerprintOfSocket(socket);
+    return shown !== undefined && this.#remembered.has(shown);
+  }
+
   /** Checks the device's certificate by the authorities of now. @throws Problem `unauthenticated` */
   async readAgain(caller: Caller): Promise<Caller> {
     const presented = this.#ofCaller.get(caller);

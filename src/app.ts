@@ -15,7 +15,7 @@ import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
-import { createGuard, createPipe } from "./pipe.js";
+import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { createServers, type Servers } from "./servers.js";
@@ -88,7 +88,8 @@ export function createApp(input: {
   const deps = { keys, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
-  const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
+  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
+  const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
   return {
     ...servers,

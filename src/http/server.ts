@@ -3,6 +3,7 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from "node
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
+import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
 import { Problem } from "./problem.js";
 import { requestFacts, requestIdOf } from "./request-facts.js";
@@ -31,7 +32,7 @@ export function createHttpServer<Deps>(input: {
   certificate?: TlsCertificate | undefined;
   refuseEarly?: RefuseEarly;
   /** Ask every client for a certificate. The handshake takes any, and none: what one is worth is judged for each request. */
-  asksForCertificates?: boolean;
+  asksForCertificates?: HandshakeGuard;
 }): Server {
   const app = express();
   app.disable("x-powered-by");
@@ -102,13 +103,17 @@ type Listener = (
 
 function createListener(
   options: Classes & { maxHeaderSize: number; requireHostHeader: boolean },
-  { certificate, asksForCertificates }: { certificate?: TlsCertificate | undefined; asksForCertificates?: boolean },
+  {
+    certificate,
+    asksForCertificates: guard,
+  }: { certificate?: TlsCertificate | undefined; asksForCertificates?: HandshakeGuard },
   listener: Listener,
 ): Server {
   if (!certificate) return createServer(options, listener);
-  const asking = asksForCertificates ? askingForCertificates : undefined;
+  const asking = guard && askingForCertificates;
   const secure = { ...options, ...certificate.current(), ...asking, handshakeTimeout: handshakeMs };
   const server = createTlsServer(secure, listener);
+  if (guard) guardHandshakes(server, guard);
   certificate.keepUpToDate(server, asking && { secureOptions: asking.secureOptions });
   return server;
 }

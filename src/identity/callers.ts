@@ -54,12 +54,12 @@ export class Callers {
   }
 
   /**
-   * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
-   * worth. Costs two hashes at most.
+   * Whether the request presents a token, or a client certificate, that is not remembered as one that was valid: only
+   * work would tell what it is worth. Costs two hashes at most.
    */
   presentsUnknown(request: IncomingMessage): boolean {
     const presented = presentedBy(request);
-    if (presented === undefined) return false;
+    if (presented === undefined) return this.#devices.presentsUnknown(request);
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
     const { token } = presented;

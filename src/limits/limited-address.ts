@@ -6,12 +6,12 @@ export type LimitedAddress = (address: string) => string | undefined;
 
 /**
  * Says what addresses are counted as: IPv4 each for itself, IPv6 by its /64, which is what one subscriber has. The
- * address of a trusted proxy is not counted: it is seen where the proxy names nobody, and stands for everybody.
- * @param trustedProxies - addresses and CIDRs
+ * address of a proxy is not counted: it is seen where the proxy names nobody, and stands for everybody.
+ * @param addresses - addresses and CIDRs of the proxies
  */
-export function limitedAddress(trustedProxies: readonly string[]): LimitedAddress {
+export function limitedAddress(addresses: readonly string[]): LimitedAddress {
   const proxies = new BlockList();
-  for (const proxy of trustedProxies) {
+  for (const proxy of addresses) {
     const [address, bits] = ipaddr.isValidCIDR(proxy) ? ipaddr.parseCIDR(proxy) : [ipaddr.parse(proxy), undefined];
     if (bits === undefined) proxies.addAddress(address.toString(), address.kind());
     else proxies.addSubnet(address.toString(), bits, address.kind());

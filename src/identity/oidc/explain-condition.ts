@@ -47,12 +47,9 @@ function hintForAudience(audience: string, found: unknown): string | undefined {
 }
 
 function explainTokenId(claims: Claims): ExplainedCondition {
-  return shown(
-    "jti",
-    "any text: the rule takes a token once",
-    claims,
-    typeof claims.jti === "string" && claims.jti !== "",
-  );
+  const isHeld = typeof claims.jti === "string" && claims.jti !== "";
+  const hint = claims.jti === undefined ? `${noSuchClaim} Without it a rule with singleUse takes none.` : undefined;
+  return { ...shown("jti", "any text: the rule takes a token once", claims, isHeld), ...(hint && { hint }) };
 }
 
 function explainCondition(condition: TrustCondition, claims: Claims, issuer: RuleTemplate): ExplainedCondition {

@@ -69,7 +69,9 @@ export class Metrics {
     this.#openFailed.inc();
   }
 
-  requestLimited(limit: "authentication-failures" | "token-requests" | "token-endpoint-failures"): void {
+  requestLimited(
+    limit: "authentication-failures" | "token-requests" | "session-requests" | "token-endpoint-failures",
+  ): void {
     this.#limited.inc({ limit });
   }
 

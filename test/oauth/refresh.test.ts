@@ -9,11 +9,12 @@ let service: TestService;
 let replica: TestService;
 let client: TestClient;
 
+const environment = {
+  FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test",
+  FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
+};
+
 beforeAll(async () => {
-  const environment = {
-    FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test",
-    FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
-  };
   service = await startTestService(environment);
   replica = await startTestService(environment, service);
   await service.createFactory(own);
@@ -111,4 +112,20 @@ it("never outlives its client", async () => {
   const { body } = await login(service, brief);
   expect(body.expires_in).toBeGreaterThan(200);
   expect(body.expires_in).toBeLessThanOrEqual(240);
+});
+
+it("leaves the refresh token as it was when no access token can be signed", async () => {
+  const { refresh_token: token } = (await login(service, client)).body;
+  // A replica that has not opened the signing key yet, and cannot: its key-encryption key does not answer.
+  const started = await startTestService(environment, service);
+  const { pool } = service.database;
+  await pool.query("UPDATE signing_keys SET wrapped = wrapped || '\\x00'::bytea");
+  expect((await refresh(started, client, token)).status).toBe(500);
+  await pool.query("UPDATE signing_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1)");
+  await started.close();
+  const { rows } = await pool.query("SELECT used_at FROM refresh_tokens WHERE token_hash = $1", [
+    hash("sha256", token, "buffer"),
+  ]);
+  expect(rows).toEqual([{ used_at: null }]);
+  expect((await refresh(service, client, token)).status).toBe(200);
 });

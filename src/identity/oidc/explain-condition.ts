@@ -45,10 +45,11 @@ function textOf(found: unknown): string | undefined {
 
 /** All that a rule asks of claims, one after the other: issuer, audience, its conditions, and `jti` for a single use. */
 export function explainConditions(rule: TrustRule, asked: AskedClaims): ExplainedCondition[] {
+  const issuer = judgeOf(rule);
   return [
     explainIssuer(rule, asked),
     explainAudience(rule, asked),
-    ...rule.conditions.map((condition) => explainCondition(condition, asked, judgeOf(rule))),
+    ...rule.conditions.map((condition) => explainCondition(condition, asked, issuer)),
     ...(rule.singleUse ? [explainTokenId(asked)] : []),
   ];
 }

@@ -90,11 +90,15 @@ export function createHttpServer<Deps>(input: {
   return server;
 }
 
+// Node lets clients renegotiate in TLS 1.2: that makes work, and could put another certificate in the place of the one
+// that the connection began with.
+const always = constants.SSL_OP_NO_RENEGOTIATION;
+
 // Without tickets, and Node keeps no sessions: each connection shows its certificate and proves its key anew.
 const askingForCertificates = {
   requestCert: true,
   rejectUnauthorized: false,
-  secureOptions: constants.SSL_OP_NO_TICKET,
+  secureOptions: always | constants.SSL_OP_NO_TICKET,
 };
 
 type Classes = ReturnType<typeof classesOf>;
@@ -109,10 +113,10 @@ function createListener(
   listener: Listener,
 ): Server {
   if (!certificate) return createServer(options, listener);
-  const asking = asksForCertificates ? askingForCertificates : undefined;
+  const asking = asksForCertificates ? askingForCertificates : { secureOptions: always };
   const secure = { ...options, ...certificate.current(), ...asking, handshakeTimeout: handshakeMs };
   const server = createTlsServer(secure, listener);
-  certificate.keepUpToDate(server, asking && { secureOptions: asking.secureOptions });
+  certificate.keepUpToDate(server, { secureOptions: asking.secureOptions });
   return server;
 }
 

@@ -57,6 +57,28 @@ it("serves two fioctl runs that send the same token at the same instant, on two 
   expect(last.status).toBe(200);
 });
 
+it("serves two runs that have different tokens of one session, however they come in each other's way", async () => {
+  const { refresh_token: shared } = (await login(service, client)).body;
+  const tokens = [await refresh(service, client, shared), await refresh(service, client, shared)].map(({ body }) =>
+    String(body.refresh_token),
+  );
+  const { pool } = service.database;
+  const other = await pool.connect();
+  await other.query("BEGIN");
+  await other.query(
+    `SELECT id FROM credentials WHERE id = (SELECT credential_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE`,
+    [hash("sha256", shared, "buffer")],
+  );
+  const waiting = tokens.map((token, index) => refresh(index === 0 ? service : replica, client, token));
+  const areWaiting = async () =>
+    (await pool.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
+      .rowCount;
+  await expect.poll(areWaiting).toBe(2);
+  await other.query("COMMIT");
+  other.release();
+  expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
+});
+
 it("ends the session on every replica when a token is used again after a minute, and says what to do", async () => {
   const first = (await login(service, client)).body;
   const second = (await refresh(service, client, first.refresh_token)).body;

@@ -80,6 +80,11 @@ describe("a rule is refused", () => {
     ],
     ["generic: a checked address, as a text", "generic", [{ claim: "email_verified", equals: "true" }]],
     ["generic: a GitHub-like sub", "generic", [{ claim: "sub", equals: "repo:acme/app:ref:refs/heads/main" }]],
+    [
+      "generic: a sub as Vercel's",
+      "generic",
+      [{ claim: "sub", equals: "owner:acme:project:app:environment:production" }],
+    ],
     ["generic: one of two subs is a name", "generic", [{ claim: "sub", equalsAny: ["7", "repo:acme/app:x"] }]],
   ])("%s", (_what, template, conditions, issuer) => {
     const rule = ruleFor(template, conditions, issuer);

@@ -16,7 +16,8 @@ export function limitedAddress(addresses: readonly string[]): LimitedAddress {
     if (bits === undefined) proxies.addAddress(address.toString(), address.kind());
     else proxies.addSubnet(address.toString(), bits, address.kind());
   }
-  return (given) => {
+  return (named) => {
+    const given = withoutPort(named);
     if (isIP(given) === 0) return undefined;
     const address = isIPv6(given) ? ipaddr.process(given) : undefined;
     const text = address?.toString() ?? given;
@@ -28,4 +29,10 @@ export function limitedAddress(addresses: readonly string[]): LimitedAddress {
           .join(":")}::/64`
       : text;
   };
+}
+
+/** Some proxies write the port too: `203.0.113.7:51234`, `[2001:db8::7]:51234`. It is another one for each connection. */
+function withoutPort(named: string): string {
+  const [, inBrackets, plain] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(named) ?? [];
+  return inBrackets ?? plain ?? named;
 }

@@ -3,7 +3,12 @@ import type { RegistryType } from "../factory-config/entry.js";
 import type { OutboundCall } from "../outbound/outbound.js";
 
 /** What a request was refused by before anything was done for it, or a connection. */
-type Limit = "authentication-failures" | "device-handshakes" | "token-requests" | "token-endpoint-failures";
+type Limit =
+  | "authentication-failures"
+  | "device-handshakes"
+  | "token-requests"
+  | "session-requests"
+  | "token-endpoint-failures";
 
 /** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
 export class Metrics {

@@ -25,8 +25,14 @@ export function createLimits(input: { settings: Settings; pool: Database["pool"]
       onLimited: () => metrics.requestLimited("token-endpoint-failures"),
     }),
     tokenRequests: new TokenRequests({
+      tokens: "registry tokens",
       perMinute: tokenRequestsPerMinute,
       onLimited: () => metrics.requestLimited("token-requests"),
+    }),
+    sessionRequests: new TokenRequests({
+      tokens: "access tokens",
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("session-requests"),
     }),
   };
 }

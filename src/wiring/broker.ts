@@ -1,6 +1,9 @@
+import { createDoctors } from "../broker/doctor/create-doctors.js";
+import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProviders } from "../broker/providers/create-providers.js";
 import { TokenCache } from "../broker/token-cache.js";
+import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
@@ -12,12 +15,16 @@ export function createMinting(input: {
   outbound: Outbound;
   metrics: Metrics;
   uses: SecretUses;
-}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> {
+}): Pick<BrokerDeps, "tokens" | "providers" | "onOpenFailed" | "onToken"> &
+  Pick<DoctorDeps, "doctors" | "doctorLimit"> {
   const { outbound, metrics, uses } = input;
   const { allowedRealms, passThroughHosts } = input.settings;
+  const way = { outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() };
   return {
     tokens: new TokenCache({ now: () => new Date(), random: Math.random }),
-    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now: () => new Date() }),
+    providers: createProviders(way),
+    doctors: createDoctors(way),
+    doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };

@@ -10,11 +10,12 @@ const placesOfPackages: Record<string, readonly string[]> = {
   jsonwebtoken: ["identity/oauth/"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
-  "rate-limiter-flexible": ["limits/", "secrets/verify/"],
-  "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts"],
+  "rate-limiter-flexible": ["limits/"],
+  "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts"],
+  "@aws-sdk/client-iam": ["broker/providers/aws-iam.ts"],
   "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],
-  "google-auth-library": ["broker/providers/gar.ts"],
+  "google-auth-library": ["broker/providers/google-token.ts"],
   undici: ["outbound/"],
   "ipaddr.js": ["outbound/", "limits/", "settings/"],
   pg: ["db/", "audit/record.ts"],
@@ -41,14 +42,24 @@ const common = [
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
 const mayImport: Record<string, readonly string[]> = {
   // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
-  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts", "limits/"],
+  broker: [
+    ...common,
+    "outbound/",
+    "factory-config/",
+    "secrets/open-secret.ts",
+    // The doctor's paths are those of secrets and their versions.
+    "secrets/contract.ts",
+    "secrets/versions/contract.ts",
+    "identity/callers.ts",
+    "limits/",
+  ],
   factories: common,
   "factory-config": common,
   // Another wire for the same writes.
   fioctl: [...common, "secrets/"],
   // The keys of an issuer are fetched like everything else that comes from outside.
   identity: [...common, "outbound/", "factories/store.ts", "limits/"],
-  secrets: common,
+  secrets: [...common, "limits/"],
   system: common,
   // Below the features: they know shapes of them, and none of their work.
   http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],

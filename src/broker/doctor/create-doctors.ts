@@ -2,8 +2,8 @@ import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js"
 import { createProviders, type ProviderDeps } from "../providers/create-providers.js";
 import { createAwsDoctor } from "./aws/examine-aws.js";
 import { createAzureDoctor } from "./examine-azure.js";
-import { createGarDoctor } from "./gar/examine-gar.js";
 import { createGenericDoctor } from "./examine-generic.js";
+import { createGarDoctor } from "./gar/examine-gar.js";
 import type { Examination, Examined, RegistryDoctor } from "./registry-doctor.js";
 
 /** The doctor of each type of entry. */

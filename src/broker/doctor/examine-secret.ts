@@ -113,7 +113,12 @@ async function presentFacts(facts: Facts, factory: FactoryRef): Promise<FactoryF
   return (await facts.areOutdated(known)) ? facts.of(factory) : known;
 }
 
-function open(deps: DoctorDeps, { factory, caller, name }: DoctorInput, { secretId }: VersionToExamine, version: number) {
+function open(
+  deps: DoctorDeps,
+  { factory, caller, name }: DoctorInput,
+  { secretId }: VersionToExamine,
+  version: number,
+) {
   return openSecretVersion(deps, { factory, actor: actorOf(caller), secret: { id: secretId, name, version } });
 }
 
@@ -141,7 +146,11 @@ async function checksOfValue(
   const warnings = await deps.warningsFor(factory, name, value);
   const checks: ValueCheck[] = warnings.map(({ code, message }) => ({ code, outcome: "warning", message }));
   if (expiresAt && expiresAt <= new Date()) {
-    checks.push({ code: "expired", outcome: "warning", message: "By its expiresAt this credential has ended already." });
+    checks.push({
+      code: "expired",
+      outcome: "warning",
+      message: "By its expiresAt this credential has ended already.",
+    });
   }
   return checks;
 }

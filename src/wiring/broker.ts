@@ -1,5 +1,6 @@
 import { createDoctors } from "../broker/doctor/create-doctors.js";
 import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
+import { requirePassed } from "../broker/doctor/require-passed.js";
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProviders } from "../broker/providers/create-providers.js";
 import { TokenCache } from "../broker/token-cache.js";
@@ -7,6 +8,7 @@ import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
+import type { TriedPromotionDeps } from "../secrets/versions/promote-version.js";
 import type { Settings } from "../settings.js";
 
 /** What makes registry tokens, and counts them. */
@@ -28,6 +30,11 @@ export function createMinting(input: {
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };
+}
+
+/** A version can be tried before it is promoted: secrets/ asks, broker/ has the registries. */
+export function createPromotionTrial(deps: DoctorDeps): Pick<TriedPromotionDeps, "tryBeforePromotion"> {
+  return { tryBeforePromotion: (input) => requirePassed(deps, input) };
 }
 
 function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {

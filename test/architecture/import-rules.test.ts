@@ -12,7 +12,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
-  "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts"],
+  "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-iam": ["broker/providers/aws-iam.ts"],
   "@aws-sdk/client-sts": ["broker/providers/aws-sts.ts"],
   "google-auth-library": ["broker/providers/google-token.ts"],

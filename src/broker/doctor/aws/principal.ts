@@ -18,7 +18,10 @@ export async function checkSamePrincipal(one: AwsExamination, caller: CallerIden
     const [now, then] = [reachOf(identity, caller), reachOf(before, await getCallerIdentity(one.sts, before.keys))];
     if (now.arn === then.arn) return passed("same-principal", "It is the principal of the current version.");
     if (now.account === then.account) {
-      return passed("same-principal", `It is another principal of the same account: ${now.arn}; the current version is ${then.arn}.`);
+      return passed(
+        "same-principal",
+        `It is another principal of the same account: ${now.arn}; the current version is ${then.arn}.`,
+      );
     }
     return warned(
       "same-principal",

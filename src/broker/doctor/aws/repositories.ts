@@ -30,7 +30,10 @@ async function countReach(one: AwsExamination, probe: EcrProbe): Promise<Check> 
   }
   const count = found.isMore ? `more than ${found.count}` : String(found.count);
   const repositories = found.count === 1 ? "repository" : "repositories";
-  return passed("reach", `It can list ${count} ${repositories} of ${where}. Name some to see whether it can pull them.`);
+  return passed(
+    "reach",
+    `It can list ${count} ${repositories} of ${where}. Name some to see whether it can pull them.`,
+  );
 }
 
 async function checkPull(probe: EcrProbe, repository: string): Promise<Check> {

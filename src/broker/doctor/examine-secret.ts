@@ -66,17 +66,17 @@ export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promi
   const places = placesOf(await presentFacts(deps.facts, factory), name, input.registry);
   const value = await open(deps, input, found, found.version);
   if (!value) throw new Problem("conflict", "The version was destroyed meanwhile.");
-  const current = await openCurrent(deps, input, found);
+  let current: Plaintext | undefined;
+  let ended: DoctorReport | undefined;
   try {
-    const report = await examineValue(deps, input, found, { places, value, current });
-    await record(deps, input, found, current, report);
-    return report;
-  } catch (error) {
-    await record(deps, input, found, current, error);
-    throw error;
+    current = await openCurrent(deps, input, found);
+    ended = await examineValue(deps, input, found, { places, value, current });
+    return ended;
   } finally {
     value.erase();
     current?.erase();
+    // Whatever came of it: they were opened.
+    await record(deps, input, { found, isCompared: current !== undefined }, ended);
   }
 }
 
@@ -164,24 +164,21 @@ const unnamed = (name: string): ValueCheck => ({
 async function record(
   deps: DoctorDeps,
   { factory, caller, name, requested }: DoctorInput,
-  { version, currentVersion }: VersionToExamine,
-  current: Plaintext | undefined,
-  ended: unknown,
+  { found, isCompared }: { found: VersionToExamine; isCompared: boolean },
+  report: DoctorReport | undefined,
 ): Promise<void> {
-  const report = isReport(ended) ? ended : undefined;
+  const { version, currentVersion } = found;
   await deps.audit.write({
     ...{ at: new Date(), outcome: report ? "allowed" : "failed", actor: actorOf(caller), factory, ...requested },
     body: {
       action: "secret.examined",
       secret: name,
       secretVersion: version,
-      ...(current && { comparedWith: currentVersion }),
+      ...(isCompared && { comparedWith: currentVersion }),
       ...(report ? { result: report.outcome, findings: findingsOf(report) } : { result: "failed", findings: [] }),
     },
   });
 }
-
-const isReport = (ended: unknown): ended is DoctorReport => !(ended instanceof Error);
 
 /** What was not in order: `<entry or value>: <code> <outcome>`. */
 function findingsOf({ checks, registries }: DoctorReport): string[] {

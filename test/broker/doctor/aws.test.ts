@@ -87,6 +87,14 @@ describe("a credential as it should be", () => {
   });
 });
 
+it("is tried at the registry of its own account, when its entry has no host", async () => {
+  const hostless: AwsEntry = { id: `aws:${region}`, type: "aws", region, secretName: "aws_creds" };
+  const user = addUser(policyAllowing(["ecr:*", "sts:*"]));
+  const report = await examineAgainst(clouds, hostless, user.file, { repositories: ["team/app"] });
+  expect(outcomes(report)).toEqual(["login ok", "narrowing ok", "reach ok", "push warning", "over-privileged ok"]);
+  expect(report.registry).toBeUndefined();
+});
+
 describe("who it is", () => {
   it("tells another user of the account from one of another account", async () => {
     const [before, same, other] = [addUser(pulling("*")), addUser(pulling("*")), addUser(pulling("*"), "999999999999")];

@@ -81,6 +81,13 @@ describe("a service account", () => {
     expect(outcomes(unnamed)).toEqual(expect.arrayContaining(["reach unknown", "push ok"]));
   });
 
+  it("at gcr.io is told what its project says, because the path does not name the repository", async () => {
+    const { credentialsJson } = addAccount({ [own]: [pull] });
+    const report = await examine(credentialsJson, { host: "eu.gcr.io", repositories: ["stand-in-project/app"] });
+    expect(outcomes(report)).toEqual(["login ok", "narrowing ok", "reach ok", "push ok", "over-privileged ok"]);
+    expect(clouds.google.artifactRegistry.requests).toEqual([]);
+  });
+
   it("is compared with the current version by its e-mail and its project", async () => {
     const [one, two] = [addAccount({}).credentialsJson, addAccount({}).credentialsJson];
     const elsewhere = addAccount({}, "another-project").credentialsJson;

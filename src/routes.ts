@@ -1,4 +1,5 @@
 import { auditRoutes } from "./audit/routes.js";
+import { doctorRoutes } from "./broker/doctor/routes.js";
 import { referenceRoutes } from "./broker/references/routes.js";
 import { brokerRoutes } from "./broker/routes.js";
 import { factoryRoutes } from "./factories/routes.js";
@@ -22,6 +23,7 @@ export const routes = [
   ...secretVersionRoutes,
   ...deletedSecretRoutes,
   ...verifyRoutes,
+  ...doctorRoutes,
   ...usageRoutes,
   ...configRoutes,
   ...registryRoutes,

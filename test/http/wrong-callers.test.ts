@@ -179,5 +179,5 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
 
 it("lets a job do nothing but what jobs are for", () => {
   const open = routes.filter(({ auth }) => typeof auth === "object" && auth.permission === "registry-tokens:issue");
-  expect(open.map(({ id }) => id)).toEqual(["issueRegistryTokens"]);
+  expect(open.map(({ id }) => id)).toEqual(["issueRegistryTokens", "checkReferences"]);
 });

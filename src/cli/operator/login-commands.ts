@@ -2,13 +2,13 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type ConnectionFlags, factoryNamed, readConnection, urlNamed } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { textAt } from "../client/json-value.js";
+import { isObject, textAt } from "../client/json-value.js";
 import { ask } from "./ask-service.js";
 import { type CommandDeps, localCommand, serviceCommand } from "./define-command.js";
 import { fittingLogin, type OperatorClient } from "./operator-client.js";
 import type { OperatorContext } from "./operator-context.js";
 import { identityOf } from "./operator-identity.js";
-import { printOne } from "./print-reply.js";
+import { detailsOf, printReply } from "./print-reply.js";
 import { readCredential } from "./read-value.js";
 import { forgetLogins, keepLogin, readLogins, type SavedCredential } from "./saved-logins.js";
 
@@ -49,9 +49,8 @@ export function loginCommands(deps: CommandDeps): Command[] {
       { name: "whoami", about: "who asks, and what they may do", prints: true, example: "factory-secrets whoami" },
       async ({ context, client }, { output }) => {
         const { body } = await ask(client, { method: "GET", path: "/v1/whoami" });
-        if (output === undefined || output === "table")
-          context.terminal.out(`service:     ${client.connection.url}\ncredential:  ${client.identity.description}`);
-        await printOne(context, output, body);
+        const known = { service: client.connection.url, credential: client.identity.description };
+        await printReply(context, output, body, () => detailsOf({ ...known, ...(isObject(body) ? body : {}) }));
       },
     ),
   ];

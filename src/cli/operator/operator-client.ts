@@ -35,12 +35,14 @@ export async function openClient(context: OperatorContext, flags: ConnectionFlag
   const token = settingOf(environment, "FACTORY_SECRETS_TOKEN");
   const login =
     token === undefined ? fittingLogin(logins, url, factory) : logins.find((one) => one.url === (url ?? one.url));
+  const credential = token === undefined ? login : { token };
+  if (credential === undefined) throw notLoggedIn(url, factory);
   const connection = readConnection(environment, flags, login);
   if (isPlainHttp(connection.url)) terminal.say(`Warning: tokens travel to ${connection.url} over plain HTTP.`);
-  const identity =
-    token === undefined
-      ? await identityOfLogin(context, login, connection)
-      : identityOf({ token }, "the token in FACTORY_SECRETS_TOKEN", connection);
+  if (token === undefined) await warnOfExposure(context);
+  const description =
+    token === undefined ? `the login that is kept for ${connection.url}` : "the token in FACTORY_SECRETS_TOKEN";
+  const identity = identityOf(credential, description, connection);
   return { connection, factory: factory ?? login?.factory, identity, terminal };
 }
 
@@ -63,19 +65,16 @@ export function fittingLogin(
   );
 }
 
-async function identityOfLogin(
-  { loginDirectory, terminal }: OperatorContext,
-  login: SavedLogin | undefined,
-  connection: Connection,
-): Promise<OperatorIdentity> {
-  if (login === undefined) throw notLoggedIn(connection.url);
+async function warnOfExposure({ loginDirectory, terminal }: OperatorContext): Promise<void> {
   const path = await exposedPath(loginDirectory);
   if (path !== undefined) terminal.say(`Warning: others on this machine may read your logins. Run: chmod 600 ${path}`);
-  return identityOf(login, `the login that is kept for ${login.url}`, connection);
 }
 
-const notLoggedIn = (url: string): CommandFailure =>
-  new CommandFailure(
+function notLoggedIn(url: string | undefined, factory: string | undefined): CommandFailure {
+  const place = `${url === undefined ? "" : ` to ${url}`}${factory === undefined ? "" : ` for the factory "${factory}"`}`;
+  const command = url === undefined ? "factory-secrets login" : `factory-secrets login --url ${url}`;
+  return new CommandFailure(
     exitCodes.noIdentity,
-    `There is no login for ${url}, or not for this factory. Run \`factory-secrets login --url ${url}\`, or set FACTORY_SECRETS_TOKEN or FACTORY_SECRETS_TOKEN_FILE.`,
+    `There is no login${place}. Run \`${command}\`, or set FACTORY_SECRETS_URL and FACTORY_SECRETS_TOKEN (or FACTORY_SECRETS_TOKEN_FILE).`,
   );
+}

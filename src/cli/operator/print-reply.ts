@@ -72,7 +72,8 @@ function cellOf(value: unknown): string {
   return (typeof value === "object" ? JSON.stringify(value) : String(value)).replace(/\p{Cc}+/gu, " ");
 }
 
-function detailsOf(value: unknown): string {
+/** A line for each member. */
+export function detailsOf(value: unknown): string {
   const members = isObject(value) ? Object.entries(value) : [];
   const width = Math.max(0, ...members.map(([name]) => name.length));
   return members.map(([name, member]) => `${`${name}:`.padEnd(width + 2)}${cellOf(member)}`.trimEnd()).join("\n");

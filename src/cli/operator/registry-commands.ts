@@ -158,7 +158,9 @@ async function entryOf({ context }: Run, flags: EntryFlags, present: JsonObject)
       exitCodes.usage,
       "Say what the entry shall be, such as --secret NAME, or --from-file FILE.",
     );
-  return { ...base, ...said };
+  const { url: _url, hosts: _hosts, ...others } = base;
+  // An entry has one host or a list of them.
+  return { ...(url === undefined ? base : others), ...said };
 }
 
 async function write(

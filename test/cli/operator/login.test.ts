@@ -87,7 +87,10 @@ describe("login", () => {
     expect(await whose()).toBe(other);
     expect(await whose("--factory", factory)).toBe(factory);
     const missing = await desk.run(["whoami", "--factory", "third"]);
-    expect(missing).toMatchObject({ exitCode: 3, err: expect.stringContaining("There is no login for") });
+    expect(missing).toMatchObject({
+      exitCode: 3,
+      err: expect.stringContaining('There is no login for the factory "third". Run'),
+    });
     await desk.run(["login", "--url", service.url, "--factory", factory], service.operatorToken);
     expect(await desk.run(["secrets", "list", "--factory", other])).toMatchObject({ exitCode: 0 });
   });
@@ -109,7 +112,7 @@ describe("a login that is kept", () => {
     expect(done).toMatchObject({
       exitCode: 3,
       err: expect.stringMatching(
-        /^There is no login for http:\/\/127\.0\.0\.1:9, .* Run `factory-secrets login --url http:\/\/127\.0\.0\.1:9`/,
+        /^There is no login to http:\/\/127\.0\.0\.1:9\. Run `factory-secrets login --url http:\/\/127\.0\.0\.1:9`/,
       ),
     });
   });
@@ -117,7 +120,7 @@ describe("a login that is kept", () => {
   test("loses to the environment", async () => {
     desk.environment.FACTORY_SECRETS_TOKEN = service.operatorToken;
     const who = await desk.run(["whoami"]);
-    expect(who.out).toContain("credential:  the token in FACTORY_SECRETS_TOKEN\nkind:         operator\n");
+    expect(who.out).toContain("credential:  the token in FACTORY_SECRETS_TOKEN\nkind:        operator\n");
     const again = await desk.run(["login", "--url", service.url], await apiToken(factory));
     expect(again.err).toContain("FACTORY_SECRETS_TOKEN is set, and wins over this login.");
   });
@@ -156,6 +159,8 @@ test("without any login the way to one is told", async () => {
   const done = await desk.run(["secrets", "list"]);
   expect(done).toMatchObject({ exitCode: 3, err: expect.stringContaining("Run `factory-secrets login --url") });
   desk.environment.FACTORY_SECRETS_URL = "";
+  expect(await desk.run(["secrets", "list"])).toMatchObject({ exitCode: 3 });
+  desk.environment.FACTORY_SECRETS_TOKEN = service.operatorToken;
   expect(await desk.run(["secrets", "list"])).toMatchObject({
     exitCode: 2,
     err: expect.stringMatching(/^Where is the service\?/),

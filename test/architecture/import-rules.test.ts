@@ -41,7 +41,15 @@ const common = [
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
 const mayImport: Record<string, readonly string[]> = {
   // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
-  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts", "limits/"],
+  broker: [
+    ...common,
+    "outbound/",
+    "factory-config/",
+    "secrets/open-secret.ts",
+    "secrets/job-names.ts",
+    "identity/callers.ts",
+    "limits/",
+  ],
   factories: common,
   "factory-config": common,
   // Another wire for the same writes.

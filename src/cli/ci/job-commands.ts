@@ -6,6 +6,7 @@ import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.j
 import { explain, explanationJson, explanationText } from "./explain.js";
 import { login, logout } from "./login.js";
 import { maskCredentials } from "./mask-credentials.js";
+import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
 import { requestTokens } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
@@ -34,6 +35,7 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
   ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
+  ci.addCommand(withTokenOptions(materializeCommand()).action(action(runMaterialize)));
   return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
 }
 

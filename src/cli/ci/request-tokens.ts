@@ -22,8 +22,12 @@ export type Wanted = {
 };
 
 /** Asks for registry tokens, and gives back whatever the service answers. @throws CommandFailure when it does not */
-export async function askForTokens({ settings, identity, terminal }: JobClient, wanted: Wanted): Promise<Answer> {
-  const body = JSON.stringify(bodyOf(wanted));
+export async function askForTokens(
+  { settings, identity, terminal }: JobClient,
+  wanted: Wanted,
+  format: "tokens" | "ci-scripts" = "tokens",
+): Promise<Answer> {
+  const body = JSON.stringify({ ...bodyOf(wanted), format });
   const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/registry-tokens`;
   try {
     return await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {

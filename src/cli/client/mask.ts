@@ -8,7 +8,7 @@ import type { Terminal } from "./command-failure.js";
  */
 export function maskTexts(environment: Environment, { say }: Pick<Terminal, "say">, texts: readonly string[]): void {
   if (environment.GITHUB_ACTIONS !== "true") return;
-  for (const text of new Set(texts)) say(`::add-mask::${escapeCommand(text)}`);
+  for (const text of new Set(texts)) if (text !== "") say(`::add-mask::${escapeCommand(text)}`);
 }
 
 /** GitLab masks only what its settings list: what is printed there stands in the log for all who may read it. */

@@ -20,6 +20,7 @@ export async function runCommands(
   commandsFor: (finish: (exitCode: number) => void) => readonly Command[],
   speech: Speech = standardStreams,
 ): Promise<number> {
+  endWithReader();
   let exitCode: number = exitCodes.done;
   const finish = (code: number): void => {
     exitCode = code;
@@ -32,6 +33,15 @@ export async function runCommands(
   } catch (error) {
     return exitCodeOf(error, speech);
   }
+}
+
+/** Whoever reads may have seen enough (`| head`): that is no failure to tell of. */
+function endWithReader(): void {
+  if (process.stdout.listenerCount("error") > 0) return;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(exitCodes.done);
+    throw error;
+  });
 }
 
 function programOf(commands: readonly Command[]): Command {

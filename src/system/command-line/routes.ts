@@ -73,7 +73,7 @@ const page = (
 
   ${install.join(" &&\n  ")}
 
-It needs Node 20.19 or later, and asks no package registry. The checksum comes from the same place as the file: in a
+It needs Node 20.19 or later, and asks no package registry. On macOS it is \`shasum -a 256 --check\`. The checksum comes from the same place as the file: in a
 pipeline keep a copy of it, and compare with that.
 
 file    ${file}

@@ -1,10 +1,11 @@
 import { Command, Option } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { warnOfPrinting } from "../client/mask.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
 import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
 import { explain, explanationJson, explanationText } from "./explain.js";
 import { login, logout } from "./login.js";
-import { maskCredentials, warnOfPrinting } from "./mask.js";
+import { maskCredentials } from "./mask-credentials.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
 import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";

@@ -3,6 +3,7 @@ import { auditCommand } from "./audit/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./ci/run-commands.js";
+import { keysCommand } from "./keys/commands.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const out = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -16,6 +17,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, (finish) => [
     operatorTokenCommand(),
     signingKeysCommand(),
+    keysCommand(server),
     auditCommand(server),
     ...jobCommands(() => openContext(process.env), finish),
   ]);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Problem } from "../../http/problem.js";
-import { GuardedCallError } from "./aws-clients.js";
+import { GuardedCallError } from "../../outbound/aws-http-handler.js";
 import { type Named, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
 
 /** What AWS answered instead of a result: its error code and what a person may need. Never the body. */

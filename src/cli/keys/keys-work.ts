@@ -10,7 +10,7 @@ import { startReseal, startRewrap } from "../../keys/tasks/start-task.js";
 import { claimTask, findTask, releaseTask, type TaskRow } from "../../keys/tasks/store.js";
 import { type TaskDeps, workOf } from "../../keys/tasks/work-of.js";
 import { FactoryKeys } from "../../secrets/factory-keys.js";
-import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { dataDirectoryOf, type ServerDeps, withDatabase } from "../server-work.js";
 

@@ -67,5 +67,7 @@ export function keyFiles(keys: KeyRing): string[] {
  */
 function createKeyOutbound(settings: Settings["outbound"]) {
   const { ranges } = parseAddressRanges("0.0.0.0/0,::/0");
-  return createOutbound({ ...settings, allowAddresses: ranges });
+  // Everything waits for a key: once it answers again, no long pause stands in between.
+  const circuit = { failureLimit: 5, pauseMs: 1_000, maxPauseMs: 5_000 };
+  return createOutbound({ ...settings, allowAddresses: ranges, circuit });
 }

@@ -65,7 +65,14 @@ function parseTransit(text: string): { uri: KeyUri } | { mistake: string } {
   const namespace = url?.searchParams.get("namespace") ?? undefined;
   const extra = [...(url?.searchParams.keys() ?? [])].filter((name) => name !== "namespace");
   const isPlain =
-    url && !url.username && !url.password && !url.hash && url.hostname && extra.length === 0 && segments.length >= 2;
+    url &&
+    !text.includes("/.") &&
+    !url.username &&
+    !url.password &&
+    !url.hash &&
+    url.hostname &&
+    extra.length === 0 &&
+    segments.length >= 2;
   if (!isPlain || !segments.every((part) => segment.test(part))) return { mistake: `"${text}": ${example}.` };
   if (namespace !== undefined && !namespace.split("/").every((part) => segment.test(part)))
     return { mistake: `"${text}": the namespace is a path such as team/ci.` };

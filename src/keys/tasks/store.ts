@@ -65,16 +65,12 @@ export async function claimTask(prisma: PrismaClient, id: string, holder: string
 
 /** Tasks that nobody works on and whose key, if they are about one, is among these. */
 export async function listIdleTasks(prisma: PrismaClient, heldKeys: readonly string[]): Promise<string[]> {
-  const rows = await prisma.keyTask.findMany({
-    select: { id: true },
-    where: {
-      state: "running",
-      leasedUntil: { lte: new Date() },
-      OR: [{ keyId: null }, { keyId: { in: [...heldKeys] } }],
-    },
-    orderBy: { createdAt: "asc" },
-    take: 4,
-  });
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    `/* list-idle-key-tasks */ SELECT id FROM key_tasks
+     WHERE state = 'running' AND leased_until <= now() AND (key_id IS NULL OR key_id = ANY($1::text[]))
+     ORDER BY created_at LIMIT 4`,
+    heldKeys,
+  );
   return rows.map(({ id }) => id);
 }
 
@@ -115,11 +111,14 @@ export async function releaseTask(
   prisma: PrismaClient,
   task: { id: string; holder: string; problem: string | undefined; afterSeconds: number },
 ): Promise<void> {
-  const { id, holder, problem = null, afterSeconds } = task;
-  await prisma.keyTask.updateMany({
-    where: { id, holder, state: "running" },
-    data: { holder: null, problem, leasedUntil: new Date(Date.now() + afterSeconds * 1_000) },
-  });
+  await prisma.$executeRawUnsafe(
+    `UPDATE key_tasks SET holder = NULL, problem = $3::text, leased_until = now() + make_interval(secs => $4)
+     WHERE id = $1::uuid AND holder = $2::uuid AND state = 'running'`,
+    task.id,
+    task.holder,
+    task.problem ?? null,
+    task.afterSeconds,
+  );
 }
 
 /** Forgets what has ended long ago. */

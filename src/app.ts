@@ -2,7 +2,6 @@ import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
 import type { KeyRing } from "./crypto/key-ring.js";
-import { startChangeFeed } from "./db/change-feed.js";
 import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
@@ -17,11 +16,11 @@ import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
-import { FactoryKeys } from "./secrets/factory-keys.js";
 import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
 import { startAuditChain } from "./start-audit-chain.js";
 import { createMinting, createPromotionTrial } from "./wiring/broker.js";
+import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
 import { createSystemDeps } from "./wiring/system.js";
@@ -73,10 +72,7 @@ export function createApp(input: {
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
-  const factoryKeys = new FactoryKeys({ prisma, keys });
-  const onLost = (err: unknown) =>
-    log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back");
-  const feed = startChangeFeed({ directUrl: input.directUrl, pool, generations, onLost });
+  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
   const life = createSecretLifeDeps(prisma, settings, log);
@@ -86,20 +82,20 @@ export function createApp(input: {
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, signingKeys, publicUrl, workloads };
   const features = { ...oauth, ...secrets, ...life, ...broker, ...tried, ...system, ...limits };
-  const deps = { keys, sealer: chain.sealer, verification, ...features };
+  const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
+  const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
   return {
     ...servers,
     publicUrl,
     rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () =>
-      closeInTurn([certificate, unknownCallers, devices, recording, life.uses, chain, feed, keySets, outbound]),
+    close: () => closeInTurn([...first, chain, feed, keySets, outbound]),
   };
 }
 

@@ -8,6 +8,7 @@ import { registryRoutes } from "./factory-config/registry-routes.js";
 import { configRoutes } from "./factory-config/routes.js";
 import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
+import { keyRoutes } from "./keys/routes.js";
 import { deletedSecretRoutes } from "./secrets/deleted/routes.js";
 import { secretRoutes } from "./secrets/routes.js";
 import { usageRoutes } from "./secrets/usage/routes.js";
@@ -31,6 +32,7 @@ export const routes = [
   ...identityRoutes,
   ...factoryRoutes,
   ...factorySettingsRoutes,
+  ...keyRoutes,
   ...auditRoutes,
   ...fioctlRoutes,
   ...commandLineRoutes,

@@ -20,6 +20,14 @@ export type EventBody =
   | { action: "session.refreshed"; credential: CredentialRef }
   | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
   | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
+  | { action: "key.added"; keyId: string; source: string }
+  | { action: "key.activated"; keyId: string; previousKeyId: string }
+  | { action: "key.retired"; keyId: string }
+  | { action: "key.rewrap-started"; keyId: string }
+  | { action: "key.rewrapped"; keyId: string; count: number }
+  | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
+  | { action: "data-key.reseal-started" }
+  | { action: "data-key.resealed"; count: number }
   | { action: "audit.pruned"; before: string; position: number; count: number }
   | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }
   | {

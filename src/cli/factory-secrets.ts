@@ -4,6 +4,7 @@ import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
+import { keysCommand } from "./keys/commands.js";
 import { tailCommand } from "./operator/audit-tail.js";
 import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
@@ -25,6 +26,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
       auditCommand(server).addCommand(tailCommand(operator)),
       operatorTokenCommand(),
       signingKeysCommand(),
+      keysCommand(server),
       completionCommand(),
     ];
   });

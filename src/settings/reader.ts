@@ -6,7 +6,12 @@ import { clientNames } from "./client-names.js";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What the readers of the parts are given: the text of each setting, and where mistakes go. */
-export type Reader = { text: (name: SettingName) => string | undefined; mistake: (sentence: string) => void };
+export type Reader = {
+  text: (name: SettingName) => string | undefined;
+  /** The file that the text was read from, when `<NAME>_FILE` gave it. */
+  pathOf: (name: SettingName) => string | undefined;
+  mistake: (sentence: string) => void;
+};
 
 /**
  * Reads every text, from the environment itself or from the file that `<NAME>_FILE` names.
@@ -19,7 +24,7 @@ export function createReader(names: readonly string[], environment: Environment,
   for (const name of names) {
     texts.set(name, textOf(name, environment, mistake));
   }
-  return { text: (name) => texts.get(name), mistake };
+  return { text: (name) => texts.get(name), pathOf: (name) => environment[`${name}_FILE`] || undefined, mistake };
 }
 
 /** A whole number from `min` to `max`, both included; `fallback` when none is given. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Problem } from "../../http/problem.js";
-import { GuardedCallError } from "./aws-clients.js";
+import { GuardedCallError } from "../../outbound/aws-http-handler.js";
 import {
   CredentialExpired,
   type Named,

@@ -105,6 +105,6 @@ function given(keys: readonly KeyEncryptionKey[]): string {
 }
 
 function where(source: KeySource, further: readonly KeyEncryptionKey[]): string {
-  if (further.length > 0) return "They were read from FACTORY_SECRETS_KEYS and FACTORY_SECRETS_KEY.";
+  if (further.length > 0) return "Look at FACTORY_SECRETS_KEYS and FACTORY_SECRETS_KEY.";
   return source.kind === "file" ? `It was read from ${source.path}.` : "It was read from FACTORY_SECRETS_KEY.";
 }

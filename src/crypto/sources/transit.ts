@@ -43,8 +43,8 @@ export function transitKey(uri: TransitUri, deps: TransitDeps): KeyEncryptionKey
           ciphertext: transitForm(sealed),
           associated_data: context.bytes.toString("base64"),
         });
-        // 400 is what the bytes or their place are to blame for, but for one case.
-        if (reply.status === 400 && !isAboutTheKey(reply)) throw new EnvelopeError();
+        // 400 is what the bytes or their place are to blame for, unless it says something of the key.
+        if (reply.status === 400 && aboutKey(reply) === undefined) throw new EnvelopeError();
         if (reply.status !== 200) throw new KeyUnavailable(`${source}: ${refusal(reply)}.`);
         return Buffer.from(parse(source, DecryptReply, reply).data.plaintext, "base64");
       },
@@ -88,7 +88,7 @@ async function readToken(source: string, token: TransitToken | undefined): Promi
 
 /** `vault:v1:<base64>` as bytes. Of a text in base64 not every change changes what it says; of these bytes each does. */
 function storedForm(source: string, ciphertext: string): Buffer {
-  const [, version = "", text = ""] = /^vault:v(\d{1,9}):([A-Za-z0-9+/]+=*)$/.exec(ciphertext) ?? [];
+  const [, version = "", text = ""] = /^vault:v([1-9]\d{0,8}):([A-Za-z0-9+/]+=*)$/.exec(ciphertext) ?? [];
   const bytes = Buffer.from(text, "base64");
   if (version === "" || bytes.toString("base64") !== text)
     throw new KeyUnavailable(`${source} answered with a ciphertext of a form that is not known.`);
@@ -100,19 +100,27 @@ function storedForm(source: string, ciphertext: string): Buffer {
 
 function transitForm(sealed: Buffer): string {
   if (sealed.length <= headerBytes || sealed[0] !== format) throw new EnvelopeError();
-  return `vault:v${sealed.readUInt32BE(1)}:${sealed.subarray(headerBytes).toString("base64")}`;
+  const version = sealed.readUInt32BE(1);
+  // Transit takes 0 for 1, so that one byte could be changed and not be missed.
+  if (version === 0) throw new EnvelopeError();
+  return `vault:v${version}:${sealed.subarray(headerBytes).toString("base64")}`;
 }
 
-function isAboutTheKey(reply: OutboundReply): boolean {
-  return errorsOf(reply).some((error) => error.includes("encryption key not found"));
+const aboutTheKey = [
+  [/encryption key not found|soft.?deleted/i, "there is no such key"],
+  [/disallowed by policy/, "its min_decryption_version is above the version that wrapped this. Lower it"],
+] as const;
+
+function aboutKey(reply: OutboundReply): string | undefined {
+  return aboutTheKey.find(([pattern]) => errorsOf(reply).some((error) => pattern.test(error)))?.[1];
 }
 
 function refusal(reply: OutboundReply): string {
   switch (reply.status) {
     case 400:
-      return isAboutTheKey(reply)
-        ? "there is no such key"
-        : "the key cannot wrap. It must be of type aes256-gcm96 or chacha20-poly1305, and not derived";
+      return (
+        aboutKey(reply) ?? "the key cannot wrap. It must be of type aes256-gcm96 or chacha20-poly1305, and not derived"
+      );
     case 403:
       return "the token is not valid, or its policy does not permit update on encrypt/ and decrypt/ of this key";
     case 404:

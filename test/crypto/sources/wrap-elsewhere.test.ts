@@ -82,11 +82,14 @@ describe.each([
     const place = signingKeyPlace(key.id);
     // Of a length that base64 pads, where a changed last character could say the same bytes.
     const wrapped = await key.wrap(place, randomBytes(138));
-    const flipped = Array.from({ length: wrapped.length }, (_, at) => {
+    const flip = (at: number, bit: number): Buffer => {
       const bytes = Buffer.from(wrapped);
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
       return bytes;
-    });
+    };
+    // Of what stands in front each bit, of the rest one of each byte.
+    const front = Array.from({ length: 8 * 8 }, (_, n) => flip(n >> 3, n & 7));
+    const flipped = [...front, ...Array.from({ length: wrapped.length }, (_, at) => flip(at, at % 8))];
     const others = [wrapped.subarray(1), wrapped.subarray(0, -1), Buffer.concat([wrapped, Buffer.of(0)])];
     for (const bytes of [...flipped, ...others, Buffer.of(), wrapped.subarray(0, 4)])
       await expect(key.unwrap(place, bytes)).rejects.toThrow(new EnvelopeError());
@@ -211,6 +214,9 @@ describe("what Transit is asked", () => {
     clouds.vault.rotate("transit/rotated");
     expect(await key.unwrap(place, wrapped)).toEqual(bytes);
     expect(await key.unwrap(place, await key.wrap(place, bytes))).toEqual(bytes);
+    const stored = clouds.vault.keys.get("transit/rotated");
+    if (stored) stored.minDecryptionVersion = 2;
+    await expect(key.unwrap(place, wrapped)).rejects.toThrow(/min_decryption_version is above/);
   });
 
   test("is not trusted when it ignores the place, as releases before 1.13 do", async () => {

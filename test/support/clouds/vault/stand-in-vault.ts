@@ -11,7 +11,12 @@ import type { EndpointRegister } from "../endpoint-register.js";
 
 export const vaultHost = "vault.example.com";
 
-type TransitKey = { versions: Buffer[]; type: "aes256-gcm96" | "rsa-4096"; derived: boolean };
+type TransitKey = {
+  versions: Buffer[];
+  minDecryptionVersion: number;
+  type: "aes256-gcm96" | "rsa-4096";
+  derived: boolean;
+};
 
 /** HashiCorp Vault or OpenBao with Transit engines. A key is named by namespace, mount and name. */
 export type StandInVault = {
@@ -41,7 +46,7 @@ export function createStandInVault(register: EndpointRegister): StandInVault {
     tokens: new Set(),
     keys: new Map(),
     rotate(path, { type = "aes256-gcm96", derived = false } = {}) {
-      const key = vault.keys.get(path) ?? { versions: [], type, derived };
+      const key = vault.keys.get(path) ?? { versions: [], minDecryptionVersion: 0, type, derived };
       key.versions.push(randomBytes(32));
       vault.keys.set(path, key);
     },
@@ -87,11 +92,14 @@ function encrypt({ versions }: TransitKey, aad: Buffer, plaintext: string) {
   return { ciphertext: `vault:v${versions.length}:${text}`, key_version: versions.length };
 }
 
-function decrypt({ versions }: TransitKey, aad: Buffer, ciphertext: string) {
+function decrypt({ versions, minDecryptionVersion }: TransitKey, aad: Buffer, ciphertext: string) {
   const [, version = "", text = ""] = /^vault:v(\d+):(.+)$/.exec(ciphertext) ?? [];
-  const key = versions[Number(version) - 1];
+  // As the real ones do: they once began to count at 0.
+  const key = versions[Math.max(Number(version), 1) - 1];
   if (text === "") return "invalid ciphertext: no prefix";
   if (!key) return "invalid ciphertext: version is too new";
+  if (Number(version) < minDecryptionVersion)
+    return "ciphertext or signature version is disallowed by policy (too old)";
   const bytes = Buffer.from(text, "base64");
   if (bytes.length < 28) return "invalid ciphertext length";
   try {

@@ -21,6 +21,8 @@ export type EventBody =
   | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
   | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
   | { action: "audit.pruned"; before: string; position: number; count: number }
+  | { action: "backup.made"; madeAt: string; sha256: string }
+  | { action: "backup.restored"; madeAt: string; sha256: string; count: number }
   | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }
   | {
       action: "device-authority.created" | "device-authority.updated" | "device-authority.deleted";

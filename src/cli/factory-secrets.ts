@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { auditCommand } from "./audit/commands.js";
+import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./ci/run-commands.js";
@@ -17,6 +18,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
     operatorTokenCommand(),
     signingKeysCommand(),
     auditCommand(server),
+    ...backupCommands(server),
     ...jobCommands(() => openContext(process.env), finish),
   ]);
 

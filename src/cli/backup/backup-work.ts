@@ -13,6 +13,8 @@ import { progressBar } from "../progress-bar.js";
 import { explained, type ServerDeps } from "../server-work.js";
 import { atPlace } from "./place.js";
 
+type Write = (sink: Writable) => Promise<Made>;
+
 /**
  * Backs up the database of the settings into a new file, or with `-` to standard output.
  * @throws CommandFailure with what is in the way; then there is no file
@@ -23,17 +25,16 @@ export function writeBackup({ environment, say }: ServerDeps, out: string): Prom
     const knownTables = tablesOf(await readMigrations(migrationsDirectory));
     await atPlace({ settings, say, mayMake: false }, async ({ url, audit }) => {
       const bar = progressBar("Backing up");
-      const make = async (sink: Writable): Promise<Made> => {
-        try {
-          const made = await makeBackup({ url, knownTables, say, onProgress: bar.show }, sink);
-          await record(audit, made);
-          return made;
-        } finally {
-          bar.clear();
-        }
-      };
-      const made = out === "-" ? await make(untilDrained(process.stdout)) : await intoNewFile(resolve(out), make);
-      for (const line of summary(made, out)) say(line);
+      try {
+        const make = (sink: Writable) => makeBackup({ url, knownTables, say, onProgress: bar.show }, sink);
+        const complete = (made: Made) => record(audit, made);
+        const made = out === "-" ? await toStandardOutput(make) : await intoNewFile(resolve(out), make, complete);
+        if (out === "-") await complete(made);
+        bar.clear();
+        for (const line of summary(made, out)) say(line);
+      } finally {
+        bar.clear();
+      }
     });
   });
 }
@@ -46,16 +47,17 @@ async function record(audit: AuditWriter, { header, sha256 }: Made): Promise<voi
 }
 
 /** Writes a file for its owner alone that is there whole or not at all, also after a power cut. */
-async function intoNewFile(path: string, write: (sink: Writable) => Promise<Made>): Promise<Made> {
+async function intoNewFile(path: string, write: Write, complete: (made: Made) => Promise<void>): Promise<Made> {
   if (await exists(path)) throw new CommandFailure(exitCodes.failed, `${path} exists. Nothing is overwritten.`);
   const draft = `${path}.${randomBytes(4).toString("hex")}.partial`;
   const file = await open(draft, "wx", 0o600).catch((error: unknown) => cannotWrite(path, error));
   try {
-    const made = await write(file.createWriteStream({ autoClose: false })).catch((error: unknown) =>
+    const made = await write(into((chunk) => file.appendFile(chunk))).catch((error: unknown) =>
       isOfFile(error) ? cannotWrite(path, error) : Promise.reject(error),
     );
     await file.sync();
     await file.close();
+    await complete(made);
     await rename(draft, path);
     await syncDirectory(dirname(path));
     return made;
@@ -72,13 +74,20 @@ async function syncDirectory(path: string): Promise<void> {
   await directory?.close();
 }
 
-/** A stream that ends when all is handed on, and leaves the one behind it open. */
-function untilDrained(to: Writable): Writable {
+/** A stream that hands on each chunk and leaves open what is behind it. */
+function into(handOn: (chunk: Buffer) => Promise<void>): Writable {
   return new Writable({
-    write(chunk, _encoding, done) {
-      to.write(chunk, (error) => done(error ?? null));
+    write(chunk: Buffer, _encoding, done) {
+      handOn(chunk).then(() => done(), done);
     },
   });
+}
+
+function toStandardOutput(write: Write): Promise<Made> {
+  const { stdout } = process;
+  return write(
+    into((chunk) => new Promise((done, failed) => stdout.write(chunk, (error) => (error ? failed(error) : done())))),
+  );
 }
 
 async function exists(path: string): Promise<boolean> {

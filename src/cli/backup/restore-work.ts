@@ -87,12 +87,13 @@ function done(path: string, { header }: ReadBackup, restored: Restored, settings
       ? `Before the start, put your copy of the key-encryption key ${header.keys.join(", ")} at ${join(resolve(settings.database.dataDirectory), "key-encryption-key")}`
       : `The server starts with the key-encryption key ${header.keys.join(", ")} in FACTORY_SECRETS_KEY.`;
   return [
-    `Restored ${number(rows)} rows from ${path}: everything is as it was at ${header.madeAt}.`,
-    `Ended ${number(ended)} jobs, sessions and credentials of the backup.`,
+    `Restored ${number(rows)} rows from ${path}: all is as it was at ${header.madeAt}.`,
+    `Ended ${number(ended)} jobs, sessions and credentials that were live then.`,
     ...(live.size === 0
       ? ["No credential is live. Make an operator token: npx factory-secrets operator-token"]
       : [
-          `Live again: ${count("operator")} operator tokens, ${count("api-token")} API tokens, ${count("oauth-client")} OAuth clients. WHAT WAS WITHDRAWN AFTER ${header.madeAt} IS VALID AGAIN: withdraw it again before clients can reach the server, or restore with --revoke-credentials.`,
+          `Live again: ${count("operator")} operator tokens, ${count("api-token")} API tokens, ${count("oauth-client")} OAuth clients.`,
+          `What was withdrawn after ${header.madeAt} is valid again. Withdraw it again before anybody can reach the server, or restore with --revoke-credentials.`,
         ]),
     key,
   ];

@@ -35,7 +35,6 @@ async function state(): Promise<unknown> {
 describe("a service that is killed in the middle of a promotion", () => {
   // In the order in which it writes.
   it.each([
-    ["when it makes the version current", "SELECT FROM secrets FOR KEY SHARE"],
     ["when it takes the version off the stage", "SELECT FROM secret_versions FOR UPDATE"],
     ["when it raises the generation", "SELECT FROM factories FOR UPDATE"],
     ["when it writes its event", "LOCK TABLE audit_events IN EXCLUSIVE MODE"],

@@ -3,7 +3,7 @@ import { auditCommand } from "./audit/commands.js";
 import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
-import { runCommands } from "./ci/run-commands.js";
+import { runCommands } from "./client/run-commands.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const out = (line: string): void => void process.stdout.write(`${line}\n`);

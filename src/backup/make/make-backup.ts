@@ -50,8 +50,8 @@ async function lookAround(deps: Deps, client: pg.ClientBase): Promise<{ header: 
   const isChained = tables.some(({ name }) => name === "audit_seals");
   const parts: Part[] = [];
   for (const table of inOrderOfNeed(tables)) {
-    const isOfEvents = table.name === "audit_events" && isChained;
-    const ofTable = isOfEvents ? store.eventParts(client, table) : [store.wholeTable(client, table)];
+    const isOfEvents = table.name === "audit_events";
+    const ofTable = isOfEvents ? store.eventParts(client, table, isChained) : [store.wholeTable(client, table)];
     for (const part of ofTable) parts.push({ ...part, rows: await store.countRows(client, part) });
   }
   const sequences = await store.readSequences(

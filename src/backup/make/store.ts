@@ -102,21 +102,21 @@ export function wholeTable(client: pg.ClientBase, { name, columns }: Table): Par
  * The events, without the transaction ids of this Postgres, which another one has not reached or has long passed. What
  * has its place in the chains, or was put beside them, comes first and is of no transaction that a sealer looks at again;
  * what still waits to be sealed takes the id of the transaction that restores it.
+ * @param isChained the schema has the chains; before them everything waits
  */
-export function eventParts(client: pg.ClientBase, { name, columns }: Table): Part[] {
+export function eventParts(client: pg.ClientBase, { name, columns }: Table, isChained: boolean): Part[] {
   const list = columns.map((column) => quoted(client, column));
+  const kept = columns.filter((column) => column !== "transaction");
+  const waiting = `SELECT ${kept.map((column) => quoted(client, column)).join(", ")} FROM audit_events AS e`;
+  const inOrder = "ORDER BY e.transaction, e.id";
+  if (!isChained) return [{ table: name, columns: kept, select: `${waiting} ${inOrder}` }];
   const isDone = `(e.transaction < (
       SELECT CASE WHEN frontier > pg_snapshot_xmax(pg_current_snapshot()) THEN '0' ELSE frontier END FROM audit_sealer
     ) OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
   const done = list.map((column) => (column === '"transaction"' ? "'0'::xid8" : column)).join(", ");
-  const waiting = list.filter((column) => column !== '"transaction"').join(", ");
   return [
     { table: name, columns, select: `SELECT ${done} FROM audit_events AS e WHERE ${isDone}` },
-    {
-      table: name,
-      columns: columns.filter((column) => column !== "transaction"),
-      select: `SELECT ${waiting} FROM audit_events AS e WHERE NOT ${isDone} ORDER BY e.transaction, e.id`,
-    },
+    { table: name, columns: kept, select: `${waiting} WHERE NOT ${isDone} ${inOrder}` },
   ];
 }
 

@@ -8,7 +8,7 @@ import { errorCode } from "../../db/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
 import { readSettings } from "../../settings.js";
-import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { explained, type ServerDeps } from "../server-work.js";
 import { atPlace } from "./place.js";

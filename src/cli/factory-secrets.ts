@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { auditCommand } from "./audit/commands.js";
+import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./client/run-commands.js";
@@ -27,6 +28,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
       operatorTokenCommand(),
       signingKeysCommand(),
       keysCommand(server),
+      ...backupCommands(server),
       completionCommand(),
     ];
   });

@@ -20,7 +20,9 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "google-auth-library": ["broker/providers/google-token.ts"],
   undici: ["outbound/"],
   "ipaddr.js": ["outbound/", "limits/", "settings/"],
-  pg: ["db/", "audit/record.ts"],
+  pg: ["db/", "audit/record.ts", "backup/"],
+  // A backup is rows as Postgres itself writes and reads them.
+  "pg-copy-streams": ["backup/make/store.ts", "backup/restore/store.ts"],
   "@prisma/adapter-pg": ["db/database.ts"],
   pino: ["observability/log.ts"],
   "prom-client": ["observability/metrics.ts"],
@@ -70,6 +72,8 @@ const mayImport: Record<string, readonly string[]> = {
   http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],
   // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
   audit: ["db/", "http/", "crypto/", "outbound/outbound.ts", "identity/caller.ts", "identity/grant.ts"],
+  // All rows of everybody, without a look into them; that it was done is an event.
+  backup: ["db/", "audit/record.ts"],
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["db/database.ts", "outbound/", "http/problem.ts"],
   db: ["settings.ts"],

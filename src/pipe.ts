@@ -4,12 +4,15 @@ import { awsErrorShapeOf } from "./aws/errors/error-shape.js";
 import type { AwsKeys } from "./aws/keys/aws-keys.js";
 import type { Database } from "./db/database.js";
 import { findFactory } from "./factories/store.js";
+import type { HandshakeGuard } from "./http/guard-handshakes.js";
 import type { Pipe } from "./http/mount.js";
 import type { RefuseEarly } from "./http/server.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
+import type { Devices } from "./identity/devices/devices.js";
 import { CredentialRefused } from "./identity/invalid-credential.js";
 import type { AuthenticationFailures } from "./limits/authentication-failures.js";
+import type { Handshakes } from "./limits/handshakes.js";
 import type { Logger } from "./observability/log.js";
 import type { Metrics } from "./observability/metrics.js";
 
@@ -22,8 +25,9 @@ export function createPipe(input: {
   log: Logger;
   prisma: Database["prisma"];
   authenticationFailures: AuthenticationFailures;
+  handshakes: Handshakes;
 }): Pipe {
-  const { callers, unknownCallers, authenticationFailures, audit, metrics, log, prisma } = input;
+  const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma } = input;
   return {
     authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
     errorShapeOf: awsErrorShapeOf,
@@ -45,6 +49,7 @@ export function createPipe(input: {
     },
     onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
       metrics.requestAnswered(route, status, seconds);
+      if (caller?.kind === "device") handshakes.accepted(address);
       if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
@@ -86,6 +91,27 @@ export function createGuard(input: {
     metrics.requestLimited("authentication-failures");
     unknownCallers.refused(address);
     return refusal;
+  };
+}
+
+/** Makes the guard in front of the handshakes of devices, which counts whom it keeps out. */
+export function createHandshakeGuard(input: {
+  handshakes: Handshakes;
+  unknownCallers: UnknownCallers;
+  metrics: Metrics;
+  devices: Devices;
+}): HandshakeGuard {
+  const { handshakes, unknownCallers, metrics, devices } = input;
+  return {
+    isKnown: (socket) => devices.isKnown(socket),
+    overlong: (address) => handshakes.overlong(address),
+    begin(address) {
+      const begun = handshakes.begin(address);
+      if (begun) return begun;
+      metrics.requestLimited("device-handshakes");
+      unknownCallers.refused(address);
+      return undefined;
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
-import type { DataKeyPurpose } from "../crypto/envelope.js";
+import { dataKeyPurposeOf } from "../crypto/envelope.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
@@ -217,13 +217,8 @@ export async function readDataKeys(prisma: PrismaClient, factoryId: string): Pro
   });
   return rows.map((row) => ({
     id: row.id,
-    purpose: purposeOf(row.purpose),
+    purpose: dataKeyPurposeOf(row.purpose),
     keyEncryptionKeyId: row.keyEncryptionKeyId,
     wrapped: Buffer.from(row.wrapped),
   }));
-}
-
-function purposeOf(text: string): DataKeyPurpose {
-  if (text === "fingerprint" || text === "aws-keys") return text;
-  return "secret";
 }

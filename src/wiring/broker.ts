@@ -1,9 +1,15 @@
+import { createDoctors } from "../broker/doctor/create-doctors.js";
+import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
+import { requirePassed } from "../broker/doctor/require-passed.js";
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProducts, type Products } from "../broker/products.js";
 import { createProviders } from "../broker/providers/create-providers.js";
+import type { CheckDeps } from "../broker/references/check-references.js";
+import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
+import type { TriedPromotionDeps } from "../secrets/versions/promote-version.js";
 import type { Settings } from "../settings.js";
 
 /** What makes registry tokens, and counts them. */
@@ -12,16 +18,26 @@ export function createMinting(input: {
   outbound: Outbound;
   metrics: Metrics;
   uses: SecretUses;
-}): Pick<BrokerDeps, "onOpenFailed" | "onToken"> & Products {
+}): Pick<CheckDeps, "onOpenFailed" | "onToken" | "registryAccess"> &
+  Pick<DoctorDeps, "doctors" | "doctorLimit"> &
+  Products {
   const { outbound, metrics, uses } = input;
   const { allowedRealms, passThroughHosts } = input.settings;
   const now = () => new Date();
-  const providers = createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now });
+  const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
-    ...createProducts({ providers, now, random: Math.random }),
+    ...createProducts({ providers: createProviders(way), now, random: Math.random }),
+    doctors: createDoctors(way),
+    doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),
+    registryAccess: { outbound, allowedRealms },
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };
+}
+
+/** A version can be tried before it is promoted: secrets/ asks, broker/ has the registries. */
+export function createPromotionTrial(deps: DoctorDeps): Pick<TriedPromotionDeps, "tryBeforePromotion"> {
+  return { tryBeforePromotion: (input) => requirePassed(deps, input) };
 }
 
 function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {

@@ -3,10 +3,10 @@ import { Command } from "commander";
 import type { Environment } from "../../settings/reader.js";
 import type { ClientFlags } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { maskTexts } from "../client/mask.js";
 import { type CredentialsServer, serveCredentials } from "./aws/credentials-server.js";
 import { type AwsCredentials, requestCredentials } from "./aws/request-credentials.js";
 import { type CommandContext, openClient } from "./command-context.js";
-import { maskTexts } from "./mask.js";
 import { catchSignals, runCommand } from "./run-command.js";
 
 type ServeFlags = ClientFlags & { registry?: string };

@@ -23,7 +23,7 @@ export async function packCli() {
     ...bins.map(([path, text]) => ({ path, content: Buffer.from(text), isExecutable: true })),
     { path: "LICENSE", content: await readFile(join(root, "LICENSE")) },
     { path: "package.json", content: Buffer.from(manifestOf(manifest, packages)) },
-    ...(await Promise.all(packages.map(filesOfPackage))).flat(),
+    ...(await Promise.all((await withDependencies(packages)).map(filesOfPackage))).flat(),
   ];
   const tarball = makeTarball(entries.map((entry) => ({ ...entry, path: `package/${entry.path}` })));
   return { fileName: `factory-secrets-cli-${manifest.version}.tgz`, tarball };
@@ -69,6 +69,16 @@ async function filesWithImports(paths) {
     }
   }
   return { files, packages: [...packages].sort() };
+}
+
+/** These packages and all that they depend on. */
+async function withDependencies(packages) {
+  const all = new Set(packages);
+  for (const name of all) {
+    const manifest = await readFile(join(folderOfPackage(name), "package.json"), "utf8");
+    for (const dependency of Object.keys(JSON.parse(manifest).dependencies ?? {})) all.add(dependency);
+  }
+  return [...all];
 }
 
 /** What of a package runs in Node: no types, no source maps, nothing for browsers. */

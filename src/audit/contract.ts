@@ -49,6 +49,9 @@ export const AuditEvent = z
     secretVersion: z.int().optional(),
     previousVersion: z.int().optional(),
     matches: z.boolean().optional(),
+    comparedWith: z.int().optional(),
+    result: z.string().optional(),
+    findings: z.array(z.string()).optional(),
     keepVersions: z.int().optional(),
     rotationGraceSeconds: z.int().optional(),
     via: z.string().optional(),
@@ -77,6 +80,9 @@ export const AuditEvent = z
     serial: z.string().optional(),
     secretId: z.string().optional(),
     keyId: z.string().optional(),
+    previousKeyId: z.string().optional(),
+    dataKeyId: z.string().optional(),
+    source: z.string().optional(),
     purpose: z.string().optional(),
     alg: z.string().optional(),
     code: z.string().optional(),
@@ -84,6 +90,8 @@ export const AuditEvent = z
     count: z.int().optional(),
     before: Timestamp.optional(),
     position: z.int().optional(),
+    madeAt: Timestamp.optional(),
+    sha256: z.string().optional(),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });
 

@@ -1,9 +1,11 @@
 import { Command } from "commander";
 import { auditCommand } from "./audit/commands.js";
+import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
+import { keysCommand } from "./keys/commands.js";
 import { tailCommand } from "./operator/audit-tail.js";
 import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
@@ -25,6 +27,8 @@ export const run = (argv: readonly string[]): Promise<number> =>
       auditCommand(server).addCommand(tailCommand(operator)),
       operatorTokenCommand(),
       signingKeysCommand(),
+      keysCommand(server),
+      ...backupCommands(server),
       completionCommand(),
     ];
   });

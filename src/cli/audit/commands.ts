@@ -36,7 +36,10 @@ export function auditCommand(server: ServerDeps): Command {
     .description("print the public keys that sign the audit, PEM; keep them where the database is not")
     .action(async () => {
       const { auditKeys } = await loadAuditWork();
-      for (const key of await auditKeys(server)) process.stdout.write(key);
+      const keys = await auditKeys(server);
+      if (keys.length === 0)
+        server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
+      for (const key of keys) process.stdout.write(key);
     });
   audit
     .command("rotate-key")

@@ -14,6 +14,7 @@ import { secretRoutes } from "./secrets/routes.js";
 import { usageRoutes } from "./secrets/usage/routes.js";
 import { verifyRoutes } from "./secrets/verify/routes.js";
 import { secretVersionRoutes } from "./secrets/versions/routes.js";
+import { commandLineRoutes } from "./system/command-line/routes.js";
 import { metricsRoute, systemRoutes } from "./system/routes.js";
 
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
@@ -34,6 +35,7 @@ export const routes = [
   ...keyRoutes,
   ...auditRoutes,
   ...fioctlRoutes,
+  ...commandLineRoutes,
   ...systemRoutes,
   metricsRoute,
 ];

@@ -90,6 +90,8 @@ export const AuditEvent = z
     count: z.int().optional(),
     before: Timestamp.optional(),
     position: z.int().optional(),
+    madeAt: Timestamp.optional(),
+    sha256: z.string().optional(),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });
 

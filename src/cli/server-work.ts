@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
+import { BackupRefused } from "../backup/format.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
 import { type Database, openDatabase } from "../db/database.js";
@@ -58,7 +59,7 @@ export async function withDatabase<T>(
   { environment, say }: ServerDeps,
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> {
-  try {
+  return explained(async () => {
     const settings = readSettings(environment);
     const database = await reachDatabase(settings, say);
     try {
@@ -66,6 +67,13 @@ export async function withDatabase<T>(
     } finally {
       await database.close();
     }
+  });
+}
+
+/** Does a piece of work. @throws CommandFailure with the sentence of what is expected to go wrong */
+export async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     // What a request is told is for everybody; whoever runs this command may know where the key is.
     if (error instanceof Problem && error.cause instanceof KeyUnavailable)
@@ -75,6 +83,7 @@ export async function withDatabase<T>(
       error instanceof DatabaseUnusable ||
       error instanceof KeyFormatError ||
       error instanceof KeyUnavailable ||
+      error instanceof BackupRefused ||
       error instanceof Problem;
     throw isExpected ? new CommandFailure(exitCodes.failed, error.message) : error;
   }
@@ -86,12 +95,19 @@ async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
   if (settings.database.kind === "embedded") {
     const running = await readEmbeddedConnection(settings.database.dataDirectory);
     if (running) return openDatabase({ url: running.url, connections: 2, onError });
-    const path = resolve(settings.database.dataDirectory);
-    // Started in another directory, it would make a database there, and a token that no server knows.
-    if ((await locateCluster(path)) === undefined)
-      throw new DatabaseUnusable(
-        `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
-      );
+    await requireData(settings.database.dataDirectory);
   }
   return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
+}
+
+/**
+ * Started in another directory than the server's, a command would make a database there, and a token that no server knows.
+ * @throws DatabaseUnusable when there is no cluster
+ */
+export async function requireData(dataDirectory: string): Promise<void> {
+  const path = resolve(dataDirectory);
+  if ((await locateCluster(path)) !== undefined) return;
+  throw new DatabaseUnusable(
+    `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
+  );
 }

@@ -6,11 +6,11 @@ import { DatabaseUnusable } from "./database-unusable.js";
 import { errorCode } from "./error-code.js";
 import { announceWhenSlow, type OnProgress } from "./slow-step.js";
 
-type Migration = { name: string; sql: string };
+export type Migration = { name: string; sql: string };
 type MigrationRecord = { migration_name: string; checksum: string; finished_at: Date | null };
 
 /** Prisma's own lock (prisma-engines, schema-engine, `acquire_lock`): it keeps a `prisma migrate deploy` out as well. */
-const advisoryLockId = 72707369;
+export const advisoryLockId = 72707369;
 const lockTimeoutMs = 300_000;
 
 const undefinedTable = "42P01";
@@ -75,7 +75,8 @@ export async function assertUtf8(pool: pg.Pool): Promise<void> {
   );
 }
 
-async function readMigrations(directory: string): Promise<Migration[]> {
+/** The migrations of this release, in order. */
+export async function readMigrations(directory: string): Promise<Migration[]> {
   const entries = await readdir(directory, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   return Promise.all(
@@ -83,7 +84,18 @@ async function readMigrations(directory: string): Promise<Migration[]> {
   );
 }
 
-async function applyNext(client: pg.ClientBase, migrations: readonly Migration[]): Promise<string | undefined> {
+/** The tables that these migrations make. */
+export function tablesOf(migrations: readonly Migration[]): ReadonlySet<string> {
+  const made = migrations.flatMap(({ sql }) => [...sql.matchAll(/^CREATE TABLE (?:IF NOT EXISTS )?"?(\w+)"?/gm)]);
+  return new Set(made.map(([, name]) => name ?? ""));
+}
+
+/**
+ * Applies the first of these migrations that the database lacks, in the transaction of the client, under the lock.
+ * @returns its name; `undefined` when there was nothing to do
+ * @throws {DatabaseUnusable} as `applyMigrations`
+ */
+export async function applyNext(client: pg.ClientBase, migrations: readonly Migration[]): Promise<string | undefined> {
   await takeLock(client);
   await client.query(createRecordsTable);
   const next = await findPending(client, migrations);
@@ -165,8 +177,11 @@ function checksum(sql: string): string {
   return createHash("sha256").update(sql).digest("hex");
 }
 
-// Git may have changed the line ends of a checkout; Prisma (schema-engine, checksum.rs) accepts that too.
-function matchesChecksum(sql: string, expected: string): boolean {
+/**
+ * Whether a migration is the one that was recorded with this checksum. Git may have changed the line ends of a checkout;
+ * Prisma (schema-engine, checksum.rs) accepts that too.
+ */
+export function matchesChecksum(sql: string, expected: string): boolean {
   const unix = sql.replaceAll("\r\n", "\n");
   return [sql, unix, unix.replaceAll("\n", "\r\n")].some((variant) => checksum(variant) === expected);
 }

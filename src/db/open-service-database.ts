@@ -8,7 +8,8 @@ import { explainConnection } from "./explain-connection.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
 
-const migrations = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
+/** Where the migrations of this release are. */
+export const migrationsDirectory = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 
 export type ServiceDatabase = Database & {
   /** For the one LISTEN connection. */
@@ -25,7 +26,7 @@ export async function openServiceDatabase(
   settings: Settings,
   deps: { onProgress: OnProgress; onError: (error: Error) => void; onUnexpectedExit: (message: string) => void },
 ): Promise<ServiceDatabase> {
-  const { url, directUrl, dataDirectory, stop } = await locate(settings, deps);
+  const { url, directUrl, dataDirectory, stop } = await locateDatabase(settings, deps);
   const database = openDatabase({ url, connections: settings.databaseConnections, onError: deps.onError });
   const close = async (): Promise<void> => {
     await database.close();
@@ -52,13 +53,17 @@ async function migrate(url: string, onProgress: OnProgress): Promise<void> {
   pool.on("error", () => undefined);
   try {
     await assertUtf8(pool);
-    await applyMigrations({ pool, onProgress }, migrations);
+    await applyMigrations({ pool, onProgress }, migrationsDirectory);
   } finally {
     await pool.end();
   }
 }
 
-async function locate(
+/**
+ * Finds the database that the settings name, starting the embedded one when they name none, and leaves it as it is.
+ * @throws DatabaseUnusable with a sentence for the operator
+ */
+export async function locateDatabase(
   settings: Settings,
   deps: { onProgress: OnProgress; onUnexpectedExit: (message: string) => void },
 ): Promise<{ url: string; directUrl: string; dataDirectory: string | undefined; stop: () => Promise<void> }> {

@@ -5,10 +5,11 @@ import { migrationsAreComplete } from "../db/migrate.js";
 import { openApiTexts } from "../http/openapi.js";
 import type { Metrics } from "../observability/metrics.js";
 import { routes } from "../routes.js";
+import { offeredDirectory, readOffered } from "../system/command-line/read-offered.js";
 import type { ProbeResult } from "../system/routes.js";
 import { databaseAnswers } from "../system/store.js";
 
-/** What the service says of itself: its OpenAPI document, its metrics, and whether it is ready. */
+/** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
 export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
   const { prisma, pool } = database;
   // A key that does not answer takes no replica out: what is in memory serves on, and every replica has the same trouble.
@@ -18,6 +19,7 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     return known.some(({ id }) => keys.problemOf(id) !== undefined) ? "degraded" : "ok";
   };
   return {
+    offeredCli: once(() => readOffered(offeredDirectory)),
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [

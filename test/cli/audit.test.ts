@@ -1,9 +1,9 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { run } from "../../src/cli/factory-secrets.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
+import { runHere } from "./run-here.js";
 
 let directory: string;
 let sealed: SealedService;
@@ -13,31 +13,13 @@ beforeAll(async () => {
   for (const name of ["one", "two"]) await sealed.service.createFactory(name);
   await sealed.exported();
 });
-afterEach(() => vi.unstubAllEnvs());
 afterAll(async () => {
   await sealed.service.close();
   await rm(directory, { recursive: true });
 });
 
-/** Runs the command as an operator on the server's machine would. */
-async function audit(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  vi.stubEnv("DATABASE_URL", sealed.service.databaseUrl);
-  vi.stubEnv("FACTORY_SECRETS_KEY", sealed.service.key);
-  return runHere("audit", ...argv);
-}
-
-async function runHere(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
-  try {
-    const code = await run(argv);
-    const textOf = (spy: typeof out) => spy.mock.calls.map(([text]) => String(text)).join("");
-    return { code, out: textOf(out), err: textOf(err) };
-  } finally {
-    out.mockRestore();
-    err.mockRestore();
-  }
-}
+const audit = (...argv: string[]) =>
+  runHere({ DATABASE_URL: sealed.service.databaseUrl, FACTORY_SECRETS_KEY: sealed.service.key }, "audit", ...argv);
 
 const file = (name: string) => join(directory, name);
 
@@ -46,8 +28,8 @@ describe("audit export and verify", () => {
     expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 0, err: "" });
     expect((await stat(file("whole.ndjson"))).mode & 0o777).toBe(0o600);
     await writeFile(file("audit.pem"), (await audit("keys")).out);
-    vi.stubEnv("DATABASE_URL", "not a database");
     const { code, out } = await runHere(
+      { DATABASE_URL: "not a database" },
       "audit",
       "verify",
       "--file",

@@ -99,3 +99,43 @@ test.skipIf(small === undefined)(
   },
   60_000,
 );
+
+test.skipIf(small === undefined)(
+  "a disk without room for the audit lets no token and no write through, and with room again they go on",
+  async () => {
+    const path = small?.path ?? "";
+    const factory = `/v1/factories/${broker.factory.name}`;
+    const operator = () => broker.service.as(broker.service.operatorToken);
+    await admin.query(`CREATE TABLESPACE small LOCATION '${path}'`);
+    await admin.query("ALTER TABLE audit_events SET TABLESPACE small");
+    await admin.query("CREATE TABLE filler (bytes text) TABLESPACE small");
+    // Until not even a page is left, and then what is left of the last page of the audit.
+    for (const size of [100_000, 100]) {
+      const row = `INSERT INTO filler SELECT repeat(md5(n::text), ${size / 32}) FROM generate_series(1, 10) AS n`;
+      while (
+        await admin.query(`ALTER TABLE filler ALTER bytes SET STORAGE EXTERNAL; ${row}`).then(
+          () => true,
+          () => false,
+        )
+      );
+    }
+    const count = async () => (await admin.query("SELECT count(*)::int AS n FROM audit_events")).rows[0]?.n;
+    const statuses = new Set<number>();
+    let before: number;
+    do {
+      before = await count();
+      statuses.add((await broker.ask(job, { registry: "ghcr.io", repositories: ["acme/base"] })).status);
+    } while ((await count()) > before);
+    expect(statuses).toEqual(new Set([200, 503]));
+    const reply = await broker.ask(job, { registry: "ghcr.io", repositories: ["acme/base"] });
+    expect([reply.status, reply.headers["retry-after"]]).toEqual([503, expect.stringMatching(/^\d+$/)]);
+    expect((await operator().put(`${factory}/secrets/unaudited`).send({ value: secretValue() })).status).toBe(503);
+    expect((await operator().get(`${factory}/secrets/unaudited`)).status).toBe(404);
+    await admin.query("DROP TABLE filler");
+    expect((await operator().put(`${factory}/secrets/unaudited`).send({ value: secretValue() })).status).toBe(201);
+    await untilEverythingWorks(broker, job);
+    await admin.query("ALTER TABLE audit_events SET TABLESPACE pg_default");
+    await admin.query("DROP TABLESPACE small");
+  },
+  60_000,
+);

@@ -1,8 +1,9 @@
 import { askPatiently } from "../client/ask-patiently.js";
 import type { ClientSettings } from "../client/client-settings.js";
 import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { explainSilence } from "../client/explain-stranger.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
-import { explainAnswer, explainFailures, explainSilence } from "./explain-answer.js";
+import { explainAnswer, explainFailures } from "./explain-answer.js";
 import type { JobIdentity } from "./identities/job-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 

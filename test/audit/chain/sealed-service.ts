@@ -18,8 +18,8 @@ export type SealedService = {
   tamper(sql: string, values?: unknown[]): Promise<void>;
 };
 
-export async function startSealedService(): Promise<SealedService> {
-  const service = await startTestService();
+export async function startSealedService(environment: Record<string, string> = {}): Promise<SealedService> {
+  const service = await startTestService(environment);
   const { prisma, pool } = service.database;
   const keys = await openKeyRing(prisma, { kind: "setting", text: service.key });
   const signingKey = new AuditSigningKey({ prisma, keys, audit: new AuditWriter(pool) });

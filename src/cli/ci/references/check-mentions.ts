@@ -1,8 +1,9 @@
 import { askPatiently } from "../../client/ask-patiently.js";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
+import { explainSilence } from "../../client/explain-stranger.js";
 import { listAt, sentenceAt } from "../../client/json-value.js";
 import { NoAnswer, sendOnce } from "../../client/send-once.js";
-import { explainAnswer, explainSilence } from "../explain-answer.js";
+import { explainAnswer } from "../explain-answer.js";
 import type { JobClient } from "../request-tokens.js";
 import type { Mention } from "./mention.js";
 

@@ -1,7 +1,8 @@
 import { normaliseHost } from "../../../factory-config/normalise-host.js";
+import { explainSilence } from "../../client/explain-stranger.js";
 import { listAt, sentenceAt } from "../../client/json-value.js";
 import { NoAnswer, sendOnce } from "../../client/send-once.js";
-import { explainAnswer, explainSilence } from "../explain-answer.js";
+import { explainAnswer } from "../explain-answer.js";
 import { readFailures } from "../registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "../request-tokens.js";
 import type { Mention } from "./mention.js";

@@ -49,11 +49,11 @@ const publicRegion = "us-east-1";
 export function createStandInAws(register: EndpointRegister, clock: Clock, options: StandInAwsOptions): StandInAws {
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
-  const kmsKeys = new KmsKeys();
   const repositories: EcrRepositories = new Set();
+  const kmsKeys = new KmsKeys();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
   const openRegion = (region: string): AwsRegion =>
-    addRegion(register, region, { iam, clock, passwords, kmsKeys, repositories, packedPolicyLimitBytes });
+    addRegion(register, region, { iam, clock, passwords, repositories, kmsKeys, packedPolicyLimitBytes });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -78,8 +78,8 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
   );
   return {
     iam,
-    kmsKeys,
     iamApi,
+    kmsKeys,
     ...first,
     ecrPublic,
     region: (name) => {

@@ -1,0 +1,76 @@
+import { z } from "zod";
+
+// A backup file, as docs/backup-format.md describes it: a line of JSON that says what is in it, the rows of all tables
+// in gzip, and 72 bytes with the SHA-256 of everything before them.
+
+/** Raised when a file of the new kind could not be read by a release that knows the old kind only. */
+export const formatVersion = 1;
+
+const formatName = "factory-secrets-backup";
+
+const Table = z.strictObject({ name: z.string(), columns: z.array(z.string()).min(1), rows: z.int().min(0) });
+
+export const BackupHeader = z.strictObject({
+  format: z.literal(formatName),
+  version: z.literal(formatVersion),
+  madeAt: z.iso.datetime(),
+  installation: z.uuid(),
+  /** The version of the Postgres that it was made on. */
+  postgres: z.string(),
+  /** Ids of the key-encryption keys without which it does not open. */
+  keys: z.array(z.string()),
+  /** Those that were applied, in order, with their checksums as Prisma records them. */
+  migrations: z.array(z.strictObject({ name: z.string(), checksum: z.string() })).min(1),
+  sequences: z.array(z.strictObject({ name: z.string(), lastValue: z.string().regex(/^\d+$/), isCalled: z.boolean() })),
+  /** In the order of the rows. A table may come in two parts. */
+  tables: z.array(Table),
+});
+export type BackupHeader = z.output<typeof BackupHeader>;
+export type BackupTable = z.output<typeof Table>;
+
+/** These two stand in the first line of every version there will be. */
+const AnyHeader = z.object({ format: z.literal(formatName), version: z.int() });
+
+/** From which transaction on the events of a backup wait to be sealed. */
+export const firstWaiting = 1;
+
+/** More than any header needs: whoever names the wrong file waits for no line end through gigabytes. */
+export const maxHeaderBytes = 1024 * 1024;
+
+const trailerPrefix = "sha256:";
+export const trailerBytes = trailerPrefix.length + 64 + 1;
+
+/** What stands behind the rows of each part, as in a file of `COPY`. */
+export const endOfRows = "\\.";
+
+/** A backup cannot be made, or a file is none that can be restored. The message is a sentence for the operator. */
+export class BackupRefused extends Error {
+  override readonly name = "BackupRefused";
+}
+
+export const headerLine = (header: BackupHeader): string => `${JSON.stringify(header)}\n`;
+
+export const trailer = (sha256: string): string => `${trailerPrefix}${sha256}\n`;
+
+/** @throws BackupRefused when it is no header, or one of a newer release */
+export function readHeader(line: string): BackupHeader {
+  const json = jsonOf(line);
+  const any = AnyHeader.safeParse(json);
+  if (!any.success) throw new BackupRefused("This is no backup of factory-secrets.");
+  if (any.data.version > formatVersion) {
+    throw new BackupRefused(
+      `This backup has the format ${any.data.version}, and this release reads none above ${formatVersion}. Restore it with the release that made it, or a newer one.`,
+    );
+  }
+  const header = BackupHeader.safeParse(json);
+  if (!header.success) throw new BackupRefused("The first line of this backup was altered.");
+  return header.data;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

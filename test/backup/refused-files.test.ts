@@ -1,0 +1,158 @@
+import { hash } from "node:crypto";
+import { gunzipSync, gzipSync } from "node:zlib";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BackupRefused, trailer, trailerBytes } from "../../src/backup/format.js";
+import { readBackup } from "../../src/backup/read-backup.js";
+import { secretValue } from "../support/leak-watch.js";
+import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
+import { startTestService, type TestService } from "../support/test-service.js";
+import { backUp, inChunks, restoreInto } from "./backed-up.js";
+
+let service: TestService;
+let empty: TestDatabase;
+let bytes: Buffer;
+beforeAll(async () => {
+  service = await startTestService();
+  const { name } = await service.createFactory();
+  await service.as(service.operatorToken).put(`/v1/factories/${name}/secrets/one`).send({ value: secretValue() });
+  ({ bytes } = await backUp(service.databaseUrl));
+  empty = await createTestDatabase("empty");
+});
+afterAll(async () => {
+  await empty.drop();
+  await service.close();
+});
+
+async function read(altered: Buffer, chunkBytes = 64 * 1024): Promise<string> {
+  try {
+    await readBackup(inChunks(altered, chunkBytes), async (_table, rows) => {
+      for await (const _chunk of rows);
+    });
+    return "taken";
+  } catch (error) {
+    if (error instanceof BackupRefused) return "refused";
+    throw error;
+  }
+}
+
+/** A backup with another first line or other rows, and a SHA-256 that fits. */
+function rewritten(change: { header?: (text: string) => string; rows?: (text: string) => string }): Buffer {
+  const at = bytes.indexOf("\n") + 1;
+  const header = bytes.subarray(0, at).toString("utf8");
+  const rows = gunzipSync(bytes.subarray(at, -trailerBytes)).toString("utf8");
+  const changed = Buffer.concat([
+    Buffer.from(change.header?.(header) ?? header),
+    gzipSync(change.rows?.(rows) ?? rows),
+  ]);
+  return Buffer.concat([changed, Buffer.from(trailer(hash("sha256", changed)))]);
+}
+
+async function isEmpty(): Promise<boolean> {
+  const client = new pg.Client({ connectionString: empty.url });
+  await client.connect();
+  const { rowCount } = await client.query("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace");
+  await client.end();
+  return rowCount === 0;
+}
+
+describe("a backup", () => {
+  it("is taken as it is, however its bytes come", async () => {
+    for (const size of [1, 7, 71, 72, 73, 4096, bytes.length]) expect(await read(bytes, size)).toBe("taken");
+    expect(await read(rewritten({}))).toBe("taken");
+  });
+
+  it("is refused with any one byte altered", async () => {
+    const taken: number[] = [];
+    for (let at = 0; at < bytes.length; at += 1) {
+      const altered = Buffer.from(bytes);
+      altered.writeUInt8(altered.readUInt8(at) ^ (1 << (at % 8)), at);
+      if ((await read(altered)) === "taken") taken.push(at);
+    }
+    expect(bytes.length).toBeGreaterThan(3_000);
+    expect(taken).toEqual([]);
+  }, 60_000);
+
+  it("is refused cut short to any length, and with a byte more", async () => {
+    const taken: number[] = [];
+    for (let length = 0; length < bytes.length; length += 1)
+      if ((await read(bytes.subarray(0, length))) === "taken") taken.push(length);
+    expect(taken).toEqual([]);
+    expect(await read(Buffer.concat([bytes, Buffer.of(10)]))).toBe("refused");
+  }, 60_000);
+
+  it("is refused when its rows are not those of its header, though its SHA-256 fits", async () => {
+    const oneLess = (text: string) => text.replace(/\n/, "");
+    const oneMore = (text: string) => `x\n${text}`;
+    const behind = (text: string) => `${text}x\n`;
+    for (const rows of [oneLess, oneMore, behind, () => ""]) expect(await read(rewritten({ rows }))).toBe("refused");
+  });
+});
+
+describe("a restore", () => {
+  const at = (index: number) => {
+    const altered = Buffer.from(bytes);
+    altered.writeUInt8(altered.readUInt8(index) ^ 4, index);
+    return altered;
+  };
+  const later = (text: string) => text.replace('"20261124000000_init"', '"20990101000000_later"');
+  const otherSum = (text: string) => text.replace(/("checksum":")[0-9a-f]{4}/, "$1ffff");
+  it.each<[string, () => Buffer, string]>([
+    ["altered in the middle", () => at(bytes.length >> 1), "damaged"],
+    ["altered in its last byte", () => at(bytes.length - 1), "damaged"],
+    ["cut short", () => bytes.subarray(0, -500), "damaged"],
+    ["empty", () => Buffer.alloc(0), "no backup"],
+    ["something else", () => Buffer.from('{"type":"key"}\n'), "no backup"],
+    [
+      "of a newer format",
+      () => rewritten({ header: (text) => text.replace('"version":1', '"version":2') }),
+      "format 2",
+    ],
+    [
+      "with members that are not known",
+      () => rewritten({ header: (text) => text.replace("{", '{"more":1,') }),
+      "altered",
+    ],
+    ["of a newer release", () => rewritten({ header: later }), "20990101000000_later"],
+    ["of another release", () => rewritten({ header: otherSum }), "is another than"],
+  ])("of a file %s writes nothing and says why", async (_what, file, sentence) => {
+    await expect(restoreInto(empty.url, file())).rejects.toThrow(sentence);
+    await expect(restoreInto(empty.url, file())).rejects.toThrow(BackupRefused);
+    expect(await isEmpty()).toBe(true);
+  });
+
+  it("that fails in the middle leaves nothing", async () => {
+    const broken = rewritten({
+      rows: (text) => text.replace(/(\n[0-9a-f-]{36}\t[0-9a-f-]{36}\t)one\t/, "$1no name\t"),
+    });
+    await expect(restoreInto(empty.url, broken)).rejects.toThrow("secrets_name_check");
+    expect(await isEmpty()).toBe(true);
+  });
+
+  it("into a database that is in use is refused, and changes nothing there", async () => {
+    const before = await service.database.pool.query("SELECT count(*)::int AS n FROM audit_events");
+    await expect(restoreInto(service.databaseUrl, bytes)).rejects.toThrow("The database is not empty");
+    expect((await service.database.pool.query("SELECT count(*)::int AS n FROM audit_events")).rows).toEqual(
+      before.rows,
+    );
+  });
+
+  it("into an empty one with a later schema than the backup's is refused", async () => {
+    const database = await createTestDatabase();
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    await client.query(
+      "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) VALUES ('1', 'x', '20990101000000_later', now())",
+    );
+    await client.end();
+    await expect(restoreInto(database.url, bytes)).rejects.toThrow("20990101000000_later, which is newer");
+    await database.drop();
+  });
+
+  it("into an empty one that has the schema goes through, once", async () => {
+    const database = await createTestDatabase();
+    expect((await restoreInto(database.url, bytes)).rows).toBeGreaterThan(5);
+    await expect(restoreInto(database.url, bytes)).rejects.toThrow("not empty");
+    await database.drop();
+  });
+});

@@ -7,7 +7,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
   zod: [""],
   yaml: ["factory-config/", "http/openapi.ts"],
-  jsonwebtoken: ["identity/oauth/"],
+  jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/", "secrets/verify/"],
@@ -41,8 +41,18 @@ const common = [
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
 const mayImport: Record<string, readonly string[]> = {
   // Turns entries and the secrets that they name into tokens. A caller who was withdrawn is read anew.
-  broker: [...common, "outbound/", "factory-config/", "secrets/open-secret.ts", "identity/callers.ts", "limits/"],
+  broker: [
+    ...common,
+    "outbound/",
+    "factory-config/",
+    "federation/audiences.ts",
+    "secrets/open-secret.ts",
+    "identity/callers.ts",
+    "limits/",
+  ],
   factories: common,
+  // A factory as the issuer of what clouds take for the secrets of its entries.
+  federation: [...common, "factory-config/", "identity/oauth/keys/", "identity/federation-claim.ts"],
   "factory-config": common,
   // Another wire for the same writes.
   fioctl: [...common, "secrets/"],

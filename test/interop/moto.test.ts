@@ -85,6 +85,7 @@ function request(credentialsFile: string, repositories: readonly string[] | unde
     host,
     factoryId: "00000000-0000-4000-8000-000000000001",
     secret: { name: "aws_creds", version: 1, value: Plaintext.fromText(credentialsFile) },
+    assert: () => Promise.reject(new Error("this entry has a secret")),
     repositories,
     allowBroader: false,
     signal: new AbortController().signal,

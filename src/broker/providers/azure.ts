@@ -1,13 +1,15 @@
 import { z } from "zod";
 import type { AzureEntry } from "../../factory-config/entry.js";
+import { azureAudience } from "../../federation/audiences.js";
 import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { type AzurePrincipal, isTenantId, parseAzurePrincipal } from "../secret-formats/azure-principal.js";
 import { basicAuthorization } from "../secret-formats/user-password.js";
 import { azureCloudOf, isAzureHostFor } from "./azure-hosts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
-import { exchangeForRefreshToken, postForm } from "./entra-exchange.js";
+import { clientAssertion, type EntraClient, exchangeForRefreshToken } from "./entra-exchange.js";
+import { postForm } from "./post-form.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted } from "./scope-demand.js";
 import { readTokenClaims } from "./token-claims.js";
@@ -32,16 +34,16 @@ export function createAzureProvider(deps: AzureDeps): RegistryProvider<AzureEntr
 
   async function mint(request: MintRequest<AzureEntry>): Promise<MintedToken> {
     const host = registryHostOf(request);
-    const { principal, tenantId } = readPrincipal(request);
     const { repositories } = request;
     checkRepositoryNames(repositories ?? []);
     const outbound = onlyToHosts(deps.outbound, "Azure", (candidate) => isAzureHostFor(host, candidate));
-    if (tenantId === undefined) {
+    const signIn = readSignIn(request, host);
+    if (signIn.tenantId === undefined) {
       if (repositories === undefined) throw repositoriesRequired(request);
-      const reply = await askWithPassword(outbound, request, { host, repositories }, principal);
+      const reply = await askWithPassword(outbound, request, { host, repositories }, signIn.principal);
       return bearerOf(request, { host, repositories }, reply, nowMs());
     }
-    const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, tenantId, principal });
+    const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, ...signIn });
     if (repositories === undefined) return passwordOf(host, refreshToken, nowMs());
     const reply = await askWithRefreshToken(outbound, request, { host, repositories }, refreshToken);
     return bearerOf(request, { host, repositories }, reply, nowMs());
@@ -141,11 +143,26 @@ function registryHostOf(request: MintRequest<AzureEntry>): string {
   );
 }
 
-function readPrincipal(request: MintRequest<AzureEntry>): { principal: AzurePrincipal; tenantId: string | undefined } {
-  const principal = parseAzurePrincipal(request.secret.value.revealText());
+/** With a tenant how to sign in to Entra, without one the principal whose password the registry takes itself. */
+type SignIn = ({ tenantId: string } & EntraClient) | { tenantId: undefined; principal: AzurePrincipal };
+
+function readSignIn(request: MintRequest<AzureEntry>, host: string): SignIn {
+  const { clientId, tenantId } = request.entry;
+  if (clientId !== undefined) {
+    const prove = async () => clientAssertion(await request.assert(azureAudience(host)));
+    return { tenantId: checkedTenant(request, tenantId ?? ""), clientId, prove };
+  }
+  const principal = parseAzurePrincipal(secretOf(request).value.revealText());
   if (!principal.ok) throw secretMalformed(request, principal.mistakes);
-  const tenantId = request.entry.tenantId ?? principal.value.tenantId;
-  if (tenantId === undefined || isTenantId(tenantId)) return { principal: principal.value, tenantId };
+  const ownTenant = tenantId ?? principal.value.tenantId;
+  if (ownTenant === undefined) return { tenantId: undefined, principal: principal.value };
+  const { clientSecret } = principal.value;
+  const prove = async () => ({ client_secret: clientSecret });
+  return { tenantId: checkedTenant(request, ownTenant), clientId: principal.value.clientId, prove };
+}
+
+function checkedTenant(request: MintRequest<AzureEntry>, tenantId: string): string {
+  if (isTenantId(tenantId)) return tenantId;
   throw new Problem(
     "invalid-config",
     `azure_tenant_id of registry entry "${request.entry.id}" is neither a UUID nor a domain name.`,

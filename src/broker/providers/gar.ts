@@ -1,9 +1,10 @@
 import { isGarHost } from "../../factory-config/cloud-hosts.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { type GoogleServiceAccount, parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
+import { exchangeAssertion, federationHosts, type GoogleAccessToken, readOnlyScope } from "./google-federation.js";
 import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeNotEnforceable } from "./scope-demand.js";
@@ -14,15 +15,17 @@ export type GarDeps = { outbound: CloudOutbound; now: () => Date };
 const tokenHost = "oauth2.googleapis.com";
 const service = "Google";
 
-// The narrowest scope that pulls. `cloud-platform` would hand the job all that the account can do in the whole cloud.
-const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
-
 /**
- * Google Artifact Registry: an access token of the service account, about an hour, as the password of `oauth2accesstoken`.
+ * Google Artifact Registry: an access token of the service account (or of a federated principal), about an hour, as the
+ * password of `oauth2accesstoken`.
  * Google has no token that is limited to some repositories.
  */
 export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
   const outbound = onlyToHosts(deps.outbound, service, (host) => host === tokenHost);
+  const federation = {
+    outbound: onlyToHosts(deps.outbound, service, (host) => federationHosts.includes(host)),
+    nowMs: () => deps.now().getTime(),
+  };
 
   async function mint(request: MintRequest<GarEntry>): Promise<MintedToken> {
     const host = registryHostOf(request);
@@ -32,9 +35,11 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
         "Google Artifact Registry cannot limit a token to repositories. Give each group of repositories a service account and an entry of its own, and leave repositories out.",
       );
     }
-    const account = parseGoogleServiceAccount(request.secret.value.revealText());
-    if (!account.ok) throw secretMalformed(request, account.mistakes);
-    const { accessToken, expiresAt } = await askGoogle(request, account.value);
+    const { workloadIdentityProvider } = request.entry;
+    const { accessToken, expiresAt } =
+      workloadIdentityProvider === undefined
+        ? await askWithKey(request)
+        : await exchangeAssertion(federation, request, workloadIdentityProvider);
     return {
       registry: host,
       type: "gar",
@@ -47,10 +52,8 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
     };
   }
 
-  async function askGoogle(
-    request: MintRequest<GarEntry>,
-    account: GoogleServiceAccount,
-  ): Promise<{ accessToken: string; expiresAt: Date }> {
+  async function askWithKey(request: MintRequest<GarEntry>): Promise<GoogleAccessToken> {
+    const account = readServiceAccount(request);
     const { JWT } = await import("google-auth-library");
     const transport = createGoogleTransport(outbound, request.signal);
     const client = new JWT({
@@ -74,6 +77,12 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
   }
 
   return { mint };
+}
+
+function readServiceAccount(request: MintRequest<GarEntry>): GoogleServiceAccount {
+  const account = parseGoogleServiceAccount(secretOf(request).value.revealText());
+  if (!account.ok) throw secretMalformed(request, account.mistakes);
+  return account.value;
 }
 
 function registryHostOf(request: MintRequest<GarEntry>): string {

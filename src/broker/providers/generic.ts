@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { GenericEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { basicAuthorization, parseUserPassword, type UserPassword } from "../secret-formats/user-password.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted, scopeNotEnforceable } from "./scope-demand.js";
@@ -41,7 +41,7 @@ export function createGenericProvider(deps: GenericDeps): RegistryProvider<Gener
   return {
     mint: async (request) => {
       const registry = request.host ?? request.entry.host;
-      const credential = parseUserPassword(request.secret.value.revealText());
+      const credential = parseUserPassword(secretOf(request).value.revealText());
       if (!credential.ok) throw secretMalformed(request, credential.mistakes);
       checkRepositoryNames(request.repositories ?? []);
       if (request.entry.passThrough) return passOn(deps, request, registry, credential.value);

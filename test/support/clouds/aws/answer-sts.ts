@@ -1,30 +1,37 @@
 import { randomUUID } from "node:crypto";
 import { type CloudReply, type CloudRequest, formOf, headerOf } from "../cloud-endpoint.js";
-import { assumeRole, type GrantedSession, getFederationToken, type SessionDeps } from "./grant-session.js";
+import { assumeRoleWithWebIdentity, type WebIdentityDeps } from "./assume-with-web-identity.js";
+import { assumeRole, type GrantedSession, getFederationToken } from "./grant-session.js";
 import type { Principal } from "./iam-directory.js";
 import { StsError } from "./sts-error.js";
 import { type SignatureVerdict, verifySigV4 } from "./verify-sigv4.js";
 
-export type StsDeps = SessionDeps & { region: string };
+export type StsDeps = WebIdentityDeps & { region: string };
 
 const namespace = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /**
- * Answers the query protocol of AWS STS, version 2011-06-15: `AssumeRole`, `GetFederationToken`, `GetCallerIdentity`.
+ * Answers the query protocol of AWS STS, version 2011-06-15: `AssumeRole`, `GetFederationToken`, `GetCallerIdentity`,
+ * and `AssumeRoleWithWebIdentity`, which is not signed.
  * Source: AWS Security Token Service API Reference.
  */
-export function answerSts(deps: StsDeps, request: CloudRequest): CloudReply {
+export async function answerSts(deps: StsDeps, request: CloudRequest): Promise<CloudReply> {
   try {
     if (request.method !== "POST" || request.path !== "/") {
       throw new StsError(404, "UnknownOperationException", "POST / is expected.");
     }
-    const caller = authenticate(deps, request);
     const form = formOf(request);
+    const isWebIdentity = form.get("Action") === "AssumeRoleWithWebIdentity";
+    if (isWebIdentity && headerOf(request, "authorization") !== undefined) {
+      throw new StsError(400, "MalformedInput", "This request is made without credentials.");
+    }
+    const caller = isWebIdentity ? undefined : authenticate(deps, request);
     if (form.get("Version") !== "2011-06-15") {
       throw new StsError(400, "InvalidAction", "The version is not 2011-06-15.");
     }
     const action = form.get("Action") ?? "";
-    const result = element(`${action}Result`, resultOf(deps, caller, action, form));
+    const body = caller ? resultOf(deps, caller, action, form) : await webIdentityResult(deps, form);
+    const result = element(`${action}Result`, body);
     return xmlReply(200, `${action}Response`, [
       result,
       element("ResponseMetadata", element("RequestId", randomUUID())),
@@ -61,6 +68,12 @@ function resultOf(deps: StsDeps, caller: Principal, action: string, form: URLSea
     default:
       throw new StsError(400, "InvalidAction", `Could not find operation ${action} for version 2011-06-15`);
   }
+}
+
+async function webIdentityResult(deps: StsDeps, form: URLSearchParams): Promise<string> {
+  const session = await assumeRoleWithWebIdentity(deps, form);
+  const id = element("AssumedRoleId", `AROAEXAMPLEEXAMPLE:${escapeXml(session.name)}`);
+  return element("AssumedRoleUser", element("Arn", escapeXml(session.arn)) + id) + credentialsXml(session);
 }
 
 function credentialsXml({ credentials, packedPolicyPercent }: GrantedSession): string {

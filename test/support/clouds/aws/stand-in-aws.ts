@@ -2,10 +2,11 @@ import type { Clock } from "../clock.js";
 import { type CloudEndpoint, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
+import type { WebIdentityVerifier } from "../web-identity.js";
 import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
 import { answerSts, throttledSts } from "./answer-sts.js";
+import type { WebIdentityDeps } from "./assume-with-web-identity.js";
 import { answerEcrRegistry } from "./ecr-registry.js";
-import type { SessionDeps } from "./grant-session.js";
 import { IamDirectory } from "./iam-directory.js";
 
 export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint };
@@ -36,12 +37,17 @@ export type StandInAwsOptions = {
 
 const publicRegion = "us-east-1";
 
-export function createStandInAws(register: EndpointRegister, clock: Clock, options: StandInAwsOptions): StandInAws {
+export function createStandInAws(
+  register: EndpointRegister,
+  clock: Clock,
+  webIdentities: WebIdentityVerifier,
+  options: StandInAwsOptions,
+): StandInAws {
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
   const openRegion = (region: string): AwsRegion =>
-    addRegion(register, region, { iam, clock, passwords, packedPolicyLimitBytes });
+    addRegion(register, region, { iam, clock, webIdentities, passwords, packedPolicyLimitBytes });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -79,7 +85,7 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
 function addRegion(
   register: EndpointRegister,
   region: string,
-  deps: SessionDeps & { passwords: Map<string, IssuedPassword> },
+  deps: WebIdentityDeps & { passwords: Map<string, IssuedPassword> },
 ): AwsRegion {
   const sts = createCloudEndpoint({
     name: `AWS STS ${region}`,

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { MintRequest } from "../../src/broker/provider.js";
 import { createAwsProvider } from "../../src/broker/providers/aws.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
@@ -77,7 +77,28 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
     await moto.enforceIam(true);
     expect(token).toMatchObject({ scopeEnforcedBy: "iam-session-policy", repositories: ["team/app"] });
   });
+
+  test("a role is assumed by a web identity, without a signature, and its keys sign the call to ECR", async () => {
+    // moto takes any token; that ours is believed is for the stand-ins to judge. It does not know this action either
+    // once it enforces IAM.
+    await moto.enforceIam(false);
+    const assert = vi.fn(async () => "header.payload.signature");
+    const provider = createAwsProvider({ outbound, now: () => new Date() });
+    const token = await provider.mint({
+      ...request("", ["team/app"]),
+      entry: keyless(roleArn),
+      secret: undefined,
+      assert,
+    });
+    await moto.enforceIam(true);
+    expect(token).toMatchObject({ scopeEnforcedBy: "iam-session-policy", repositories: ["team/app"] });
+    expect(assert).toHaveBeenCalledWith("sts.amazonaws.com");
+  });
 });
+
+function keyless(roleArn: string): AwsEntry {
+  return { id: host, type: "aws", host, region, roleArn };
+}
 
 function request(credentialsFile: string, repositories: readonly string[] | undefined): MintRequest<AwsEntry> {
   return {

@@ -37,15 +37,16 @@ const meanings: ReadonlyMap<string, string> = new Map([
   ["ExpiredTokenException", expired],
   ["RequestExpired", wrongClock],
   ["RequestTimeTooSkewed", wrongClock],
+  // The SDK's own names, which are those on the wire with an ending.
   [
-    "InvalidIdentityToken",
+    "InvalidIdentityTokenException",
     "IAM does not know this factory's issuer, or not for this audience. Make the identity provider in the role's account, as GET /v1/factories/{factory}/federation prints it.",
   ],
   [
-    "IDPCommunicationError",
+    "IDPCommunicationErrorException",
     "AWS could not fetch the keys of this service from its public URL. Check that it is reached from outside, with a certificate of a public authority.",
   ],
-  ["IDPRejectedClaim", "the role's trust policy does not accept what this factory says of itself."],
+  ["IDPRejectedClaimException", "the role's trust policy does not accept what this factory says of itself."],
   [
     "RegionDisabledException",
     "STS is not activated in this region for the account. Activate it, or use another region.",

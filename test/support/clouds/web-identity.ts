@@ -53,6 +53,11 @@ export class WebIdentityVerifier {
     this.#servers.set(host, url);
   }
 
+  /** The name leads nowhere any more. */
+  forget(host: string): void {
+    this.#servers.delete(host);
+  }
+
   /** @throws WebIdentityError */
   async verify(token: string): Promise<WebIdentity> {
     this.seen.push(watched(token));

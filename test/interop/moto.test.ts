@@ -79,8 +79,7 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
   });
 
   test("a role is assumed by a web identity, without a signature, and its keys sign the call to ECR", async () => {
-    // moto takes any token; that ours is believed is for the stand-ins to judge. It does not know this action either
-    // once it enforces IAM.
+    // moto takes any token: whether ours is believed, the stand-ins judge. It fails on this action while it enforces IAM.
     await moto.enforceIam(false);
     const assert = vi.fn(async () => "header.payload.signature");
     const provider = createAwsProvider({ outbound, now: () => new Date() });

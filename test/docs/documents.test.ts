@@ -64,7 +64,9 @@ test("docs/factory-config.md names every key of an entry, and its examples are v
 });
 
 test("docs/keyless.md shows entries that are valid without a remark, and none with a secret", () => {
-  const [example = ""] = [...read("docs/keyless.md").matchAll(/^ *```yaml\n([\s\S]*?)^ *```/gm)].map(([, text]) => text);
+  const [example = ""] = [...read("docs/keyless.md").matchAll(/^ *```yaml\n([\s\S]*?)^ *```/gm)].map(
+    ([, text]) => text,
+  );
   const parsed = parseDocument(example.replace(/^ {3}/gm, ""));
   expect(parsed).toMatchObject({ ok: true, warnings: [] });
   const names = parsed.ok ? parsed.config.entries.map(({ entry }) => entry.secretName) : [];

@@ -43,6 +43,7 @@ export const AuditEvent = z
     permissions: z.array(z.string()).optional(),
     roles: z.array(z.string()).optional(),
     grants: z.array(GrantView).optional(),
+    deliverSecrets: z.boolean().optional(),
     expiresAt: Timestamp.optional(),
     secret: z.string().optional(),
     secretVersion: z.int().optional(),

@@ -42,7 +42,13 @@ export type EventBody =
       count?: number;
     }
   | { action: "api-token.revoked"; credential: CredentialRef }
-  | { action: "job.opened"; credential: CredentialRef; grants?: readonly Grant[]; expiresAt: string }
+  | {
+      action: "job.opened";
+      credential: CredentialRef;
+      grants?: readonly Grant[];
+      deliverSecrets?: true;
+      expiresAt: string;
+    }
   | { action: "job.ended"; credential: CredentialRef }
   | {
       action: "secret.written" | "secret.staged";
@@ -63,6 +69,7 @@ export type EventBody =
   | { action: "secret.undeleted" | "secret.purged"; secret: string; secretVersion: number }
   | { action: "secret.verified"; secret: string; secretVersion: number; matches: boolean }
   | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
+  | { action: "secret.delivered"; secret: string; secretVersion: number; evidence?: Evidence }
   | { action: "secret.open-failed"; secret: string; secretVersion: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }

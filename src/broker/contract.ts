@@ -10,7 +10,7 @@ const Repositories = z
   .meta({ description: "A demand: the token must reach no others." });
 
 export const RegistryTokenFormat = z
-  .enum(["tokens", "docker-config", "kubernetes-secret", "login"])
+  .enum(["tokens", "docker-config", "kubernetes-secret", "login", "ci-scripts"])
   .default("tokens")
   .meta({ id: "RegistryTokenFormat" });
 
@@ -78,11 +78,20 @@ const DockerAuth = z
   })
   .meta({ id: "DockerAuth" });
 
+export const JobFile = z
+  .object({ name: z.string(), contentBase64: z.string() })
+  .meta({ id: "JobFile", description: "A file of a job's `/secrets`." });
+
 /** One flat object, because generators cannot read `oneOf`; which members are there depends on `format`. */
 export const RegistryTokenReply = z
   .object({
     tokens: z.array(RegistryToken).optional().meta({ description: "format `tokens`" }),
-    failures: z.array(RegistryFailure).optional().meta({ description: "format `tokens`, with `allowPartial`" }),
+    failures: z.array(RegistryFailure).optional().meta({
+      description: "formats `tokens` and `ci-scripts`, with `allowPartial`",
+    }),
+    files: z.array(JobFile).optional().meta({
+      description: "format `ci-scripts`: what foundriesio/ci-scripts finds in `/secrets`",
+    }),
     auths: z.record(z.string(), DockerAuth).optional().meta({
       description: "format `docker-config`: the body is a complete config.json",
     }),

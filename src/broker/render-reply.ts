@@ -4,6 +4,7 @@ import { PreparedJson } from "../http/route.js";
 import type { Issued } from "./issue-token.js";
 import type { MintedToken } from "./provider.js";
 
+/** What tokens alone can be rendered as. */
 export type Format = "tokens" | "docker-config" | "kubernetes-secret" | "login";
 
 /** docker's own key for Docker Hub in a config.json (docker/cli, cli/config/configfile). */

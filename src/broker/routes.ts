@@ -3,6 +3,7 @@ import { FactoryParams } from "../http/contract.js";
 import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
+import { issueJobFiles } from "./ci-scripts/issue-job-files.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
 import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
 import { renderReply } from "./render-reply.js";
@@ -60,6 +61,7 @@ const issue = route(
     const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
     const requested = requestedBy(request);
     const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
+    if (format === "ci-scripts") return { status: 200, body: await issueJobFiles(deps, input) };
     const issued = await issueTokens(deps, input);
     if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();
     const headers = format === "tokens" ? {} : failureHeader(issued);

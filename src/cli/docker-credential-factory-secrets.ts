@@ -1,9 +1,9 @@
 import { homedir } from "node:os";
 import * as path from "node:path";
 import { text } from "node:stream/consumers";
-import { CommandFailure } from "./ci/command-failure.js";
 import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
 import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
+import { CommandFailure } from "./client/command-failure.js";
 
 /**
  * Runs docker's credential helper. An error stands on standard output, where docker looks for it, and on standard error

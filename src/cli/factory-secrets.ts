@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { auditCommand } from "./audit/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
-import { runCommands } from "./ci/run-commands.js";
+import { runCommands } from "./client/run-commands.js";
 import type { ReplaceInput } from "./signing-keys.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -12,7 +12,7 @@ import { keySource } from "../key-source.js";
 import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
-import { CommandFailure, exitCodes } from "./ci/command-failure.js";
+import { CommandFailure, exitCodes } from "./client/command-failure.js";
 import { listSigningKeys, type ReplaceInput, replaceSigningKey } from "./signing-keys.js";
 
 /** The settings of the server, and where to tell what takes its time. */

@@ -5,7 +5,7 @@ import { type KeyUse, keyUses } from "../identity/oauth/keys/key-use.js";
 import { signingKeyOf } from "../identity/oauth/keys/next-step.js";
 import { announceKey, rotateSigningKey } from "../identity/oauth/keys/rotate-signing-key.js";
 import { readSigningKeys, type StoredSigningKey } from "../identity/oauth/keys/store.js";
-import { CommandFailure, exitCodes } from "./ci/command-failure.js";
+import { CommandFailure, exitCodes } from "./client/command-failure.js";
 
 /** One line for each key that signs, waits for its turn or still verifies: by purpose, newest first. */
 export async function listSigningKeys(prisma: PrismaClient): Promise<string[]> {

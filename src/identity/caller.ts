@@ -31,6 +31,8 @@ export type Caller = {
   permissions: ReadonlySet<Permission>;
   /** All that it may pull, where that is limited: it never gets more. */
   grants?: readonly Grant[];
+  /** Whether it gets the values of secrets that are flagged for delivery to jobs. */
+  deliverSecrets?: true;
   /** The longest life of what it is given, in seconds, where a rule or a policy limits it. */
   maxTtlSeconds?: number;
   expiresAt?: Date;

@@ -99,6 +99,10 @@ export const NewJob = z
       .max(100)
       .optional()
       .meta({ description: "All that it may pull. Absent: everything of every entry." }),
+    deliverSecrets: z.boolean().optional().meta({
+      description:
+        "Whether its `/secrets` hold the values of secrets that are flagged `deliverToJobs`. Absent: only without `grants`.",
+    }),
   })
   .meta({ id: "NewJob" });
 
@@ -108,6 +112,7 @@ export const Job = z
     name: z.string(),
     state: z.enum(["running", "ended", "expired"]).meta({ id: "JobState" }),
     grants: z.array(GrantView).optional(),
+    deliverSecrets: z.boolean(),
     createdAt: Timestamp,
     createdBy: z.string(),
     expiresAt: Timestamp,

@@ -19,6 +19,7 @@ type CredentialRow = {
   permissions: string[];
   grants: unknown;
   evidence: unknown;
+  deliver_secrets: boolean;
   expires_at: Date | null;
   factory_id: string | null;
   factory_name: string | null;
@@ -27,7 +28,7 @@ type CredentialRow = {
 };
 
 const selectCaller = `
-  SELECT c.id, c.kind, c.parent_id, c.name, c.permissions, c.grants, c.evidence, c.expires_at, f.id AS factory_id, f.name AS factory_name,
+  SELECT c.id, c.kind, c.parent_id, c.name, c.permissions, c.grants, c.evidence, c.deliver_secrets, c.expires_at, f.id AS factory_id, f.name AS factory_name,
          COALESCE(f.id, i.id) AS scope_id, COALESCE(f.generation, i.generation) AS generation
   FROM credentials c CROSS JOIN installation i LEFT JOIN factories f ON f.id = c.factory_id
   WHERE c.revoked_at IS NULL AND f.deleted_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())`;
@@ -56,6 +57,7 @@ function callerOf(rows: readonly CredentialRow[]): StoredCaller | undefined {
     permissions: permissionsOf(kind, row.permissions),
     ...(row.factory_id && row.factory_name && { factory: { id: row.factory_id, name: row.factory_name } }),
     ...(row.grants !== null && { grants: z.array(Grant).parse(row.grants) }),
+    ...(row.deliver_secrets && { deliverSecrets: true as const }),
     ...(row.expires_at && { expiresAt: row.expires_at }),
     generation: row.generation,
   };

@@ -7,6 +7,7 @@ import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
+import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
@@ -42,10 +43,11 @@ const maxAttempts = 60;
  * Writes and deletes secrets, all or none, in one statement with their audit rows. A deletion of a name that does not
  * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
  * whoever loses a race seals anew for the next version.
- * @throws Problem `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`
+ * @throws Problem `invalid-request` for a name that no secret can have, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
+  refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
   const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
@@ -73,9 +75,10 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
 async function warningsOf(
   deps: SecretsDeps,
   factory: FactoryRef,
-  { name, value, expiresAt }: Extract<SecretItem, { op: "put" }>,
+  { name, value, expiresAt, deliverToJobs }: Extract<SecretItem, { op: "put" }>,
 ): Promise<SecretWarning[]> {
-  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date())];
+  const ofName = deliverToJobs ? jobNameWarnings(name) : [];
+  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date()), ...ofName];
 }
 
 function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {

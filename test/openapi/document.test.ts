@@ -110,6 +110,7 @@ describe("the OpenAPI document", () => {
   test("asks for a credential everywhere but at the routes for anyone", () => {
     const open = operations.filter(({ security }) => security.length === 0).map(({ operationId }) => operationId);
     expect(open.sort()).toEqual([
+      "fioctlCredentialsPage",
       "getAuthorizationServer",
       "getHealth",
       "getKeySet",

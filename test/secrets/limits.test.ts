@@ -63,7 +63,7 @@ describe("values", () => {
     ["base64 without its padding", { valueBase64: "YQ" }, "/valueBase64", /not base64/],
     ["base64 of the URL alphabet", { valueBase64: "__8=" }, "/valueBase64", /not base64/],
     ["a lone surrogate", { value: "\ud800" }, "/value", /lone surrogate/],
-    ["a number", { value: 12345678 }, "/value", /string/],
+    ["a number", { value: 12345678 }, "/value", /must be a text/],
     ["no value", {}, "", /exactly one/],
     ["two values", { value: "x", valueBase64: "eA==" }, "", /exactly one/],
     ["a field that does not exist", { value: "x", valu: "y" }, "", /^unknown field "valu"; did you mean "value"\?/],

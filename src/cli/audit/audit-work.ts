@@ -6,7 +6,7 @@ import { pem } from "../../audit/chain/public-keys.js";
 import { installationId, publicKeys } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
 import { findFactory } from "../../factories/store.js";
-import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { type ServerDeps, withDatabase } from "../server-work.js";
 import { type OpenedAudit, openAudit } from "./open-audit.js";
 import { type VerifyArguments, verifyDatabase, verifyFile } from "./verify.js";

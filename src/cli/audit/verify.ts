@@ -9,7 +9,7 @@ import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
 import { type VerifyOptions, verifyExport } from "../../audit/chain/verify-export.js";
 import { findStray } from "../../audit/database-check/stray-events.js";
 import type { PrismaClient } from "../../db/database.js";
-import { CommandFailure, exitCodes } from "../ci/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { brokenSentences, verifiedSentences } from "./sentences.js";
 

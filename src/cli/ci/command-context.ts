@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import * as path from "node:path";
 import type { Environment } from "../../settings/reader.js";
-import { type ClientFlags, isPlainHttp, readClientSettings } from "./client-settings.js";
-import { CommandFailure, exitCodes, type Terminal } from "./command-failure.js";
+import { type ClientFlags, isPlainHttp, readClientSettings } from "../client/client-settings.js";
+import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
 import { dockerConfigDirectory } from "./docker-config/locate-config.js";
 import { findIdentity } from "./identities/find-identity.js";
 import type { JobClient, Wanted } from "./request-tokens.js";

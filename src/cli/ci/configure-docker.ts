@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { CommandFailure, exitCodes } from "./command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { objectAt } from "../client/json-value.js";
 import { hostOfKey, keyOfHost } from "./docker-config/auth-entries.js";
 import { changeDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper } from "./docker-config/credential-stores.js";
-import { objectAt } from "./json-value.js";
 import type { RegistryToken } from "./registry-token.js";
 
 export type Configured = {

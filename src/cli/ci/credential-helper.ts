@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import type { Environment } from "../../settings/reader.js";
-import { readClientSettings } from "./client-settings.js";
-import { CommandFailure, exitCodes } from "./command-failure.js";
+import { readClientSettings } from "../client/client-settings.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { objectAt } from "../client/json-value.js";
 import { hostOfKey } from "./docker-config/auth-entries.js";
 import { readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper } from "./docker-config/credential-stores.js";
 import { findIdentity } from "./identities/find-identity.js";
-import { objectAt } from "./json-value.js";
 import { type JobClient, requestTokens } from "./request-tokens.js";
 import { type CacheKey, readCached, removeCached, writeCached } from "./sealed-cache.js";
 

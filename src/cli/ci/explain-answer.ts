@@ -1,9 +1,9 @@
-import type { ClientSettings } from "./client-settings.js";
-import { CommandFailure, type ExitCode, exitCodes } from "./command-failure.js";
-import { isObject, parseJson, sentenceAt, textAt } from "./json-value.js";
+import type { ClientSettings } from "../client/client-settings.js";
+import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
+import { isObject, parseJson, sentenceAt, textAt } from "../client/json-value.js";
+import type { Answer, NoAnswer } from "../client/send-once.js";
 import { type RegistryFailure, readFailures } from "./registry-token.js";
 import type { JobClient } from "./request-tokens.js";
-import type { Answer, NoAnswer } from "./send-once.js";
 
 /** The service speaks of its API; this is the same on the command line. */
 const waysHere: Readonly<Record<string, string>> = {

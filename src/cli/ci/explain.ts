@@ -1,6 +1,6 @@
-import { type ExitCode, exitCodes } from "./command-failure.js";
+import { type ExitCode, exitCodes } from "../client/command-failure.js";
+import { textAt } from "../client/json-value.js";
 import { explainAnswer } from "./explain-answer.js";
-import { textAt } from "./json-value.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "./request-tokens.js";
 import { tokenTable, viewOf } from "./show-tokens.js";

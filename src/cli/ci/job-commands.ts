@@ -1,10 +1,11 @@
 import { Command, Option } from "commander";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
-import { CommandFailure, exitCodes } from "./command-failure.js";
 import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
 import { explain, explanationJson, explanationText } from "./explain.js";
 import { login, logout } from "./login.js";
 import { maskCredentials, warnOfPrinting } from "./mask.js";
+import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
 import { requestTokens } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
@@ -33,6 +34,7 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
   ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
+  ci.addCommand(withTokenOptions(materializeCommand()).action(action(runMaterialize)));
   return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
 }
 

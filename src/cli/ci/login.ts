@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { CommandFailure, exitCodes } from "./command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { textAt } from "../client/json-value.js";
 import { authOf, keyOfHost, markOf, withAuths } from "./docker-config/auth-entries.js";
 import { changeDockerConfig, readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper, refuseStore, storeFor } from "./docker-config/credential-stores.js";
 import { readLoginRecord, removeLoginRecord, writeLoginRecord } from "./docker-config/login-record.js";
-import { textAt } from "./json-value.js";
 import type { RegistryFailure, RegistryToken } from "./registry-token.js";
 import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 

@@ -1,5 +1,5 @@
 import type { Environment } from "../../settings/reader.js";
-import type { Terminal } from "./command-failure.js";
+import type { Terminal } from "../client/command-failure.js";
 import { basicOf } from "./docker-config/auth-entries.js";
 import type { Credential } from "./registry-token.js";
 
@@ -13,8 +13,13 @@ export function maskCredentials(
   { say }: Pick<Terminal, "say">,
   credentials: readonly Credential[],
 ): void {
+  maskTexts(environment, { say }, credentials.flatMap(secretParts));
+}
+
+/** As `maskCredentials`, for any texts. */
+export function maskTexts(environment: Environment, { say }: Pick<Terminal, "say">, texts: readonly string[]): void {
   if (environment.GITHUB_ACTIONS !== "true") return;
-  for (const part of new Set(credentials.flatMap(secretParts))) say(`::add-mask::${escapeCommand(part)}`);
+  for (const text of new Set(texts)) if (text !== "") say(`::add-mask::${escapeCommand(text)}`);
 }
 
 /** GitLab masks only what its settings list: what is printed there stands in the log for all who may read it. */

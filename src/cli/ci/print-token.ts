@@ -1,4 +1,4 @@
-import { CommandFailure, exitCodes } from "./command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { withAuths } from "./docker-config/auth-entries.js";
 import { formatConfig } from "./docker-config/config-file.js";
 import type { RegistryToken } from "./registry-token.js";

@@ -1,4 +1,4 @@
-import { isObject, listAt, sentenceAt, textAt } from "./json-value.js";
+import { isObject, listAt, sentenceAt, textAt } from "../client/json-value.js";
 
 /** A token as the service hands it out, for one registry. Members that a later service adds are passed over. */
 export type RegistryToken = {

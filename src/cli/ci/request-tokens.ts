@@ -1,10 +1,10 @@
-import { askPatiently } from "./ask-patiently.js";
-import type { ClientSettings } from "./client-settings.js";
-import { CommandFailure, exitCodes, type Terminal } from "./command-failure.js";
+import { askPatiently } from "../client/ask-patiently.js";
+import type { ClientSettings } from "../client/client-settings.js";
+import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
 import { explainAnswer, explainFailures, explainSilence } from "./explain-answer.js";
 import type { JobIdentity } from "./identities/job-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
-import { type Answer, NoAnswer, sendOnce } from "./send-once.js";
 
 /** A job that can ask. */
 export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say"> };
@@ -21,8 +21,12 @@ export type Wanted = {
 };
 
 /** Asks for registry tokens, and gives back whatever the service answers. @throws CommandFailure when it does not */
-export async function askForTokens({ settings, identity, terminal }: JobClient, wanted: Wanted): Promise<Answer> {
-  const body = JSON.stringify(bodyOf(wanted));
+export async function askForTokens(
+  { settings, identity, terminal }: JobClient,
+  wanted: Wanted,
+  format: "tokens" | "ci-scripts" = "tokens",
+): Promise<Answer> {
+  const body = JSON.stringify({ ...bodyOf(wanted), format });
   const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/registry-tokens`;
   try {
     return await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Environment } from "../../settings/reader.js";
-import { CommandFailure, exitCodes } from "./command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { withAuths } from "./docker-config/auth-entries.js";
 import { formatConfig, readDockerConfig } from "./docker-config/config-file.js";
 import { withoutStoreFor } from "./docker-config/credential-stores.js";

@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { replaceFile } from "./docker-config/replace-file.js";
-import { parseJson, textAt } from "./json-value.js";
+import { parseJson, textAt } from "../client/json-value.js";
+import { replaceFile } from "../client/replace-file.js";
 
 /** A user and password, and until when they need not be asked for again. */
 export type CachedLogin = { username: string; password: string; refreshAfter: string };

@@ -1,5 +1,5 @@
+import { showTable } from "../client/show-table.js";
 import type { RegistryFailure, RegistryToken } from "./registry-token.js";
-import { showTable } from "./show-table.js";
 
 /** What may be shown of a token: all but the credential. */
 export type TokenView = {

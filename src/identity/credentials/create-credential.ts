@@ -86,6 +86,7 @@ export async function openJob(
     name: string;
     ttlSeconds: number;
     grants: readonly Grant[] | undefined;
+    deliverSecrets: boolean;
     maker: Caller;
     factory: FactoryRef;
     requested: RequestedBy;
@@ -101,6 +102,7 @@ export async function openJob(
     permissions: [],
     roles: [],
     grants: input.grants,
+    deliverSecrets: input.deliverSecrets,
     expiresAt,
     maker,
     derived: true,
@@ -111,6 +113,7 @@ export async function openJob(
       credential,
       expiresAt: expiresAt.toISOString(),
       ...(input.grants && { grants: input.grants }),
+      ...(input.deliverSecrets && { deliverSecrets: true as const }),
     }),
   });
   return { ...created, expiresAt };
@@ -125,6 +128,7 @@ async function create(
     permissions: readonly Permission[];
     roles: readonly Role[];
     grants: readonly Grant[] | undefined;
+    deliverSecrets?: boolean;
     expiresAt: Date | undefined;
     maker: Caller | undefined;
     /** A derived credential is withdrawn together with its maker. */
@@ -147,7 +151,9 @@ async function create(
     ...requested,
   });
   const parentId = input.derived ? maker?.id : undefined;
-  const credential = { id, kind, name, permissions, roles, grants, createdAt, expiresAt, createdBy: actor, parentId };
+  const { deliverSecrets } = input;
+  const held = { permissions, roles, grants, deliverSecrets };
+  const credential = { id, kind, name, ...held, createdAt, expiresAt, createdBy: actor, parentId };
   const stored = { ...credential, factoryId: factory?.id, tokenHash: hashToken(token) };
   if (!(await insertCredential(deps.prisma, stored, maker?.id, audit))) throw invalidCredential();
   return { id, token, createdAt, ...(expiresAt && { expiresAt }) };

@@ -30,11 +30,12 @@ const createJob = route(
     holdsCredential: true,
   },
   async (deps: Deps, { caller, factory, body, request }) => {
-    const { name, ttlSeconds, grants } = body;
+    const { name, ttlSeconds, grants, deliverSecrets = grants === undefined } = body;
     const made = await openJob(deps, {
       name,
       ttlSeconds,
       grants,
+      deliverSecrets,
       maker: caller,
       factory,
       requested: requestedBy(request),
@@ -49,6 +50,7 @@ const createJob = route(
         createdBy: caller.name,
         expiresAt: made.expiresAt.toISOString(),
         token: made.token,
+        deliverSecrets,
         ...(grants && { grants }),
       },
     };

@@ -15,6 +15,8 @@ export type NewCredential = {
   permissions: readonly Permission[];
   roles: readonly Role[];
   grants: readonly Grant[] | undefined;
+  /** Whether it gets the values of secrets that are flagged for delivery to jobs. */
+  deliverSecrets?: boolean | undefined;
   createdAt: Date;
   createdBy: Actor;
   expiresAt: Date | undefined;
@@ -35,9 +37,9 @@ export async function insertCredential(
       SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE
     ), made AS (
       INSERT INTO credentials (id, kind, factory_id, parent_id, name, token_hash, permissions, grants, created_at,
-                               created_by_kind, created_by_id, created_by_name, expires_at, roles)
+                               created_by_kind, created_by_id, created_by_name, expires_at, roles, deliver_secrets)
       SELECT $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::bytea, $8::text[], $9::jsonb, $10::timestamptz,
-             $11::text, $12::text, $13::text, $14::timestamptz, $15::text[]
+             $11::text, $12::text, $13::text, $14::timestamptz, $15::text[], $17::bool
       WHERE $1::uuid IS NULL OR EXISTS (SELECT FROM maker)
       RETURNING id
     ), audited AS (
@@ -63,6 +65,7 @@ export async function insertCredential(
     credential.expiresAt?.toISOString() ?? null,
     [...credential.roles],
     JSON.stringify([audit]),
+    credential.deliverSecrets ?? false,
   );
   return made.length === 1;
 }
@@ -146,6 +149,7 @@ const listed = {
   permissions: true,
   roles: true,
   grants: true,
+  deliverSecrets: true,
   createdAt: true,
   createdByName: true,
   expiresAt: true,

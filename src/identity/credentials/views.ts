@@ -10,6 +10,7 @@ type Row = {
   permissions: string[];
   roles: string[];
   grants: unknown;
+  deliverSecrets: boolean;
   createdAt: Date;
   createdByName: string;
   expiresAt: Date | null;
@@ -44,5 +45,6 @@ export function jobView(row: Row, now: Date): z.input<typeof Job> {
     createdBy: row.createdByName,
     expiresAt: expiresAt.toISOString(),
     ...(row.grants !== null && { grants: z.array(Grant).parse(row.grants) }),
+    deliverSecrets: row.deliverSecrets,
   };
 }

@@ -135,6 +135,11 @@ export const RuleTerms = z.strictObject({
   conditions: Conditions.min(1),
   grants: z.array(Grant).min(1).max(100).meta({ description: "What the bearer may pull: the union of its lines." }),
   maxTtlSeconds: maxTtl,
+  // Written only where it is true, so that a release that does not know it can read every other rule.
+  deliverSecrets: z.literal(true).optional().meta({
+    description:
+      "Its job's `/secrets` hold the values of secrets that are flagged `deliverToJobs`. Absent: they do not.",
+  }),
   singleUse: z.boolean().default(false).meta({
     description: "Each token opens once: it must have a `jti`, which is remembered until it expires.",
   }),
@@ -169,6 +174,7 @@ const termsShown = {
   conditions: z.array(TrustConditionView),
   grants: z.array(GrantView),
   maxTtlSeconds: z.int().optional(),
+  deliverSecrets: z.boolean().optional(),
   singleUse: z.boolean(),
 };
 

@@ -79,6 +79,7 @@ export const Explanation = z
     rules: z.array(ExplainedRule).meta({ description: "Those that match, then those that nearly do." }),
     grants: z.array(GrantView).meta({ description: "What the bearer would get: of all rules that match." }),
     maxTtlSeconds: z.int().optional(),
+    deliverSecrets: z.boolean().optional(),
   })
   .meta({ id: "TrustExplanation" });
 

@@ -42,6 +42,7 @@ export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Ask
     rules: explained.map((one) => one.explained).toSorted((a, b) => lacks(a) - lacks(b)),
     grants: [...(trusted?.grants ?? [])],
     ...(trusted?.maxTtlSeconds !== undefined && { maxTtlSeconds: trusted.maxTtlSeconds }),
+    ...(trusted?.deliverSecrets && { deliverSecrets: true }),
   };
 }
 

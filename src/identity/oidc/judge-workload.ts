@@ -70,6 +70,7 @@ export function workloadCaller({ factory, generation }: FactoryRules, trusted: T
     permissions: workloadPermissions,
     grants: trusted.grants,
     ...(trusted.maxTtlSeconds !== undefined && { maxTtlSeconds: trusted.maxTtlSeconds }),
+    ...(trusted.deliverSecrets && { deliverSecrets: true as const }),
     evidence: trusted.evidence,
     generation,
   };

@@ -12,6 +12,8 @@ export type Trusted = {
   grants: readonly Grant[];
   /** The shortest that a matching rule says, so that no line lives longer than its own rule allows. */
   maxTtlSeconds?: number;
+  /** One of them says so. */
+  deliverSecrets?: true;
   /** Whether one of them takes a token only once. */
   singleUse: boolean;
   evidence: Evidence;
@@ -31,6 +33,7 @@ export function trustedBy(rules: readonly TrustRule[], claims: Claims): Trusted 
     rules: matching,
     grants: matching.flatMap(({ grants }) => grants),
     ...(limits.length > 0 && { maxTtlSeconds: Math.min(...limits) }),
+    ...(matching.some(({ deliverSecrets }) => deliverSecrets) && { deliverSecrets: true as const }),
     singleUse: matching.some(({ singleUse }) => singleUse),
     evidence: evidenceOf(matching, claims),
   };

@@ -3,7 +3,11 @@ import type { Caller } from "../caller.js";
 import type { Grant } from "../grant.js";
 
 /** What a rule hands on. */
-export type HandedOn = { grants: readonly Grant[]; maxTtlSeconds?: number | undefined };
+export type HandedOn = {
+  grants: readonly Grant[];
+  maxTtlSeconds?: number | undefined;
+  deliverSecrets?: true | undefined;
+};
 
 /**
  * A rule never grants more than its maker has.
@@ -12,6 +16,9 @@ export type HandedOn = { grants: readonly Grant[]; maxTtlSeconds?: number | unde
 export function checkMaker(maker: Pick<Caller, "permissions" | "grants" | "maxTtlSeconds">, rule: HandedOn): void {
   if (!maker.permissions.has("registry-tokens:issue")) {
     throw beyond("this credential lacks registry-tokens:issue, which every rule hands on.");
+  }
+  if (rule.deliverSecrets && !maker.permissions.has("jobs:create")) {
+    throw beyond("this credential lacks jobs:create, and without that it has no way to delivered secrets.");
   }
   const { grants: own } = maker;
   const wider = own && rule.grants.find((grant) => !isWithin(grant, own));

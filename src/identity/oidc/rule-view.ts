@@ -5,7 +5,7 @@ import type { StoredRule } from "./store.js";
 
 /** A rule as replies show it, graded by the linter of today. */
 export function ruleView(rule: StoredRule): z.input<typeof TrustRuleView> {
-  const { maxTtlSeconds, jwksUrl, jwks } = rule;
+  const { maxTtlSeconds, deliverSecrets, jwksUrl, jwks } = rule;
   return {
     id: rule.id,
     name: rule.name,
@@ -18,6 +18,7 @@ export function ruleView(rule: StoredRule): z.input<typeof TrustRuleView> {
     conditions: rule.conditions,
     grants: rule.grants,
     ...(maxTtlSeconds !== undefined && { maxTtlSeconds }),
+    ...(deliverSecrets && { deliverSecrets }),
     singleUse: rule.singleUse,
     version: rule.version,
     createdAt: rule.createdAt.toISOString(),

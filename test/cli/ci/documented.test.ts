@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { exitCodes } from "../../../src/cli/ci/command-failure.js";
 import { projectedTokenPath } from "../../../src/cli/ci/identities/kubernetes.js";
+import { exitCodes } from "../../../src/cli/client/command-failure.js";
 import { clientNames } from "../../../src/settings/client-names.js";
 
 const text = readFileSync(new URL("../../../docs/ci.md", import.meta.url), "utf8");

@@ -1,10 +1,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { CommandFailure, exitCodes } from "../command-failure.js";
-import { isObject, type JsonObject, parseJson } from "../json-value.js";
-import { holdLock } from "./hold-lock.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
+import { holdLock } from "../../client/hold-lock.js";
+import { isObject, type JsonObject, parseJson } from "../../client/json-value.js";
+import { replaceFile } from "../../client/replace-file.js";
 import { realFile } from "./locate-config.js";
-import { replaceFile } from "./replace-file.js";
 
 /** What `config.json` holds. Of its members only three matter here; all others stay as they are. */
 export type DockerConfig = JsonObject;

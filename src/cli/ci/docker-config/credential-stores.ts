@@ -1,5 +1,5 @@
-import { CommandFailure, exitCodes } from "../command-failure.js";
-import { objectAt, textAt } from "../json-value.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
+import { objectAt, textAt } from "../../client/json-value.js";
 import { keyOfHost } from "./auth-entries.js";
 import type { DockerConfig } from "./config-file.js";
 

@@ -1,7 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { objectAt, parseJson, textAt } from "../json-value.js";
-import { replaceFile } from "./replace-file.js";
+import { objectAt, parseJson, textAt } from "../../client/json-value.js";
+import { replaceFile } from "../../client/replace-file.js";
 
 /** What `ci login` has written into `auths`: the mark of each entry by its key. No credential stands in it. */
 export type LoginRecord = {

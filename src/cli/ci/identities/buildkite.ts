@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { CommandFailure, exitCodes } from "../command-failure.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import type { IdentitySource } from "./job-identity.js";
 
 /**

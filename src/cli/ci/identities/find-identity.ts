@@ -1,4 +1,4 @@
-import { CommandFailure, exitCodes } from "../command-failure.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { buildkite } from "./buildkite.js";
 import { githubActions } from "./github-actions.js";
 import { givenIdToken, givenToken } from "./given-token.js";

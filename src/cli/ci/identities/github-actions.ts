@@ -1,6 +1,6 @@
-import { CommandFailure, exitCodes } from "../command-failure.js";
-import { textAt } from "../json-value.js";
-import { NoAnswer, sendOnce } from "../send-once.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
+import { textAt } from "../../client/json-value.js";
+import { NoAnswer, sendOnce } from "../../client/send-once.js";
 import type { FindDeps, IdentitySource } from "./job-identity.js";
 
 /**

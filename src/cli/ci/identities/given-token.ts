@@ -1,6 +1,6 @@
 import type { ClientName } from "../../../settings/client-names.js";
-import { settingOf } from "../client-settings.js";
-import { CommandFailure, exitCodes } from "../command-failure.js";
+import { settingOf } from "../../client/client-settings.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import type { IdentitySource } from "./job-identity.js";
 
 /** A token of the service (or an ID token) that somebody put into the job. */

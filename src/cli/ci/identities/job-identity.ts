@@ -1,5 +1,5 @@
 import type { Environment } from "../../../settings/reader.js";
-import type { ClientSettings } from "../client-settings.js";
+import type { ClientSettings } from "../../client/client-settings.js";
 
 /** Who the job is. */
 export type JobIdentity = {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { CommandFailure, exitCodes } from "../command-failure.js";
+import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import type { IdentitySource } from "./job-identity.js";
 
 /** Where docs/ci.md says to mount it. The pod's usual token is not used: it is for the API server and nobody else. */

@@ -12,7 +12,7 @@ const leftBehindMs = 60_000;
  */
 export async function replaceFile(
   path: string,
-  text: string,
+  text: string | Uint8Array,
   mayReplace: () => Promise<boolean> = () => Promise.resolve(true),
 ): Promise<boolean> {
   await removeLeftBehind(path);

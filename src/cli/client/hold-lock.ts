@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { open, readFile, rm, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CommandFailure, exitCodes } from "../command-failure.js";
+import { CommandFailure, exitCodes } from "./command-failure.js";
 
 /** A holder needs milliseconds: it reads one file and writes another. Who holds it longer was killed. */
 const staleAfterMs = 10_000;

@@ -1,0 +1,75 @@
+import type { AuditEvent } from "../../audit/events.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
+import { Problem } from "../../http/problem.js";
+import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
+import { openSecretVersion } from "../../secrets/open-secret.js";
+import type { BrokerDeps } from "../issue-token.js";
+import { type FlaggedSecret, readFlagged } from "./store.js";
+
+/** The value of a flagged secret, on its way into a job. */
+export type DeliveredSecret = { name: string; contentBase64: string };
+
+type Delivery = { factory: FactoryRef; caller: Caller; requested: RequestedBy };
+
+const maxRounds = 5;
+
+/**
+ * Opens the secrets that are flagged for delivery, for a caller that is to have them. Each leaves an audit row, which
+ * stands before any value leaves, and is written only if the caller was read in the generation that the factory still
+ * has: a job that has ended gets nothing, on whichever replica it ended.
+ * @returns by name; none for a caller that is not to have them
+ * @throws Problem `secret-unreadable`, `conflict` when the factory keeps changing
+ */
+export async function deliverSecrets(deps: BrokerDeps, delivery: Delivery): Promise<DeliveredSecret[]> {
+  const { factory } = delivery;
+  let { caller } = delivery;
+  for (let round = 0; round < maxRounds; round += 1) {
+    if (round > 0) caller = await deps.callers.readAgain(caller);
+    if (caller.deliverSecrets !== true) return [];
+    const flagged = await readFlagged(deps.prisma, factory.id);
+    const opened = await Promise.all(flagged.map((secret) => open(deps, { factory, caller, secret })));
+    // One of them got another version, or was deleted, since it was read.
+    if (opened.includes(undefined)) continue;
+    const stale = await findStale(deps, { ...delivery, caller }, flagged);
+    if (!stale) return opened.filter((one) => one !== undefined);
+    if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
+    deps.generations.observe(factory.id, stale.generation);
+  }
+  throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
+}
+
+async function open(
+  deps: BrokerDeps,
+  { factory, caller, secret }: { factory: FactoryRef; caller: Caller; secret: FlaggedSecret },
+): Promise<DeliveredSecret | undefined> {
+  const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret });
+  if (!value) return undefined;
+  try {
+    return { name: secret.name, contentBase64: value.revealBytes().toString("base64") };
+  } finally {
+    value.erase();
+  }
+}
+
+async function findStale(deps: BrokerDeps, delivery: Delivery, flagged: readonly FlaggedSecret[]) {
+  const outcomes = await Promise.all(
+    flagged.map((secret) => deps.audit.writeIfCurrent(deliveredEvent(delivery, secret), delivery.caller.generation)),
+  );
+  return outcomes.flatMap((outcome) => (outcome.written ? [] : [outcome]))[0];
+}
+
+function deliveredEvent({ factory, caller, requested }: Delivery, secret: FlaggedSecret): AuditEvent {
+  return {
+    at: new Date(),
+    outcome: "allowed",
+    actor: actorOf(caller),
+    factory,
+    ...requested,
+    body: {
+      action: "secret.delivered",
+      secret: secret.name,
+      secretVersion: secret.version,
+      ...(caller.evidence && { evidence: caller.evidence }),
+    },
+  };
+}

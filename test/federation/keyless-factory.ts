@@ -7,6 +7,8 @@ export const publicHost = "secrets.example.com";
 export const accountId = "123456789012";
 export const ecr = `${accountId}.dkr.ecr.us-east-2.amazonaws.com`;
 export const acr = "example.azurecr.io";
+/** Of the cloud of the US government; takes the registry service's own audience only. */
+export const acrOfGovernment = "example.azurecr.us";
 export const gar = "us-docker.pkg.dev";
 export const clientId = "11111111-2222-4333-8444-555555555555";
 export const tenantId = "99999999-2222-4333-8444-555555555555";
@@ -49,7 +51,9 @@ export async function startKeylessFactory(): Promise<KeylessFactory> {
     ({ aws, azure, google }) => {
       aws.addRegistry(accountId, "us-east-2");
       azure.addRegistry(acr);
-      azure.directory.addServicePrincipal({ tenantId, clientId, rights: { [acr]: { "*": ["pull"] } } });
+      azure.addRegistry(acrOfGovernment, { refusesArmTokens: true });
+      const rights = { [acr]: { "*": ["pull"] }, [acrOfGovernment]: { "*": ["pull"] } } as const;
+      azure.directory.addServicePrincipal({ tenantId, clientId, rights });
       google.addRegistry(gar);
       serviceAccount = google.addServiceAccount({ name: "pull", readable: [`${gar}/project/images/`] }).email;
     },

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { authorizationOf, pull } from "../broker/brokered-factory.js";
 import {
   acr,
+  acrOfGovernment,
   clientId,
   ecr,
   gar,
@@ -11,7 +12,9 @@ import {
   pool,
   roleArn,
   startKeylessFactory,
+  tenantId,
   trustAtAws,
+  trustAtAzure,
   trustAtGoogle,
   trustEverywhere,
 } from "./keyless-factory.js";
@@ -121,6 +124,27 @@ describe("a factory without any secret", () => {
     expect(member).toMatchObject({ email: expect.stringContaining(`principal://iam.googleapis.com/${pool}/subject/`) });
     expect(member?.scope).toBe("https://www.googleapis.com/auth/devstorage.read_only");
     expect(await pull(own.clouds, gar, "project/images/app", authorizationOf(body.tokens[0]))).toBe(200);
+  });
+});
+
+describe("an Azure registry of another cloud", () => {
+  it("has the audience of that cloud, and each of the two questions to Entra an assertion of its own", async () => {
+    const { name } = await own.service.createFactory();
+    const document = `- type: azure\n  url: ${acrOfGovernment}\n  azure_client_id: ${clientId}\n  azure_tenant_id: ${tenantId}\n`;
+    await own.putConfigOf(name, document);
+    trustAtAzure(own.clouds, (await own.federationOf(name)).entries[0]);
+    own.clouds.webIdentities.seen.length = 0;
+    const asked = own.service.as(await jobOf(own.service, name)).post(`/v1/factories/${name}/registry-tokens`);
+    const { body } = await asked.send({ repositories: ["team/app"], registry: acrOfGovernment }).expect(200);
+    expect(await pull(own.clouds, acrOfGovernment, "team/app", authorizationOf(body.tokens[0]))).toBe(200);
+    const claims = own.clouds.webIdentities.seen.map((token) =>
+      JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8")),
+    );
+    expect(claims.map(({ aud }) => aud)).toEqual([
+      "api://AzureADTokenExchangeUSGov",
+      "api://AzureADTokenExchangeUSGov",
+    ]);
+    expect(claims[0].jti).not.toBe(claims[1].jti);
   });
 });
 

@@ -14,13 +14,13 @@ import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
-import { createGuard, createPipe } from "./pipe.js";
+import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
 import { FactoryKeys } from "./secrets/factory-keys.js";
 import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
 import { startAuditChain } from "./start-audit-chain.js";
-import { createMinting } from "./wiring/broker.js";
+import { createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { createLimits } from "./wiring/limits.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
 import { createSigning } from "./wiring/signing.js";
@@ -58,10 +58,9 @@ export function createApp(input: {
   const audit = new AuditWriter(pool);
   const now = () => new Date();
   const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
-  const { signingKeys, federationKeys } = signing;
   // Without a public name of its own the service is known by where it listens, and that is known only later.
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
-  const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
+  const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log });
   metrics.watchAuditShipping(chain.shippingLag);
@@ -81,15 +80,17 @@ export function createApp(input: {
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
   const life = createSecretLifeDeps(prisma, settings, log);
-  const broker = { ...shared, ...createMinting({ settings, outbound, metrics, uses: life.uses, federationKeys }) };
+  const broker = { ...shared, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
+  const tried = createPromotionTrial({ ...broker, ...secrets });
   const system = createSystemDeps({ database, keys, metrics });
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, publicUrl, workloads };
-  const features = { ...oauth, ...secrets, ...life, ...broker, ...system, ...limits, ...signing };
+  const features = { ...oauth, ...secrets, ...life, ...broker, ...tried, ...system, ...limits, ...signing };
   const deps = { keys, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
-  const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
+  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
+  const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
   return {
     ...servers,

@@ -70,7 +70,7 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     if (app.deviceServer)
       await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT");
-    await greet(app.publicUrl(), database);
+    await greet(app.publicUrl(), settings, database);
     if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
@@ -84,12 +84,12 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
   }
 }
 
-async function greet(url: string, database: ServiceDatabase): Promise<void> {
+async function greet(url: string, { tls }: Settings, database: ServiceDatabase): Promise<void> {
   const { prisma, pool, dataDirectory } = database;
   if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
   const audit = new AuditWriter(pool);
   const { token } = await createOperatorToken({ prisma, audit }, { name: "first operator", maker: undefined });
-  say(firstSteps({ url, token, dataDirectory }));
+  say(firstSteps({ url, token, dataDirectory, ownTls: tls !== undefined }));
 }
 
 function listen(server: Server, host: string, port: number, setting: string): Promise<number> {

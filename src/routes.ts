@@ -1,4 +1,6 @@
 import { auditRoutes } from "./audit/routes.js";
+import { doctorRoutes } from "./broker/doctor/routes.js";
+import { referenceRoutes } from "./broker/references/routes.js";
 import { brokerRoutes } from "./broker/routes.js";
 import { factoryRoutes } from "./factories/routes.js";
 import { factorySettingsRoutes } from "./factories/settings-routes.js";
@@ -17,10 +19,12 @@ import { metricsRoute, systemRoutes } from "./system/routes.js";
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [
   ...brokerRoutes,
+  ...referenceRoutes,
   ...secretRoutes,
   ...secretVersionRoutes,
   ...deletedSecretRoutes,
   ...verifyRoutes,
+  ...doctorRoutes,
   ...usageRoutes,
   ...configRoutes,
   ...registryRoutes,

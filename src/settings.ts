@@ -36,7 +36,8 @@ export const settingNames = {
   FACTORY_SECRETS_AUDIT_SHIP_TO: "Where audit events are sent: stdout, file:/PATH, https://..., syslog+tls://HOST",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
-  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "Most requests of one caller for registry tokens; 0 for no limit.",
+  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE:
+    "Most requests of one caller for registry tokens, and for access tokens; 0 for no limit.",
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",

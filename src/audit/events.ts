@@ -68,6 +68,15 @@ export type EventBody =
     }
   | { action: "secret.undeleted" | "secret.purged"; secret: string; secretVersion: number }
   | { action: "secret.verified"; secret: string; secretVersion: number; matches: boolean }
+  | {
+      action: "secret.examined";
+      secret: string;
+      secretVersion: number;
+      /** The current version, when it was opened too. */
+      comparedWith?: number;
+      result: "ok" | "warning" | "failed" | "unknown";
+      findings: readonly string[];
+    }
   | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
   | { action: "secret.delivered"; secret: string; secretVersion: number; evidence?: Evidence }
   | { action: "secret.open-failed"; secret: string; secretVersion: number }

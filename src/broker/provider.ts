@@ -20,7 +20,7 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
    * For an entry without a secret: signs, anew each time, that this entry of this factory asks, for that audience.
    * @throws Problem `federation-unavailable`
    */
-  assert(audience: string): Promise<string>;
+  assert: (audience: string) => Promise<string>;
   /** A demand, sorted and without duplicates: the token must reach no others. `undefined`: all that the principal can reach. */
   repositories: readonly string[] | undefined;
   /** The caller accepts a token that reaches more than `repositories`; the reply then says `scopeEnforcedBy: none`. */

@@ -1,11 +1,17 @@
+import { createDoctors } from "../broker/doctor/create-doctors.js";
+import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
+import { requirePassed } from "../broker/doctor/require-passed.js";
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProviders } from "../broker/providers/create-providers.js";
+import type { CheckDeps } from "../broker/references/check-references.js";
 import { TokenCache } from "../broker/token-cache.js";
 import { signAssertion } from "../federation/sign-assertion.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
+import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
+import type { TriedPromotionDeps } from "../secrets/versions/promote-version.js";
 import type { Settings } from "../settings.js";
 
 /** What makes registry tokens, and counts them. */
@@ -15,17 +21,27 @@ export function createMinting(input: {
   metrics: Metrics;
   uses: SecretUses;
   federationKeys: SigningKeys;
-}): Pick<BrokerDeps, "tokens" | "providers" | "assert" | "onOpenFailed" | "onToken"> {
+}): Pick<CheckDeps, "tokens" | "providers" | "assert" | "onOpenFailed" | "onToken" | "registryAccess"> &
+  Pick<DoctorDeps, "doctors" | "doctorLimit"> {
   const { outbound, metrics, uses, federationKeys } = input;
   const { allowedRealms, passThroughHosts, publicUrl } = input.settings;
   const now = () => new Date();
+  const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
     tokens: new TokenCache({ now, random: Math.random }),
-    providers: createProviders({ outbound, settings: { allowedRealms, passThroughHosts }, now }),
+    providers: createProviders(way),
     assert: (asserted) => signAssertion({ federationKeys, federationUrl: publicUrl, now }, asserted),
+    doctors: createDoctors(way),
+    doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),
+    registryAccess: { outbound, allowedRealms },
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
   };
+}
+
+/** A version can be tried before it is promoted: secrets/ asks, broker/ has the registries. */
+export function createPromotionTrial(deps: DoctorDeps): Pick<TriedPromotionDeps, "tryBeforePromotion"> {
+  return { tryBeforePromotion: (input) => requirePassed(deps, input) };
 }
 
 function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {

@@ -55,6 +55,9 @@ async function makeCallers(): Promise<Callers> {
     .expect(204);
   const ended = await accessToken(own, permissions);
   await service.database.pool.query("UPDATE credentials SET revoked_at = now() WHERE parent_id = $1", [ended.clientId]);
+  const overdue = await accessToken(own, permissions);
+  const toExpire = "UPDATE credentials SET expires_at = now() - interval '1 second' WHERE parent_id = $1";
+  await service.database.pool.query(toExpire, [overdue.clientId]);
   const session = await accessToken(own, permissions);
   return {
     invalid: {
@@ -65,6 +68,7 @@ async function makeCallers(): Promise<Callers> {
       "a revoked token": revoked.token,
       "an access token of a client that was withdrawn": withdrawn.token,
       "an access token of a session that was ended": ended.token,
+      "an access token of a session that has expired": overdue.token,
       "an access token whose signature was changed": session.token.replace(/.{4}$/, "AAAA"),
     },
     foreign: {

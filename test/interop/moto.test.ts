@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { MintRequest } from "../../src/broker/provider.js";
+import { createAwsDoctor } from "../../src/broker/doctor/aws/examine-aws.js";
+import type { MintRequest, OpenedSecret } from "../../src/broker/provider.js";
 import { createAwsProvider } from "../../src/broker/providers/aws.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
 import type { AwsEntry } from "../../src/factory-config/entry.js";
@@ -17,6 +18,7 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
   let moto: Moto;
   let outbound: Outbound;
   let user: MotoUser;
+  let puller: MotoUser;
   let roleArn: string;
 
   beforeAll(async () => {
@@ -28,7 +30,8 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
       caCertificates: [authority.caPem],
     });
     user = await moto.createUser("ci", allow("ecr:*", "sts:AssumeRole"));
-    roleArn = await moto.createRole("puller", allow("ecr:*"));
+    roleArn = await moto.createRole("puller-role", allow("ecr:*"));
+    puller = await moto.createUser("puller", allow("ecr:GetAuthorizationToken", "ecr:BatchGetImage"));
     await moto.enforceIam(true);
   }, 30_000);
 
@@ -70,6 +73,26 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
     });
   });
 
+  test("the doctor knows whose keys they are, and what they may do by what moto refuses", async () => {
+    const report = await createAwsDoctor({
+      outbound,
+      now: () => new Date(),
+      provider: createAwsProvider({ outbound, now: () => new Date() }),
+    }).examine({ ...request(profile(puller), ["team/gone"]), current: Plaintext.fromText(profile(user)) });
+    expect(report.principal).toBe(`arn:aws:iam::${moto.accountId}:user/puller`);
+    expect(report.checks.map(({ code, outcome }) => `${code} ${outcome}`)).toEqual([
+      "login ok",
+      "same-principal ok",
+      // It lacks sts:GetFederationToken.
+      "narrowing warning",
+      // moto lets it ask, and has no such repository.
+      "reach warning",
+      // moto does not know CompleteLayerUpload.
+      "push unknown",
+      "over-privileged ok",
+    ]);
+  });
+
   test("a federated session is opened for a user's keys", async () => {
     // moto gives out one fixed key for every federated session and does not know it afterwards.
     await moto.enforceIam(false);
@@ -99,7 +122,10 @@ function keyless(roleArn: string): AwsEntry {
   return { id: host, type: "aws", host, region, roleArn };
 }
 
-function request(credentialsFile: string, repositories: readonly string[] | undefined): MintRequest<AwsEntry> {
+function request(
+  credentialsFile: string,
+  repositories: readonly string[] | undefined,
+): MintRequest<AwsEntry> & { secret: OpenedSecret } {
   return {
     entry: { id: host, type: "aws", host, region, secretName: "aws_creds" },
     host,

@@ -1,7 +1,13 @@
 import { z } from "zod";
 import { Problem } from "../../http/problem.js";
 import { GuardedCallError } from "./aws-clients.js";
-import { type Named, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
+import {
+  CredentialExpired,
+  type Named,
+  upstreamInvalid,
+  upstreamRefused,
+  upstreamThrottled,
+} from "./upstream-reply.js";
 
 /** What AWS answered instead of a result: its error code and what a person may need. Never the body. */
 export type AwsFailure = { code: string; status: number; message: string; retryAfter: string | undefined };
@@ -94,12 +100,9 @@ export function awsProblem(
     return new Problem("upstream-unreachable", `${service} failed with status ${failure.status}. Try again later.`);
   }
   const meaning = meaningOf(failure, action);
-  return upstreamRefused(
-    request,
-    service,
-    `${failure.code}, ${meaning}`,
-    new Error(`${action}: ${failure.code} (${failure.status})`),
-  );
+  const what = `${action}: ${failure.code} (${failure.status})`;
+  const cause = meaning === expired ? new CredentialExpired(what) : new Error(what);
+  return upstreamRefused(request, service, `${failure.code}, ${meaning}`, cause);
 }
 
 function meaningOf(failure: AwsFailure, action: string): string {

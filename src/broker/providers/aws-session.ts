@@ -2,34 +2,31 @@ import { awsPartitionOf, type EcrHost } from "../../factory-config/cloud-hosts.j
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import { type MintRequest, secretOf } from "../provider.js";
-import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
+import type { AwsIdentity } from "../secret-formats/aws-credentials.js";
+import { assumeRoles, readAwsIdentity } from "./aws-identity.js";
 import { type EcrLocation, pullPolicy, repositoriesThatFit } from "./aws-session-policy.js";
 import {
   type AwsSession,
-  assumeRole,
   assumeRoleWithWebIdentity,
-  getCallerAccount,
+  type FederatedRole,
+  getCallerIdentity,
   getFederationToken,
   PolicyTooLargeError,
   type Sts,
 } from "./aws-sts.js";
 import { type MintedScope, scopeNotEnforceable } from "./scope-demand.js";
-import { nameOfCredential, secretMalformed } from "./upstream-reply.js";
+import { nameOfCredential } from "./upstream-reply.js";
 
 /** Whose session it is: the keys of a secret and the roles to assume with them, or a role that trusts the factory. */
-export type AwsPrincipal = ({ kind: "keys" } & AwsIdentity) | { kind: "federated"; roleArn: string };
+export type AwsPrincipal = ({ kind: "keys" } & AwsIdentity) | ({ kind: "federated" } & FederatedRole);
 
 type PrivateEcrHost = EcrHost & { public: false };
 
 /** @throws Problem `secret-malformed` */
 export function readPrincipal(request: MintRequest<AwsEntry>): AwsPrincipal {
-  const { roleArn, profile } = request.entry;
-  if (roleArn !== undefined) return { kind: "federated", roleArn };
-  const profiles = parseAwsCredentials(secretOf(request).value.revealText());
-  if (!profiles.ok) throw secretMalformed(request, profiles.mistakes);
-  const identity = resolveAwsProfile(profiles.value, profile ?? "default");
-  if (!identity.ok) throw secretMalformed(request, identity.mistakes);
-  return { kind: "keys", ...identity.value };
+  const { roleArn } = request.entry;
+  if (roleArn !== undefined) return { kind: "federated", roleArn, assert: request.assert };
+  return { kind: "keys", ...readAwsIdentity({ entry: request.entry, secret: secretOf(request) }) };
 }
 
 /** Opens the session that asks ECR: limited to the repositories when the caller demands that, else as far as it goes. */
@@ -85,23 +82,15 @@ async function openLimitedSession(
  * a role are the session themselves, and have no policy.
  */
 export async function openSessionOf(sts: Sts, principal: AwsPrincipal, policy?: string): Promise<AwsSession> {
-  if (principal.kind === "federated") return assumeRoleWithWebIdentity(sts, principal.roleArn, policy);
-  let session: AwsSession = { keys: principal.keys };
-  for (const [index, role] of principal.roles.entries()) {
-    const isLast = index === principal.roles.length - 1;
-    session = await assumeRole(sts, session.keys, role, {
-      isChained: index > 0,
-      ...(isLast && policy !== undefined ? { policy } : {}),
-    });
-  }
-  return session;
+  if (principal.kind === "federated") return assumeRoleWithWebIdentity(sts, principal, policy);
+  return assumeRoles(sts, principal, policy);
 }
 
 /** Where the registry of the principal's own account is: that of the last role, else that of the keys. */
 async function ownLocation(region: string, principal: AwsPrincipal, sts: Sts): Promise<EcrLocation> {
   const roleArn = principal.kind === "federated" ? principal.roleArn : principal.roles.at(-1)?.roleArn;
   const keys = principal.kind === "keys" ? principal.keys : undefined;
-  const account = roleArn?.split(":")[4] ?? (keys && (await getCallerAccount(sts, keys)));
+  const account = roleArn?.split(":")[4] ?? (keys && (await getCallerIdentity(sts, keys)).account);
   if (account === undefined) throw new Error("the ARN of a role has an account");
   return { partition: awsPartitionOf(region), region, account };
 }

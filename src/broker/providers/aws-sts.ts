@@ -36,10 +36,15 @@ const federationSeconds = [129_600, 3_600] as const;
 
 const service = "AWS STS";
 
+const arnPattern = /^arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[\w+=,.@:/-]{1,600}$/;
+
+/** A role that takes the word of this factory's issuer, and how to have it for an audience. */
+export type FederatedRole = { roleArn: string; assert(audience: string): Promise<string> };
+
 /** One mint's way to STS. */
 export type Sts = {
   deps: StsDeps;
-  request: Named & { factoryId: string; signal: AbortSignal; assert(audience: string): Promise<string> };
+  request: Named & { factoryId: string; signal: AbortSignal };
   place: { region: string; isFips: boolean };
 };
 
@@ -75,7 +80,11 @@ export async function assumeRole(
 }
 
 /** Assumes a role that takes the word of this factory's issuer, for as long as the role allows. Nobody signs this call. */
-export async function assumeRoleWithWebIdentity(sts: Sts, roleArn: string, policy?: string): Promise<AwsSession> {
+export async function assumeRoleWithWebIdentity(
+  sts: Sts,
+  { roleArn, assert }: FederatedRole,
+  policy?: string,
+): Promise<AwsSession> {
   const { sdk, client } = await loadSts(sts, undefined);
   const known = sts.deps.knownDurations.get(roleArn) ?? roleSeconds[0];
   const durations = roleSeconds.filter((seconds) => seconds <= known);
@@ -84,7 +93,7 @@ export async function assumeRoleWithWebIdentity(sts: Sts, roleArn: string, polic
     const command = new sdk.AssumeRoleWithWebIdentityCommand({
       RoleArn: roleArn,
       RoleSessionName: sessionNameOf(sts.request.factoryId),
-      WebIdentityToken: await sts.request.assert(awsAudience),
+      WebIdentityToken: await assert(awsAudience),
       DurationSeconds: durationSeconds,
       ...(policy === undefined ? {} : { Policy: policy }),
     });
@@ -108,15 +117,19 @@ export async function getFederationToken(sts: Sts, keys: AwsKeys, policy: string
   return session;
 }
 
-/** The account that the keys belong to; STS tells it to everyone, without a permission. */
-export async function getCallerAccount(sts: Sts, keys: AwsKeys): Promise<string> {
+/** Whose keys they are; STS tells it to everyone, without a permission. */
+export async function getCallerIdentity(sts: Sts, keys: AwsKeys): Promise<{ account: string; arn: string }> {
   const { sdk, client } = await loadSts(sts, keys);
   const identity = await client
     .send(new sdk.GetCallerIdentityCommand({}), { abortSignal: sts.request.signal })
     .catch((error: unknown) => {
       throw stsProblem(sts, awsFailureOf(error, service), "sts:GetCallerIdentity");
     });
-  if (identity.Account !== undefined && /^[0-9]{12}$/.test(identity.Account)) return identity.Account;
+  const { Account: account, Arn: arn } = identity;
+  // Both are shown to people: nothing but what has the form of one.
+  if (account !== undefined && /^[0-9]{12}$/.test(account) && arn !== undefined && arnPattern.test(arn)) {
+    return { account, arn };
+  }
   throw upstreamInvalid(service, "it named no account");
 }
 

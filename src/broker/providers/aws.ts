@@ -1,9 +1,9 @@
 import { LRUCache } from "lru-cache";
-import { awsRegionPattern, type EcrHost, ecrHost, ecrPublicHost } from "../../factory-config/cloud-hosts.js";
+import { ecrPublicHost } from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
 import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
+import { placeOfRegistry, readEcrRegistry } from "./aws-identity.js";
 import { isAwsServiceHost } from "./aws-service-host.js";
 import { type AwsPrincipal, openSession, openSessionOf, readPrincipal } from "./aws-session.js";
 import { publicLoginPolicy } from "./aws-session-policy.js";
@@ -14,8 +14,6 @@ import { type MintedScope, scopeNotEnforceable } from "./scope-demand.js";
 import { upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsDeps = { outbound: CloudOutbound; now: () => Date };
-
-type Place = { region: string; isFips: boolean };
 
 /**
  * Amazon ECR and ECR Public: a password for the user `AWS`, 12 hours. With repositories the ECR token is asked for by a
@@ -28,8 +26,8 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
 
   async function mint(request: MintRequest<AwsEntry>): Promise<MintedToken> {
     const principal = readPrincipal(request);
-    const registry = readRegistry(request);
-    const place = placeOf(request, registry);
+    const registry = readEcrRegistry(request);
+    const place = placeOfRegistry(request, registry);
     const sts: Sts = { deps: { outbound, nowMs, knownDurations }, request, place };
     if (registry?.public === true) return mintPublic(request, principal, sts);
     checkRepositoryNames(request.repositories ?? []);
@@ -53,23 +51,6 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
   }
 
   return { mint };
-}
-
-function readRegistry(request: MintRequest<AwsEntry>): EcrHost | undefined {
-  if (request.host === undefined) return undefined;
-  const registry = ecrHost(request.host);
-  if (registry !== undefined) return registry;
-  throw new Problem(
-    "destination-refused",
-    `${request.host} is not a registry of AWS, so no AWS credential is used for it.`,
-  );
-}
-
-function placeOf(request: MintRequest<AwsEntry>, registry: EcrHost | undefined): Place {
-  if (registry?.public === true) return { region: "us-east-1", isFips: false };
-  const place = { region: registry?.region ?? request.entry.region, isFips: registry?.fips ?? false };
-  if (awsRegionPattern.test(place.region)) return place;
-  throw new Problem("destination-refused", `The region of registry entry "${request.entry.id}" is not one of AWS.`);
 }
 
 function tokenOf(

@@ -8,13 +8,9 @@ import type { CloudOutbound } from "./cloud-hosts.js";
 import { postForm } from "./post-form.js";
 import { parseJsonBody, readJson, throwUnlessAnswered, upstreamInvalid, upstreamRefused } from "./upstream-reply.js";
 
-/** An access token of Google's, good for `readOnlyScope`. */
-export type GoogleAccessToken = { accessToken: string; expiresAt: Date };
+type GoogleAccessToken = { accessToken: string; expiresAt: Date };
 
 export type GoogleFederationDeps = { outbound: CloudOutbound; nowMs: () => number };
-
-/** The narrowest scope that pulls. `cloud-platform` would hand the job all that the account can do in the whole cloud. */
-export const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
 
 /** The narrower of the two scopes by which one may act as a service account. Its token stays here. */
 const actAsScope = "https://www.googleapis.com/auth/iam";
@@ -39,11 +35,12 @@ const generated = z.object({ accessToken: z.string().min(1), expireTime: z.iso.d
 export async function exchangeAssertion(
   deps: GoogleFederationDeps,
   request: MintRequest<GarEntry>,
-  provider: string,
+  { provider, scope }: { provider: string; scope: string },
 ): Promise<GoogleAccessToken> {
   const { serviceAccount } = request.entry;
-  const federated = await exchange(deps, request, provider, serviceAccount === undefined ? readOnlyScope : actAsScope);
-  return serviceAccount === undefined ? federated : actAs(deps, request, serviceAccount, federated.accessToken);
+  if (serviceAccount === undefined) return exchange(deps, request, provider, scope);
+  const { accessToken } = await exchange(deps, request, provider, actAsScope);
+  return actAs(deps, request, { serviceAccount, scope, accessToken });
 }
 
 async function exchange(
@@ -70,14 +67,13 @@ async function exchange(
 async function actAs(
   deps: GoogleFederationDeps,
   request: MintRequest<GarEntry>,
-  serviceAccount: string,
-  accessToken: string,
+  { serviceAccount, scope, accessToken }: { serviceAccount: string; scope: string; accessToken: string },
 ): Promise<GoogleAccessToken> {
   const reply = await deps.outbound.request({
     url: `https://${iamHost}/v1/projects/-/serviceAccounts/${encodeURIComponent(serviceAccount)}:generateAccessToken`,
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${accessToken}` },
-    body: JSON.stringify({ scope: [readOnlyScope], lifetime: `${accountSeconds}s` }),
+    body: JSON.stringify({ scope: [scope], lifetime: `${accountSeconds}s` }),
     signal: request.signal,
   });
   throwUnlessAnswered(iamHost, reply, deps.nowMs());

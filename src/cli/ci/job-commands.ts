@@ -7,7 +7,9 @@ import { login, logout } from "./login.js";
 import { maskCredentials, warnOfPrinting } from "./mask.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
-import { requestTokens } from "./request-tokens.js";
+import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
+import { wantedFor } from "./references/wanted-for.js";
+import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
 
@@ -29,13 +31,14 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
         finish(await work(open(), command.opts<Flags & Record<string, unknown>>(), command.args));
     };
   const ci = new Command("ci").description("registry tokens in a CI job").addHelpText("after", ciHelp);
-  ci.addCommand(withTokenOptions(loginCommand()).action(action(runLogin)));
+  ci.addCommand(withTreeOptions(withTokenOptions(loginCommand())).action(action(runLogin)));
   ci.addCommand(logoutCommand().action(action(runLogout)));
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
   ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
   ci.addCommand(withTokenOptions(materializeCommand()).action(action(runMaterialize)));
-  return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
+  const check = withServiceOptions(checkCommand()).action(action(runCheck));
+  return [ci, check, withServiceOptions(configureCommand()).action(action(runConfigure))];
 }
 
 const ciHelp = `
@@ -74,13 +77,19 @@ const outputOption = (): Option =>
 function loginCommand(): Command {
   return new Command("login")
     .description("write registry tokens into docker's config.json, beside what stands there")
+    .option("--for <folder>", "only the repositories that Dockerfiles and compose files in it name")
     .addOption(outputOption())
     .addHelpText("after", example("factory-secrets ci login --registry ghcr.io --repository acme/base"));
 }
 
-async function runLogin(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
+type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
+
+async function runLogin(context: CommandContext, flags: LoginFlags): Promise<number> {
   const { environment, terminal, dockerDirectory } = context;
-  const done = await login(openClient(context, flags), dockerDirectory, wantedBy(flags));
+  const client = openClient(context, flags);
+  const wanted = flags.for === undefined ? wantedBy(flags) : await wantedForTree(context, client, flags, flags.for);
+  if (wanted === undefined) return exitCodes.done;
+  const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
   if (flags.output === "json") {
     const { configPath, asksItself, failures } = done;
@@ -95,6 +104,27 @@ async function runLogin(context: CommandContext, flags: TokenFlags & OutputFlags
       "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
     );
   return exitCodes.done;
+}
+
+async function wantedForTree(
+  context: CommandContext,
+  client: JobClient,
+  flags: LoginFlags,
+  directory: string,
+): Promise<Wanted | undefined> {
+  if ((flags.registry ?? []).length > 0)
+    throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
+  const { terminal } = context;
+  const mentions = await mentionsBelow(context, directory, flags);
+  for (const mention of mentions)
+    if ("unresolved" in mention) terminal.say(`${mention.file}:${mention.line}: ${mention.unresolved}`);
+  const allowed = wantedBy(flags);
+  const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
+  for (const host of withoutLogin)
+    terminal.say(`${host}: no registry entry is for it; it is pulled from without a login.`);
+  if (requests.length > 0) return { ...allowed, requests };
+  terminal.say(`Nothing in ${directory} needs a login.`);
+  return undefined;
 }
 
 function logoutCommand(): Command {

@@ -14,6 +14,8 @@ export type Wanted = {
   registries: readonly string[];
   /** Of the one registry. */
   repositories: readonly string[];
+  /** Several registries, each with repositories of its own, in place of the two above. */
+  requests?: readonly { registry: string; repositories: readonly string[] }[];
   /** Take what there is, and say what is not. */
   allowPartial: boolean;
   /** Take a token that reaches more than `repositories` where the cloud cannot hold to them. */
@@ -68,7 +70,8 @@ export async function requestTokens(
   return { tokens, failures };
 }
 
-function bodyOf({ registries, repositories, ...allowed }: Wanted): Record<string, unknown> {
+function bodyOf({ registries, repositories, requests, ...allowed }: Wanted): Record<string, unknown> {
+  if (requests) return { ...allowed, requests };
   const [registry, ...more] = registries;
   if (registry === undefined) return allowed;
   if (more.length > 0) return { ...allowed, requests: registries.map((one) => ({ registry: one })) };

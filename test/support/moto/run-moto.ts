@@ -5,7 +5,7 @@ import { startTlsFront } from "../registry/tls-front.js";
 export type MotoUser = { accessKeyId: string; secretAccessKey: string };
 
 export type Moto = {
-  /** Its value for `FACTORY_SECRETS_CONNECT_TO`: STS and ECR of the region. */
+  /** Its value for `FACTORY_SECRETS_CONNECT_TO`: STS and ECR of the region, and IAM. */
   connectTo: string;
   /** The account that everything in it belongs to. */
   accountId: string;
@@ -31,7 +31,7 @@ export async function runMoto(program: string, authority: TestCertificateAuthori
     args: ["-H", "127.0.0.1", "-p", "0"],
     listening: /Running on http:\/\/127\.0\.0\.1:(\d+)/,
   });
-  const hosts = [`sts.${region}.amazonaws.com`, `api.ecr.${region}.amazonaws.com`];
+  const hosts = [`sts.${region}.amazonaws.com`, `api.ecr.${region}.amazonaws.com`, "iam.amazonaws.com"];
   const front = await startTlsFront({ authority, hosts, upstreamPort: moto.port, rewrite: correctExpiry });
   return {
     connectTo: hosts.map((host) => `${host}:443=127.0.0.1:${front.port}`).join(","),

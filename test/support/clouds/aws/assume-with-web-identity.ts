@@ -1,6 +1,6 @@
 import { type WebIdentity, WebIdentityError, type WebIdentityVerifier } from "../web-identity.js";
 import { type GrantedSession, openRoleSession, type SessionDeps } from "./grant-session.js";
-import { StsError } from "./sts-error.js";
+import { QueryError } from "./query-error.js";
 import { trustsWebIdentity } from "./web-identity-trust.js";
 
 export type WebIdentityDeps = SessionDeps & { webIdentities: WebIdentityVerifier };
@@ -20,7 +20,7 @@ export async function assumeRoleWithWebIdentity(deps: WebIdentityDeps, form: URL
   if (provider && !provider.audiences.includes(identity.audience)) throw invalid("Incorrect token audience");
   const policy = role?.webIdentityTrust;
   if (!role || !provider || policy === undefined || !trustsWebIdentity(policy, provider.arn, identity)) {
-    throw new StsError(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity");
+    throw new QueryError(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity");
   }
   return openRoleSession(deps, role, form);
 }
@@ -30,14 +30,14 @@ async function verify(deps: WebIdentityDeps, token: string): Promise<WebIdentity
     return await deps.webIdentities.verify(token);
   } catch (error) {
     if (!(error instanceof WebIdentityError)) throw error;
-    if (error.reason === "times") throw new StsError(400, "ExpiredTokenException", "Token expired");
+    if (error.reason === "times") throw new QueryError(400, "ExpiredTokenException", "Token expired");
     if (error.reason === "unreachable") {
-      throw new StsError(400, "IDPCommunicationError", "The identity provider could not be reached.");
+      throw new QueryError(400, "IDPCommunicationError", "The identity provider could not be reached.");
     }
     throw invalid("Couldn't retrieve verification key from your identity provider");
   }
 }
 
-function invalid(message: string): StsError {
-  return new StsError(400, "InvalidIdentityToken", message);
+function invalid(message: string): QueryError {
+  return new QueryError(400, "InvalidIdentityToken", message);
 }

@@ -1,12 +1,14 @@
 import type { Clock } from "../clock.js";
-import { type CloudEndpoint, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
+import { type CloudEndpoint, type CloudRequest, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
 import type { WebIdentityVerifier } from "../web-identity.js";
 import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
+import { answerIam, throttledIam } from "./answer-iam.js";
 import { answerSts, throttledSts } from "./answer-sts.js";
 import type { WebIdentityDeps } from "./assume-with-web-identity.js";
 import { answerEcrRegistry } from "./ecr-registry.js";
+import type { EcrRepositories } from "./ecr-repositories.js";
 import { IamDirectory } from "./iam-directory.js";
 
 export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint };
@@ -14,6 +16,8 @@ export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint };
 /** AWS as the broker sees it: IAM behind STS, ECR and ECR Public, and the registries that take the passwords. */
 export type StandInAws = {
   iam: IamDirectory;
+  /** `iam.amazonaws.com`. */
+  iamApi: CloudEndpoint;
   /** `sts.<region>.amazonaws.com` of the first region. */
   sts: CloudEndpoint;
   /** `api.ecr.<region>.amazonaws.com` of the first region. */
@@ -24,6 +28,8 @@ export type StandInAws = {
   region(region: string): AwsRegion;
   /** Opens the registry of an account in a region: `<account>.dkr.ecr.<region>.amazonaws.com`. */
   addRegistry(accountId: string, region: string): { host: string; endpoint: CloudEndpoint };
+  /** Makes a repository in the registry of an account in a region, or, without a region, in its public one. */
+  addRepository(repository: { accountId: string; name: string; region?: string }): void;
   /** What stands behind a password that ECR handed out. */
   issuedPassword(password: string): IssuedPassword | undefined;
 };
@@ -45,9 +51,10 @@ export function createStandInAws(
 ): StandInAws {
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
+  const repositories: EcrRepositories = new Set();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
   const openRegion = (region: string): AwsRegion =>
-    addRegion(register, region, { iam, clock, webIdentities, passwords, packedPolicyLimitBytes });
+    addRegion(register, region, { iam, clock, webIdentities, passwords, repositories, packedPolicyLimitBytes });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -56,12 +63,23 @@ export function createStandInAws(
     createCloudEndpoint({
       name: "Amazon ECR Public",
       operationOf: operationOfTarget,
-      answer: (request) => answerEcr({ iam, clock, region: publicRegion, flavour: publicEcr, passwords }, request),
+      answer: (request) =>
+        answerEcr({ iam, clock, region: publicRegion, flavour: publicEcr, passwords, repositories }, request),
       throttled: throttledEcr,
+    }),
+  );
+  const iamApi = register.add(
+    ["iam.amazonaws.com"],
+    createCloudEndpoint({
+      name: "AWS IAM",
+      operationOf: operationOfForm,
+      answer: (request) => answerIam({ iam, clock }, request),
+      throttled: throttledIam,
     }),
   );
   return {
     iam,
+    iamApi,
     ...first,
     ecrPublic,
     region: (name) => {
@@ -78,6 +96,10 @@ export function createStandInAws(
       });
       return { host, endpoint: register.add([host], endpoint) };
     },
+    addRepository: ({ accountId, name, region }) => {
+      const where = region === undefined ? "ecr-public:" : `ecr:${region}`;
+      repositories.add(`arn:aws:${where}:${accountId}:repository/${name}`);
+    },
     issuedPassword: (password) => passwords.get(password),
   };
 }
@@ -85,11 +107,11 @@ export function createStandInAws(
 function addRegion(
   register: EndpointRegister,
   region: string,
-  deps: WebIdentityDeps & { passwords: Map<string, IssuedPassword> },
+  deps: WebIdentityDeps & { passwords: Map<string, IssuedPassword>; repositories: EcrRepositories },
 ): AwsRegion {
   const sts = createCloudEndpoint({
     name: `AWS STS ${region}`,
-    operationOf: (request) => formOf(request).get("Action") ?? "unknown",
+    operationOf: operationOfForm,
     answer: (request) => answerSts({ ...deps, region }, request),
     throttled: throttledSts,
   });
@@ -103,6 +125,10 @@ function addRegion(
     sts: register.add([`sts.${region}.amazonaws.com`], sts),
     ecr: register.add([`api.ecr.${region}.amazonaws.com`], ecr),
   };
+}
+
+function operationOfForm(request: CloudRequest): string {
+  return formOf(request).get("Action") ?? "unknown";
 }
 
 function operationOfTarget(request: { headers: NodeJS.Dict<string | string[]> }): string {

@@ -11,13 +11,25 @@ import {
   type ServiceAccountRecord,
   throttledGoogle,
 } from "./answer-google-token.js";
+import { answerPermissions } from "./answer-permissions.js";
 
 /** Google as the broker sees it: the token endpoint and Artifact Registry hosts. */
 export type StandInGoogle = {
   /** `oauth2.googleapis.com`. */
   token: CloudEndpoint;
+  /** `cloudresourcemanager.googleapis.com`. */
+  resourceManager: CloudEndpoint;
+  /** `artifactregistry.googleapis.com`. */
+  artifactRegistry: CloudEndpoint;
   /** Makes a service account with a key of its own; gives back the text of its credentials file. */
-  addServiceAccount(account: { name: string; readable: readonly string[] }): { email: string; credentialsJson: string };
+  addServiceAccount(account: {
+    name: string;
+    readable: readonly string[];
+    permissions?: ServiceAccountRecord["permissions"];
+    project?: string;
+  }): { email: string; credentialsJson: string };
+  /** Turns the APIs that tell permissions off. */
+  turnPermissionsOff(isOff: boolean): void;
   disable(email: string): void;
   /** `sts.googleapis.com` and `iamcredentials.googleapis.com`. */
   sts: CloudEndpoint;
@@ -45,6 +57,11 @@ export function createStandInGoogle(
 ): StandInGoogle {
   const accounts = new Map<string, ServiceAccountRecord>();
   const tokens = new Map<string, IssuedGoogleToken>();
+  let isOff = false;
+  const openPermissions = (host: string): CloudEndpoint => {
+    const answer = (request: CloudRequest) => answerPermissions({ clock, accounts, tokens }, request, isOff);
+    return register.add([host], createCloudEndpoint({ name: `Google ${host}`, answer, throttled: throttledGoogle }));
+  };
   const token = register.add(
     ["oauth2.googleapis.com"],
     createCloudEndpoint({
@@ -60,6 +77,11 @@ export function createStandInGoogle(
     register.add([host], createCloudEndpoint({ name: host, answer, throttled: throttledGoogle }));
   return {
     token,
+    resourceManager: openPermissions("cloudresourcemanager.googleapis.com"),
+    artifactRegistry: openPermissions("artifactregistry.googleapis.com"),
+    turnPermissionsOff: (off) => {
+      isOff = off;
+    },
     sts: addEndpoint("sts.googleapis.com", (request) => answerGoogleSts(federation, request)),
     iamCredentials: addEndpoint("iamcredentials.googleapis.com", (request) =>
       answerIamCredentials(federation, request),
@@ -71,10 +93,11 @@ export function createStandInGoogle(
       mayActAs.add(`${email} ${member}`);
     },
     allowToRead: (member, readable) => {
-      accounts.set(member, { email: member, keyId: "", publicKeyPem: "", readable, disabled: false });
+      accounts.set(member, { email: member, keyId: "", publicKeyPem: "", readable, permissions: {}, disabled: false });
     },
-    addServiceAccount: ({ name, readable }) => {
-      const { record, credentialsJson } = createServiceAccount(name, readable);
+    addServiceAccount: ({ name, readable, permissions = {}, project = projectId }) => {
+      const { key, credentialsJson } = createServiceAccount(name, project);
+      const record = { ...key, readable, permissions, disabled: false };
       accounts.set(record.email, record);
       return { email: record.email, credentialsJson };
     },
@@ -96,18 +119,18 @@ export function createStandInGoogle(
 
 function createServiceAccount(
   name: string,
-  readable: readonly string[],
-): { record: ServiceAccountRecord; credentialsJson: string } {
+  project: string,
+): { key: Pick<ServiceAccountRecord, "email" | "keyId" | "publicKeyPem">; credentialsJson: string } {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", {
     modulusLength: 2_048,
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
     publicKeyEncoding: { type: "spki", format: "pem" },
   });
-  const email = `${name}@${projectId}.iam.gserviceaccount.com`;
+  const email = `${name}@${project}.iam.gserviceaccount.com`;
   const keyId = randomBytes(20).toString("hex");
   const credentials = {
     type: "service_account",
-    project_id: projectId,
+    project_id: project,
     private_key_id: keyId,
     private_key: privateKey,
     client_email: email,
@@ -119,7 +142,7 @@ function createServiceAccount(
     universe_domain: "googleapis.com",
   };
   return {
-    record: { email, keyId, publicKeyPem: publicKey, readable, disabled: false },
+    key: { email, keyId, publicKeyPem: publicKey },
     credentialsJson: JSON.stringify(credentials, null, 2),
   };
 }

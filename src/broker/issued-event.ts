@@ -1,13 +1,18 @@
 import type { AuditEvent } from "../audit/events.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import { principalOf } from "../factory-config/principal-of.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Demand } from "./decide-demands.js";
 import type { CachedToken } from "./token-cache.js";
 
+/** One version of a secret. */
+export type SecretRef = { id: string; name: string; version: number };
+
 /** A token that can go out once its audit row stands. */
 export type Ready = {
   demand: Demand;
-  secret: { id: string; name: string; version: number };
+  /** Absent for an entry that names none. */
+  secret: SecretRef | undefined;
   cached: CachedToken;
   fromCache: boolean;
 };
@@ -29,8 +34,7 @@ export function issuedEvent(
       action: "registry-token.issued",
       registry: token.registry,
       entry: one.demand.entry.id,
-      secret: one.secret.name,
-      secretVersion: one.secret.version,
+      ...openedBy(one.demand, one.secret),
       kind: token.kind,
       scopeEnforcedBy: token.scopeEnforcedBy,
       expiresAt: token.expiresAt.toISOString(),
@@ -40,4 +44,13 @@ export function issuedEvent(
       ...(caller.evidence && { evidence: caller.evidence }),
     },
   };
+}
+
+/** What an event says of what opened the registry: a version of a secret, or a principal that trusts the factory. */
+export function openedBy(
+  { entry }: Demand,
+  secret: SecretRef | undefined,
+): { secret: string; secretVersion: number } | { principal: string } {
+  if (secret) return { secret: secret.name, secretVersion: secret.version };
+  return { principal: principalOf(entry) ?? "" };
 }

@@ -4,6 +4,9 @@ import type { RegistryEntry, RegistryType } from "../factory-config/entry.js";
 /** What holds a token to its repositories: an IAM session policy, the registry itself, or nothing. */
 export type ScopeEnforcer = "iam-session-policy" | "registry" | "none";
 
+/** An opened secret and what to call it in a message. */
+export type OpenedSecret = { name: string; version: number; value: Plaintext };
+
 /** What a provider is asked for: one token for one registry. */
 export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   entry: E;
@@ -11,8 +14,13 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   host: string | undefined;
   /** Immutable id of the factory: part of the session names that the cloud's own log shows. */
   factoryId: string;
-  /** The opened secret and what to call it in a message. */
-  secret: { name: string; version: number; value: Plaintext };
+  /** Absent for an entry that names none. */
+  secret: OpenedSecret | undefined;
+  /**
+   * For an entry without a secret: signs, anew each time, that this entry of this factory asks, for that audience.
+   * @throws Problem `federation-unavailable`
+   */
+  assert: (audience: string) => Promise<string>;
   /** A demand, sorted and without duplicates: the token must reach no others. `undefined`: all that the principal can reach. */
   repositories: readonly string[] | undefined;
   /** The caller accepts a token that reaches more than `repositories`; the reply then says `scopeEnforcedBy: none`. */
@@ -20,6 +28,12 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   /** Aborted when nobody waits for the answer any more. */
   signal: AbortSignal;
 };
+
+/** The secret of an entry that names one. Its absence is a mistake of the program. */
+export function secretOf({ secret }: Pick<MintRequest, "secret">): OpenedSecret {
+  if (secret === undefined) throw new Error("an entry that names a secret is minted for with it");
+  return secret;
+}
 
 /** A freshly minted registry token. It lives in memory only. */
 export type MintedToken = {

@@ -114,6 +114,8 @@ describe("the OpenAPI document", () => {
       "getAuthorizationServer",
       "getCommandLine",
       "getCommandLineFile",
+      "getFederationKeySet",
+      "getFederationMetadata",
       "getHealth",
       "getKeySet",
       "getMetrics",

@@ -8,7 +8,6 @@ import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
-import { SigningKeys } from "./identity/oauth/keys/signing-keys.js";
 import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
@@ -24,13 +23,14 @@ import { createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
+import { createSigning } from "./wiring/signing.js";
 import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {
   /** How clients reach the service. It must listen by then. */
   publicUrl(): string;
-  /** Replaces the key that access tokens are signed with, if its time has come. */
-  rotateSigningKeyIfDue(): Promise<void>;
+  /** Announces or replaces the keys that tokens and assertions are signed with, if their time has come. */
+  rotateSigningKeysIfDue(): Promise<void>;
   /** What changes where outbound calls go, in sentences for the log. */
   outboundInForce: readonly string[];
   /** Reads the service's own certificate again, if it has one. It also looks every few seconds by itself. */
@@ -57,10 +57,10 @@ export function createApp(input: {
   const generations = new Generations();
   const audit = new AuditWriter(pool);
   const now = () => new Date();
-  const signingKeys = new SigningKeys({ prisma, audit, keys, generations, now });
+  const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
   // Without a public name of its own the service is known by where it listens, and that is known only later.
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
-  const accessTokens = new AccessTokens({ keys: signingKeys, issuer: publicUrl, now });
+  const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log });
   metrics.watchAuditShipping(chain.shippingLag);
@@ -78,12 +78,12 @@ export function createApp(input: {
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
   const life = createSecretLifeDeps(prisma, settings, log);
   const aws = createAwsDeps({ ...shared, publicUrl, now });
-  const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses }) };
+  const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
   const tried = createPromotionTrial({ ...broker, ...secrets });
   const system = createSystemDeps({ database, keys, metrics });
   const limits = createLimits({ settings, pool, metrics });
-  const oauth = { accessTokens, signingKeys, publicUrl, workloads };
-  const features = { ...oauth, ...secrets, ...life, ...broker, ...tried, ...system, ...limits };
+  const oauth = { accessTokens, publicUrl, workloads };
+  const features = { ...oauth, ...secrets, ...life, ...broker, ...tried, ...system, ...limits, ...signing };
   const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
@@ -94,7 +94,7 @@ export function createApp(input: {
   return {
     ...servers,
     publicUrl,
-    rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
+    rotateSigningKeysIfDue: signing.rotateIfDue,
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
     close: () => closeInTurn([...first, chain, feed, keySets, outbound]),

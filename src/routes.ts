@@ -7,6 +7,7 @@ import { factoryRoutes } from "./factories/routes.js";
 import { factorySettingsRoutes } from "./factories/settings-routes.js";
 import { registryRoutes } from "./factory-config/registry-routes.js";
 import { configRoutes } from "./factory-config/routes.js";
+import { federationRoutes } from "./federation/routes.js";
 import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
 import { keyRoutes } from "./keys/routes.js";
@@ -31,6 +32,7 @@ export const routes = [
   ...usageRoutes,
   ...configRoutes,
   ...registryRoutes,
+  ...federationRoutes,
   ...identityRoutes,
   ...factoryRoutes,
   ...factorySettingsRoutes,

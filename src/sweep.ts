@@ -16,7 +16,7 @@ const keepUsesMs = 90 * dayMs;
 
 /** Removes what has had its time. One part that fails is told in the log and keeps no other from its work. */
 export async function sweep(input: {
-  app: Pick<App, "rotateSigningKeyIfDue">;
+  app: Pick<App, "rotateSigningKeysIfDue">;
   settings: Pick<Settings, "undeleteDays">;
   database: Pick<ServiceDatabase, "prisma" | "pool">;
   log: Logger;
@@ -29,7 +29,7 @@ export async function sweep(input: {
     { failed: "old jobs could not be removed", run: () => deleteOldJobs(prisma, before(keepEndedJobsMs)) },
     { failed: "old ID tokens could not be removed", run: () => sweepWorkloads({ prisma }, now) },
     { failed: "ended sessions could not be removed", run: () => sweepOAuth(prisma, now) },
-    { failed: "the signing key could not be replaced", run: () => app.rotateSigningKeyIfDue() },
+    { failed: "a signing key could not be replaced", run: () => app.rotateSigningKeysIfDue() },
     {
       failed: "deleted secrets could not be removed",
       run: () =>

@@ -65,6 +65,10 @@ export const AuditEvent = z
     registryType: z.string().optional(),
     host: z.string().optional(),
     entry: z.string().optional(),
+    principal: z.string().optional().meta({
+      description:
+        "Of an entry without a secret: the role, client id, service account or provider that trusts the factory.",
+    }),
     kind: z.string().optional(),
     repositories: z.array(z.string()).optional(),
     scopeEnforcedBy: z.string().optional(),

@@ -19,7 +19,12 @@ export type EventBody =
   | { action: "session.opened"; credential: CredentialRef; evidence?: Evidence; expiresAt: string }
   | { action: "session.refreshed"; credential: CredentialRef }
   | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
-  | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
+  | {
+      action: "signing-key.created" | "signing-key.announced" | "signing-key.replaced";
+      keyId: string;
+      purpose: string;
+      alg: string;
+    }
   | { action: "key.added"; keyId: string; source: string }
   | { action: "key.activated"; keyId: string; previousKeyId: string }
   | { action: "key.retired"; keyId: string }
@@ -118,10 +123,8 @@ export type IssuedFacts = TokenFacts & {
 type TokenFacts = {
   registry: string;
   entry: string;
-  secret: string;
-  secretVersion: number;
   repositories?: readonly string[];
-};
+} & ({ secret: string; secretVersion: number } | { principal: string });
 
 export type AuditEvent = {
   at: Date;

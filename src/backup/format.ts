@@ -31,6 +31,9 @@ export type BackupTable = z.output<typeof Table>;
 /** These two stand in the first line of every version there will be. */
 const AnyHeader = z.object({ format: z.literal(formatName), version: z.int() });
 
+/** From which transaction on the events of a backup wait to be sealed. */
+export const firstWaiting = 1;
+
 /** More than any header needs: whoever names the wrong file waits for no line end through gigabytes. */
 export const maxHeaderBytes = 1024 * 1024;
 

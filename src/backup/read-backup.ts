@@ -16,6 +16,7 @@ import { LineCursor } from "./line-cursor.js";
 /** What becomes of the rows of a part: lines of `COPY`'s text format, in chunks. To be read to the end. */
 export type TakeRows = (table: BackupTable, rows: AsyncIterable<Buffer>) => Promise<void>;
 
+/** `sha256`: of the whole file, as `sha256sum` gives it. */
 export type ReadBackup = { header: BackupHeader; sha256: string };
 
 /**
@@ -32,9 +33,8 @@ export async function readBackup(chunks: AsyncIterable<Buffer>, takeRows: TakeRo
     if (first === undefined) throw new BackupRefused("This is no backup of factory-secrets.");
     const header = readHeader(first);
     await readRows(cursor, header, takeRows);
-    const sha256 = hash.digest("hex");
-    if (tail.bytes.toString("latin1") !== trailer(sha256)) throw altered();
-    return { header, sha256 };
+    if (tail.bytes.toString("latin1") !== trailer(hash.copy().digest("hex"))) throw altered();
+    return { header, sha256: hash.update(tail.bytes).digest("hex") };
   } finally {
     await cursor.close();
   }

@@ -11,6 +11,7 @@ import { issuedEvent, type Ready } from "./issued-event.js";
 import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
+import { cacheKey, secretFor } from "./secret-for.js";
 import type { CachedToken } from "./token-cache.js";
 
 export type BrokerDeps = MintDeps & {
@@ -147,18 +148,7 @@ async function tokenOf<T extends Minted>(
   facts: FactoryFacts,
   demand: Demand,
 ): Promise<Ready<T>> {
-  const { entry } = demand;
-  const secret = facts.secrets.get(entry.secretName);
-  if (!secret) {
-    const detail = `The entry ${entry.id} names the secret "${entry.secretName}", which does not exist. Create it: fioctl secrets update ${entry.secretName}=...`;
-    throw new Problem("secret-missing", detail);
-  }
-  if (!demand.isApproved) {
-    throw new Problem(
-      "destination-not-approved",
-      `Nobody with secrets:write has approved sending "${entry.secretName}" to ${entry.id}. Let one publish the config.`,
-    );
-  }
+  const secret = secretFor(facts, demand);
   const key = cacheKey(facts.factory.id, secret, demand);
   const fresh = asking.product.cache.fresh(key, asking.input.minTtlSeconds);
   if (fresh) return { demand, secret, cached: fresh, fromCache: true };
@@ -187,12 +177,6 @@ async function mintedToken<T extends Minted>(
     if (isMinted) await recordMint(deps.audit, product, mint, { kept: true });
     throw error;
   }
-}
-
-/** Names all that a token depends on: nothing else than an equal request can meet it. */
-function cacheKey(factoryId: string, secret: { id: string; version: number }, demand: Demand): string {
-  const scope = demand.repositories ? [demand.allowBroader, ...demand.repositories] : [];
-  return [factoryId, demand.hash, secret.id, secret.version, demand.host ?? "", ...scope].join(" ");
 }
 
 /** Writes the audit rows. @returns `undefined` when all stand, else the generation that the factory has now */

@@ -1,15 +1,20 @@
 import type { AuditEvent, AwsWire } from "../audit/events.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import { principalOf } from "../factory-config/principal-of.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Demand } from "./decide-demands.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
 import type { CachedToken } from "./token-cache.js";
 
+/** One version of a secret. */
+export type SecretRef = { id: string; name: string; version: number };
+
 /** A token that can go out once its audit row stands. */
 export type Ready<T extends Minted> = {
   demand: Demand;
-  secret: { id: string; name: string; version: number };
+  /** Absent for an entry that names none. */
+  secret: SecretRef | undefined;
   cached: CachedToken<T>;
   fromCache: boolean;
 };
@@ -25,8 +30,7 @@ export function issuedEvent<T extends Minted>(
   const facts = {
     registry: token.registry,
     entry: one.demand.entry.id,
-    secret: one.secret.name,
-    secretVersion: one.secret.version,
+    ...openedBy(one.demand, one.secret),
     scopeEnforcedBy: token.scopeEnforcedBy,
     expiresAt: token.expiresAt.toISOString(),
     cached: one.fromCache,
@@ -43,4 +47,13 @@ export function issuedEvent<T extends Minted>(
     ...input.requested,
     body: product.issued(facts, token),
   };
+}
+
+/** What an event says of what opened the registry: a version of a secret, or a principal that trusts the factory. */
+export function openedBy(
+  { entry }: Demand,
+  secret: SecretRef | undefined,
+): { secret: string; secretVersion: number } | { principal: string } {
+  if (secret) return { secret: secret.name, secretVersion: secret.version };
+  return { principal: principalOf(entry) ?? "" };
 }

@@ -3,16 +3,22 @@ import { Problem } from "../http/problem.js";
 import type { Actor, FactoryRef } from "../identity/caller.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
+import { openedBy, type SecretRef } from "./issued-event.js";
 import { mintInTime } from "./mint-in-time.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
 
-export type MintDeps = OpenDeps & { audit: AuditWriter };
+export type MintDeps = OpenDeps & {
+  audit: AuditWriter;
+  /** Signs what a cloud takes in the place of a secret. */
+  assert(asserted: { factoryId: string; entryId: string; audience: string }): Promise<string>;
+};
 
 export type MintInput = {
   factory: FactoryRef;
   actor: Actor;
-  secret: { id: string; name: string; version: number };
+  /** Absent for an entry that names none. */
+  secret: SecretRef | undefined;
   demand: Demand;
   requested: { requestId?: string; address?: string };
   /** `refresh` when nobody waits: the token is minted ahead of its time. */
@@ -25,19 +31,20 @@ export class StaleFacts extends Error {
 }
 
 /**
- * Opens the secret, asks the cloud, forgets the secret. The opening leaves an audit row in every case: the issued
- * token's own row when it is handed out, else one written here.
+ * Opens the secret, asks the cloud, forgets the secret; for an entry without one the service's own word takes its place.
+ * Either leaves an audit row in every case: the issued token's own row when it is handed out, else one written here.
  */
 export async function openAndMint<T extends Minted>(deps: MintDeps, product: Product<T>, input: MintInput): Promise<T> {
   const { factory, actor, secret, demand } = input;
-  const value = await openSecretVersion(deps, { factory, actor, secret });
-  if (!value) throw new StaleFacts();
+  const value = secret && (await openSecretVersion(deps, { factory, actor, secret }));
+  if (secret && !value) throw new StaleFacts();
   try {
     const token = await mintInTime(product.mint, {
       entry: demand.entry,
       host: demand.host,
       factoryId: factory.id,
-      secret: { name: secret.name, version: secret.version, value },
+      secret: secret && value && { name: secret.name, version: secret.version, value },
+      assert: (audience) => deps.assert({ factoryId: factory.id, entryId: demand.entry.id, audience }),
       repositories: demand.repositories,
       allowBroader: demand.allowBroader,
       // Many may wait for this one token, so none of them can abort it; it has a deadline of its own.
@@ -49,7 +56,7 @@ export async function openAndMint<T extends Minted>(deps: MintDeps, product: Pro
     await recordMint(deps.audit, product, input, { failedWith: error instanceof Problem ? error.code : "internal" });
     throw error;
   } finally {
-    value.erase();
+    value?.erase();
   }
 }
 
@@ -72,8 +79,7 @@ export async function recordMint(
       action: isKept ? `${product.name}.refreshed` : `${product.name}.failed`,
       registry: demand.host ?? demand.entry.id,
       entry: demand.entry.id,
-      secret: secret.name,
-      secretVersion: secret.version,
+      ...openedBy(demand, secret),
       ...(demand.repositories && { repositories: demand.repositories }),
       ...(!isKept && { code: outcome.failedWith }),
     },

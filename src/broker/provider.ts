@@ -5,6 +5,9 @@ import type { AwsKeys } from "./secret-formats/aws-credentials.js";
 /** What holds a token to its repositories: an IAM session policy, the registry itself, or nothing. */
 export type ScopeEnforcer = "iam-session-policy" | "registry" | "none";
 
+/** An opened secret and what to call it in a message. */
+export type OpenedSecret = { name: string; version: number; value: Plaintext };
+
 /** What a provider is asked for: one token for one registry. */
 export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   entry: E;
@@ -12,8 +15,13 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   host: string | undefined;
   /** Immutable id of the factory: part of the session names that the cloud's own log shows. */
   factoryId: string;
-  /** The opened secret and what to call it in a message. */
-  secret: { name: string; version: number; value: Plaintext };
+  /** Absent for an entry that names none. */
+  secret: OpenedSecret | undefined;
+  /**
+   * For an entry without a secret: signs, anew each time, that this entry of this factory asks, for that audience.
+   * @throws Problem `federation-unavailable`
+   */
+  assert: (audience: string) => Promise<string>;
   /** A demand, sorted and without duplicates: the token must reach no others. `undefined`: all that the principal can reach. */
   repositories: readonly string[] | undefined;
   /** The caller accepts a token that reaches more than `repositories`; the reply then says `scopeEnforcedBy: none`. */
@@ -22,7 +30,13 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   signal: AbortSignal;
 };
 
-/** What the broker makes of a secret. It lives in memory only. */
+/** The secret of an entry that names one. Its absence is a mistake of the program. */
+export function secretOf({ secret }: Pick<MintRequest, "secret">): OpenedSecret {
+  if (secret === undefined) throw new Error("an entry that names a secret is minted for with it");
+  return secret;
+}
+
+/** What the broker makes of a secret, or of a principal's trust. It lives in memory only. */
 export type Minted = {
   /** The host that it is for. */
   registry: string;

@@ -54,6 +54,7 @@ const issue = route(
       "not-representable",
       "destination-refused",
       "nothing-to-mint",
+      "federation-unavailable",
       "invalid-config",
       "conflict",
       "upstream-throttled",

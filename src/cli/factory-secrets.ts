@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { auditCommand } from "./audit/commands.js";
 import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
@@ -9,6 +9,7 @@ import { keysCommand } from "./keys/commands.js";
 import { tailCommand } from "./operator/audit-tail.js";
 import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
+import type { ReplaceInput } from "./signing-keys.js";
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const out = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -49,25 +50,37 @@ function operatorTokenCommand(): Command {
 
 function signingKeysCommand(): Command {
   const command = new Command("signing-keys")
-    .description("the keys that access tokens are signed with")
+    .description("the keys that access tokens, and what the clouds take in place of secrets, are signed with")
     .addHelpText("after", "\nExample:\n  npx factory-secrets signing-keys list");
   command
     .command("list")
-    .description("print those that sign or still verify, newest first")
+    .description("print those that sign, wait for their turn or still verify, newest first")
     .addHelpText("after", "\nExample:\n  npx factory-secrets signing-keys list")
     .action(async () => {
       const { signingKeyLines } = await loadServerWork();
       const lines = await signingKeyLines(server);
-      if (lines.length === 0) say("There is none yet: the first is made with the first access token.");
+      if (lines.length === 0) say("There is none yet: each is made when it is first needed.");
       for (const line of lines) out(line);
     });
   command
     .command("rotate")
     .description("make a new one, also while the server runs, and print its id")
-    .addHelpText("after", "\nExample:\n  npx factory-secrets signing-keys rotate")
-    .action(async () => {
+    .addOption(
+      new Option("--purpose <purpose>", "what it signs: access tokens, or what the clouds take in place of secrets")
+        .choices(["api-access", "federation"])
+        .default("api-access"),
+    )
+    .option("--compromised", "the present one may be known to others: take it out of use at once")
+    .addHelpText(
+      "after",
+      "\nA key for federation is published for two days before it signs, because clouds cache the published keys.\nWith --compromised it signs at once; a cloud that has not fetched it yet refuses it for a while.\n\nExample:\n  npx factory-secrets signing-keys rotate --purpose federation",
+    )
+    .action(async (options: { purpose: ReplaceInput["purpose"]; compromised?: true }) => {
       const { rotateSigningKey } = await loadServerWork();
-      out(await rotateSigningKey(server));
+      const input = { purpose: options.purpose, isCompromised: options.compromised ?? false };
+      const { keyId, signsFrom } = await rotateSigningKey(server, input);
+      out(keyId);
+      if (signsFrom) say(`It is published now and signs from ${signsFrom.toISOString()}.`);
     });
   return command;
 }

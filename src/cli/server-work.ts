@@ -15,7 +15,7 @@ import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
 import { CommandFailure, exitCodes } from "./client/command-failure.js";
-import { listSigningKeys, replaceSigningKey } from "./signing-keys.js";
+import { listSigningKeys, type ReplaceInput, replaceSigningKey } from "./signing-keys.js";
 
 /** The settings of the server, and where to tell what takes its time. */
 export type ServerDeps = { environment: Environment; say: (line: string) => void };
@@ -38,11 +38,11 @@ export function signingKeyLines(deps: ServerDeps): Promise<string[]> {
   return withDatabase(deps, ({ prisma }) => listSigningKeys(prisma));
 }
 
-/** Makes a new signing key. @returns its id @throws CommandFailure as `makeOperatorToken` */
-export function rotateSigningKey(deps: ServerDeps): Promise<string> {
+/** Makes a new signing key, as `replaceSigningKey` says. @throws CommandFailure as `makeOperatorToken`, or why it is not made */
+export function rotateSigningKey(deps: ServerDeps, input: ReplaceInput): Promise<{ keyId: string; signsFrom?: Date }> {
   return withDatabase(deps, async ({ prisma, pool }, settings) => {
     const keys = await openKeys(prisma, settings, dataDirectoryOf(settings));
-    return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
+    return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys }, input);
   });
 }
 

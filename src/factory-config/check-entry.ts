@@ -1,7 +1,9 @@
+import { checkKeyless, uuidPattern } from "./check-keyless.js";
 import { acrHost, awsRegionPattern, cloudOfHost, ecrHost, isGarHost } from "./cloud-hosts.js";
 import type { AwsEntry, AzureEntry, GarEntry, GenericEntry, RegistryEntry, RegistryType } from "./entry.js";
 import { maxHosts, maxRegionLength, profilePattern } from "./entry-contract.js";
 import { normaliseHost } from "./normalise-host.js";
+import { principalOf } from "./principal-of.js";
 
 /** What an entry says, before anyone has asked whether it makes sense. */
 export type EntryFields = {
@@ -11,6 +13,10 @@ export type EntryFields = {
   azureTenantId?: string | undefined;
   hosts?: readonly string[] | undefined;
   passThrough?: boolean | undefined;
+  awsRoleArn?: string | undefined;
+  azureClientId?: string | undefined;
+  garWorkloadIdentityProvider?: string | undefined;
+  garServiceAccount?: string | undefined;
 };
 
 export type EntryField = keyof EntryFields;
@@ -29,18 +35,28 @@ export type Registry =
 
 export type CheckedEntry = { registry: Registry | undefined; problems: FieldRemark[]; warnings: FieldRemark[] };
 
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const domain = /^(?=.{4,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$/i;
 
 /**
  * Checks the fields of one entry against its type and each other, and gives the entry with its host normalised, its
  * region known and its id. All problems are found at once; `registry` is `undefined` when there is any. A reason never
- * quotes a field, only what was derived from a host of a known form.
+ * quotes a field, only what was derived from a host of a known form. Whether anything
+ * opens the registry at all, `entryOf` says.
+ * @param hasSecret - whether the entry names a secret too
  */
-export function checkEntry(type: RegistryType, fields: EntryFields): CheckedEntry {
-  const remarks = { problems: [], warnings: [] };
-  const registry = checkByType(type, fields, remarks);
-  return { registry: remarks.problems.length > 0 ? undefined : registry, ...remarks };
+export function checkEntry(type: RegistryType, fields: EntryFields, hasSecret: boolean): CheckedEntry {
+  const remarks: Remarks = { problems: [], warnings: [] };
+  const checked = checkByType(type, fields, remarks);
+  const { principal, problems } = checkKeyless(type, fields, { hasSecret, registry: checked });
+  remarks.problems.push(...problems);
+  const registry = checked && remarks.problems.length === 0 ? { ...checked, ...principal } : undefined;
+  return { registry, ...remarks };
+}
+
+/** The whole entry. `undefined` when nothing opens its registry, which was said before. */
+export function entryOf(registry: Registry, secretName: string | undefined): RegistryEntry | undefined {
+  if (secretName !== undefined) return { ...registry, secretName };
+  return registry.type === "generic" || principalOf(registry) === undefined ? undefined : registry;
 }
 
 type Remarks = { problems: FieldRemark[]; warnings: FieldRemark[] };
@@ -106,7 +122,7 @@ function checkAzure(fields: EntryFields, problems: FieldRemark[]): Registry {
     problems.push({ field: "url", reason });
   }
   const tenantId = fields.azureTenantId?.toLowerCase();
-  if (tenantId !== undefined && !uuid.test(tenantId) && !domain.test(tenantId)) {
+  if (tenantId !== undefined && !uuidPattern.test(tenantId) && !domain.test(tenantId)) {
     const reason = "A tenant is a UUID or a domain such as example.onmicrosoft.com.";
     problems.push({ field: "azureTenantId", reason });
   }

@@ -1,6 +1,7 @@
 import type { Invalid } from "../http/problem.js";
-import { checkEntry } from "./check-entry.js";
-import type { RegistryEntry } from "./entry.js";
+import { checkEntry, entryOf } from "./check-entry.js";
+import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
+import type { GarEntry, RegistryEntry } from "./entry.js";
 import type { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
 import { refusalOfSecretName } from "./parse-entry.js";
 
@@ -12,36 +13,64 @@ export type EntryFromInput = { ok: true; entry: RegistryEntry } | { ok: false; i
  */
 export function entryFromInput(input: RegistryEntryInput): EntryFromInput {
   const { type, secretName, ...fields } = input;
-  const { registry, problems } = checkEntry(type, fields);
+  const { registry, problems } = checkEntry(type, fields, secretName !== undefined);
   const invalid = problems.map(({ field, index, reason }) => ({
     at: index === undefined ? `/${field}` : `/${field}/${index}`,
     reason,
   }));
-  const refusal = refusalOfSecretName(secretName);
-  if (refusal !== undefined) invalid.push({ at: "/secretName", reason: `The field ${refusal}` });
-  if (registry === undefined || invalid.length > 0) return { ok: false, invalid };
-  return { ok: true, entry: { ...registry, secretName } };
+  const refusal = refusalOfSecret(input);
+  if (refusal !== undefined) invalid.push({ at: "/secretName", reason: refusal });
+  const entry = registry && entryOf(registry, secretName);
+  return entry === undefined || invalid.length > 0 ? { ok: false, invalid } : { ok: true, entry };
+}
+
+function refusalOfSecret(input: RegistryEntryInput): string | undefined {
+  const { type, secretName } = input;
+  if (secretName !== undefined) {
+    const refusal = refusalOfSecretName(secretName);
+    return refusal && `The field ${refusal}`;
+  }
+  if (keylessFieldsOf[type].some((field) => input[field] !== undefined)) return undefined;
+  const principal = principalFieldOf[type];
+  const or = principal === undefined ? "" : `, or ${principal} where none is needed`;
+  return `An entry of type ${type} needs the name of the secret that opens the registry${or}.`;
 }
 
 /** Shows an entry as the `registries` routes do. What it gives, without `id`, is an input that makes the same entry. */
 export function viewOfEntry(entry: RegistryEntry): RegistryEntryView {
-  const { id, type, secretName } = entry;
+  const { id, type } = entry;
+  const opener = entry.secretName === undefined ? {} : { secretName: entry.secretName };
   switch (entry.type) {
     case "aws": {
-      const { host, region, profile } = entry;
-      return { id, type, secretName, ...url(host), region, ...(profile === undefined ? {} : { profile }) };
+      const { host, region, profile, roleArn } = entry;
+      const role = roleArn === undefined ? {} : { awsRoleArn: roleArn };
+      return { id, type, ...opener, ...url(host), region, ...(profile === undefined ? {} : { profile }), ...role };
     }
     case "azure": {
-      const { host, tenantId } = entry;
-      return { id, type, secretName, ...url(host), ...(tenantId === undefined ? {} : { azureTenantId: tenantId }) };
+      const { host, tenantId, clientId } = entry;
+      const tenant = tenantId === undefined ? {} : { azureTenantId: tenantId };
+      return {
+        id,
+        type,
+        ...opener,
+        ...url(host),
+        ...tenant,
+        ...(clientId === undefined ? {} : { azureClientId: clientId }),
+      };
     }
     case "gar":
-      return { id, type, secretName, ...urlOrHosts(entry.hosts) };
+      return { id, type, ...opener, ...urlOrHosts(entry.hosts), ...federated(entry) };
     case "generic":
-      return { id, type, secretName, url: entry.host, ...(entry.passThrough ? { passThrough: true } : {}) };
+      return { id, type, ...opener, url: entry.host, ...(entry.passThrough ? { passThrough: true } : {}) };
     default:
       return entry satisfies never;
   }
+}
+
+function federated({ workloadIdentityProvider, serviceAccount }: GarEntry) {
+  if (workloadIdentityProvider === undefined) return {};
+  const account = serviceAccount === undefined ? {} : { garServiceAccount: serviceAccount };
+  return { garWorkloadIdentityProvider: workloadIdentityProvider, ...account };
 }
 
 function url(host: string | undefined): { url?: string } {

@@ -14,12 +14,14 @@ export type DestinationType = (typeof destinationTypes)[number];
 export type Destination = { secretName: string; type: DestinationType; host: string };
 
 /**
- * The places that one entry sends its secret to. Its region, profile and `azure_tenant_id` are no part of them: they
+ * The places that one entry sends its secret to; none for an entry without a secret: what is signed in the place of one
+ * is worth something only where its cloud trusts this very factory and entry. Its region, profile and `azure_tenant_id` are no part of them: they
  * choose among endpoints of the same cloud, which keeps what it is sent to itself (a tenant is a path at Microsoft's own
  * login host, and its owner never sees a client secret), and what comes back goes to the approved host alone.
  */
 export function destinationsOf(entry: RegistryEntry): Destination[] {
   const { secretName } = entry;
+  if (secretName === undefined) return [];
   return hostsOf(entry).flatMap((host) => typesOf(entry).map((type) => ({ secretName, type, host })));
 }
 

@@ -18,11 +18,13 @@ export const RegistryTypeName = z
 
 /** The fields that belong to an entry of a type, besides `type` and `secretName`. */
 export const fieldsOfType = {
-  aws: ["url", "region", "profile"],
-  azure: ["url", "azureTenantId"],
-  gar: ["url", "hosts"],
+  aws: ["url", "region", "profile", "awsRoleArn"],
+  azure: ["url", "azureTenantId", "azureClientId"],
+  gar: ["url", "hosts", "garWorkloadIdentityProvider", "garServiceAccount"],
   generic: ["url", "passThrough"],
 } as const satisfies Record<z.output<typeof RegistryTypeName>, readonly string[]>;
+
+const maxPrincipalLength = 600;
 
 const optionalFields = {
   url: z.string().min(1).max(maxUrlLength).optional().meta({
@@ -46,9 +48,24 @@ const optionalFields = {
   passThrough: z.boolean().optional().meta({
     description: "generic: hand out the stored `user:token` itself, where the operator allows it.",
   }),
+  awsRoleArn: z.string().min(1).max(maxPrincipalLength).optional().meta({
+    description: "aws, instead of secretName: the role that trusts this factory.",
+  }),
+  azureClientId: z.string().min(1).max(maxPrincipalLength).optional().meta({
+    description: "azure, instead of secretName: the client id of what trusts this factory. Needs azureTenantId.",
+  }),
+  garWorkloadIdentityProvider: z.string().min(1).max(maxPrincipalLength).optional().meta({
+    description:
+      "gar, instead of secretName: `projects/<number>/locations/global/workloadIdentityPools/<pool>/providers/<provider>`.",
+  }),
+  garServiceAccount: z.string().min(1).max(maxPrincipalLength).optional().meta({
+    description: "gar, beside garWorkloadIdentityProvider: the service account to act as.",
+  }),
 };
 
-const secretName = z.string().regex(secretNamePattern).meta({ description: "The secret that opens the registry." });
+const secretName = z.string().regex(secretNamePattern).optional().meta({
+  description: "The secret that opens the registry. Absent in an entry that needs none (keyless).",
+});
 
 /**
  * A registry entry as the `registries` routes take it. One flat object, so that client generators can read it; which

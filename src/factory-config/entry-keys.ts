@@ -17,6 +17,10 @@ export const keyOfField = {
   azureTenantId: "azure_tenant_id",
   hosts: "hosts",
   passThrough: "passThrough",
+  awsRoleArn: "aws_role_arn",
+  azureClientId: "azure_client_id",
+  garWorkloadIdentityProvider: "gar_workload_identity_provider",
+  garServiceAccount: "gar_service_account",
 } as const satisfies Record<EntryField, string>;
 
 /** Every key of an entry that means something; all others are kept and ignored. */

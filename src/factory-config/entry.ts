@@ -5,8 +5,8 @@ export type RegistryType = (typeof registryTypes)[number];
 type EntryBase = {
   /** Unique in its factory: the normalised host, or `type[:region[:profile]]` when it has none. */
   id: string;
-  /** The secret that opens the registry. */
-  secretName: string;
+  /** The secret that opens the registry. Absent when a principal of the cloud trusts this factory instead. */
+  secretName?: string;
 };
 
 /** Amazon ECR or ECR Public. `region` is always known: from the entry, else from its host. */
@@ -16,15 +16,30 @@ export type AwsEntry = EntryBase & {
   region: string;
   /** Section of the credentials file; `default` when the entry names none. */
   profile?: string;
+  /** Instead of a secret: the role that trusts this factory. */
+  roleArn?: string;
 };
 
 /** Azure Container Registry. With a tenant the broker takes path C (Entra), else path A (the registry's own token service). */
-export type AzureEntry = EntryBase & { type: "azure"; host?: string; tenantId?: string };
+export type AzureEntry = EntryBase & {
+  type: "azure";
+  host?: string;
+  tenantId?: string;
+  /** Instead of a secret: the application or managed identity that trusts this factory. It always has a tenant. */
+  clientId?: string;
+};
 
 /** Google Artifact Registry. Without hosts it covers every Artifact Registry host, and the caller names one. */
-export type GarEntry = EntryBase & { type: "gar"; hosts: readonly string[] };
+export type GarEntry = EntryBase & {
+  type: "gar";
+  hosts: readonly string[];
+  /** Instead of a secret: `projects/<number>/locations/global/workloadIdentityPools/<pool>/providers/<provider>`. */
+  workloadIdentityProvider?: string;
+  /** The account to act as. Without one the token is the federated principal's own. */
+  serviceAccount?: string;
+};
 
 /** Any registry that speaks the Docker token protocol. */
-export type GenericEntry = EntryBase & { type: "generic"; host: string; passThrough: boolean };
+export type GenericEntry = EntryBase & { type: "generic"; host: string; passThrough: boolean; secretName: string };
 
 export type RegistryEntry = AwsEntry | AzureEntry | GarEntry | GenericEntry;

@@ -1,6 +1,7 @@
 import { secretNamePattern } from "../http/contract.js";
 import { nearestName } from "../nearest-name.js";
-import { checkEntry, type EntryFields, type FieldRemark } from "./check-entry.js";
+import { checkEntry, type EntryFields, entryOf, type FieldRemark } from "./check-entry.js";
+import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
 import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
 import { fieldsOfType } from "./entry-contract.js";
 import { keyOfField, knownEntryKeys, secretKeyOf } from "./entry-keys.js";
@@ -54,8 +55,11 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
   const type = readType(node, findings);
   remarkOnKeys(node, type, findings);
   if (type === undefined) return undefined;
-  const secretName = readSecretName(node, type, findings);
-  const checked = checkEntry(type, readFields(node, type, findings));
+  const fields = readFields(node, type, findings);
+  const hasSecret = pairOf(node, secretKeyOf[type]) !== undefined;
+  // What stands in a secret's place may be wrong, and that is said; then nobody has to be told that a secret is missing.
+  const secretName = hasSecret || !namesPrincipal(node, type) ? readSecretName(node, type, findings) : undefined;
+  const checked = checkEntry(type, fields, hasSecret);
   for (const problem of checked.problems) {
     if (isAlreadyRefused(node, problem)) continue;
     const key = keyOfField[problem.field];
@@ -65,8 +69,12 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
   for (const warning of checked.warnings) {
     findings.warnings.push({ offset: offsetOf(node, warning), reason: warning.reason });
   }
-  if (findings.invalid.length > before || checked.registry === undefined || secretName === undefined) return undefined;
-  return { ...checked.registry, secretName };
+  if (findings.invalid.length > before || checked.registry === undefined) return undefined;
+  return entryOf(checked.registry, secretName);
+}
+
+function namesPrincipal(node: YamlMapping, type: RegistryType): boolean {
+  return keylessFieldsOf[type].some((field) => pairOf(node, keyOfField[field]) !== undefined);
 }
 
 function readType(node: YamlMapping, findings: Findings): RegistryType | undefined {
@@ -92,7 +100,9 @@ function readSecretName(node: YamlMapping, type: RegistryType, findings: Finding
   const key = secretKeyOf[type];
   const pair = pairOf(node, key);
   if (pair === undefined) {
-    const reason = `An entry of type ${type} needs ${key}: the name of the secret that opens the registry.`;
+    const field = principalFieldOf[type];
+    const or = field === undefined ? "" : ` Or ${keyOfField[field]}, where none is needed: docs/keyless.md.`;
+    const reason = `An entry of type ${type} needs ${key}: the name of the secret that opens the registry.${or}`;
     refuseMissing(findings, node, key, reason);
     return undefined;
   }

@@ -59,7 +59,7 @@ async function publish(
 ): Promise<Published> {
   const { factory, caller, document } = input;
   const entries = config.entries.map(({ entry }) => entry);
-  const names = [...new Set(entries.map(({ secretName }) => secretName))].sort();
+  const names = [...new Set(entries.flatMap(({ secretName }) => secretName ?? []))].sort();
   const held = await holdForPublishing(transaction, factory.id, names);
   if (!held) throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
   checkPrecondition(input.precondition, held.currentVersion);
@@ -102,8 +102,9 @@ function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): 
   const missing: Invalid[] = [];
   const delivered: Invalid[] = [];
   for (const { entry, at } of config.entries) {
-    const secret = held.existing.get(entry.secretName);
     const { secretName } = entry;
+    if (secretName === undefined) continue;
+    const secret = held.existing.get(secretName);
     if (!secret) {
       const reason = `Secret "${secretName}" is named by registry entry ${entry.id} but does not exist. Create it: fioctl secrets update ${secretName}=...`;
       missing.push({ at, reason });

@@ -9,6 +9,7 @@ import { json, type RequestFacts, route } from "../http/route.js";
 import type { Caller, FactoryRef } from "../identity/caller.js";
 import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
 import { entryFromInput, viewOfEntry } from "./convert-entry.js";
+import { currentEntries } from "./current-entries.js";
 import { addEntry, removeEntry, replaceEntry } from "./edit-entries.js";
 import type { RegistryEntry } from "./entry.js";
 import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
@@ -30,18 +31,6 @@ function checkedEntry(input: RegistryEntryInput): RegistryEntry {
   if (result.ok) return result.entry;
   const { invalid } = result;
   throw new Problem("invalid-request", invalid.map(({ at, reason }) => `${at}: ${reason}`).join(" "), { invalid });
-}
-
-async function currentEntries(
-  { prisma, parsedVersions }: Reader,
-  factoryId: string,
-): Promise<{ version: number; entries: RegistryEntry[] }> {
-  const current = await currentDocument(prisma, factoryId);
-  if (!current) return { version: 0, entries: [] };
-  const parsed = parsedVersions.parse(factoryId, current);
-  if (!parsed.ok)
-    throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
-  return { version: current.version, entries: parsed.config.entries.map(({ entry }) => entry) };
 }
 
 const maxAttempts = 5;

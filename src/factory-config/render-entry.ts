@@ -16,23 +16,34 @@ export function keysOfEntry(entry: RegistryEntry): EntryKey[] {
 }
 
 function keysOfType(entry: RegistryEntry): EntryKey[] {
-  const secret: EntryKey = { key: secretKeyOf[entry.type], value: entry.secretName };
+  const secret = optional(secretKeyOf[entry.type], entry.secretName);
   switch (entry.type) {
     case "aws":
       return [
         regionKey(entry.region, entry.host),
         ...optional(keyOfField.url, entry.host),
-        secret,
+        ...secret,
+        ...optional(keyOfField.awsRoleArn, entry.roleArn),
         ...optional(keyOfField.profile, entry.profile),
       ];
     case "azure":
-      return [...optional(keyOfField.url, entry.host), secret, ...optional(keyOfField.azureTenantId, entry.tenantId)];
+      return [
+        ...optional(keyOfField.url, entry.host),
+        ...secret,
+        ...optional(keyOfField.azureClientId, entry.clientId),
+        ...optional(keyOfField.azureTenantId, entry.tenantId),
+      ];
     case "gar":
-      return [...hostsKey(entry.hosts), secret];
+      return [
+        ...hostsKey(entry.hosts),
+        ...secret,
+        ...optional(keyOfField.garWorkloadIdentityProvider, entry.workloadIdentityProvider),
+        ...optional(keyOfField.garServiceAccount, entry.serviceAccount),
+      ];
     case "generic":
       return [
         { key: keyOfField.url, value: entry.host },
-        secret,
+        ...secret,
         ...(entry.passThrough ? [{ key: keyOfField.passThrough, value: true }] : []),
       ];
     default:

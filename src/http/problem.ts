@@ -45,6 +45,7 @@ export const problemCodes = {
   "ttl-not-available": { status: 422, title: "No token lives that long" },
   "not-representable": { status: 422, title: "This format cannot carry the token" },
   "destination-refused": { status: 422, title: "The host may not be called" },
+  "federation-unavailable": { status: 422, title: "Clouds cannot reach this service" },
   "nothing-to-mint": { status: 422, title: "This registry issues no tokens" },
   "tokens-unavailable": { status: 502, title: "Some registries gave no token" },
   "header-too-large": { status: 431, title: "The request's headers are too large" },

@@ -6,6 +6,7 @@ export const tags = {
   Secrets: "Values that registry entries name. A value can be written, never read.",
   "Factory config": "The versioned `factory-config.yml`.",
   Registries: "The entries of `container_registries`, one at a time. All else in the document stays as it was.",
+  Federation: "Entries without a secret: each factory is an OpenID issuer that its clouds trust.",
   Access: "Operator tokens and the API tokens of a factory.",
   OAuth: "Access tokens for `fioctl login`, programs and CI jobs with an ID token.",
   Jobs: "CI jobs, each with a token of its own.",

@@ -5,6 +5,8 @@ import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProducts, type Products } from "../broker/products.js";
 import { createProviders } from "../broker/providers/create-providers.js";
 import type { CheckDeps } from "../broker/references/check-references.js";
+import { signAssertion } from "../federation/sign-assertion.js";
+import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
 import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
@@ -14,19 +16,21 @@ import type { Settings } from "../settings.js";
 
 /** What makes registry tokens, and counts them. */
 export function createMinting(input: {
-  settings: Pick<Settings, "allowedRealms" | "passThroughHosts">;
+  settings: Pick<Settings, "allowedRealms" | "passThroughHosts" | "publicUrl">;
   outbound: Outbound;
   metrics: Metrics;
   uses: SecretUses;
-}): Pick<CheckDeps, "onOpenFailed" | "onToken" | "registryAccess"> &
+  federationKeys: SigningKeys;
+}): Pick<CheckDeps, "assert" | "onOpenFailed" | "onToken" | "registryAccess"> &
   Pick<DoctorDeps, "doctors" | "doctorLimit"> &
   Products {
-  const { outbound, metrics, uses } = input;
-  const { allowedRealms, passThroughHosts } = input.settings;
+  const { outbound, metrics, uses, federationKeys } = input;
+  const { allowedRealms, passThroughHosts, publicUrl } = input.settings;
   const now = () => new Date();
   const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
     ...createProducts({ providers: createProviders(way), now, random: Math.random }),
+    assert: (asserted) => signAssertion({ federationKeys, federationUrl: publicUrl, now }, asserted),
     doctors: createDoctors(way),
     doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),
     registryAccess: { outbound, allowedRealms },
@@ -43,6 +47,6 @@ export function createPromotionTrial(deps: DoctorDeps): Pick<TriedPromotionDeps,
 function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {
   return ({ demand, fromCache, secret, cached }, actor) => {
     metrics.tokenIssued(demand.entry.type, fromCache);
-    uses.record({ secret, actor, at: new Date(), tokenUntil: cached.token.expiresAt });
+    if (secret) uses.record({ secret, actor, at: new Date(), tokenUntil: cached.token.expiresAt });
   };
 }

@@ -43,7 +43,7 @@ export function createSecretsDeps(input: {
     },
     entriesNaming: async (factory, names) =>
       (await facts.of(factory)).entries
-        .filter(({ entry }) => names.includes(entry.secretName))
+        .filter(({ entry }) => entry.secretName !== undefined && names.includes(entry.secretName))
         .map(({ entry }) => entry.id),
   };
 }

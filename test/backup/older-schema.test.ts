@@ -36,6 +36,28 @@ it("a backup before an upgrade leaves the database as it is, though the new rele
   expect(recorded).toEqual([{ migration_name: firstRelease }]);
 });
 
+it("events that wait to be sealed stand in many small transactions, however many they are", async () => {
+  await client.query(
+    `INSERT INTO audit_events (at, action, outcome, actor_kind, writer, sequence, event)
+     SELECT at, action, outcome, actor_kind, gen_random_uuid(), 1, event
+     FROM (SELECT * FROM audit_events ORDER BY id LIMIT 1) AS e, generate_series(1, 3000)`,
+  );
+  const database = await createTestDatabase("empty");
+  await restoreInto(database.url, (await backUp(old.url)).bytes);
+  const restored = new pg.Client({ connectionString: database.url });
+  await restored.connect();
+  const { rows: sizes } = await restored.query<{ size: number; from: string }>(
+    "SELECT transaction::text AS from, count(*)::int AS size FROM audit_events WHERE transaction < '100' GROUP BY 1 ORDER BY 1",
+  );
+  expect(sizes.map(({ from }) => from)).toEqual(["1", "2", "3", "4"]);
+  expect(Math.max(...sizes.map(({ size }) => size))).toBe(1_000);
+  const inOrder =
+    "SELECT FROM audit_events AS a JOIN audit_events AS b ON a.transaction < b.transaction AND a.id > b.id";
+  expect((await restored.query(`${inOrder} LIMIT 1`)).rowCount).toBe(0);
+  await restored.end();
+  await database.drop();
+});
+
 it("a backup of an older release is restored, and brought up to date", async () => {
   const database = await createTestDatabase("empty");
   await restoreInto(database.url, backedUp.bytes);

@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { expect, test } from "vitest";
 import { auditCommand } from "../../src/cli/audit/commands.js";
+import { backupCommands } from "../../src/cli/backup/commands.js";
 import { exitCodes } from "../../src/cli/client/command-failure.js";
 import { commandTree } from "../../src/cli/completion/command-tree.js";
+import { keysCommand } from "../../src/cli/keys/commands.js";
 import { operatorCommands } from "../../src/cli/operator/operator-commands.js";
 import { clientNames } from "../../src/settings/client-names.js";
 
@@ -21,7 +23,10 @@ test("docs/cli.md has a line for every command, in the order of help", () => {
   };
   const program = new Command();
   for (const command of operatorCommands({ open: unused, finish: unused })) program.addCommand(command);
-  const server = new Command().addCommand(auditCommand({ environment: {}, say: unused }));
+  const settings = { environment: {}, say: unused };
+  const server = new Command().addCommand(auditCommand(settings));
+  const keys = new Command().addCommand(keysCommand(settings));
+  for (const command of backupCommands(settings)) keys.addCommand(command);
   const leaves = (root: Command): string[] =>
     commandTree(root)
       .filter(({ subcommands, path }) => subcommands.length === 0 && path !== "")
@@ -35,6 +40,7 @@ test("docs/cli.md has a line for every command, in the order of help", () => {
     "operator-token",
     "signing-keys list",
     "signing-keys rotate",
+    ...leaves(keys),
   ]);
 });
 

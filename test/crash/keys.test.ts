@@ -13,7 +13,7 @@ import { endServerProcesses, type ServerProcess, startServerProcess } from "./se
 
 const factories = 25;
 const secrets = 40;
-const killedInBatches = 2;
+const killedInBatches = 3;
 
 const [first, second] = [newKey(), newKey()];
 let testDatabase: TestDatabase;
@@ -124,7 +124,7 @@ it("a rewrap, killed between batches, in a batch and at its end, goes on by itse
   };
   const path = `/v1/keys/${first.id}:rewrap`;
   // At once after it was begun: nothing but the task is there.
-  const { id } = await ask("POST", path, { perSecond: 20 });
+  const { id } = await ask("POST", path, { perSecond: 12 });
   let left = sum(before.wrapped.values());
   for (let round = 0; round < killedInBatches; round += 1) {
     const enough = left - 6;

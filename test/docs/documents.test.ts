@@ -63,6 +63,16 @@ test("docs/factory-config.md names every key of an entry, and its examples are v
   for (const example of examples) expect(parseDocument(example)).toMatchObject({ ok: true, warnings: [] });
 });
 
+test("docs/keyless.md shows entries that are valid without a remark, and none with a secret", () => {
+  const [example = ""] = [...read("docs/keyless.md").matchAll(/^ *```yaml\n([\s\S]*?)^ *```/gm)].map(
+    ([, text]) => text,
+  );
+  const parsed = parseDocument(example.replace(/^ {3}/gm, ""));
+  expect(parsed).toMatchObject({ ok: true, warnings: [] });
+  const names = parsed.ok ? parsed.config.entries.map(({ entry }) => entry.secretName) : [];
+  expect(names).toEqual([undefined, undefined, undefined]);
+});
+
 test("the README shows the commands that the first start prints", () => {
   const readme = read("README.md").replace(/^ +/gm, "");
   const where = { url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined };

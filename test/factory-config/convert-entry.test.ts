@@ -60,12 +60,12 @@ describe("RegistryEntryInput", () => {
     [
       { type: "gar", secretName: "x", region: "us-east-2" },
       ["region"],
-      "An entry of type gar has no region. It can have url, hosts.",
+      "An entry of type gar has no region. It can have url, hosts, garWorkloadIdentityProvider, garServiceAccount.",
     ],
     [
       { type: "aws", secretName: "x", passThrough: true },
       ["passThrough"],
-      "An entry of type aws has no passThrough. It can have url, region, profile.",
+      "An entry of type aws has no passThrough. It can have url, region, profile, awsRoleArn.",
     ],
   ])("refuses a field of another type: %j", (input, path, message) => {
     expect(RegistryEntryInput.safeParse(input).error?.issues).toMatchObject([{ path, message }]);
@@ -73,7 +73,6 @@ describe("RegistryEntryInput", () => {
 
   it.each([
     { type: "docker", secretName: "x" },
-    { type: "gar" },
     { type: "gar", secretName: "a b" },
     { type: "gar", secretName: ".." },
     { type: "gar", secretName: "x", hosts: [] },

@@ -29,12 +29,12 @@ describe("an entry that is not valid", () => {
     [
       "- type: gar",
       "line 1, column 3",
-      "An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry.",
+      "An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry. Or gar_workload_identity_provider, where none is needed: docs/keyless.md.",
     ],
     [
       "- type: gar\n  gar_cred_secret_name: x",
       "line 2, column 3",
-      'An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry. The key "gar_cred_secret_name" is not known; did you mean gar_creds_secret_name?',
+      'An entry of type gar needs gar_creds_secret_name: the name of the secret that opens the registry. Or gar_workload_identity_provider, where none is needed: docs/keyless.md. The key "gar_cred_secret_name" is not known; did you mean gar_creds_secret_name?',
     ],
     [
       "- type: gar\n  gar_creds_secret_name: 1",

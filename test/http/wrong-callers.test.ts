@@ -113,8 +113,10 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
   if (auth === "anyone") {
     it("answers anyone, and looks at no credential", async () => {
       for (const token of [undefined, ...Object.values(callers.invalid), callers.job]) {
-        // Without its form the token endpoint has nothing to answer: test/oauth/ has who is refused there.
-        expect((await call(route, token)).status).toBe(route.body ? 400 : 200);
+        // Without its form the token endpoint has nothing to answer: test/oauth/ has who is refused there. What a path
+        // names is in nobody's reach here: test/federation/ has the factories whose issuers are asked for.
+        const expected = route.path.includes("{") ? 404 : 200;
+        expect((await call(route, token)).status).toBe(route.body ? 400 : expected);
       }
     });
     return;

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createAwsDoctor } from "../../src/broker/doctor/aws/examine-aws.js";
-import type { MintRequest } from "../../src/broker/provider.js";
+import type { MintRequest, OpenedSecret } from "../../src/broker/provider.js";
 import { createAwsProvider } from "../../src/broker/providers/aws.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
 import type { AwsEntry } from "../../src/factory-config/entry.js";
@@ -100,14 +100,38 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
     await moto.enforceIam(true);
     expect(token).toMatchObject({ scopeEnforcedBy: "iam-session-policy", repositories: ["team/app"] });
   });
+
+  test("a role is assumed by a web identity, without a signature, and its keys sign the call to ECR", async () => {
+    // moto takes any token: whether ours is believed, the stand-ins judge. It fails on this action while it enforces IAM.
+    await moto.enforceIam(false);
+    const assert = vi.fn(async () => "header.payload.signature");
+    const provider = createAwsProvider({ outbound, now: () => new Date() });
+    const token = await provider.mint({
+      ...request("", ["team/app"]),
+      entry: keyless(roleArn),
+      secret: undefined,
+      assert,
+    });
+    await moto.enforceIam(true);
+    expect(token).toMatchObject({ scopeEnforcedBy: "iam-session-policy", repositories: ["team/app"] });
+    expect(assert).toHaveBeenCalledWith("sts.amazonaws.com");
+  });
 });
 
-function request(credentialsFile: string, repositories: readonly string[] | undefined): MintRequest<AwsEntry> {
+function keyless(roleArn: string): AwsEntry {
+  return { id: host, type: "aws", host, region, roleArn };
+}
+
+function request(
+  credentialsFile: string,
+  repositories: readonly string[] | undefined,
+): MintRequest<AwsEntry> & { secret: OpenedSecret } {
   return {
     entry: { id: host, type: "aws", host, region, secretName: "aws_creds" },
     host,
     factoryId: "00000000-0000-4000-8000-000000000001",
     secret: { name: "aws_creds", version: 1, value: Plaintext.fromText(credentialsFile) },
+    assert: () => Promise.reject(new Error("this entry has a secret")),
     repositories,
     allowBroader: false,
     signal: new AbortController().signal,

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { AuditSigningKey } from "../../src/audit/chain/signing-key.js";
 import { AuditWriter } from "../../src/audit/record.js";
 import { KeyRing } from "../../src/crypto/key-ring.js";
-import { apiAccess, rotateSigningKey } from "../../src/identity/oauth/keys/rotate-signing-key.js";
+import { apiAccess } from "../../src/identity/oauth/keys/key-use.js";
+import { rotateSigningKey } from "../../src/identity/oauth/keys/rotate-signing-key.js";
 import { readSigningKeys } from "../../src/identity/oauth/keys/store.js";
 import { FactoryKeys } from "../../src/secrets/factory-keys.js";
 import { type KeyedService, startKeyedService } from "./keyed-service.js";
@@ -26,7 +27,7 @@ it("moves keys of every kind, and those that a replica with the old key makes me
   const rotate = async () => {
     const { keys } = await readSigningKeys(prisma, apiAccess.purpose);
     const replacedId = keys.find(({ verifyUntil }) => verifyUntil === undefined)?.id;
-    await rotateSigningKey(signing, { replacedId, now: new Date() });
+    await rotateSigningKey(signing, { use: apiAccess, replacedId, now: new Date() });
   };
   await rotate();
   const auditKey = new AuditSigningKey({ prisma, keys: late, audit });

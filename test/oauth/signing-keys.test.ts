@@ -3,6 +3,7 @@ import { AuditWriter } from "../../src/audit/record.js";
 import { run } from "../../src/cli/factory-secrets.js";
 import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { Generations } from "../../src/db/generations.js";
+import { apiAccess } from "../../src/identity/oauth/keys/key-use.js";
 import { rotateSigningKey } from "../../src/identity/oauth/keys/rotate-signing-key.js";
 import { SigningKeys } from "../../src/identity/oauth/keys/signing-keys.js";
 import { sweepOAuth } from "../../src/identity/oauth/sweep.js";
@@ -81,7 +82,7 @@ it("is rotated by command beside the running servers; what the old key signed is
   }
   const listed = (await command("signing-keys", "list")).split("\n");
   expect(listed).toEqual([
-    expect.stringMatching(new RegExp(`^${kid}  ES256  made .* signs$`)),
+    expect.stringMatching(new RegExp(`^${kid}  api-access  ES256  made .* signs$`)),
     expect.stringContaining("verifies until"),
   ]);
   // The last token of the old key expires before the key does.
@@ -108,10 +109,10 @@ it("refuses a token once the key that signed it verifies no more, and then forge
 
 it("replaces a key that is 30 days old when it is next to sign, and only one of many does", async () => {
   const month = 30 * 24 * 3_600_000;
-  const before = new SigningKeys(await keysAt(() => new Date(Date.now() + month - 60_000)));
+  const before = new SigningKeys(await keysAt(() => new Date(Date.now() + month - 60_000)), apiAccess);
   const { id } = await before.forSigning();
   const later = await Promise.all(
-    Array.from({ length: 4 }, async () => new SigningKeys(await keysAt(() => new Date(Date.now() + month)))),
+    Array.from({ length: 4 }, async () => new SigningKeys(await keysAt(() => new Date(Date.now() + month)), apiAccess)),
   );
   const next = await Promise.all(later.map((keys) => keys.forSigning()));
   expect(new Set(next.map((key) => key.id)).size).toBe(1);
@@ -120,15 +121,15 @@ it("replaces a key that is 30 days old when it is next to sign, and only one of 
 
 it("lets only one of two rotations of the same key through", async () => {
   const deps = await keysAt(() => new Date());
-  const { id } = await new SigningKeys(deps).forSigning();
-  const input = { replacedId: id, now: new Date() };
+  const { id } = await new SigningKeys(deps, apiAccess).forSigning();
+  const input = { use: apiAccess, replacedId: id, now: new Date() };
   const rotations = await Promise.all([rotateSigningKey(deps, input), rotateSigningKey(deps, input)]);
   expect(rotations.filter((rotation) => rotation !== undefined)).toHaveLength(1);
 });
 
 it("looks for a key that nobody has at most once a second, however many ask", async () => {
   const deps = await keysAt(() => new Date());
-  const keys = new SigningKeys(deps);
+  const keys = new SigningKeys(deps, apiAccess);
   await keys.forSigning();
   const reads = vi.spyOn(deps.prisma, "$queryRawUnsafe");
   await Promise.all(Array.from({ length: 50 }, (_, index) => keys.find(`nobody's-${index}`)));

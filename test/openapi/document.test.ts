@@ -112,6 +112,10 @@ describe("the OpenAPI document", () => {
     expect(open.sort()).toEqual([
       "fioctlCredentialsPage",
       "getAuthorizationServer",
+      "getCommandLine",
+      "getCommandLineFile",
+      "getFederationKeySet",
+      "getFederationMetadata",
       "getHealth",
       "getKeySet",
       "getMetrics",

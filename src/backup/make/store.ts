@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import { advisoryLockId } from "../../db/migrate.js";
-import type { BackupHeader } from "../format.js";
+import { type BackupHeader, firstWaiting } from "../format.js";
 
 /** A table as the catalog knows it. `needs`: the tables that its foreign keys point to. */
 export type Table = { name: string; columns: readonly string[]; needs: readonly string[] };
@@ -98,25 +98,29 @@ export function wholeTable(client: pg.ClientBase, { name, columns }: Table): Par
   return { table: name, columns, select: `SELECT ${list} FROM ${quoted(client, name)}` };
 }
 
+/** Events that a restored sealer finds in one transaction; it looks through a transaction once for each of its batches. */
+const eventsOfTransaction = 1_000;
+
 /**
  * The events, without the transaction ids of this Postgres, which another one has not reached or has long passed. What
- * has its place in the chains, or was put beside them, comes first and is of no transaction that a sealer looks at again;
- * what still waits to be sealed takes the id of the transaction that restores it.
+ * has its place in the chains, or was put beside them, gets one that no sealer looks at again (0); what still waits to be
+ * sealed gets the smallest there are from `firstWaiting` on, in its order.
  * @param isChained the schema has the chains; before them everything waits
  */
 export function eventParts(client: pg.ClientBase, { name, columns }: Table, isChained: boolean): Part[] {
-  const list = columns.map((column) => quoted(client, column));
-  const kept = columns.filter((column) => column !== "transaction");
-  const waiting = `SELECT ${kept.map((column) => quoted(client, column)).join(", ")} FROM audit_events AS e`;
-  const inOrder = "ORDER BY e.transaction, e.id";
-  if (!isChained) return [{ table: name, columns: kept, select: `${waiting} ${inOrder}` }];
+  const selectWith = (transaction: string): string => {
+    const list = columns.map((column) => (column === "transaction" ? transaction : quoted(client, column)));
+    return `SELECT ${list.join(", ")} FROM audit_events AS e`;
+  };
+  const place = "row_number() OVER (ORDER BY e.transaction, e.id) - 1";
+  const waiting = selectWith(`(${firstWaiting} + (${place}) / ${eventsOfTransaction})::text::xid8`);
+  if (!isChained) return [{ table: name, columns, select: waiting }];
   const isDone = `(e.transaction < (
       SELECT CASE WHEN frontier > pg_snapshot_xmax(pg_current_snapshot()) THEN '0' ELSE frontier END FROM audit_sealer
     ) OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
-  const done = list.map((column) => (column === '"transaction"' ? "'0'::xid8" : column)).join(", ");
   return [
-    { table: name, columns, select: `SELECT ${done} FROM audit_events AS e WHERE ${isDone}` },
-    { table: name, columns: kept, select: `${waiting} WHERE NOT ${isDone} ${inOrder}` },
+    { table: name, columns, select: `${selectWith("'0'::xid8")} WHERE ${isDone}` },
+    { table: name, columns, select: `${waiting} WHERE NOT ${isDone}` },
   ];
 }
 

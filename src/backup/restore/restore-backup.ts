@@ -107,7 +107,7 @@ async function settle(
   { header, sha256 }: { header: BackupHeader; sha256: string },
   { revokeCredentials }: { revokeCredentials: boolean },
 ): Promise<Restored> {
-  await store.beginSealingHere(client);
+  await store.beginSealing(client);
   const ended = await store.endCredentials(client, revokeCredentials ? [...shortLived, ...longLived] : shortLived);
   await store.raiseGenerations(client);
   const body = { action: "backup.restored", madeAt: header.madeAt, sha256, count: ended } as const;

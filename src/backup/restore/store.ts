@@ -2,7 +2,7 @@ import { pipeline } from "node:stream/promises";
 import type pg from "pg";
 import { from as copyFrom } from "pg-copy-streams";
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../audit/record.js";
-import type { BackupHeader, BackupTable } from "../format.js";
+import { type BackupHeader, type BackupTable, firstWaiting } from "../format.js";
 
 /** As the lines of a backup were written. */
 const plainText = `SET LOCAL client_encoding = 'UTF8'; SET LOCAL "DateStyle" = 'ISO, YMD'; SET LOCAL "TimeZone" = 'UTC'`;
@@ -63,9 +63,9 @@ export async function analyse(client: pg.ClientBase, tables: readonly string[]):
   await client.query(`ANALYZE ${tables.map((table) => client.escapeIdentifier(table)).join(", ")}`);
 }
 
-/** The sealer begins with what this transaction brings along: every event before it is sealed. */
-export async function beginSealingHere(client: pg.ClientBase): Promise<void> {
-  await client.query("UPDATE audit_sealer SET frontier = pg_current_xact_id()");
+/** The sealer begins with what waits for it: a backup has no transaction ids but those that it was given. */
+export async function beginSealing(client: pg.ClientBase): Promise<void> {
+  await client.query("UPDATE audit_sealer SET frontier = $1::xid8", [String(firstWaiting)]);
 }
 
 /**

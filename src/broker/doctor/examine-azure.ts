@@ -10,7 +10,7 @@ import {
 } from "../providers/acr-token.js";
 import { isAzureHostFor } from "../providers/azure-hosts.js";
 import { type CloudOutbound, onlyToHosts } from "../providers/cloud-hosts.js";
-import { exchangeForRefreshToken } from "../providers/entra-exchange.js";
+import { clientWithSecret, exchangeForRefreshToken } from "../providers/entra-exchange.js";
 import { readJson, throwUnlessAnswered, upstreamRefused } from "../providers/upstream-reply.js";
 import { type AzurePrincipal, parseAzurePrincipal } from "../secret-formats/azure-principal.js";
 import { type Check, passed, warned } from "./check.js";
@@ -33,7 +33,7 @@ export function createAzureDoctor(deps: { outbound: CloudOutbound; now: () => Da
       const { signal, current, repositories } = examination;
       const outbound = onlyToHosts(deps.outbound, "Azure", (candidate) => isAzureHostFor(host, candidate));
       const way = { outbound, signal };
-      const login = tenantId === undefined ? undefined : { host, tenantId, principal };
+      const login = tenantId === undefined ? undefined : { host, tenantId, ...clientWithSecret(principal) };
       const refreshToken = login && (await exchangeForRefreshToken({ outbound, nowMs }, examination, login));
       const ask = (scopes: readonly string[]): Promise<OutboundReply> =>
         refreshToken === undefined

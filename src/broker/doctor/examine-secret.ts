@@ -13,7 +13,7 @@ import { type ExaminedRegistry, examineRegistry } from "./examine-registry.js";
 import { placesOf } from "./places.js";
 import { findVersionToExamine, type VersionToExamine } from "./store.js";
 
-export type DoctorDeps = Omit<MintDeps, "providers"> & {
+export type DoctorDeps = Omit<MintDeps, "providers" | "assert"> & {
   facts: Facts;
   doctors: Doctors;
   doctorLimit: SecretQuestions;

@@ -1,13 +1,14 @@
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { RegistryEntry } from "../../factory-config/entry.js";
-import type { MintRequest } from "../provider.js";
+import type { MintRequest, OpenedSecret } from "../provider.js";
 import type { Check } from "./check.js";
 
 /** What is to be tried: one version of a secret at one registry of one entry. */
 export type Examination<E extends RegistryEntry = RegistryEntry> = Pick<
   MintRequest<E>,
-  "entry" | "host" | "factoryId" | "secret" | "repositories" | "signal"
+  "entry" | "host" | "factoryId" | "repositories" | "signal"
 > & {
+  secret: OpenedSecret;
   /** The opened current version, when another one is tried. */
   current: Plaintext | undefined;
 };
@@ -28,3 +29,6 @@ export interface RegistryDoctor<E extends RegistryEntry> {
 
 /** A repository that exists nowhere: what is allowed there is allowed everywhere. */
 export const nowhere = "factory-secrets-doctor/no-such-repository";
+
+/** Secrets are tried here, so nothing is signed in the place of one. */
+export const assertNothing = (): Promise<never> => Promise.reject(new Error("a secret needs no assertion beside it"));

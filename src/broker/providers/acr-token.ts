@@ -2,12 +2,12 @@ import { z } from "zod";
 import type { AzureEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
-import type { MintRequest } from "../provider.js";
+import type { MintRequest, OpenedSecret } from "../provider.js";
 import { type AzurePrincipal, isTenantId, parseAzurePrincipal } from "../secret-formats/azure-principal.js";
 import { basicAuthorization } from "../secret-formats/user-password.js";
 import { azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
-import { postForm } from "./entra-exchange.js";
+import { postForm } from "./post-form.js";
 import { secretMalformed } from "./upstream-reply.js";
 
 type AzureRequest = MintRequest<AzureEntry>;
@@ -67,7 +67,7 @@ export function readAcrHost(request: Pick<AzureRequest, "host" | "entry">): stri
 }
 
 /** Reads the secret; the entry's tenant goes before the secret's own. @throws Problem `secret-malformed`, `invalid-config` */
-export function readAzurePrincipal(request: Pick<AzureRequest, "entry" | "secret">): {
+export function readAzurePrincipal(request: { entry: AzureEntry; secret: OpenedSecret }): {
   principal: AzurePrincipal;
   tenantId: string | undefined;
 } {

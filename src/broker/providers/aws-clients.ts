@@ -7,11 +7,13 @@ import type { CloudOutbound } from "./cloud-hosts.js";
  * `~/.aws` or at a metadata service is given here, so that it looks nowhere: the keys are a tenant's and the machine's
  * own identity must not stand in for them.
  */
-export function awsClientConfig(outbound: CloudOutbound, options: { region: string; keys: AwsKeys; isFips: boolean }) {
-  const { accessKeyId, secretAccessKey, sessionToken } = options.keys;
+export function awsClientConfig(
+  outbound: CloudOutbound,
+  options: { region: string; keys: AwsKeys | undefined; isFips: boolean },
+) {
   return {
     region: options.region,
-    credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) },
+    credentials: credentialsOf(options.keys),
     requestHandler: guardedHandler(outbound),
     ignoreConfiguredEndpointUrls: true,
     useFipsEndpoint: options.isFips,
@@ -24,4 +26,11 @@ export function awsClientConfig(outbound: CloudOutbound, options: { region: stri
     userAgentAppId: "factory-secrets",
     disableClockSkewCorrection: false,
   };
+}
+
+// Without keys only calls are made that nobody signs. Were one signed after all, it must not be by what the SDK finds.
+function credentialsOf(keys: AwsKeys | undefined) {
+  if (keys === undefined) return () => Promise.reject(new Error("this call is not signed"));
+  const { accessKeyId, secretAccessKey, sessionToken } = keys;
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }

@@ -29,6 +29,9 @@ const wrongSecret = "the secret access key does not belong to the access key id.
 const expired = "its session token has expired. Store fresh keys, or keys of an IAM user.";
 const wrongClock = "the signature's time was not accepted. Check the clock of this service.";
 
+const notTrusted =
+  "there is no such role, or its trust policy does not name the issuer, the audience and the subject of this entry. GET /v1/factories/{factory}/federation prints the policy.";
+
 const meanings: ReadonlyMap<string, string> = new Map([
   ["InvalidClientTokenId", unknownKey],
   ["UnrecognizedClientException", unknownKey],
@@ -40,6 +43,16 @@ const meanings: ReadonlyMap<string, string> = new Map([
   ["ExpiredTokenException", expired],
   ["RequestExpired", wrongClock],
   ["RequestTimeTooSkewed", wrongClock],
+  // The SDK's own names, which are those on the wire with an ending.
+  [
+    "InvalidIdentityTokenException",
+    "IAM does not know this factory's issuer, or not for this audience. Make the identity provider in the role's account, as GET /v1/factories/{factory}/federation prints it.",
+  ],
+  [
+    "IDPCommunicationErrorException",
+    "AWS could not fetch the keys of this service from its public URL. Check that it is reached from outside, with a certificate of a public authority.",
+  ],
+  ["IDPRejectedClaimException", "the role's trust policy does not accept what this factory says of itself."],
   [
     "RegionDisabledException",
     "STS is not activated in this region for the account. Activate it, or use another region.",
@@ -86,12 +99,20 @@ export function awsProblem(
   if (failure.status >= 500) {
     return new Problem("upstream-unreachable", `${service} failed with status ${failure.status}. Try again later.`);
   }
-  const meaning = isAccessDenied(failure)
-    ? `it may not call ${action}. Allow that action in its IAM policy${action === "sts:AssumeRole" ? ", and the principal in the role's trust policy (with the same external id)" : ""}.`
-    : (meanings.get(failure.code) ?? `${action} failed.`);
+  const meaning = meaningOf(failure, action);
   const what = `${action}: ${failure.code} (${failure.status})`;
   const cause = meaning === expired ? new CredentialExpired(what) : new Error(what);
   return upstreamRefused(request, service, `${failure.code}, ${meaning}`, cause);
+}
+
+function meaningOf(failure: AwsFailure, action: string): string {
+  const isFederated = action === "sts:AssumeRoleWithWebIdentity";
+  if (isFederated && isAccessDenied(failure)) return notTrusted;
+  if (isFederated && meanings.get(failure.code) === expired) return wrongClock;
+  if (!isAccessDenied(failure)) return meanings.get(failure.code) ?? `${action} failed.`;
+  const trust =
+    action === "sts:AssumeRole" ? ", and the principal in the role's trust policy (with the same external id)" : "";
+  return `it may not call ${action}. Allow that action in its IAM policy${trust}.`;
 }
 
 function readStatus(error: Error): number | undefined {

@@ -1,7 +1,7 @@
 import { awsRegionPattern, type EcrHost, ecrHost } from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
-import type { MintRequest } from "../provider.js";
+import type { MintRequest, OpenedSecret } from "../provider.js";
 import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
 import { type AwsSession, assumeRole, type Sts } from "./aws-sts.js";
 import { secretMalformed } from "./upstream-reply.js";
@@ -11,7 +11,7 @@ type AwsRequest = MintRequest<AwsEntry>;
 type Place = { region: string; isFips: boolean };
 
 /** Reads the secret as a credentials file, and in it the profile that the entry names. @throws Problem `secret-malformed` */
-export function readAwsIdentity(request: Pick<AwsRequest, "entry" | "secret">): AwsIdentity {
+export function readAwsIdentity(request: { entry: AwsEntry; secret: OpenedSecret }): AwsIdentity {
   const profiles = parseAwsCredentials(request.secret.value.revealText());
   if (!profiles.ok) throw secretMalformed(request, profiles.mistakes);
   const identity = resolveAwsProfile(profiles.value, request.entry.profile ?? "default");

@@ -1,10 +1,11 @@
+import { awsAudience } from "../../federation/audiences.js";
 import { Problem } from "../../http/problem.js";
 import type { AwsKeys, AwsRole } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { type AwsFailure, awsFailureOf, awsProblem, isAccessDenied } from "./aws-errors.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { scopeNotEnforceable } from "./scope-demand.js";
-import { type Named, upstreamInvalid } from "./upstream-reply.js";
+import { type Named, nameOfCredential, upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsSession = { keys: AwsKeys; expiresAt?: Date };
 
@@ -37,6 +38,9 @@ const service = "AWS STS";
 
 const arnPattern = /^arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[\w+=,.@:/-]{1,600}$/;
 
+/** A role that takes the word of this factory's issuer, and how to have it for an audience. */
+export type FederatedRole = { roleArn: string; assert(audience: string): Promise<string> };
+
 /** One mint's way to STS. */
 export type Sts = {
   deps: StsDeps;
@@ -47,7 +51,7 @@ export type Sts = {
 };
 
 // Loaded on first use: most of the start-up time of the whole service would go into the SDKs.
-async function loadSts(sts: Sts, keys: AwsKeys) {
+async function loadSts(sts: Sts, keys: AwsKeys | undefined) {
   const sdk = await import("@aws-sdk/client-sts");
   const config = awsClientConfig(sts.deps.outbound, { ...sts.place, keys });
   return { sdk, client: new sdk.STSClient({ ...config, useGlobalEndpoint: false }) };
@@ -75,6 +79,30 @@ export async function assumeRole(
     return sessionOf((await client.send(command, { abortSignal: sts.request.signal })).Credentials);
   });
   if (!options.isChained && sts.maxSessionSeconds === undefined) sts.deps.knownDurations.set(role.roleArn, seconds);
+  return session;
+}
+
+/** Assumes a role that takes the word of this factory's issuer, for as long as the role allows. Nobody signs this call. */
+export async function assumeRoleWithWebIdentity(
+  sts: Sts,
+  { roleArn, assert }: FederatedRole,
+  policy?: string,
+): Promise<AwsSession> {
+  const { sdk, client } = await loadSts(sts, undefined);
+  const known = sts.deps.knownDurations.get(roleArn) ?? roleSeconds[0];
+  const durations = roleSeconds.filter((seconds) => seconds <= known);
+  const action = "sts:AssumeRoleWithWebIdentity";
+  const { session, seconds } = await askForLongest(sts, durations, action, async (durationSeconds) => {
+    const command = new sdk.AssumeRoleWithWebIdentityCommand({
+      RoleArn: roleArn,
+      RoleSessionName: sessionNameOf(sts.request.factoryId),
+      WebIdentityToken: await assert(awsAudience),
+      DurationSeconds: durationSeconds,
+      ...(policy === undefined ? {} : { Policy: policy }),
+    });
+    return sessionOf((await client.send(command, { abortSignal: sts.request.signal })).Credentials);
+  });
+  sts.deps.knownDurations.set(roleArn, seconds);
   return session;
 }
 
@@ -138,7 +166,7 @@ function stsProblem({ deps, request }: Sts, failure: AwsFailure, action: string)
   }
   if (action === "sts:GetFederationToken" && isAccessDenied(failure)) {
     return scopeNotEnforceable(
-      `The IAM user of secret "${request.secret.name}" lacks the permission sts:GetFederationToken, which limits a token to repositories. Add it to the user's IAM policy, or give the profile a role_arn.`,
+      `The IAM user of the ${nameOfCredential(request)} lacks the permission sts:GetFederationToken, which limits a token to repositories. Add it to the user's IAM policy, or give the profile a role_arn.`,
     );
   }
   return awsProblem(request, service, action, failure, deps.nowMs());

@@ -1,7 +1,9 @@
 import type { AzureEntry } from "../../factory-config/entry.js";
+import { azureAudience } from "../../federation/audiences.js";
 import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
+import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
 import {
   acrAccessReply,
   askAcrWithPassword,
@@ -11,7 +13,7 @@ import {
 } from "./acr-token.js";
 import { isAzureHostFor } from "./azure-hosts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
-import { exchangeForRefreshToken } from "./entra-exchange.js";
+import { clientAssertion, clientWithSecret, type EntraClient, exchangeForRefreshToken } from "./entra-exchange.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted } from "./scope-demand.js";
 import { readTokenClaims } from "./token-claims.js";
@@ -34,17 +36,17 @@ export function createAzureProvider(deps: AzureDeps): RegistryProvider<AzureEntr
 
   async function mint(request: MintRequest<AzureEntry>): Promise<MintedToken> {
     const host = readAcrHost(request);
-    const { principal, tenantId } = readAzurePrincipal(request);
+    const signIn = readSignIn(request, host);
     const { repositories } = request;
     checkRepositoryNames(repositories ?? []);
     const outbound = onlyToHosts(deps.outbound, "Azure", (candidate) => isAzureHostFor(host, candidate));
-    if (tenantId === undefined) {
+    if (signIn.tenantId === undefined) {
       if (repositories === undefined) throw repositoriesRequired(request);
       const scopes = pullScopes(repositories);
-      const reply = await askAcrWithPassword({ outbound, signal: request.signal }, { host, scopes }, principal);
+      const reply = await askAcrWithPassword({ outbound, signal: request.signal }, { host, scopes }, signIn.principal);
       return bearerOf(request, { host, repositories }, reply, nowMs());
     }
-    const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, tenantId, principal });
+    const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, ...signIn });
     if (repositories === undefined) return passwordOf(host, refreshToken, nowMs());
     const wanted = { host, scopes: pullScopes(repositories) };
     const reply = await askAcrWithRefreshToken({ outbound, signal: request.signal }, wanted, refreshToken);
@@ -52,6 +54,19 @@ export function createAzureProvider(deps: AzureDeps): RegistryProvider<AzureEntr
   }
 
   return { mint };
+}
+
+/** With a tenant how to sign in to Entra, without one the principal whose password the registry takes itself. */
+type SignIn = ({ tenantId: string } & EntraClient) | { tenantId: undefined; principal: AzurePrincipal };
+
+function readSignIn(request: MintRequest<AzureEntry>, host: string): SignIn {
+  const { entry, assert } = request;
+  if (entry.clientId !== undefined && entry.tenantId !== undefined) {
+    const { clientId, tenantId } = entry;
+    return { tenantId, clientId, prove: async () => clientAssertion(await assert(azureAudience(host))) };
+  }
+  const { principal, tenantId } = readAzurePrincipal({ entry, secret: secretOf(request) });
+  return tenantId === undefined ? { tenantId, principal } : { tenantId, ...clientWithSecret(principal) };
 }
 
 type Wanted = { host: string; repositories: readonly string[] };

@@ -6,6 +6,9 @@ const entraError = z.object({
   error_description: z.string().optional(),
 });
 
+const notTrusted =
+  "the application trusts another issuer, subject or audience than this entry's. GET /v1/factories/{factory}/federation prints what it has to trust.";
+
 // Source: Microsoft Entra authentication and authorization error codes.
 const meanings: ReadonlyMap<number, string> = new Map([
   [7000215, "the client secret is wrong. Store the secret's value, not its id."],
@@ -14,6 +17,13 @@ const meanings: ReadonlyMap<number, string> = new Map([
   [7000229, "the application has no service principal in this tenant."],
   [700016, "the application does not exist in this tenant. Check the client id and the tenant."],
   [700054, "the application may not ask for this kind of token."],
+  [70021, notTrusted],
+  [700211, notTrusted],
+  [700212, notTrusted],
+  [700213, notTrusted],
+  [700024, "what this service signed was not valid at the time. Check the clock of this service."],
+  [700027, "the key that it was signed with is not known. Check that the public URL of this service is reached."],
+  [50166, "Entra could not fetch the keys of this service from its public URL. Check that it is reached from outside."],
   [90002, "the tenant does not exist. Check azure_tenant_id, or the tenant in the secret."],
   [900023, "the tenant id is malformed. Check azure_tenant_id, or the tenant in the secret."],
   [900144, "a part of the request is missing. Check that the secret is complete."],

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { Problem } from "../../http/problem.js";
-import type { OutboundReply } from "../../outbound/outbound.js";
 import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
 import { azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { explainEntraError } from "./entra-errors.js";
+import { postForm } from "./post-form.js";
 import {
   CredentialExpired,
   type Named,
@@ -21,6 +21,22 @@ const exchangeReply = z.object({ refresh_token: z.string().min(1) });
 const unknownAudience = 500_011;
 const expiredSecret = 7_000_222;
 
+/** A client of Entra: its id, and how it proves that it is that, as fields of the form. Asked anew for each request. */
+export type EntraClient = { clientId: string; prove(): Promise<Readonly<Record<string, string>>> };
+
+/** The proof of a client that has no secret: what an issuer that it trusts has signed. RFC 7523, section 2.2. */
+export function clientAssertion(assertion: string): Readonly<Record<string, string>> {
+  return {
+    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    client_assertion: assertion,
+  };
+}
+
+/** A client that proves itself by its secret. */
+export function clientWithSecret({ clientId, clientSecret }: AzurePrincipal): EntraClient {
+  return { clientId, prove: async () => ({ client_secret: clientSecret }) };
+}
+
 type Step<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 
 /**
@@ -31,7 +47,7 @@ type Step<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 export async function exchangeForRefreshToken(
   deps: { outbound: CloudOutbound; nowMs: () => number },
   request: Named & { signal: AbortSignal },
-  login: { host: string; tenantId: string; principal: AzurePrincipal },
+  login: { host: string; tenantId: string } & EntraClient,
 ): Promise<string> {
   const cloud = azureCloudOf(login.host);
   let last: Problem | undefined;
@@ -48,8 +64,8 @@ export async function exchangeForRefreshToken(
     const url = `https://${loginHost}/${login.tenantId}/oauth2/v2.0/token`;
     const reply = await postForm(deps.outbound, request, url, {
       grant_type: "client_credentials",
-      client_id: login.principal.clientId,
-      client_secret: login.principal.clientSecret,
+      client_id: login.clientId,
+      ...(await login.prove()),
       scope: `${audience}/.default`,
     });
     throwUnlessAnswered(loginHost, reply, deps.nowMs());
@@ -76,20 +92,4 @@ export async function exchangeForRefreshToken(
     const reason = `status ${reply.status}. Give the service principal the role AcrPull on this registry.`;
     return { ok: false, problem: upstreamRefused(request, login.host, reason) };
   }
-}
-
-/** POST of a form, as OAuth has it. */
-export function postForm(
-  outbound: CloudOutbound,
-  request: { signal: AbortSignal },
-  url: string,
-  fields: Readonly<Record<string, string>>,
-): Promise<OutboundReply> {
-  return outbound.request({
-    url,
-    method: "POST",
-    headers: { "content-type": "application/x-www-form-urlencoded" },
-    body: new URLSearchParams(fields).toString(),
-    signal: request.signal,
-  });
 }

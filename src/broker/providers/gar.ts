@@ -1,9 +1,10 @@
 import { isGarHost } from "../../factory-config/cloud-hosts.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
+import { exchangeAssertion, federationHosts } from "./google-federation.js";
 import { getGoogleToken, googleTokenHost } from "./google-token.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeNotEnforceable } from "./scope-demand.js";
@@ -17,11 +18,13 @@ const service = "Google";
 export const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
 
 /**
- * Google Artifact Registry: an access token of the service account, about an hour, as the password of `oauth2accesstoken`.
+ * Google Artifact Registry: an access token of the service account (or of a federated principal), about an hour, as the
+ * password of `oauth2accesstoken`.
  * Google has no token that is limited to some repositories.
  */
 export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
   const outbound = onlyToHosts(deps.outbound, service, (host) => host === googleTokenHost);
+  const federation = onlyToHosts(deps.outbound, service, (host) => federationHosts.includes(host));
 
   async function mint(request: MintRequest<GarEntry>): Promise<MintedToken> {
     const host = readGarHost(request);
@@ -31,14 +34,7 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
         "Google Artifact Registry cannot limit a token to repositories. Give each group of repositories a service account and an entry of its own, and leave repositories out.",
       );
     }
-    const account = parseGoogleServiceAccount(request.secret.value.revealText());
-    if (!account.ok) throw secretMalformed(request, account.mistakes);
-    const { accessToken, expiresAt } = await getGoogleToken(
-      { outbound, now: deps.now },
-      request,
-      account.value,
-      readOnlyScope,
-    );
+    const { accessToken, expiresAt } = await askGoogle(request);
     return {
       registry: host,
       type: "gar",
@@ -49,6 +45,17 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
       scopeEnforcedBy: "none",
       revocable: false,
     };
+  }
+
+  function askGoogle(request: MintRequest<GarEntry>): Promise<{ accessToken: string; expiresAt: Date }> {
+    const { workloadIdentityProvider } = request.entry;
+    if (workloadIdentityProvider !== undefined) {
+      const wanted = { provider: workloadIdentityProvider, scope: readOnlyScope };
+      return exchangeAssertion({ outbound: federation, nowMs: () => deps.now().getTime() }, request, wanted);
+    }
+    const account = parseGoogleServiceAccount(secretOf(request).value.revealText());
+    if (!account.ok) throw secretMalformed(request, account.mistakes);
+    return getGoogleToken({ outbound, now: deps.now }, request, account.value, readOnlyScope);
   }
 
   return { mint };

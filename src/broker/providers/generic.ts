@@ -1,7 +1,7 @@
 import type { GenericEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { Outbound } from "../../outbound/outbound.js";
-import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
+import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { basicAuthorization, parseUserPassword, type UserPassword } from "../secret-formats/user-password.js";
 import { findRealm, readRealmToken, realmUrl, refuseStoredCredential } from "./docker-token.js";
 import { checkRepositoryNames } from "./repository-names.js";
@@ -30,7 +30,7 @@ export function createGenericProvider(deps: GenericDeps): RegistryProvider<Gener
   return {
     mint: async (request) => {
       const registry = request.host ?? request.entry.host;
-      const credential = parseUserPassword(request.secret.value.revealText());
+      const credential = parseUserPassword(secretOf(request).value.revealText());
       if (!credential.ok) throw secretMalformed(request, credential.mistakes);
       checkRepositoryNames(request.repositories ?? []);
       if (request.entry.passThrough) return passOn(deps, request, registry, credential.value);

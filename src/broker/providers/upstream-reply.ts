@@ -3,18 +3,19 @@ import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 
 /** The parts of a request that a message may name. */
-export type Named = { entry: { id: string }; secret: { name: string; version: number } };
+export type Named = { entry: { id: string }; secret: { name: string; version: number } | undefined };
 
-/** `secret "x" (version 3) of registry entry "y"`, for sentences. */
-export function nameOfSecret({ entry, secret }: Named): string {
-  return `secret "${secret.name}" (version ${secret.version}) of registry entry "${entry.id}"`;
+/** `secret "x" (version 3) of registry entry "y"`, for sentences; the federated identity of one that names no secret. */
+export function nameOfCredential({ entry, secret }: Named): string {
+  const credential = secret ? `secret "${secret.name}" (version ${secret.version})` : "federated identity";
+  return `${credential} of registry entry "${entry.id}"`;
 }
 
 /** A secret whose text the provider cannot use. The mistakes are sentences that quote nothing. */
 export function secretMalformed(request: Named, mistakes: readonly string[]): Problem {
   const shown = mistakes.slice(0, 3).join(" ");
   const more = mistakes.length > 3 ? ` (${mistakes.length - 3} more)` : "";
-  return new Problem("secret-malformed", `The ${nameOfSecret(request)} cannot be used. ${shown}${more}`);
+  return new Problem("secret-malformed", `The ${nameOfCredential(request)} cannot be used. ${shown}${more}`);
 }
 
 /** The cause of a refusal whose reason is that the credential's time is over. */
@@ -24,7 +25,7 @@ export class CredentialExpired extends Error {
 
 /** The upstream does not accept the credential. `reason` is a sentence of ours; codes may stand in it, bodies never. */
 export function upstreamRefused(request: Named, upstream: string, reason: string, cause?: unknown): Problem {
-  const detail = `${upstream} refused the ${nameOfSecret(request)}: ${reason}`;
+  const detail = `${upstream} refused the ${nameOfCredential(request)}: ${reason}`;
   return new Problem("upstream-refused", detail, cause === undefined ? {} : { cause });
 }
 

@@ -54,7 +54,10 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
     .addHelpText("after", example("npx factory-secrets audit keys > audit-keys.pem"))
     .action(async () => {
       const { auditKeys } = await loadAuditWork();
-      for (const key of await auditKeys(server)) process.stdout.write(key);
+      const keys = await auditKeys(server);
+      if (keys.length === 0)
+        server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
+      for (const key of keys) process.stdout.write(key);
     });
   audit
     .command("rotate-key")

@@ -85,10 +85,17 @@ function into(handOn: (chunk: Buffer) => Promise<void>): Writable {
 
 function toStandardOutput(write: Write): Promise<Made> {
   const { stdout } = process;
-  return write(
-    into((chunk) => new Promise((done, failed) => stdout.write(chunk, (error) => (error ? failed(error) : done())))),
-  );
+  // A reader that went away is told of by the write; without a listener it would end the process first.
+  stdout.on("error", () => undefined);
+  const handOn = (chunk: Buffer) =>
+    new Promise<void>((done, failed) => {
+      stdout.write(chunk, (error) => (error ? failed(cutOff(error)) : done()));
+    });
+  return write(into(handOn));
 }
+
+const cutOff = (error: Error): CommandFailure =>
+  new CommandFailure(exitCodes.failed, `Standard output took not all of the backup (${errorCode(error)}).`);
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(

@@ -24,7 +24,7 @@ export function backupCommands(server: ServerDeps): Command[] {
       .option("--revoke-credentials", "withdraw every operator token, API token and OAuth client of the backup")
       .addHelpText(
         "after",
-        "\nJobs and sessions of the backup are ended. Everything else is as it was when the backup was made: what was\nwithdrawn, denied or destroyed since is back.",
+        "\nJobs and sessions of the backup are ended. Everything else is as it was when the backup was made: what was\nwithdrawn, denied or destroyed since is back.\n\nExample:\n  npx factory-secrets restore --check --in factory-secrets.2026-11-24.backup",
       )
       .action(async (given: RestoreArguments) => {
         const { readIntoDatabase } = await import("./restore-work.js");

@@ -2,7 +2,8 @@ import { homedir } from "node:os";
 import * as path from "node:path";
 import type { Environment } from "../../settings/reader.js";
 import { type ClientFlags, isPlainHttp, readClientSettings } from "../client/client-settings.js";
-import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { dockerConfigDirectory } from "./docker-config/locate-config.js";
 import { findIdentity } from "./identities/find-identity.js";
 import type { JobClient, Wanted } from "./request-tokens.js";
@@ -26,10 +27,7 @@ export type TokenFlags = ClientFlags & {
 export function openContext(environment: Environment): CommandContext {
   return {
     environment,
-    terminal: {
-      out: (line) => void process.stdout.write(`${line}\n`),
-      say: (line) => void process.stderr.write(`${line}\n`),
-    },
+    terminal: standardTerminal(),
     dockerDirectory: dockerConfigDirectory(environment, homedir(), path),
   };
 }

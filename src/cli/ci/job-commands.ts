@@ -1,9 +1,10 @@
 import { Command, Option } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { warnOfPrinting } from "../client/mask.js";
+import { documentOf, type OutputForm, outputForms } from "../client/print-document.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
 import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
-import { explain, explanationJson, explanationText } from "./explain.js";
+import { explain, explanationText, viewOfExplanation } from "./explain.js";
 import { login, logout } from "./login.js";
 import { maskCredentials } from "./mask-credentials.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
@@ -15,7 +16,7 @@ import { runWithLogin } from "./run-with-login.js";
 import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
 
-type OutputFlags = { output: "table" | "json" };
+type OutputFlags = { output: OutputForm };
 
 /** What a command does, and its exit code. */
 type Work<Flags> = (context: CommandContext, flags: Flags, operands: readonly string[]) => Promise<number>;
@@ -75,7 +76,7 @@ function withTokenOptions(command: Command): Command {
 }
 
 const outputOption = (): Option =>
-  new Option("--output <form>", "how to print what was done").choices(["table", "json"]).default("table");
+  new Option("-o, --output <form>", "how to print it").choices(outputForms).default("table");
 
 function loginCommand(): Command {
   return new Command("login")
@@ -94,9 +95,10 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
   if (wanted === undefined) return exitCodes.done;
   const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
-  if (flags.output === "json") {
+  if (flags.output !== "table") {
     const { configPath, asksItself, failures } = done;
-    terminal.out(JSON.stringify({ configPath, items: done.tokens.map(viewOf), asksItself, failures }, undefined, 2));
+    const view = { configPath, items: done.tokens.map(viewOf), asksItself, failures };
+    terminal.out(await documentOf(flags.output, view));
     return exitCodes.done;
   }
   if (done.tokens.length > 0) terminal.out(`${tokenTable(done.tokens)}\nWritten to ${done.configPath}.`);
@@ -209,7 +211,10 @@ function explainCommand(): Command {
 
 async function runExplain(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
   const explanation = await explain(openClient(context, flags), wantedBy(flags));
-  context.terminal.out(flags.output === "json" ? explanationJson(explanation) : explanationText(explanation));
+  const { output } = flags;
+  const text =
+    output === "table" ? explanationText(explanation) : await documentOf(output, viewOfExplanation(explanation));
+  context.terminal.out(text);
   return explanation.exitCode;
 }
 

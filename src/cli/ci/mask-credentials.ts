@@ -1,6 +1,6 @@
 import type { Environment } from "../../settings/reader.js";
-import type { Terminal } from "../client/command-failure.js";
 import { maskTexts } from "../client/mask.js";
+import type { Terminal } from "../client/terminal.js";
 import { basicOf } from "./docker-config/auth-entries.js";
 import type { Credential } from "./registry-token.js";
 

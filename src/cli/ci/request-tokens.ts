@@ -1,14 +1,15 @@
 import { askPatiently } from "../client/ask-patiently.js";
 import type { ClientSettings } from "../client/client-settings.js";
-import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { explainSilence } from "../client/explain-stranger.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
+import type { Terminal } from "../client/terminal.js";
 import { explainAnswer, explainFailures } from "./explain-answer.js";
 import type { JobIdentity } from "./identities/job-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 
 /** A job that can ask. */
-export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say"> };
+export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say" | "note"> };
 
 /** What to ask for. Without `registries`: all that this job may have. */
 export type Wanted = {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Terminal } from "./command-failure.js";
 import { sentenceAt, textAt } from "./json-value.js";
 import { type Answer, NoAnswer } from "./send-once.js";
+import type { Terminal } from "./terminal.js";
 
 /** One try may take no longer, so that a lost packet does not use up all patience. */
 const oneTryMs = 15_000;
@@ -26,14 +26,14 @@ export type Repeats = "whatever-failed" | "what-was-not-done";
  * @throws NoAnswer when the last try got none
  */
 export async function askPatiently(
-  { say }: Pick<Terminal, "say">,
+  { say, note }: Pick<Terminal, "say" | "note">,
   patienceMs: number,
   ask: (timeoutMs: number) => Promise<Answer>,
   repeats: Repeats = "whatever-failed",
 ): Promise<Answer> {
   const until = Date.now() + patienceMs;
   const longestTryMs = repeats === "whatever-failed" ? oneTryMs : patienceMs;
-  const waiting = setTimeout(() => say("Waiting for the service ..."), silenceMs);
+  const waiting = setTimeout(() => note("Waiting for the service ..."), silenceMs);
   try {
     for (let tries = 1; ; tries += 1) {
       const outcome = await oneTry(ask, Math.max(1, Math.min(longestTryMs, until - Date.now())));

@@ -30,6 +30,3 @@ export class CommandFailure extends Error {
     super(message);
   }
 }
-
-/** Where a command speaks. What it was asked for goes to `out`, one line at a time; all else to `say`. */
-export type Terminal = { out(line: string): void; say(line: string): void };

@@ -1,5 +1,5 @@
 import type { Environment } from "../../settings/reader.js";
-import type { Terminal } from "./command-failure.js";
+import type { Terminal } from "./terminal.js";
 
 /**
  * Has the CI system black out texts in the job's log. GitHub's runner reads its commands from standard error too, so

@@ -8,6 +8,16 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const rate = ["--per-second <number>", "how many to move in a second, at most", parseRate, 100] as const;
 
+/** By the name of the command. */
+const examples: Readonly<Record<string, string>> = {
+  list: "npx factory-secrets keys list",
+  add: "npx factory-secrets keys add kek-b0a3fa1d4f0c9d52",
+  activate: "npx factory-secrets keys activate kek-b0a3fa1d4f0c9d52",
+  rewrap: "npx factory-secrets keys rewrap --per-second 200",
+  retire: "npx factory-secrets keys retire kek-6f1d1c4c3c1f2a10",
+  "rotate-data-key": "npx factory-secrets keys rotate-data-key --factory acme",
+};
+
 /** `keys list|add|activate|rewrap|retire|rotate-data-key`. */
 export function keysCommand(server: ServerDeps): Command {
   const keys = new Command("keys").description("the key-encryption keys, and the data keys of factories");
@@ -61,6 +71,7 @@ export function keysCommand(server: ServerDeps): Command {
       const { rotateDataKey } = await loadKeysWork();
       print(await rotateDataKey(server, factory, perSecond));
     });
+  for (const command of keys.commands) command.addHelpText("after", `\nExample:\n  ${examples[command.name()]}`);
   return keys.addHelpText(
     "after",
     "\nThey use the settings of the server, also while it runs. What was begun goes on when a command is ended: the server\ntakes it up, or the same command does.\n\nExample:\n  npx factory-secrets keys list",

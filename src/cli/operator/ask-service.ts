@@ -69,7 +69,7 @@ export async function listAll(
     const { body } = await ask(client, { method: "GET", path, query: { ...query, pageSize: "200", pageToken } });
     items.push(...listAt(body, "items"));
     pageToken = textAt(body, "nextPageToken");
-    if (pageToken !== undefined && items.length % 2_000 === 0) client.terminal.say(`${items.length} so far ...`);
+    if (pageToken !== undefined && items.length % 2_000 === 0) client.terminal.note(`${items.length} so far ...`);
   } while (pageToken !== undefined);
   return items;
 }

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, objectAt, textAt } from "../client/json-value.js";
+import { documentOf } from "../client/print-document.js";
 import { ask, pathOf } from "./ask-service.js";
 import { type CommandDeps, type Run, serviceCommand } from "./define-command.js";
 import { factoryOf } from "./operator-client.js";
-import { cellAt, documentOf, type OutputFlags } from "./print-reply.js";
+import { cellAt, type OutputFlags } from "./print-reply.js";
 
 type TailFlags = OutputFlags & {
   follow?: boolean;

@@ -1,8 +1,9 @@
 import { Command, Option } from "commander";
 import type { ConnectionFlags } from "../client/client-settings.js";
+import { outputForms } from "../client/print-document.js";
 import { type OperatorClient, openClient } from "./operator-client.js";
 import type { OperatorContext } from "./operator-context.js";
-import { type OutputFlags, outputForms } from "./print-reply.js";
+import type { OutputFlags } from "./print-reply.js";
 
 /** How the commands come by what they work with, and where an exit code of their own goes. */
 export type CommandDeps = { open: () => OperatorContext; finish: (exitCode: number) => void };

@@ -37,7 +37,7 @@ const listCommand = (deps: CommandDeps): Command =>
       ]),
   );
 
-type OpenFlags = OutputFlags & { ttl?: string; grant?: readonly string[] };
+type OpenFlags = OutputFlags & { ttl?: string; grant?: readonly string[]; deliverSecrets?: boolean };
 
 const openCommand = (deps: CommandDeps): Command =>
   serviceCommand<OpenFlags>(
@@ -48,6 +48,8 @@ const openCommand = (deps: CommandDeps): Command =>
       operands: [["<name>", "what people call it"]],
       options: [
         ["--ttl <seconds>", "how long its token lives: 60 to 86400, 3600 by default"],
+        ["--deliver-secrets", "its /secrets hold the secrets that are flagged so; without grants they do anyway"],
+        ["--no-deliver-secrets", "they do not"],
         ["--grant <host[=repository,...]>", "it may pull from there; without any: from everywhere; may be repeated"],
       ],
       prints: true,
@@ -56,11 +58,20 @@ const openCommand = (deps: CommandDeps): Command =>
     openJob,
   );
 
-async function openJob({ context, client }: Run, { ttl, grant, output }: OpenFlags, [name = ""]: readonly string[]) {
+async function openJob(
+  { context, client }: Run,
+  { ttl, grant, deliverSecrets, output }: OpenFlags,
+  [name = ""]: readonly string[],
+) {
   if (ttl !== undefined && !/^\d{1,6}$/.test(ttl))
     throw new CommandFailure(exitCodes.usage, "--ttl is a whole number of seconds, from 60 to 86400.");
   const grants = grant?.map(grantOf);
-  const json = { name, ...(ttl !== undefined && { ttlSeconds: Number(ttl) }), ...(grants && { grants }) };
+  const json = {
+    name,
+    ...(ttl !== undefined && { ttlSeconds: Number(ttl) }),
+    ...(grants && { grants }),
+    deliverSecrets,
+  };
   const { body } = await ask(client, { method: "POST", path: jobPath(client), json });
   const id = textAt(body, "id") ?? "";
   await printNewCredential(context, output, body, "token", `Job ${id}, until ${textAt(body, "expiresAt") ?? ""}.`);

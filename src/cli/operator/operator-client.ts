@@ -8,7 +8,8 @@ import {
   settingOf,
   urlNamed,
 } from "../client/client-settings.js";
-import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import type { Terminal } from "../client/terminal.js";
 import type { OperatorContext } from "./operator-context.js";
 import { identityOf, type OperatorIdentity } from "./operator-identity.js";
 import { exposedPath, readLogins, type SavedLogin } from "./saved-logins.js";

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { buffer } from "node:stream/consumers";
 import type { Environment } from "../../settings/reader.js";
-import type { Terminal } from "../client/command-failure.js";
+import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { mayColour, type Paint, paintFor } from "./paint.js";
 import { type Person, personAt } from "./person.js";
 import { loginDirectory } from "./saved-logins.js";
@@ -23,10 +23,7 @@ export function openOperatorContext(environment: Environment): OperatorContext {
   const { stdin, stdout, stderr } = process;
   return {
     environment,
-    terminal: {
-      out: (line) => void stdout.write(`${line}\n`),
-      say: (line) => void stderr.write(`${line}\n`),
-    },
+    terminal: standardTerminal(),
     paint: paintFor(mayColour(environment, stdout.isTTY === true)),
     person: personAt({ input: stdin, output: stderr, interrupt: () => process.kill(process.pid, "SIGINT") }),
     readInput: () => buffer(stdin),

@@ -1,7 +1,8 @@
 import { textAt } from "../client/json-value.js";
 import { maskTexts, warnOfPrinting } from "../client/mask.js";
+import type { OutputForm } from "../client/print-document.js";
 import type { OperatorContext } from "./operator-context.js";
-import { type OutputForm, printReply } from "./print-reply.js";
+import { printReply } from "./print-reply.js";
 
 /**
  * Prints a credential that is shown this once: alone on a line, so that it can be captured, or within the whole reply.

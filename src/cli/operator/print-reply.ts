@@ -1,10 +1,7 @@
 import { isObject } from "../client/json-value.js";
+import { documentOf, type OutputForm } from "../client/print-document.js";
 import { showTable } from "../client/show-table.js";
 import type { OperatorContext } from "./operator-context.js";
-
-export const outputForms = ["table", "json", "yaml"] as const;
-
-export type OutputForm = (typeof outputForms)[number];
 
 export type OutputFlags = { output?: OutputForm };
 
@@ -36,13 +33,6 @@ export async function printReply(
   table: () => string,
 ): Promise<void> {
   terminal.out(form === "table" ? table() : await documentOf(form, value));
-}
-
-/** JSON or YAML. */
-export async function documentOf(form: Exclude<OutputForm, "table">, value: unknown): Promise<string> {
-  if (form === "json") return JSON.stringify(value, undefined, 2);
-  const { stringify } = await import("yaml");
-  return stringify(value, { lineWidth: 0 }).trimEnd();
 }
 
 export function tableOf(

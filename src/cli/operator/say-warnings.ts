@@ -1,5 +1,5 @@
-import type { Terminal } from "../client/command-failure.js";
 import { listAt, sentenceAt } from "../client/json-value.js";
+import type { Terminal } from "../client/terminal.js";
 
 /** What was taken and looks like a mistake. */
 export function sayWarnings({ terminal }: { terminal: Pick<Terminal, "say"> }, body: unknown): void {

@@ -47,12 +47,13 @@ const historyCommand = (deps: CommandDeps): Command =>
       ]),
   );
 
-type ChangeFlags = OutputFlags & { ifVersion?: string };
+type ChangeFlags = OutputFlags & { ifVersion?: string; doctor?: boolean };
 
 /** A change of what is current, which the service answers with the version that is now. */
 async function change({ context, client }: Run, flags: ChangeFlags, path: string, name: string): Promise<void> {
   const ifMatch = flags.ifVersion === undefined ? undefined : `"${flags.ifVersion}"`;
-  const { body } = await ask(client, { method: "POST", path, ifMatch });
+  const query = { doctor: flags.doctor === true ? true : undefined };
+  const { body } = await ask(client, { method: "POST", path, query, ifMatch });
   const before = cellAt(body, "previousVersion");
   await printReply(context, flags.output, body, () => {
     const start = `The current version of ${name} is ${cellAt(body, "version")}.`;
@@ -67,9 +68,9 @@ const promoteCommand = (deps: CommandDeps): Command =>
       name: "promote",
       about: "mint from this version from now on",
       operands: [nameOperand, versionOperand],
-      options: [ifVersion],
+      options: [ifVersion, ["--doctor", "only if every registry lets it in; see `secrets doctor`"]],
       prints: true,
-      example: "factory-secrets secrets promote aws_creds 4 --if-version 3",
+      example: "factory-secrets secrets promote aws_creds 4 --if-version 3 --doctor",
     },
     (run, flags, [name = "", version = ""]) =>
       change(run, flags, `${secretPath(run.client, name)}/versions/${encodeURIComponent(version)}:promote`, name),

@@ -6,6 +6,7 @@ import { permissions } from "../permissions.js";
 import { answerTokenRequest, grantTypes, type TokenDeps } from "./answer-token-request.js";
 import { presentedClient } from "./authenticate-client.js";
 import { AuthorizationServer, OAuthError, PublicKeySet, TokenReply, TokenRequest } from "./contract.js";
+import { ecJwk } from "./keys/public-jwk.js";
 import type { SigningKeys } from "./keys/signing-keys.js";
 
 /** An ID token of 16 KiB, and the fields beside it. */
@@ -79,7 +80,7 @@ const getKeySet = route(
   },
   async ({ signingKeys }: { signingKeys: SigningKeys }) => ({
     status: 200,
-    body: { keys: await signingKeys.published() },
+    body: { keys: (await signingKeys.published()).map(ecJwk) },
     headers: cacheable,
   }),
 );

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { federationClaim } from "../federation-claim.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { Claims } from "./conditions.js";
 import { maxIdTokenLength, SignatureAlgorithm } from "./contract.js";
@@ -50,6 +51,8 @@ export function parseIdToken(
   const { typ, alg } = parts.header;
   // An access token of ours or of the issuer's (`at+jwt`, RFC 9068), a logout token, a proof: each is signed as well.
   if (typ !== undefined && (typeof typ !== "string" || typ.toUpperCase() !== "JWT")) return "type";
+  // What we sign for the clouds is for them alone, whatever a rule says.
+  if (Object.hasOwn(parts.payload, federationClaim)) return "type";
   const algorithm = SignatureAlgorithm.safeParse(alg);
   if (!algorithm.success) return "algorithm";
   const header = Header.safeParse(parts.header);

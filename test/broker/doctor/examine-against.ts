@@ -40,7 +40,7 @@ export async function examineAgainst(
       { entry, host, hash: "", isApproved },
       {
         factoryId: "0198c0de-0000-7000-8000-000000000001",
-        secret: { name: entry.secretName, version: 4, value: Plaintext.fromText(secretText) },
+        secret: { name: entry.secretName ?? "", version: 4, value: Plaintext.fromText(secretText) },
         current: current === undefined ? undefined : Plaintext.fromText(current),
         repositories,
       },

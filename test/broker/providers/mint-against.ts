@@ -16,13 +16,15 @@ export type MintOptions = {
   allowedRealms?: readonly AllowedRealm[];
   passThroughHosts?: readonly string[];
   totalTimeoutMs?: number;
+  /** What the service would sign for an audience. */
+  assert?: (audience: string) => Promise<string>;
 };
 
 /** Mints one token with the real providers and the real guard against the stand-ins. */
 export async function mintAgainst(
   clouds: StandInClouds,
   entry: RegistryEntry,
-  secretText: string,
+  secretText: string | undefined,
   options: MintOptions = {},
 ): Promise<MintedToken> {
   const outbound = createOutbound({
@@ -42,7 +44,11 @@ export async function mintAgainst(
       entry,
       host: options.host ?? ("host" in entry ? entry.host : undefined),
       factoryId: "0198c0de-0000-7000-8000-000000000001",
-      secret: { name: entry.secretName, version: 3, value: Plaintext.fromText(secretText) },
+      secret:
+        secretText === undefined
+          ? undefined
+          : { name: entry.secretName ?? "", version: 3, value: Plaintext.fromText(secretText) },
+      assert: options.assert ?? (() => Promise.reject(new Error("this entry has a secret"))),
       repositories: options.repositories,
       allowBroader: options.allowBroader ?? false,
       signal: options.signal ?? new AbortController().signal,

@@ -229,6 +229,8 @@ describe("ci explain", () => {
       tokens: [{ registry: passwordHost, kind: "password", scopeEnforcedBy: "none", expiresAt: expect.any(String) }],
       failures: [],
     });
+    const yaml = await machine.run([...args.slice(0, -1), "yaml"]);
+    expect(yaml.stdout).toMatch(/^service: .*\n(?:.*\n)*tokens:\n {2}- registry: /);
     const refused = await machine.run([...args, "--repository", "other/thing"]);
     expect(refused.exitCode).toBe(5);
     expect(JSON.parse(refused.stdout)).toMatchObject({ tokens: [], failures: [{ registry: passwordHost }] });

@@ -196,6 +196,18 @@ describe("the versions of a secret", () => {
   });
 });
 
+test("doctor and promote --doctor ask the registries of a secret; one that is for none is fit for nothing yet", async () => {
+  await secrets(["set", "examined"], secretValue());
+  const report = await secrets(["doctor", "examined"]);
+  expect(report).toMatchObject({ err: "", out: expect.stringMatching(/^examined, version 1\n/) });
+  const json = JSON.parse((await secrets(["doctor", "examined", "--version", "1", "-o", "json"])).out);
+  expect(json).toMatchObject({ name: "examined", version: 1, registries: [] });
+  expect(report.exitCode).toBe(json.passed ? 0 : 1);
+  await secrets(["set", "examined", "--stage"], secretValue());
+  const promoted = await secrets(["promote", "examined", "2", "--doctor"]);
+  expect(promoted.exitCode).toBe(json.passed ? 0 : 5);
+});
+
 test("a secret that an entry names is deleted only with --force", async () => {
   const token = watched("not-a-real-secret-named-3f1");
   await secrets(["set", "named"], `ci:${token}`);

@@ -81,7 +81,7 @@ describe("a service", () => {
   test("that is slow is waited for aloud, and not for ever", async () => {
     const done = await whileAnswering(
       () => undefined,
-      (url) => list(url, "--timeout", "2"),
+      (url) => desk.runWith([], ["secrets", "list", "--url", url, "--timeout", "2"]),
     );
     expect(done).toMatchObject({
       exitCode: 6,

@@ -49,7 +49,7 @@ export type CloudEndpoint = {
 
 export type EndpointBehaviour = {
   name: string;
-  answer(request: CloudRequest): CloudReply;
+  answer(request: CloudRequest): CloudReply | Promise<CloudReply>;
   /** How this cloud says that it is called too often. */
   throttled(request: CloudRequest): CloudReply;
   /** What a request asks for, in the cloud's own words; default `METHOD /path`. */
@@ -94,7 +94,7 @@ export function createCloudEndpoint(behaviour: EndpointBehaviour): CloudEndpoint
       arrivals.emit("request");
       await gate.opened();
       return failure === undefined
-        ? { do: "reply", reply: behaviour.answer(request) }
+        ? { do: "reply", reply: await behaviour.answer(request) }
         : fail(behaviour, failure, request);
     },
   };

@@ -25,6 +25,8 @@ const secretFields = new Set([
   "client_secret",
   "password",
   "refresh_token",
+  "subject_token",
+  "webidentitytoken",
   "x-amz-security-token",
   "x-amz-signature",
 ]);

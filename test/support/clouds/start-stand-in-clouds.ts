@@ -7,6 +7,7 @@ import { EndpointRegister } from "./endpoint-register.js";
 import { createStandInGoogle, type StandInGoogle } from "./google/stand-in-google.js";
 import { listenForHosts, type TlsListener } from "./tls-listener.js";
 import { createStandInVault, type StandInVault } from "./vault/stand-in-vault.js";
+import { WebIdentityVerifier } from "./web-identity.js";
 
 export type StandInClouds = {
   /** The value of `FACTORY_SECRETS_CONNECT_TO` for every host that exists at the time of reading. */
@@ -17,6 +18,8 @@ export type StandInClouds = {
   port: number;
   /** The time of all stand-ins. */
   clock: Clock;
+  /** How all of them verify what issuers sign. */
+  webIdentities: WebIdentityVerifier;
   aws: StandInAws;
   azure: StandInAzure;
   google: StandInGoogle;
@@ -38,9 +41,10 @@ export async function startStandInClouds(
   const authority = options.authority ?? (await createTestCertificateAuthority());
   const register = new EndpointRegister();
   const clock = new Clock();
-  const aws = createStandInAws(register, clock, options.aws ?? {});
-  const azure = createStandInAzure(register, clock);
-  const google = createStandInGoogle(register, clock);
+  const webIdentities = new WebIdentityVerifier(clock);
+  const aws = createStandInAws(register, clock, webIdentities, options.aws ?? {});
+  const azure = createStandInAzure(register, clock, webIdentities);
+  const google = createStandInGoogle(register, clock, webIdentities);
   const docker = createStandInDocker(register, clock);
   const vault = createStandInVault(register);
   const listener = await listenForHosts(authority, (host) => register.find(host));
@@ -51,6 +55,7 @@ export async function startStandInClouds(
     caPem: authority.caPem,
     port: listener.port,
     clock,
+    webIdentities,
     aws,
     azure,
     google,

@@ -7,7 +7,7 @@ import { isAwsServiceHost } from "../../providers/aws-service-host.js";
 import { type AwsSession, getCallerIdentity, type Sts } from "../../providers/aws-sts.js";
 import { type CloudOutbound, onlyToHosts } from "../../providers/cloud-hosts.js";
 import { type Check, checkedBy, checkOfFailure, passed, warned } from "../check.js";
-import { nowhere, type RegistryDoctor } from "../registry-doctor.js";
+import { assertNothing, nowhere, type RegistryDoctor } from "../registry-doctor.js";
 import type { AwsExamination } from "./aws-examination.js";
 import { checkPersonal, checkPrivileges, checkSamePrincipal } from "./principal.js";
 import { checkPush, checkReach } from "./repositories.js";
@@ -70,7 +70,7 @@ async function checkNarrowing(
   const repositories = examination.repositories ?? [nowhere];
   const look = async (): Promise<Check> => {
     try {
-      await provider.mint({ ...examination, repositories, allowBroader: false });
+      await provider.mint({ ...examination, repositories, allowBroader: false, assert: assertNothing });
       return passed("narrowing", "Its tokens can be limited to repositories, by an IAM session policy.");
     } catch (error) {
       const isUnenforceable = error instanceof Problem && error.code === "scope-not-enforceable";

@@ -3,43 +3,40 @@ import type { AuditWriter } from "../../../audit/record.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
 import type { Generations } from "../../../db/generations.js";
-import { apiAccess, rotateSigningKey } from "./rotate-signing-key.js";
+import type { KeyUse } from "./key-use.js";
+import { type KeyStep, nextStep, signingKeyOf } from "./next-step.js";
+import type { PublishedKey } from "./public-jwk.js";
+import { announceKey, promoteKey, rotateSigningKey } from "./rotate-signing-key.js";
 import { readSigningKeys, type SigningKeySnapshot, type StoredSigningKey } from "./store.js";
-
-/** A public key in JWK form (RFC 7517, section 4; RFC 7518, section 6.2). */
-export type PublicJwk = { kty: "EC"; crv: "P-256"; x: string; y: string; kid: string; use: "sig"; alg: "ES256" };
 
 type Held = SigningKeySnapshot & { publicKeys: ReadonlyMap<string, { key: KeyObject; verifyUntil: Date | undefined }> };
 
-const rotateAfterMs = 30 * 24 * 3_600_000;
 const rereadMs = 1_000;
 const maxAttempts = 5;
 
+export type SigningKeysDeps = {
+  prisma: PrismaClient;
+  audit: AuditWriter;
+  keys: KeyRing;
+  generations: Generations;
+  now: () => Date;
+};
+
 /**
- * The keys that access tokens are signed and verified with. What was read is remembered with the installation's
- * generation, which every rotation raises: so a replica lets go of a replaced key within a second.
+ * The keys of one use. What was read is remembered with the installation's generation, which every rotation raises: so a
+ * replica lets go of a replaced key within a second.
  */
 export class SigningKeys {
-  readonly #deps: {
-    prisma: PrismaClient;
-    audit: AuditWriter;
-    keys: KeyRing;
-    generations: Generations;
-    now: () => Date;
-  };
+  readonly #deps: SigningKeysDeps;
+  readonly #use: KeyUse;
   #held: Held | undefined;
   #reading: Promise<Held> | undefined;
   #lastUnknownAtMs = Number.NEGATIVE_INFINITY;
   #private: { id: string; key: KeyObject } | undefined;
 
-  constructor(deps: {
-    prisma: PrismaClient;
-    audit: AuditWriter;
-    keys: KeyRing;
-    generations: Generations;
-    now: () => Date;
-  }) {
+  constructor(deps: SigningKeysDeps, use: KeyUse) {
     this.#deps = deps;
+    this.#use = use;
   }
 
   /**
@@ -48,9 +45,11 @@ export class SigningKeys {
    */
   async forSigning(): Promise<{ id: string; key: KeyObject }> {
     for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
-      const signing = signingKey(await this.#current());
-      if (signing && !this.#isOld(signing)) return this.#open(signing);
-      await this.#replace(signing?.id);
+      const { keys } = await this.#current();
+      const step = nextStep(this.#use, keys, this.#deps.now());
+      const signing = signingKeyOf(keys);
+      if (signing && !step) return this.#open(signing);
+      if (step) await this.#take(step);
     }
     throw new Error("no signing key stayed in its place");
   }
@@ -64,27 +63,42 @@ export class SigningKeys {
     return isRetired ? undefined : found?.key;
   }
 
-  /** All keys that verify, newest first, as a JWK set publishes them. */
-  async published(): Promise<PublicJwk[]> {
+  /** All keys that verify, and the one that waits for its turn, newest first: what a JWK set publishes. */
+  async published(): Promise<PublishedKey[]> {
     const now = this.#deps.now();
     const { publicKeys } = await this.#current();
-    return [...publicKeys].flatMap(([kid, { key, verifyUntil }]) =>
-      verifyUntil !== undefined && verifyUntil <= now ? [] : [publicJwk(kid, key)],
+    return [...publicKeys].flatMap(([id, { key, verifyUntil }]) =>
+      verifyUntil !== undefined && verifyUntil <= now ? [] : [{ id, key }],
     );
   }
 
-  /** Replaces the key that signs if it is due. Any replica may call it at any time. */
+  /** Announces or replaces a key if that is due. Any replica may call it at any time. */
   async rotateIfDue(): Promise<void> {
-    const signing = signingKey(await this.#current());
-    if (signing && this.#isOld(signing)) await this.#replace(signing.id);
+    const { keys } = await this.#current();
+    const step = nextStep(this.#use, keys, this.#deps.now());
+    // The first key is made by whoever needs it.
+    if (step && step.do !== "create") await this.#take(step);
   }
 
-  #isOld({ createdAt }: StoredSigningKey): boolean {
-    return this.#deps.now().getTime() - createdAt.getTime() >= rotateAfterMs;
-  }
-
-  async #replace(replacedId: string | undefined): Promise<void> {
-    await rotateSigningKey(this.#deps, { replacedId, now: this.#deps.now() });
+  // That another replica was faster is no failure: what it made is read.
+  async #take(step: KeyStep): Promise<void> {
+    const rotation = { use: this.#use, now: this.#deps.now() };
+    switch (step.do) {
+      case "create":
+        await rotateSigningKey(this.#deps, { ...rotation, replacedId: undefined });
+        break;
+      case "replace":
+        await rotateSigningKey(this.#deps, { ...rotation, replacedId: step.replacedId });
+        break;
+      case "announce":
+        await announceKey(this.#deps, rotation);
+        break;
+      case "promote":
+        await promoteKey(this.#deps, { ...rotation, waitingId: step.waitingId, replacedId: step.replacedId });
+        break;
+      default:
+        step satisfies never;
+    }
     await this.#read();
   }
 
@@ -120,7 +134,7 @@ export class SigningKeys {
   }
 
   async #readNow(): Promise<Held> {
-    const snapshot = await readSigningKeys(this.#deps.prisma, apiAccess.purpose);
+    const snapshot = await readSigningKeys(this.#deps.prisma, this.#use.purpose);
     this.#deps.generations.observe(snapshot.installationId, snapshot.generation);
     const publicKeys = new Map(
       snapshot.keys.map(({ id, publicKey, verifyUntil }) => [
@@ -131,14 +145,4 @@ export class SigningKeys {
     this.#held = { ...snapshot, publicKeys };
     return this.#held;
   }
-}
-
-function signingKey({ keys }: SigningKeySnapshot): StoredSigningKey | undefined {
-  return keys.find(({ verifyUntil }) => verifyUntil === undefined);
-}
-
-function publicJwk(kid: string, key: KeyObject): PublicJwk {
-  const { x, y } = key.export({ format: "jwk" });
-  if (x === undefined || y === undefined) throw new Error("a key on a curve has two coordinates");
-  return { kty: "EC", crv: "P-256", x, y, kid, use: "sig", alg: "ES256" };
 }

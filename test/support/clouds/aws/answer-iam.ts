@@ -10,7 +10,7 @@ const iamService = { service: "iam", version: "2010-05-08" } as const;
  * Answers AWS IAM: `SimulatePrincipalPolicy`, for those who may ask that of the principal.
  * Source: AWS Identity and Access Management API Reference.
  */
-export function answerIam(deps: { iam: IamDirectory; clock: Clock }, request: CloudRequest): CloudReply {
+export function answerIam(deps: { iam: IamDirectory; clock: Clock }, request: CloudRequest): Promise<CloudReply> {
   const resultOf = (caller: Principal, action: string, form: URLSearchParams): string => {
     if (action !== "SimulatePrincipalPolicy") throw new QueryError(400, "InvalidAction", `Unknown action ${action}`);
     return simulate(deps.iam, caller, form);

@@ -1,22 +1,25 @@
 import type { CloudReply, CloudRequest } from "../cloud-endpoint.js";
-import { assumeRole, type GrantedSession, getFederationToken, type SessionDeps } from "./grant-session.js";
+import { assumeRoleWithWebIdentity, type WebIdentityDeps } from "./assume-with-web-identity.js";
+import { assumeRole, type GrantedSession, getFederationToken } from "./grant-session.js";
 import type { Principal } from "./iam-directory.js";
 import { QueryError } from "./query-error.js";
 import { answerQuery, element, escapeXml, queryError } from "./query-protocol.js";
 
-export type StsDeps = SessionDeps & { region: string };
+export type StsDeps = WebIdentityDeps & { region: string };
 
 const sts = { service: "sts", version: "2011-06-15" } as const;
 
 /**
- * Answers AWS STS, version 2011-06-15: `AssumeRole`, `GetFederationToken`, `GetCallerIdentity`.
+ * Answers AWS STS, version 2011-06-15: `AssumeRole`, `GetFederationToken`, `GetCallerIdentity`, and
+ * `AssumeRoleWithWebIdentity`, which is not signed.
  * Source: AWS Security Token Service API Reference.
  */
-export function answerSts(deps: StsDeps, request: CloudRequest): CloudReply {
+export function answerSts(deps: StsDeps, request: CloudRequest): Promise<CloudReply> {
   const { iam, clock, region } = deps;
   const resultOf = (caller: Principal, action: string, form: URLSearchParams) =>
     stsResultOf(deps, caller, action, form);
-  return answerQuery({ iam, clock, region, ...sts, resultOf }, request);
+  const unsigned = { AssumeRoleWithWebIdentity: (form: URLSearchParams) => webIdentityResult(deps, form) };
+  return answerQuery({ iam, clock, region, ...sts, resultOf, unsigned }, request);
 }
 
 /** Answered when STS is called too often; the SDK retries it. */
@@ -45,6 +48,12 @@ function stsResultOf(deps: StsDeps, caller: Principal, action: string, form: URL
     default:
       throw new QueryError(400, "InvalidAction", `Could not find operation ${action} for version 2011-06-15`);
   }
+}
+
+async function webIdentityResult(deps: StsDeps, form: URLSearchParams): Promise<string> {
+  const session = await assumeRoleWithWebIdentity(deps, form);
+  const id = element("AssumedRoleId", `AROAEXAMPLEEXAMPLE:${escapeXml(session.name)}`);
+  return element("AssumedRoleUser", element("Arn", escapeXml(session.arn)) + id) + credentialsXml(session);
 }
 
 function credentialsXml({ credentials, packedPolicyPercent }: GrantedSession): string {

@@ -1,6 +1,6 @@
 import { deflateRawSync } from "node:zlib";
 import type { Clock } from "../clock.js";
-import type { IamDirectory, Principal, TemporaryCredentials } from "./iam-directory.js";
+import type { IamDirectory, IamRole, Principal, TemporaryCredentials } from "./iam-directory.js";
 import { roleArn } from "./iam-directory.js";
 import { type PolicyDocument, parsePolicy, policyAllowing } from "./iam-policy.js";
 import { QueryError } from "./query-error.js";
@@ -27,21 +27,26 @@ const chainedMaxSeconds = 3_600;
 /** STS `AssumeRole`: the role's trust, external id and longest session hold; a session policy only takes away. */
 export function assumeRole(deps: SessionDeps, caller: Principal, form: URLSearchParams): GrantedSession {
   const arn = form.get("RoleArn") ?? "";
-  const name = nameOf(form, "RoleSessionName", 64);
   const role = deps.iam.roleOf(arn);
   const trusted = role?.trusts.includes(caller.trustArn) === true;
   const externalIdFits = role?.externalId === undefined || role.externalId === form.get("ExternalId");
   if (role === undefined || !trusted || !externalIdFits || !deps.iam.allows(caller, "sts:AssumeRole", arn)) {
     throw denied(caller, "sts:AssumeRole", arn);
   }
-  const seconds = durationOf(form, { defaultSeconds: 3_600, maxSeconds: 43_200 });
-  if (caller.kind === "assumed-role" && seconds > chainedMaxSeconds) {
+  if (caller.kind === "assumed-role" && roleSecondsOf(form) > chainedMaxSeconds) {
     throw new QueryError(
       400,
       "ValidationError",
       "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
     );
   }
+  return openRoleSession(deps, role, form);
+}
+
+/** Opens a session of a role that was let in: no longer than the role allows, and narrowed by the session policy. */
+export function openRoleSession(deps: SessionDeps, role: IamRole, form: URLSearchParams): GrantedSession {
+  const name = nameOf(form, "RoleSessionName", 64);
+  const seconds = roleSecondsOf(form);
   if (seconds > role.maxSessionSeconds) {
     throw new QueryError(
       400,
@@ -89,6 +94,10 @@ export function getFederationToken(deps: SessionDeps, caller: Principal, form: U
     expiresAt: deps.clock.inSeconds(seconds),
   });
   return { name, arn, credentials, ...(policy === undefined ? {} : { packedPolicyPercent: policy.percent }) };
+}
+
+function roleSecondsOf(form: URLSearchParams): number {
+  return durationOf(form, { defaultSeconds: 3_600, maxSeconds: 43_200 });
 }
 
 function sessionPolicyOf(

@@ -18,9 +18,14 @@ export type IamRole = {
   /** ARNs of the users and roles that may assume it. */
   trusts: readonly string[];
   externalId?: string;
+  /** A trust policy for web identities, JSON. */
+  webIdentityTrust?: string;
   /** The role's `MaxSessionDuration`. */
   maxSessionSeconds: number;
 };
+
+/** An issuer that an account knows. */
+export type OidcProvider = { arn: string; audiences: readonly string[] };
 
 /** Who signed a request, with everything that limits it. */
 export type Principal = {
@@ -50,6 +55,7 @@ const everythingNeeded = policyAllowing(["ecr:*", "ecr-public:*", "sts:*"]);
 export class IamDirectory {
   readonly #keys = new Map<string, KeyRecord>();
   readonly #roles = new Map<string, IamRole>();
+  readonly #providers = new Map<string, OidcProvider>();
 
   constructor(private readonly clock: Clock) {}
 
@@ -76,6 +82,18 @@ export class IamDirectory {
     const arn = roleArn(role.accountId, role.roleName);
     this.#roles.set(arn, { maxSessionSeconds: 3_600, policy: everythingNeeded, ...role });
     return arn;
+  }
+
+  /** As `aws iam create-open-id-connect-provider`. Its URL has no port, as IAM demands. Gives back its ARN. */
+  addOidcProvider(accountId: string, url: string, audiences: readonly string[]): string {
+    if (new URL(url).protocol !== "https:" || new URL(url).port !== "") throw new Error("IAM takes no such URL");
+    const arn = `arn:aws:iam::${accountId}:oidc-provider/${url.replace(/^https:\/\//, "")}`;
+    this.#providers.set(`${accountId} ${url}`, { arn, audiences });
+    return arn;
+  }
+
+  oidcProviderOf(accountId: string, issuer: string): OidcProvider | undefined {
+    return this.#providers.get(`${accountId} ${issuer}`);
   }
 
   /** Keys of the account's root user, which no policy limits. Gives back its ARN. */

@@ -14,21 +14,28 @@ export type QueryService = {
   version: string;
   /** The content of `<ActionResult>`. @throws QueryError */
   resultOf(caller: Principal, action: string, form: URLSearchParams): string;
+  /** What is asked without a signature, by action. */
+  unsigned?: Readonly<Record<string, (form: URLSearchParams) => Promise<string>>>;
 };
 
-/** Answers one request. The signature is recomputed, and the session's end looked at. */
-export function answerQuery(service: QueryService, request: CloudRequest): CloudReply {
+/** Answers one request. The signature is recomputed where there has to be one, and the session's end looked at. */
+export async function answerQuery(service: QueryService, request: CloudRequest): Promise<CloudReply> {
   try {
     if (request.method !== "POST" || request.path !== "/") {
       throw new QueryError(404, "UnknownOperationException", "POST / is expected.");
     }
-    const caller = authenticate(service, request);
     const form = formOf(request);
+    const action = form.get("Action") ?? "";
+    const unsigned = service.unsigned?.[action];
+    if (unsigned && headerOf(request, "authorization") !== undefined) {
+      throw new QueryError(400, "MalformedInput", "This request is made without credentials.");
+    }
+    const caller = unsigned ? undefined : authenticate(service, request);
     if (form.get("Version") !== service.version) {
       throw new QueryError(400, "InvalidAction", `The version is not ${service.version}.`);
     }
-    const action = form.get("Action") ?? "";
-    const result = element(`${action}Result`, service.resultOf(caller, action, form));
+    const content = caller ? service.resultOf(caller, action, form) : await unsigned?.(form);
+    const result = element(`${action}Result`, content ?? "");
     return xmlReply(service, 200, `${action}Response`, [
       result,
       element("ResponseMetadata", element("RequestId", randomUUID())),

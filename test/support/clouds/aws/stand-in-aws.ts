@@ -2,13 +2,14 @@ import type { Clock } from "../clock.js";
 import { type CloudEndpoint, type CloudRequest, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
+import type { WebIdentityVerifier } from "../web-identity.js";
 import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
 import { answerIam, throttledIam } from "./answer-iam.js";
 import { answerKms, KmsKeys, throttledKms } from "./answer-kms.js";
 import { answerSts, throttledSts } from "./answer-sts.js";
+import type { WebIdentityDeps } from "./assume-with-web-identity.js";
 import { answerEcrRegistry } from "./ecr-registry.js";
 import type { EcrRepositories } from "./ecr-repositories.js";
-import type { SessionDeps } from "./grant-session.js";
 import { IamDirectory } from "./iam-directory.js";
 
 export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint; kms: CloudEndpoint };
@@ -46,14 +47,27 @@ export type StandInAwsOptions = {
 
 const publicRegion = "us-east-1";
 
-export function createStandInAws(register: EndpointRegister, clock: Clock, options: StandInAwsOptions): StandInAws {
+export function createStandInAws(
+  register: EndpointRegister,
+  clock: Clock,
+  webIdentities: WebIdentityVerifier,
+  options: StandInAwsOptions,
+): StandInAws {
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
   const repositories: EcrRepositories = new Set();
   const kmsKeys = new KmsKeys();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
   const openRegion = (region: string): AwsRegion =>
-    addRegion(register, region, { iam, clock, passwords, repositories, kmsKeys, packedPolicyLimitBytes });
+    addRegion(register, region, {
+      iam,
+      clock,
+      webIdentities,
+      passwords,
+      repositories,
+      kmsKeys,
+      packedPolicyLimitBytes,
+    });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -107,7 +121,7 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
 function addRegion(
   register: EndpointRegister,
   region: string,
-  deps: SessionDeps & { passwords: Map<string, IssuedPassword>; repositories: EcrRepositories; kmsKeys: KmsKeys },
+  deps: WebIdentityDeps & { passwords: Map<string, IssuedPassword>; repositories: EcrRepositories; kmsKeys: KmsKeys },
 ): AwsRegion {
   const sts = createCloudEndpoint({
     name: `AWS STS ${region}`,

@@ -5,10 +5,15 @@ import { createJwtSigner, type JwtSigner } from "../sign-jwt.js";
 /** What a service principal may do in one registry, by repository name; `*` stands for every repository. */
 export type RegistryRights = Readonly<Record<string, readonly ("pull" | "push")[]>>;
 
+/** As `az ad app federated-credential create` takes it. */
+export type FederatedCredential = { name: string; issuer: string; subject: string; audiences: readonly string[] };
+
 export type ServicePrincipal = {
   tenantId: string;
   clientId: string;
-  clientSecret: string;
+  /** Absent for a client that has none, and proves itself by what an issuer signed that it trusts. */
+  clientSecret?: string;
+  federatedCredentials?: readonly FederatedCredential[];
   /** After this moment Entra answers AADSTS7000222. */
   secretExpiresAt?: Date;
   /** By registry host. */
@@ -39,12 +44,20 @@ export class EntraDirectory {
   /** Checks an id and a password; an expired secret opens nothing. */
   authenticate(clientId: string, secret: string): ServicePrincipal | undefined {
     const principal = this.#principals.get(clientId);
-    if (principal === undefined || principal.clientSecret !== secret) return undefined;
+    if (principal?.clientSecret === undefined || principal.clientSecret !== secret) return undefined;
     return this.isSecretExpired(principal) ? undefined : principal;
   }
 
   isSecretExpired(principal: ServicePrincipal): boolean {
     return principal.secretExpiresAt !== undefined && principal.secretExpiresAt <= this.clock.now();
+  }
+
+  /** As `az ad app federated-credential create`. */
+  addFederatedCredential(clientId: string, credential: FederatedCredential): void {
+    const principal = this.#principals.get(clientId);
+    if (principal === undefined) throw new Error(`There is no application ${clientId}.`);
+    const federatedCredentials = [...(principal.federatedCredentials ?? []), credential];
+    this.#principals.set(clientId, { ...principal, federatedCredentials });
   }
 
   /** An Entra access token for an audience, 3,599 s. */

@@ -3,6 +3,7 @@ import { type CloudEndpoint, createCloudEndpoint } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
 import { createJwtSigner } from "../sign-jwt.js";
+import type { WebIdentityVerifier } from "../web-identity.js";
 import { answerAcr } from "./answer-acr.js";
 import { answerEntra, throttledEntra } from "./answer-entra.js";
 import { type AzureCloudName, azureCloudOf, azureClouds, registryAudience } from "./azure-clouds.js";
@@ -24,7 +25,11 @@ export type StandInAzure = {
   addRegistry(nameOrHost: string, options?: { refusesArmTokens?: boolean }): { host: string; endpoint: CloudEndpoint };
 };
 
-export function createStandInAzure(register: EndpointRegister, clock: Clock): StandInAzure {
+export function createStandInAzure(
+  register: EndpointRegister,
+  clock: Clock,
+  webIdentities: WebIdentityVerifier,
+): StandInAzure {
   const directory = new EntraDirectory(clock);
   const forgotten = new Set<string>();
   const openEntra = (cloud: AzureCloudName): CloudEndpoint => {
@@ -34,7 +39,7 @@ export function createStandInAzure(register: EndpointRegister, clock: Clock): St
       operationOf: (request) => `${request.method} ${request.path.replace(/^\/[^/]+/, "/{tenant}")}`,
       answer: (request) => {
         const audiences = [armAudience, registryAudience].filter((audience) => !forgotten.has(audience));
-        return answerEntra(directory, audiences, request);
+        return answerEntra(directory, webIdentities, audiences, request);
       },
       throttled: throttledEntra,
     });

@@ -1,8 +1,9 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import type { Clock } from "../clock.js";
-import { type CloudEndpoint, type CloudRequest, createCloudEndpoint } from "../cloud-endpoint.js";
+import { type CloudEndpoint, type CloudReply, type CloudRequest, createCloudEndpoint } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
+import type { WebIdentityVerifier } from "../web-identity.js";
 import { answerGar } from "./answer-gar.js";
 import {
   answerGoogleToken,
@@ -30,15 +31,30 @@ export type StandInGoogle = {
   /** Turns the APIs that tell permissions off. */
   turnPermissionsOff(isOff: boolean): void;
   disable(email: string): void;
+  /** `sts.googleapis.com` and `iamcredentials.googleapis.com`. */
+  sts: CloudEndpoint;
+  iamCredentials: CloudEndpoint;
+  /** As `gcloud iam workload-identity-pools providers create-oidc`; `name` is `projects/<number>/.../providers/<id>`. */
+  addProvider(name: string, provider: PoolProvider): void;
+  /** Gives roles/iam.workloadIdentityUser on a service account to a member, which is `principal://...`. */
+  allowToActAs(email: string, member: string): void;
+  /** Gives roles/artifactregistry.reader to a federated principal itself. */
+  allowToRead(member: string, readable: readonly string[]): void;
   /** Opens an Artifact Registry host, for example `us-docker.pkg.dev`. */
   addRegistry(host: string): { host: string; endpoint: CloudEndpoint };
   /** What stands behind an access token that was handed out. */
   issuedToken(accessToken: string): IssuedGoogleToken | undefined;
 };
 
+import { answerGoogleSts, answerIamCredentials, type PoolProvider } from "./federation.js";
+
 const projectId = "stand-in-project";
 
-export function createStandInGoogle(register: EndpointRegister, clock: Clock): StandInGoogle {
+export function createStandInGoogle(
+  register: EndpointRegister,
+  clock: Clock,
+  webIdentities: WebIdentityVerifier,
+): StandInGoogle {
   const accounts = new Map<string, ServiceAccountRecord>();
   const tokens = new Map<string, IssuedGoogleToken>();
   let isOff = false;
@@ -54,12 +70,30 @@ export function createStandInGoogle(register: EndpointRegister, clock: Clock): S
       throttled: throttledGoogle,
     }),
   );
+  const providers = new Map<string, PoolProvider>();
+  const mayActAs = new Set<string>();
+  const federation = { clock, webIdentities, accounts, tokens, providers, mayActAs };
+  const addEndpoint = (host: string, answer: (request: CloudRequest) => CloudReply | Promise<CloudReply>) =>
+    register.add([host], createCloudEndpoint({ name: host, answer, throttled: throttledGoogle }));
   return {
     token,
     resourceManager: openPermissions("cloudresourcemanager.googleapis.com"),
     artifactRegistry: openPermissions("artifactregistry.googleapis.com"),
     turnPermissionsOff: (off) => {
       isOff = off;
+    },
+    sts: addEndpoint("sts.googleapis.com", (request) => answerGoogleSts(federation, request)),
+    iamCredentials: addEndpoint("iamcredentials.googleapis.com", (request) =>
+      answerIamCredentials(federation, request),
+    ),
+    addProvider: (name, provider) => {
+      providers.set(name, provider);
+    },
+    allowToActAs: (email, member) => {
+      mayActAs.add(`${email} ${member}`);
+    },
+    allowToRead: (member, readable) => {
+      accounts.set(member, { email: member, keyId: "", publicKeyPem: "", readable, permissions: {}, disabled: false });
     },
     addServiceAccount: ({ name, readable, permissions = {}, project = projectId }) => {
       const { key, credentialsJson } = createServiceAccount(name, project);

@@ -1,0 +1,27 @@
+import { acrHost } from "../factory-config/cloud-hosts.js";
+
+/** The client id that AWS programs register for AWS STS. */
+export const awsAudience = "sts.amazonaws.com";
+
+const entraAudiences = {
+  public: "api://AzureADTokenExchange",
+  "us-government": "api://AzureADTokenExchangeUSGov",
+  china: "api://AzureADTokenExchangeChina",
+} as const;
+
+/**
+ * What Microsoft Entra expects, by the cloud of the registry; of the public cloud when the host is not known yet.
+ * Source: Microsoft Entra documentation, "Configure an application to trust a managed identity".
+ */
+export function azureAudience(registryHost: string | undefined): string {
+  const cloud = registryHost === undefined ? "public" : acrHost(registryHost)?.cloud;
+  return entraAudiences[cloud ?? "public"];
+}
+
+/**
+ * What a provider of a workload identity pool expects unless it names audiences of its own: its full resource name.
+ * Source: Google Cloud, IAM documentation, "Workload Identity Federation with other identity providers".
+ */
+export function garAudience(workloadIdentityProvider: string): string {
+  return `https://iam.googleapis.com/${workloadIdentityProvider}`;
+}

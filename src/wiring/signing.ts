@@ -1,0 +1,17 @@
+import { apiAccess, federation } from "../identity/oauth/keys/key-use.js";
+import { SigningKeys, type SigningKeysDeps } from "../identity/oauth/keys/signing-keys.js";
+import type { Settings } from "../settings.js";
+
+/** The keys of each use, and the name under which clouds fetch those that are for them. */
+export function createSigning(deps: SigningKeysDeps, { publicUrl }: Pick<Settings, "publicUrl">) {
+  const signingKeys = new SigningKeys(deps, apiAccess);
+  const federationKeys = new SigningKeys(deps, federation);
+  return {
+    signingKeys,
+    federationKeys,
+    federationUrl: publicUrl,
+    rotateIfDue: async (): Promise<void> => {
+      for (const keys of [signingKeys, federationKeys]) await keys.rotateIfDue();
+    },
+  };
+}

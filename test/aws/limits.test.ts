@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import { type AwsFactory, host, sendSigned, startAwsFactory } from "./aws-factory.js";
 
 let factory: AwsFactory;
-beforeAll(async () => {
-  factory = await startAwsFactory({
-    FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "3",
-    FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "5",
-  });
-});
-afterAll(() => factory.close());
+afterEach(() => factory.close());
 
 it("an address that has failed too often gets no further, but for keys that have signed well before", async () => {
+  factory = await startAwsFactory({ FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "3" });
   const url = `${factory.service.url}/aws/ecr/${factory.factory.name}`;
   const keys = await factory.keysOf(await factory.openJob());
   const stranger = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "not-a-real-secret-of-a-stranger" };
@@ -24,6 +19,7 @@ it("an address that has failed too often gets no further, but for keys that have
 });
 
 it("a job that asks too often is told to wait, as AWS would say it", async () => {
+  factory = await startAwsFactory({ FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "5" });
   const url = `${factory.service.url}/aws/ecr/${factory.factory.name}`;
   const keys = await factory.keysOf(await factory.openJob(), host);
   const replies = [];

@@ -9,9 +9,9 @@ import { login, logout } from "./login.js";
 import { maskCredentials } from "./mask-credentials.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
-import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
-import { wantedFor } from "./references/wanted-for.js";
-import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
+import { checkCommand, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
+import { wantedForTree } from "./references/wanted-for-tree.js";
+import { requestTokens } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
 import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
@@ -91,7 +91,10 @@ type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
 async function runLogin(context: CommandContext, flags: LoginFlags): Promise<number> {
   const { environment, terminal, dockerDirectory } = context;
   const client = openClient(context, flags);
-  const wanted = flags.for === undefined ? wantedBy(flags) : await wantedForTree(context, client, flags, flags.for);
+  const wanted =
+    flags.for === undefined
+      ? wantedBy(flags)
+      : await wantedForTree(context, client, { ...flags, directory: flags.for });
   if (wanted === undefined) return exitCodes.done;
   const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
@@ -109,27 +112,6 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
       "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
     );
   return exitCodes.done;
-}
-
-async function wantedForTree(
-  context: CommandContext,
-  client: JobClient,
-  flags: LoginFlags,
-  directory: string,
-): Promise<Wanted | undefined> {
-  if ((flags.registry ?? []).length > 0)
-    throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
-  const { terminal } = context;
-  const mentions = await mentionsBelow(context, directory, flags);
-  for (const mention of mentions)
-    if ("unresolved" in mention) terminal.say(`${mention.file}:${mention.line}: ${mention.unresolved}`);
-  const allowed = wantedBy(flags);
-  const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
-  for (const host of withoutLogin)
-    terminal.say(`${host}: no registry entry is for it; it is pulled from without a login.`);
-  if (requests.length > 0) return { ...allowed, requests };
-  terminal.say(`Nothing in ${directory} needs a login.`);
-  return undefined;
 }
 
 function logoutCommand(): Command {

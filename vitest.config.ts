@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ["test/support/database-server.ts"],
     // Processes, not threads: tests that signal or kill must not reach the runner.
     pool: "forks",
+    // By itself vitest leaves one processor free, which on the usual two is half of them. Most tests wait for Postgres.
+    maxWorkers: "100%",
     testTimeout: 20_000,
     hookTimeout: 30_000,
     teardownTimeout: 30_000,

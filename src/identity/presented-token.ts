@@ -16,7 +16,9 @@ export function presentedToken(headers: {
   if (headers.osfToken !== undefined)
     return looksLikeToken(headers.osfToken) ? { token: headers.osfToken } : "unreadable";
   if (headers.authorization === undefined) return undefined;
-  if (headers.takesBareToken && looksLikeToken(headers.authorization)) return { token: headers.authorization };
+  // `Bearer a.b.c` has two dots as well.
+  if (headers.takesBareToken && !headers.authorization.includes(" ") && looksLikeToken(headers.authorization))
+    return { token: headers.authorization };
   const bearer = /^bearer +([^ ]+) *$/i.exec(headers.authorization)?.[1];
   if (bearer === undefined) return "unreadable";
   if (looksLikeToken(bearer)) return { token: bearer };

@@ -49,6 +49,9 @@ function portIn(line) {
 async function checkAndStop(port) {
   const { status } = await fetch(`http://127.0.0.1:${port}/readyz`);
   console.log(`ready (${status}) ${Date.now() - startedAt} ms after the command`);
-  ready = status === 200;
+  // What the service offers to other machines was built by the same start.
+  const offered = await fetch(`http://127.0.0.1:${port}/cli`);
+  console.log(`/cli (${offered.status})`);
+  ready = status === 200 && offered.status === 200;
   server.kill("SIGTERM");
 }

@@ -1,9 +1,12 @@
 // A process of its own, so that its CPU time is what a flood costs whoever sends it. Waits for a line on standard input,
-// floods, and prints what it did as JSON. Arguments: URL, what kind of token, which client, seconds.
+// floods, and prints what it did as JSON. Arguments: URL, what kind of token, which client (by-hand,
+// http-client or device), seconds.
 import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
+import { connect as connectTls, createSecureContext } from "node:tls";
 import { createToken } from "../src/identity/token.js";
+import { makeDevice, makeRoot } from "../test/devices/device-certificates.js";
 
 const [url = "", kind = "", client = "", seconds = "1"] = process.argv.slice(2);
 const { hostname, port, host } = new URL(url);
@@ -48,12 +51,39 @@ async function floodByClient(until: number): Promise<void> {
   agent.destroy();
 }
 
+const stranger = await makeDevice(await makeRoot(), "bench");
+const shown = createSecureContext({ cert: stranger.pem, key: stranger.keyPem });
+
+/** A device that nobody knows. It verifies nothing of the server. */
+async function floodByDevice(until: number): Promise<void> {
+  while (performance.now() < until) {
+    sent += 1;
+    const target = { port: Number(port), host: hostname, secureContext: shown, rejectUnauthorized: false };
+    const socket = connectTls(target)
+      .setEncoding("latin1")
+      .on("error", () => undefined);
+    socket.write(`GET /v1/whoami HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    let status = "no handshake";
+    socket.once("data", (text) => {
+      status = String(text).slice(9, 12);
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    count(status);
+  }
+}
+
+const floods = new Map([
+  ["by-hand", floodByHand],
+  ["http-client", floodByClient],
+  ["device", floodByDevice],
+]);
+
 console.log("ready");
 await once(process.stdin, "data");
 const before = process.cpuUsage();
 const until = performance.now() + Number(seconds) * 1000;
-const flood = client === "by-hand" ? floodByHand : floodByClient;
-await Promise.all(Array.from({ length: connections }, () => flood(until)));
+await Promise.all(Array.from({ length: connections }, () => floods.get(client)?.(until)));
 const { user, system } = process.cpuUsage(before);
 console.log(
   JSON.stringify({ requests: sent, cpuSeconds: (user + system) / 1e6, statuses: Object.fromEntries(statuses) }),

@@ -7,8 +7,11 @@ export type OneRequest = {
   headers?: Readonly<Record<string, string>>;
 };
 
+/** PEM: what a client shows in the handshake, and whom it trusts. */
+export type ClientTls = { cert: string; key: string; ca: string };
+
 /** What is asked, over and over; `next` makes each request anew where no two may be the same. */
-export type Load = { url: string; next: () => OneRequest };
+export type Load = { url: string; next: () => OneRequest; tls?: ClientTls };
 
 export type Measured = { perSecond: number; p50Ms: number; p99Ms: number };
 
@@ -27,6 +30,7 @@ export async function measureLoad(
     connections: input.connections,
     ...("seconds" in input ? { duration: input.seconds } : { amount: input.amount }),
     timeout: 30,
+    ...(load.tls && { tlsOptions: load.tls }),
     requests: [{ setupRequest: (request: autocannon.Request) => ({ ...request, ...withCopiedHeaders(load.next()) }) }],
   };
   const result = await new Promise<autocannon.Result>((resolve, reject) => {

@@ -10,6 +10,7 @@ export type Loads = {
   warmToken: Load;
   warmTokenOfSession: Load;
   warmTokenOfWorkload: Load;
+  warmTokenOfDevice: Load;
   secretWrite: Load;
   secretList: Load;
   coldToken: Load;
@@ -56,19 +57,20 @@ export async function openApiToken(api: Api, operatorToken: string): Promise<str
 
 export function createLoads(
   url: string,
-  tokens: { job: string; api: string; session: string; workload: string },
+  callers: { job: string; api: string; session: string; workload: string; device: Pick<Load, "url" | "tls"> },
 ): Loads {
   let writes = 0;
   let colds = 0;
-  const asApi = { "osf-token": tokens.api };
-  const warm = (token: string): Load => {
+  const asApi = { "osf-token": callers.api };
+  const warm = (token: string | undefined, at: Pick<Load, "url" | "tls"> = { url }): Load => {
     const request = tokenRequest(token, azure.registry, [allowedRepository]);
-    return { url, next: () => request };
+    return { ...at, next: () => request };
   };
   return {
-    warmToken: warm(tokens.job),
-    warmTokenOfSession: warm(tokens.session),
-    warmTokenOfWorkload: warm(tokens.workload),
+    warmToken: warm(callers.job),
+    warmTokenOfSession: warm(callers.session),
+    warmTokenOfWorkload: warm(callers.workload),
+    warmTokenOfDevice: warm(undefined, callers.device),
     secretWrite: {
       url,
       next: () => {
@@ -89,18 +91,22 @@ export function createLoads(
       // A scope that nobody has asked for before is in no cache.
       next: () => {
         colds += 1;
-        return tokenRequest(tokens.job, azure.registry, [`cold/repository-${colds}`]);
+        return tokenRequest(callers.job, azure.registry, [`cold/repository-${colds}`]);
       },
     },
   };
 }
 
-/** Asks for a registry token as a job. */
-export function tokenRequest(token: string, registry: string, repositories?: readonly string[]): OneRequest {
+/** Asks for a registry token as whoever has this token, or a certificate instead. */
+export function tokenRequest(
+  token: string | undefined,
+  registry: string,
+  repositories?: readonly string[],
+): OneRequest {
   return {
     method: "POST",
     path: `${base}/registry-tokens`,
     body: JSON.stringify({ registry, repositories }),
-    headers: { "osf-token": token, "content-type": "application/json" },
+    headers: { ...(token !== undefined && { "osf-token": token }), "content-type": "application/json" },
   };
 }

@@ -11,8 +11,9 @@ import { type Api, createApi, expectStatus } from "../demo/api-client.js";
 import { aws } from "../demo/stand-in-accounts.js";
 import { buildService, type RunningService, removeServiceDirectory, startService } from "../demo/throw-away-service.js";
 import { type Comparison, compare, type Subject } from "./compare.js";
+import { startDeviceReplica } from "./device-replica.js";
 import { startHelper } from "./helper-process.js";
-import { measureLoad, median } from "./measure-load.js";
+import { type Load, measureLoad, median } from "./measure-load.js";
 import { openSession, signIdToken } from "./other-callers.js";
 import { createLoads, openApiToken, openJob, prepareFactory, tokenRequest } from "./prepare-factory.js";
 import { type Memory, readMemory } from "./read-memory.js";
@@ -58,7 +59,10 @@ async function bench(): Promise<Results> {
   say(`${jobsAtOnce} jobs at once ...`);
   const burst = await runBurst(api, service.url, operatorToken);
   const watch = watchMemory(service.pid, directory);
-  const { comparisons, replyBytes } = await runComparisons(api, service.url, operatorToken);
+  const replicaOf = { directory, environment, interrupted: interruption.signal };
+  const device = await startDeviceReplica(api, operatorToken, replicaOf);
+  cleanUps.push(() => device.stop());
+  const { comparisons, replyBytes } = await runComparisons(api, { url: service.url, operatorToken, device });
   const memory = { atRest, underLoad: await watch.most() };
   return {
     comparisons,
@@ -138,13 +142,17 @@ async function upstreamCalls(url: string): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-async function runComparisons(api: Api, url: string, operatorToken: string) {
+async function runComparisons(
+  api: Api,
+  { url, operatorToken, device }: { url: string; operatorToken: string; device: Pick<Load, "url" | "tls"> },
+) {
   const jobToken = await openJob(api, operatorToken);
   const loads = createLoads(url, {
     job: jobToken,
     api: await openApiToken(api, operatorToken),
     session: await openSession(api, url, operatorToken),
     workload: await signIdToken(api, operatorToken),
+    device: { url: device.url, ...(device.tls && { tls: device.tls }) },
   });
   const { path, body } = loads.warmToken.next();
   const replyBytes = Buffer.byteLength(
@@ -157,6 +165,7 @@ async function runComparisons(api: Api, url: string, operatorToken: string) {
     { name: "a warm token, with its audit row", load: loads.warmToken },
     { name: "a warm token, by an access token", load: loads.warmTokenOfSession },
     { name: "a warm token, by an ID token", load: loads.warmTokenOfWorkload },
+    { name: "a warm token, by a device over mutual TLS", load: loads.warmTokenOfDevice },
     { name: "a secret write, 500 names", load: loads.secretWrite },
     { name: "a list of 50 secrets", load: loads.secretList },
     { name: "a cold token, instant cloud", load: loads.coldToken },

@@ -1,5 +1,6 @@
-// Builds what Node runs: the Prisma client into src/db/generated, then src/ into dist/. Both steps are skipped when
-// nothing they read has changed, so that `npm start` stays fast. Used by the other scripts and by `npm run build`.
+// Builds what Node runs: the Prisma client into src/db/generated, then src/ into dist/, then the command line that the
+// service offers into dist/offered/. Each step is skipped when nothing it reads has changed, so that `npm start` stays
+// fast. Used by the other scripts and by `npm run build`.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -7,25 +8,34 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { packCli } from "./cli-package.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 
 const generated = join(root, "src/db/generated");
 const dist = join(root, "dist");
+const offered = join(dist, "offered");
 
 const steps = [
   {
     name: "generating the Prisma client",
     reads: ["prisma/schema.prisma", "prisma.config.ts", "package-lock.json"],
     output: generated,
-    program: () => [packageFile("prisma", "build/index.js"), "generate"],
+    work: () => run(packageFile("prisma", "build/index.js"), "generate"),
   },
   {
     name: "compiling TypeScript",
     reads: ["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"],
     output: dist,
-    program: () => [packageFile("typescript", "bin/tsc"), "-p", "tsconfig.build.json"],
+    work: () => run(packageFile("typescript", "bin/tsc"), "-p", "tsconfig.build.json"),
+  },
+  {
+    name: "packing the command line",
+    // Below dist/, which goes with each compilation: what it is made of is never newer than it.
+    reads: ["scripts/cli-package.mjs", "scripts/tarball.mjs", "package.json", "package-lock.json", "LICENSE"],
+    output: offered,
+    work: packOffered,
   },
 ];
 
@@ -44,7 +54,9 @@ export async function build(onProgress) {
     announced = true;
     // A file whose source is gone must not stay behind and be loaded.
     await rm(step.output, { recursive: true, force: true });
-    await run(step);
+    await step.work().catch((error) => {
+      throw new Error(`${step.name} failed:\n${error.message}`);
+    });
     await mkdir(step.output, { recursive: true });
     await writeFile(stamp, digest);
   }
@@ -76,11 +88,17 @@ function packageFile(name, file) {
   return join(dirname(require.resolve(`${name}/package.json`)), file);
 }
 
-function run({ name, program }) {
+async function packOffered() {
+  const { fileName, tarball } = await packCli();
+  await mkdir(offered, { recursive: true });
+  await writeFile(join(offered, fileName), tarball);
+}
+
+function run(...args) {
   return new Promise((resolve, reject) => {
     // Prisma's CLI otherwise asks the network for a newer version of itself.
     const env = { ...process.env, CHECKPOINT_DISABLE: "1", PRISMA_HIDE_UPDATE_MESSAGE: "1" };
-    const child = spawn(process.execPath, program(), { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     child.stdout.on("data", (chunk) => {
       output += chunk;
@@ -91,7 +109,7 @@ function run({ name, program }) {
     child.on("error", reject);
     child.on("close", (code) => {
       if (code === 0) resolve();
-      else reject(new Error(`${name} failed:\n${output}`));
+      else reject(new Error(output));
     });
   });
 }

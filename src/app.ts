@@ -2,7 +2,6 @@ import { AuditWriter } from "./audit/record.js";
 import { UnknownCallers } from "./audit/refusals.js";
 import { Facts } from "./broker/factory-facts.js";
 import type { KeyRing } from "./crypto/key-ring.js";
-import { startChangeFeed } from "./db/change-feed.js";
 import type { Database } from "./db/database.js";
 import { Generations } from "./db/generations.js";
 import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
@@ -15,13 +14,13 @@ import { Workloads } from "./identity/oidc/workloads.js";
 import type { Logger } from "./observability/log.js";
 import { Metrics } from "./observability/metrics.js";
 import { createOutbound, type Outbound } from "./outbound/outbound.js";
-import { createGuard, createPipe } from "./pipe.js";
+import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
-import { FactoryKeys } from "./secrets/factory-keys.js";
 import { createServers, type Servers } from "./servers.js";
 import type { Settings } from "./settings.js";
 import { startAuditChain } from "./start-audit-chain.js";
-import { createMinting } from "./wiring/broker.js";
+import { createMinting, createPromotionTrial } from "./wiring/broker.js";
+import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
 import { createSystemDeps } from "./wiring/system.js";
@@ -73,31 +72,30 @@ export function createApp(input: {
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
-  const factoryKeys = new FactoryKeys({ prisma, keys });
-  const onLost = (err: unknown) =>
-    log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back");
-  const feed = startChangeFeed({ directUrl: input.directUrl, pool, generations, onLost });
+  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
   const life = createSecretLifeDeps(prisma, settings, log);
   const broker = { ...shared, ...createMinting({ settings, outbound, metrics, uses: life.uses }) };
+  const tried = createPromotionTrial({ ...broker, ...secrets });
   const system = createSystemDeps({ database, keys, metrics });
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, signingKeys, publicUrl, workloads };
-  const features = { ...oauth, ...secrets, ...life, ...broker, ...system, ...limits };
-  const deps = { keys, sealer: chain.sealer, verification, ...features };
+  const features = { ...oauth, ...secrets, ...life, ...broker, ...tried, ...system, ...limits };
+  const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
-  const servers = createServers({ settings, deps, pipe, certificate, refuseEarly: createGuard(refusing) });
+  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
+  const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
+  const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
   return {
     ...servers,
     publicUrl,
     rotateSigningKeyIfDue: () => signingKeys.rotateIfDue(),
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () =>
-      closeInTurn([certificate, unknownCallers, devices, recording, life.uses, chain, feed, keySets, outbound]),
+    close: () => closeInTurn([...first, chain, feed, keySets, outbound]),
   };
 }
 

@@ -7,13 +7,22 @@ export function laterStart({ url, dataDirectory }: Where): string {
 Lost the operator token? Make another: npx factory-secrets operator-token`;
 }
 
-/** What the first start prints, once: the operator's token and commands that work as they stand. */
-export function firstSteps({ url, token, dataDirectory }: Where & { token: string }): string {
+/**
+ * What the first start prints, once: the operator's token and commands that work as they stand.
+ * @param where.ownTls - the service shows a certificate of its own, which clients have to trust
+ */
+export function firstSteps({ url, token, dataDirectory, ownTls }: Where & { token: string; ownTls: boolean }): string {
   const backup =
     dataDirectory === undefined
       ? "Keep a copy of the key-encryption key: nothing opens without it."
       : `Data: ${dataDirectory}
 Keep a copy of ${dataDirectory}/key-encryption-key: nothing opens without it.`;
+  const trust = ownTls
+    ? `
+  # Only if your own authority made the certificate: where its root is, for curl and for fioctl
+  export CURL_CA_BUNDLE=/path/to/ca.pem SSL_CERT_FILE=/path/to/ca.pem
+`
+    : "";
   return `
 factory-secrets listens on ${url}
 ${backup}
@@ -22,7 +31,7 @@ This is the operator's token. It is shown this once. In another terminal:
 
   export FS_URL=${url}
   export FS_TOKEN=${token}
-
+${trust}
 1. Create a factory:
 
   curl -sS "$FS_URL/v1/factories" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"acme"}'

@@ -2,14 +2,15 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type App, createApp } from "./app.js";
 import { AuditWriter } from "./audit/record.js";
-import { openKeyRing } from "./crypto/open-key-ring.js";
+import { KeyUnavailable } from "./crypto/key-encryption-key.js";
+import type { KeyRing } from "./crypto/key-ring.js";
 import { isReadableByOthers, KeyFormatError } from "./crypto/read-key.js";
 import { DatabaseUnusable } from "./db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-database.js";
 import { firstSteps, laterStart } from "./first-steps.js";
 import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
-import { keySource } from "./key-source.js";
+import { keyFiles, openKeysPatiently } from "./key-source.js";
 import { createLogger, type Logger } from "./observability/log.js";
 import { readSettings, type Settings, SettingsError } from "./settings.js";
 import { sweep } from "./sweep.js";
@@ -27,8 +28,10 @@ async function main(): Promise<void> {
   // Asked to stop before it has started: it finishes starting and then stops, so that Postgres is never left behind.
   let exitCode: number | undefined;
   let stop: (() => Promise<void>) | undefined;
+  const askedToStop = new AbortController();
   const askToStop = (code: number): void => {
     exitCode ??= code;
+    askedToStop.abort();
     void stop?.();
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => askToStop(0));
@@ -41,7 +44,7 @@ async function main(): Promise<void> {
       askToStop(1);
     },
   });
-  const app = await startOn(settings, database, log).catch(async (error: unknown) => {
+  const app = await startOn(settings, database, log, askedToStop.signal).catch(async (error: unknown) => {
     await database.close();
     throw error;
   });
@@ -55,11 +58,14 @@ async function main(): Promise<void> {
   if (exitCode !== undefined) await stop();
 }
 
-async function startOn(settings: Settings, database: ServiceDatabase, log: Logger): Promise<App> {
-  const source = keySource(settings, database.dataDirectory);
-  const keys = await openKeyRing(database.prisma, source);
-  if (source.kind === "file" && (await isReadableByOthers(source.path)))
-    say(`Others on this machine may read the key. Run: chmod 600 ${source.path}`);
+async function startOn(
+  settings: Settings,
+  database: ServiceDatabase,
+  log: Logger,
+  stopping: AbortSignal,
+): Promise<App> {
+  const keys = await openKeysPatiently(database.prisma, settings, database.dataDirectory, { say, stopping });
+  await warnOfOpenFiles(keys);
   const app = createApp({ settings, database, directUrl: database.directUrl, keys, log });
   for (const sentence of app.outboundInForce) log.warn(sentence);
   // Without a certificate SIGHUP ends the process, as it does by default.
@@ -70,7 +76,7 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     if (app.deviceServer)
       await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT");
-    await greet(app.publicUrl(), database);
+    await greet(app.publicUrl(), settings, database);
     if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
@@ -84,12 +90,18 @@ async function startOn(settings: Settings, database: ServiceDatabase, log: Logge
   }
 }
 
-async function greet(url: string, database: ServiceDatabase): Promise<void> {
+async function warnOfOpenFiles(keys: KeyRing): Promise<void> {
+  for (const path of keyFiles(keys)) {
+    if (await isReadableByOthers(path)) say(`Others on this machine may read the key. Run: chmod 600 ${path}`);
+  }
+}
+
+async function greet(url: string, { tls }: Settings, database: ServiceDatabase): Promise<void> {
   const { prisma, pool, dataDirectory } = database;
   if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
   const audit = new AuditWriter(pool);
   const { token } = await createOperatorToken({ prisma, audit }, { name: "first operator", maker: undefined });
-  say(firstSteps({ url, token, dataDirectory }));
+  say(firstSteps({ url, token, dataDirectory, ownTls: tls !== undefined }));
 }
 
 function listen(server: Server, host: string, port: number, setting: string): Promise<number> {
@@ -148,6 +160,7 @@ try {
     error instanceof SettingsError ||
     error instanceof DatabaseUnusable ||
     error instanceof KeyFormatError ||
+    error instanceof KeyUnavailable ||
     error instanceof TlsCertificateError;
   say(
     expected

@@ -2,12 +2,15 @@ import type { AuditWriter } from "./audit/record.js";
 import type { UnknownCallers } from "./audit/refusals.js";
 import type { Database } from "./db/database.js";
 import { findFactory } from "./factories/store.js";
+import type { HandshakeGuard } from "./http/guard-handshakes.js";
 import type { Pipe } from "./http/mount.js";
 import type { RefuseEarly } from "./http/server.js";
 import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
 import type { Callers } from "./identity/callers.js";
+import type { Devices } from "./identity/devices/devices.js";
 import { CredentialRefused } from "./identity/invalid-credential.js";
 import type { AuthenticationFailures } from "./limits/authentication-failures.js";
+import type { Handshakes } from "./limits/handshakes.js";
 import type { Logger } from "./observability/log.js";
 import type { Metrics } from "./observability/metrics.js";
 
@@ -20,8 +23,9 @@ export function createPipe(input: {
   log: Logger;
   prisma: Database["prisma"];
   authenticationFailures: AuthenticationFailures;
+  handshakes: Handshakes;
 }): Pipe {
-  const { callers, unknownCallers, authenticationFailures, audit, metrics, log, prisma } = input;
+  const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma } = input;
   return {
     authenticate: (request, factory) => callers.authenticate(request, factory),
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
@@ -42,6 +46,7 @@ export function createPipe(input: {
     },
     onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
       metrics.requestAnswered(route, status, seconds);
+      if (caller?.kind === "device") handshakes.accepted(address);
       if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
@@ -81,6 +86,27 @@ export function createGuard(input: {
     metrics.requestLimited("authentication-failures");
     unknownCallers.refused(address);
     return refusal;
+  };
+}
+
+/** Makes the guard in front of the handshakes of devices, which counts whom it keeps out. */
+export function createHandshakeGuard(input: {
+  handshakes: Handshakes;
+  unknownCallers: UnknownCallers;
+  metrics: Metrics;
+  devices: Devices;
+}): HandshakeGuard {
+  const { handshakes, unknownCallers, metrics, devices } = input;
+  return {
+    isKnown: (socket) => devices.isKnown(socket),
+    overlong: (address) => handshakes.overlong(address),
+    begin(address) {
+      const begun = handshakes.begin(address);
+      if (begun) return begun;
+      metrics.requestLimited("device-handshakes");
+      unknownCallers.refused(address);
+      return undefined;
+    },
   };
 }
 

@@ -1,4 +1,6 @@
 import { auditRoutes } from "./audit/routes.js";
+import { doctorRoutes } from "./broker/doctor/routes.js";
+import { referenceRoutes } from "./broker/references/routes.js";
 import { brokerRoutes } from "./broker/routes.js";
 import { factoryRoutes } from "./factories/routes.js";
 import { factorySettingsRoutes } from "./factories/settings-routes.js";
@@ -6,28 +8,34 @@ import { registryRoutes } from "./factory-config/registry-routes.js";
 import { configRoutes } from "./factory-config/routes.js";
 import { fioctlRoutes } from "./fioctl/routes.js";
 import { identityRoutes } from "./identity/routes.js";
+import { keyRoutes } from "./keys/routes.js";
 import { deletedSecretRoutes } from "./secrets/deleted/routes.js";
 import { secretRoutes } from "./secrets/routes.js";
 import { usageRoutes } from "./secrets/usage/routes.js";
 import { verifyRoutes } from "./secrets/verify/routes.js";
 import { secretVersionRoutes } from "./secrets/versions/routes.js";
+import { commandLineRoutes } from "./system/command-line/routes.js";
 import { metricsRoute, systemRoutes } from "./system/routes.js";
 
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [
   ...brokerRoutes,
+  ...referenceRoutes,
   ...secretRoutes,
   ...secretVersionRoutes,
   ...deletedSecretRoutes,
   ...verifyRoutes,
+  ...doctorRoutes,
   ...usageRoutes,
   ...configRoutes,
   ...registryRoutes,
   ...identityRoutes,
   ...factoryRoutes,
   ...factorySettingsRoutes,
+  ...keyRoutes,
   ...auditRoutes,
   ...fioctlRoutes,
+  ...commandLineRoutes,
   ...systemRoutes,
   metricsRoute,
 ];

@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import type { HandshakeGuard } from "./http/guard-handshakes.js";
 import type { Pipe } from "./http/mount.js";
 import type { Route } from "./http/route.js";
 import { createHttpServer, type RefuseEarly } from "./http/server.js";
@@ -25,8 +26,9 @@ export function createServers(input: {
   pipe: Pipe;
   certificate: TlsCertificate | undefined;
   refuseEarly: RefuseEarly;
+  handshakes: HandshakeGuard;
 }): Servers {
-  const { settings, deps, pipe, certificate, refuseEarly } = input;
+  const { settings, deps, pipe, certificate, refuseEarly, handshakes } = input;
   const common = { deps, pipe, trustedProxies: settings.trustedProxies };
   const open = { ...common, certificate, refuseEarly };
   const hasMetricsPort = settings.metricsPort !== undefined;
@@ -37,6 +39,6 @@ export function createServers(input: {
     deviceServer:
       settings.devices.port === undefined
         ? undefined
-        : createHttpServer({ ...open, routes: deviceRoutes, asksForCertificates: true }),
+        : createHttpServer({ ...open, routes: deviceRoutes, asksForCertificates: handshakes }),
   };
 }

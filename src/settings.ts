@@ -1,10 +1,13 @@
 import { parseShipTo, type ShipTo } from "./audit/shipping/ship-to.js";
 import type { parseAllowedRealms } from "./broker/providers/operator-hosts.js";
+import type { ConfiguredKey } from "./crypto/configured-keys.js";
 import { isKey } from "./crypto/read-key.js";
+import type { TransitToken } from "./crypto/sources/transit.js";
 import type { TlsFiles } from "./http/tls-certificate.js";
 import type { OutboundSettings } from "./outbound/outbound.js";
 import { databaseSettings } from "./settings/database-settings.js";
 import { type DeviceSettings, deviceSettings } from "./settings/device-settings.js";
+import { keySettings } from "./settings/key-settings.js";
 import { limitSettings } from "./settings/limit-settings.js";
 import { listenerSettings } from "./settings/listener-settings.js";
 import { operatorHosts, outboundSettings } from "./settings/outbound-settings.js";
@@ -19,6 +22,8 @@ export const settingNames = {
   DATABASE_DIRECT_URL: "The same database without a pooler in front, for the one LISTEN connection.",
   FACTORY_SECRETS_DATA_DIR: "Where the embedded database and its key live.",
   FACTORY_SECRETS_KEY: "The key-encryption key: 32 bytes in base64.",
+  FACTORY_SECRETS_KEYS: "Further key-encryption keys: file:/PATH, env:NAME, awskms:///ARN, transit://HOST/MOUNT/KEY",
+  FACTORY_SECRETS_TRANSIT_TOKEN: "Token for Transit, of Vault or OpenBao.",
   FACTORY_SECRETS_PUBLIC_URL: "How clients reach the service; printed in commands.",
   FACTORY_SECRETS_TLS_CERT_FILE: "Path of the service's own certificate with its chain, PEM.",
   FACTORY_SECRETS_TLS_KEY_FILE: "Path of that certificate's private key, PEM.",
@@ -36,7 +41,8 @@ export const settingNames = {
   FACTORY_SECRETS_AUDIT_SHIP_TO: "Where audit events are sent: stdout, file:/PATH, https://..., syslog+tls://HOST",
   FACTORY_SECRETS_MAX_SECRETS: "Most secrets of one factory.",
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
-  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "Most requests of one caller for registry tokens; 0 for no limit.",
+  FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE:
+    "Most requests of one caller for registry tokens, and for access tokens; 0 for no limit.",
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
@@ -52,6 +58,8 @@ export type Settings = {
   database: { kind: "external"; url: string; directUrl: string } | { kind: "embedded"; dataDirectory: string };
   databaseConnections: number;
   key: string | undefined;
+  keys: readonly ConfiguredKey[];
+  transitToken: TransitToken | undefined;
   /** The service speaks TLS itself. */
   tls: TlsFiles | undefined;
   trustedProxies: readonly string[];
@@ -95,6 +103,7 @@ export function readSettings(environment: Environment): Settings {
     database: databaseSettings(reader),
     databaseConnections: wholeNumber(reader, "FACTORY_SECRETS_DATABASE_CONNECTIONS", 10, [2, 500]),
     key: reader.text("FACTORY_SECRETS_KEY"),
+    ...keySettings(reader, environment),
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
     limits: limitSettings(reader),

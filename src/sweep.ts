@@ -4,6 +4,7 @@ import type { ServiceDatabase } from "./db/open-service-database.js";
 import { deleteOldJobs } from "./identity/credentials/store.js";
 import { sweepOAuth } from "./identity/oauth/sweep.js";
 import { sweepWorkloads } from "./identity/oidc/open-session.js";
+import { deleteOldTasks } from "./keys/tasks/store.js";
 import type { Logger } from "./observability/log.js";
 import { sweepDeletedSecrets } from "./secrets/deleted/sweep-deleted.js";
 import { deleteOldUses } from "./secrets/usage/store.js";
@@ -34,6 +35,7 @@ export async function sweep(input: {
       run: () =>
         sweepDeletedSecrets({ prisma, audit: new AuditWriter(pool), undeleteDays: settings.undeleteDays }, now),
     },
+    { failed: "old key tasks could not be removed", run: () => deleteOldTasks(prisma, before(keepUsesMs)) },
     { failed: "old uses of secrets could not be removed", run: () => deleteOldUses(prisma, before(keepUsesMs)) },
   ];
   for (const { failed, run } of parts) await run().catch((err: unknown) => log.warn({ err }, failed));

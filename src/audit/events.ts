@@ -20,6 +20,14 @@ export type EventBody =
   | { action: "session.refreshed"; credential: CredentialRef }
   | { action: "session.revoked"; credential: CredentialRef; reason: "refresh-token-reused" }
   | { action: "signing-key.created" | "signing-key.replaced"; keyId: string; purpose: string; alg: string }
+  | { action: "key.added"; keyId: string; source: string }
+  | { action: "key.activated"; keyId: string; previousKeyId: string }
+  | { action: "key.retired"; keyId: string }
+  | { action: "key.rewrap-started"; keyId: string }
+  | { action: "key.rewrapped"; keyId: string; count: number }
+  | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
+  | { action: "data-key.reseal-started" }
+  | { action: "data-key.resealed"; count: number }
   | { action: "audit.pruned"; before: string; position: number; count: number }
   | { action: "backup.made"; madeAt: string; sha256: string }
   | { action: "backup.restored"; madeAt: string; sha256: string; count: number }
@@ -65,6 +73,15 @@ export type EventBody =
     }
   | { action: "secret.undeleted" | "secret.purged"; secret: string; secretVersion: number }
   | { action: "secret.verified"; secret: string; secretVersion: number; matches: boolean }
+  | {
+      action: "secret.examined";
+      secret: string;
+      secretVersion: number;
+      /** The current version, when it was opened too. */
+      comparedWith?: number;
+      result: "ok" | "warning" | "failed" | "unknown";
+      findings: readonly string[];
+    }
   | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
   | { action: "secret.delivered"; secret: string; secretVersion: number; evidence?: Evidence }
   | { action: "secret.open-failed"; secret: string; secretVersion: number }

@@ -1,15 +1,16 @@
 import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
 import { BackupRefused } from "../backup/format.js";
-import { openKeyRing } from "../crypto/open-key-ring.js";
+import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
 import { type Database, openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
+import { Problem } from "../http/problem.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { keySource } from "../key-source.js";
+import { openKeys } from "../key-source.js";
 import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings.js";
 import { claimInstallation } from "../system/store.js";
@@ -40,7 +41,7 @@ export function signingKeyLines(deps: ServerDeps): Promise<string[]> {
 /** Makes a new signing key. @returns its id @throws CommandFailure as `makeOperatorToken` */
 export function rotateSigningKey(deps: ServerDeps): Promise<string> {
   return withDatabase(deps, async ({ prisma, pool }, settings) => {
-    const keys = await openKeyRing(prisma, keySource(settings, dataDirectoryOf(settings)));
+    const keys = await openKeys(prisma, settings, dataDirectoryOf(settings));
     return replaceSigningKey({ prisma, audit: new AuditWriter(pool), keys });
   });
 }
@@ -74,11 +75,16 @@ export async function explained<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    // What a request is told is for everybody; whoever runs this command may know where the key is.
+    if (error instanceof Problem && error.cause instanceof KeyUnavailable)
+      throw new CommandFailure(exitCodes.failed, error.cause.message);
     const isExpected =
       error instanceof SettingsError ||
       error instanceof DatabaseUnusable ||
       error instanceof KeyFormatError ||
-      error instanceof BackupRefused;
+      error instanceof KeyUnavailable ||
+      error instanceof BackupRefused ||
+      error instanceof Problem;
     throw isExpected ? new CommandFailure(exitCodes.failed, error.message) : error;
   }
 }

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from "node:crypto";
 
 // The bytes below are a storage format: docs/envelope.md describes them and holds test vectors.
 const format = 1;
@@ -23,6 +23,9 @@ export type DataKeyPurpose = "secret" | "fingerprint" | "audit-checkpoint";
 
 /** Where a wrapped private key for signing belongs. It is of the whole installation, so no factory is in it. */
 export type SigningKeyPlace = { signingKeyId: string; purpose: string; alg: string; keyEncryptionKeyId: string };
+
+/** Where the check value of a key-encryption key belongs whose bytes are elsewhere. */
+export type KeyCheckPlace = { keyEncryptionKeyId: string };
 
 /**
  * A ciphertext did not open. There is one error for every reason (another row, another key, a flipped bit, a
@@ -125,6 +128,20 @@ export function keyEncryptionKeyId(key: Buffer): string {
   return `kek-${createHmac("sha256", key).update("factory-secrets key id").digest("hex").slice(0, 16)}`;
 }
 
+/**
+ * Names a key-encryption key whose bytes are elsewhere by where it is. Two keys of one name are told apart by their
+ * check values.
+ * @param identity - what does not change when the same key is reached in another way
+ */
+export function remoteKeyEncryptionKeyId(identity: string): string {
+  return `kek-${createHash("sha256").update(`factory-secrets key at ${identity}`).digest("hex").slice(0, 16)}`;
+}
+
+/** What the stored check value of a key whose bytes are elsewhere has to unwrap to. 32 bytes. */
+export function remoteKeyCheck(id: string): Buffer {
+  return createHash("sha256").update(`factory-secrets key check value ${id}`).digest();
+}
+
 /** Stored beside the id, so that a key of the right name and the wrong bytes is found at start-up. 32 bytes. */
 export function keyCheckValue(key: Buffer): Buffer {
   return createHmac("sha256", key).update("factory-secrets key check value").digest();
@@ -141,7 +158,8 @@ function secretContext(place: SecretPlace, dataKeyId: string): Buffer {
   return context("secret", [uuidBytes(place.factoryId), uuidBytes(place.secretId), version, uuidBytes(dataKeyId)]);
 }
 
-function dataKeyContext(place: DataKeyPlace): Buffer {
+/** The associated data of a wrapped data key. */
+export function dataKeyContext(place: DataKeyPlace): Buffer {
   return context(`data-key:${place.purpose}`, [
     uuidBytes(place.factoryId),
     uuidBytes(place.dataKeyId),
@@ -149,7 +167,13 @@ function dataKeyContext(place: DataKeyPlace): Buffer {
   ]);
 }
 
-function signingKeyContext(place: SigningKeyPlace): Buffer {
+/** The associated data of the check value of a key whose bytes are elsewhere. */
+export function keyCheckContext(place: KeyCheckPlace): Buffer {
+  return context("key-check", [Buffer.from(place.keyEncryptionKeyId, "utf8")]);
+}
+
+/** The associated data of a wrapped signing key. */
+export function signingKeyContext(place: SigningKeyPlace): Buffer {
   const fields = [place.signingKeyId, place.alg, place.keyEncryptionKeyId];
   return context(
     `signing-key:${place.purpose}`,

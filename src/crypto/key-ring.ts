@@ -1,29 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import {
-  type DataKeyPlace,
-  type DataKeyPurpose,
-  EnvelopeError,
-  keyBytes,
-  keyCheckValue,
-  keyEncryptionKeyId,
-  type SigningKeyPlace,
-  unwrapDataKey,
-  unwrapSigningKey,
-  wrapDataKey,
-  wrapSigningKey,
-} from "./envelope.js";
-
-/** A key-encryption key, wherever its bytes are. Wrapping is asynchronous because a cloud KMS answers over the network. */
-export type KeyEncryptionKey = {
-  id: string;
-  /** How an operator would find it: `file`, `env`. */
-  source: string;
-  checkValue: Buffer;
-  wrap(place: DataKeyPlace, dataKey: Buffer): Promise<Buffer>;
-  unwrap(place: DataKeyPlace, wrapped: Buffer): Promise<Buffer>;
-  wrapSigningKey(place: SigningKeyPlace, privateKey: Buffer): Promise<Buffer>;
-  unwrapSigningKey(place: SigningKeyPlace, wrapped: Buffer): Promise<Buffer>;
-};
+import { Problem } from "../http/problem.js";
+import { type DataKeyPurpose, keyBytes } from "./envelope.js";
+import { type KeyEncryptionKey, type KeyPlace, KeyUnavailable } from "./key-encryption-key.js";
 
 /** A data key in memory. */
 export type DataKey = { id: string; bytes: Buffer };
@@ -37,69 +15,134 @@ export type SigningKeyRef = { id: string; purpose: string; alg: string };
 /** The private half of a signing key as it is stored. */
 export type WrappedSigningKey = SigningKeyRef & { keyEncryptionKeyId: string; wrapped: Buffer };
 
-/** A key-encryption key whose 32 bytes are in this process. */
-export function localKeyEncryptionKey(source: string, bytes: Buffer): KeyEncryptionKey {
-  return {
-    id: keyEncryptionKeyId(bytes),
-    source,
-    checkValue: keyCheckValue(bytes),
-    wrap: async (place, dataKey) => wrapDataKey(bytes, place, dataKey),
-    unwrap: async (place, wrapped) => unwrapDataKey(bytes, place, wrapped),
-    wrapSigningKey: async (place, privateKey) => wrapSigningKey(bytes, place, privateKey),
-    unwrapSigningKey: async (place, wrapped) => unwrapSigningKey(bytes, place, wrapped),
-  };
-}
-
-/** The key-encryption keys this process holds. New data keys are wrapped by the active one. */
+/**
+ * The key-encryption keys this process holds. New keys are wrapped by the active one. Which that is, the database says,
+ * and it is asked each time: wrapping is rare, and so no replica wraps by a key that another one has just replaced.
+ */
 export class KeyRing {
   readonly #keys: ReadonlyMap<string, KeyEncryptionKey>;
+  readonly #readActiveId: () => Promise<string | undefined>;
+  readonly #unavailable = new Map<string, KeyUnavailable>();
 
-  constructor(
-    readonly active: KeyEncryptionKey,
-    others: readonly KeyEncryptionKey[] = [],
-  ) {
-    this.#keys = new Map([active, ...others].map((key) => [key.id, key]));
+  constructor(keys: readonly KeyEncryptionKey[], readActiveId: () => Promise<string | undefined>) {
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
+    this.#readActiveId = readActiveId;
   }
 
-  /** Makes a new data key for a factory. The plain bytes are not kept here. */
+  get keys(): readonly KeyEncryptionKey[] {
+    return [...this.#keys.values()];
+  }
+
+  /** The key of this id, or of this source as the settings write it. */
+  find(idOrSource: string): KeyEncryptionKey | undefined {
+    return this.#keys.get(idOrSource) ?? this.keys.find(({ source }) => source === idOrSource);
+  }
+
+  /** Why the last call of this key failed, for the operator; `undefined` when it did not. */
+  problemOf(id: string): string | undefined {
+    return this.#unavailable.get(id)?.message;
+  }
+
+  /** @throws Problem `key-unavailable` when another key is active by now, which this process does not hold */
+  async active(): Promise<KeyEncryptionKey> {
+    return this.#held((await this.#readActiveId()) ?? "");
+  }
+
+  /**
+   * Makes a new data key for a factory. The plain bytes are not kept here.
+   * @throws Problem `key-unavailable`
+   */
   async createDataKey(factoryId: string, purpose: DataKeyPurpose): Promise<WrappedDataKey> {
-    const id = randomUUID();
-    const place = { factoryId, dataKeyId: id, purpose, keyEncryptionKeyId: this.active.id };
-    const wrapped = await this.active.wrap(place, randomBytes(keyBytes));
-    return { id, purpose, keyEncryptionKeyId: this.active.id, wrapped };
+    return this.wrapDataKey(factoryId, { id: randomUUID(), purpose, bytes: randomBytes(keyBytes) });
   }
 
-  /** @throws EnvelopeError when the key-encryption key is not on the ring, or the wrapped bytes do not open in this place */
+  /** Wraps a data key by the active key. @throws Problem `key-unavailable` */
+  async wrapDataKey(factoryId: string, key: DataKey & { purpose: DataKeyPurpose }): Promise<WrappedDataKey> {
+    const { id, purpose, bytes } = key;
+    const active = await this.active();
+    const place = dataKeyPlace(factoryId, { id, purpose, keyEncryptionKeyId: active.id });
+    const wrapped = await this.#call(active, () => active.wrap(place, bytes));
+    return { id, purpose, keyEncryptionKeyId: active.id, wrapped };
+  }
+
+  /**
+   * @throws EnvelopeError when the wrapped bytes do not open in this place
+   * @throws Problem `key-unavailable` when the key-encryption key is not on the ring, or does not answer
+   */
   async unwrap(factoryId: string, key: WrappedDataKey): Promise<DataKey> {
-    const keyEncryptionKey = this.#keys.get(key.keyEncryptionKeyId);
-    if (!keyEncryptionKey) throw new EnvelopeError();
-    const place = {
-      factoryId,
-      dataKeyId: key.id,
-      purpose: key.purpose,
-      keyEncryptionKeyId: key.keyEncryptionKeyId,
-    };
-    return { id: key.id, bytes: await keyEncryptionKey.unwrap(place, key.wrapped) };
+    const by = this.#held(key.keyEncryptionKeyId);
+    return { id: key.id, bytes: await this.#call(by, () => by.unwrap(dataKeyPlace(factoryId, key), key.wrapped)) };
   }
 
-  /** @param privateKey - PKCS #8, DER; it is not kept here */
+  /** @param privateKey - PKCS #8, DER; it is not kept here. @throws Problem `key-unavailable` */
   async wrapSigningKey(key: SigningKeyRef, privateKey: Buffer): Promise<WrappedSigningKey> {
-    const keyEncryptionKeyId = this.active.id;
-    const wrapped = await this.active.wrapSigningKey(signingKeyPlace(key, keyEncryptionKeyId), privateKey);
-    return { ...key, keyEncryptionKeyId, wrapped };
+    const active = await this.active();
+    const place = signingKeyPlace(key, active.id);
+    return {
+      ...key,
+      keyEncryptionKeyId: active.id,
+      wrapped: await this.#call(active, () => active.wrap(place, privateKey)),
+    };
   }
 
   /**
    * @returns the private key, PKCS #8, DER
-   * @throws EnvelopeError when the key-encryption key is not on the ring, or the wrapped bytes do not open in this place
+   * @throws as `unwrap`
    */
   async unwrapSigningKey(key: WrappedSigningKey): Promise<Buffer> {
-    const keyEncryptionKey = this.#keys.get(key.keyEncryptionKeyId);
-    if (!keyEncryptionKey) throw new EnvelopeError();
-    return keyEncryptionKey.unwrapSigningKey(signingKeyPlace(key, key.keyEncryptionKeyId), key.wrapped);
+    const by = this.#held(key.keyEncryptionKeyId);
+    return this.#call(by, () => by.unwrap(signingKeyPlace(key, by.id), key.wrapped));
+  }
+
+  /**
+   * Checks a key against what the database knows of it.
+   * @throws KeyUnavailable when it does not answer
+   */
+  async fits(key: KeyEncryptionKey, checkValue: Buffer): Promise<boolean> {
+    return this.#watch(key, () => key.fitsCheckValue(checkValue));
+  }
+
+  #held(id: string): KeyEncryptionKey {
+    const key = this.#keys.get(id);
+    if (key) return key;
+    throw keyUnavailable(
+      new KeyUnavailable(`This process does not hold the key ${id}: add it to FACTORY_SECRETS_KEYS.`),
+    );
+  }
+
+  async #call<T>(key: KeyEncryptionKey, use: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#watch(key, use);
+    } catch (error) {
+      throw error instanceof KeyUnavailable ? keyUnavailable(error) : error;
+    }
+  }
+
+  async #watch<T>(key: KeyEncryptionKey, use: () => Promise<T>): Promise<T> {
+    try {
+      const result = await use();
+      this.#unavailable.delete(key.id);
+      return result;
+    } catch (error) {
+      if (error instanceof KeyUnavailable) this.#unavailable.set(key.id, error);
+      throw error;
+    }
   }
 }
 
-function signingKeyPlace({ id, purpose, alg }: SigningKeyRef, keyEncryptionKeyId: string): SigningKeyPlace {
-  return { signingKeyId: id, purpose, alg, keyEncryptionKeyId };
+// The cause is for the log: where the key is is nobody's business but the operator's.
+function keyUnavailable(cause: KeyUnavailable): Problem {
+  return new Problem("key-unavailable", "The key-encryption key cannot be used just now. Try again.", {
+    retryAfterSeconds: 5,
+    cause,
+  });
+}
+
+function dataKeyPlace(factoryId: string, key: Pick<WrappedDataKey, "id" | "purpose" | "keyEncryptionKeyId">): KeyPlace {
+  const { id: dataKeyId, purpose, keyEncryptionKeyId } = key;
+  return { kind: "data-key", factoryId, dataKeyId, purpose, keyEncryptionKeyId };
+}
+
+function signingKeyPlace({ id, purpose, alg }: SigningKeyRef, keyEncryptionKeyId: string): KeyPlace {
+  return { kind: "signing-key", signingKeyId: id, purpose, alg, keyEncryptionKeyId };
 }

@@ -1,49 +1,97 @@
-import { timingSafeEqual } from "node:crypto";
 import type { PrismaClient } from "../db/database.js";
-import { type KeyEncryptionKey, KeyRing } from "./key-ring.js";
-import { KeyFormatError, parseKey, readOrCreateKeyFile } from "./read-key.js";
-import { readKnownKeys, recordFirstKey } from "./store.js";
+import { type KeyEncryptionKey, KeyUnavailable } from "./key-encryption-key.js";
+import { KeyRing } from "./key-ring.js";
+import { KeyFormatError, parseKey, readKeyFileIfPresent, readOrCreateKeyFile } from "./read-key.js";
+import { countWrapped, type KnownKey, readActiveKeyId, readKnownKeys, recordFirstKey } from "./store.js";
 
-/** Where the key comes from: the setting, or a file that an embedded installation makes for itself. */
+/** Where the first key comes from: the setting, or a file that an embedded installation makes for itself. */
 export type KeySource = { kind: "setting"; text: string | undefined } | { kind: "file"; path: string };
 
 /**
- * Finds the key-encryption key and checks that it is the one this database was sealed with.
+ * Finds the key-encryption keys and checks that they are those this database was sealed with. On an empty database the
+ * first of them becomes the active one.
+ * @param further - keys of FACTORY_SECRETS_KEYS, beside the one of `source`
  * @throws KeyFormatError with a sentence that names the key id that was expected
+ * @throws KeyUnavailable when the active key does not answer: try again
  */
-export async function openKeyRing(prisma: PrismaClient, source: KeySource): Promise<KeyRing> {
-  const before = await readKnownKeys(prisma);
-  const key = await readKey(
-    source,
-    before.map(({ id }) => id),
-  );
-  if (before.length === 0) await recordFirstKey(prisma, key);
-  const active = (await readKnownKeys(prisma)).find(({ state }) => state === "active");
+export async function openKeyRing(
+  prisma: PrismaClient,
+  source: KeySource,
+  further: readonly KeyEncryptionKey[] = [],
+): Promise<KeyRing> {
+  const before = (await readKnownKeys(prisma)).filter(isInUse);
+  const keys = onceEach([...(await readFirstKey(source, before, further.length)), ...further]);
+  const [first] = keys;
+  if (first && before.length === 0) await recordFirstKey(prisma, first, await first.createCheckValue());
+  const known = (await readKnownKeys(prisma)).filter(isInUse);
+  const active = known.find(({ state }) => state === "active");
   if (!active) throw new KeyFormatError("The database knows no active key-encryption key.");
-  if (active.id !== key.id) {
+  const ring = new KeyRing(keys, () => readActiveKeyId(prisma));
+  const held = ring.find(active.id);
+  if (!held) {
     throw new KeyFormatError(
-      `The key-encryption key does not fit this database: it needs ${active.id}, and ${key.id} was given. ${where(source)}`,
+      `The key-encryption key does not fit this database: it needs ${active.id}, and ${given(keys)} given. ${where(source, further)}`,
     );
   }
-  if (!timingSafeEqual(active.checkValue, key.checkValue)) {
-    throw new KeyFormatError(
-      `The key-encryption key has the id ${active.id} that this database needs, but other bytes.`,
-    );
-  }
-  return new KeyRing(key);
+  for (const one of known) await check(prisma, ring, one);
+  return ring;
 }
 
-async function readKey(source: KeySource, expected: readonly string[]): Promise<KeyEncryptionKey> {
-  const isNew = expected.length === 0;
-  const needs = isNew ? "" : ` Put your copy back: this database needs the key ${expected.join(" or ")}.`;
+const isInUse = ({ state }: KnownKey): boolean => state !== "retired";
+
+/** @throws KeyUnavailable for the active key; others can be down: what they have wrapped is then unavailable. */
+async function check(prisma: PrismaClient, ring: KeyRing, { id, state, checkValue }: KnownKey): Promise<void> {
+  const key = ring.find(id);
+  if (!key) {
+    const wrapped = await countWrapped(prisma, id);
+    if (wrapped === 0) return;
+    throw new KeyFormatError(
+      `This database needs the key ${id} too: ${wrapped} stored keys are wrapped by it. Add it to FACTORY_SECRETS_KEYS again, and move them first: npx factory-secrets keys rewrap`,
+    );
+  }
+  const fits = await ring.fits(key, checkValue).catch((error: unknown) => {
+    if (error instanceof KeyUnavailable && state !== "active") return true;
+    throw error;
+  });
+  if (!fits) {
+    throw new KeyFormatError(`The key-encryption key has the id ${id} that this database needs, but other bytes.`);
+  }
+}
+
+/** The same key can be named twice, in both settings; two that share an id are a mistake. */
+function onceEach(keys: readonly KeyEncryptionKey[]): KeyEncryptionKey[] {
+  const byId = new Map<string, KeyEncryptionKey>();
+  for (const key of keys) {
+    const other = byId.get(key.id);
+    if (other && key.isRemote && other.source !== key.source)
+      throw new KeyFormatError(`${other.source} and ${key.source} have the same name. Give one key another name.`);
+    if (!other) byId.set(key.id, key);
+  }
+  return [...byId.values()];
+}
+
+async function readFirstKey(
+  source: KeySource,
+  known: readonly KnownKey[],
+  furtherKeys: number,
+): Promise<KeyEncryptionKey[]> {
+  const isNew = known.length === 0;
+  const needs = isNew
+    ? ""
+    : ` Put your copy back: this database needs the key ${known.map(({ id }) => id).join(" or ")}.`;
   if (source.kind === "setting" && source.text === undefined) {
+    if (furtherKeys > 0) return [];
     throw new KeyFormatError(
       `FACTORY_SECRETS_KEY is not set.${needs || " Make one, and keep a copy: openssl rand -base64 32"}`,
     );
   }
   try {
-    if (source.kind === "setting") return parseKey("env", "FACTORY_SECRETS_KEY", source.text ?? "");
-    return await readOrCreateKeyFile(source.path, isNew);
+    if (source.kind === "setting")
+      return [parseKey("env:FACTORY_SECRETS_KEY", "FACTORY_SECRETS_KEY", source.text ?? "")];
+    // With a key of the settings the installation makes none for itself, and the file may go once it is not needed.
+    if (furtherKeys === 0) return [await readOrCreateKeyFile(source.path, isNew)];
+    const key = await readKeyFileIfPresent(source.path);
+    return key ? [key] : [];
   } catch (error) {
     if (!(error instanceof KeyFormatError)) throw error;
     // Only where nothing was sealed yet is a new key no loss.
@@ -51,6 +99,12 @@ async function readKey(source: KeySource, expected: readonly string[]): Promise<
   }
 }
 
-function where(source: KeySource): string {
+function given(keys: readonly KeyEncryptionKey[]): string {
+  const ids = keys.map(({ id }) => id);
+  return `${ids.join(" and ")} ${ids.length === 1 ? "was" : "were"}`;
+}
+
+function where(source: KeySource, further: readonly KeyEncryptionKey[]): string {
+  if (further.length > 0) return "Look at FACTORY_SECRETS_KEYS and FACTORY_SECRETS_KEY.";
   return source.kind === "file" ? `It was read from ${source.path}.` : "It was read from FACTORY_SECRETS_KEY.";
 }

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, open, readFile, rm, stat } from "node:fs/promises";
 import { keyBytes } from "./envelope.js";
-import { type KeyEncryptionKey, localKeyEncryptionKey } from "./key-ring.js";
+import { type KeyEncryptionKey, localKeyEncryptionKey } from "./key-encryption-key.js";
 
 /** The given key cannot be used. The message is for the operator and never shows the key. */
 export class KeyFormatError extends Error {
@@ -33,14 +33,20 @@ function bytesOfKey(text: string): Buffer | undefined {
   return bytes.length === keyBytes && bytes.toString("base64") === trimmed ? bytes : undefined;
 }
 
+/** The key of an embedded installation, if its file is there. @throws KeyFormatError when that is not a key */
+export async function readKeyFileIfPresent(path: string): Promise<KeyEncryptionKey | undefined> {
+  const existing = await readIfPresent(path);
+  return existing === undefined ? undefined : parseKey(`file:${path}`, path, existing);
+}
+
 /**
  * The key of an embedded installation: read from `path`, or made there (mode 0600) when `mayCreate`.
  * It is written whole to a file beside and then linked, so that a crash never leaves half a key.
  * @throws KeyFormatError when the file is missing and may not be made, or is not a key
  */
 export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Promise<KeyEncryptionKey> {
-  const existing = await readIfPresent(path);
-  if (existing !== undefined) return parseKey("file", path, existing);
+  const existing = await readKeyFileIfPresent(path);
+  if (existing !== undefined) return existing;
   if (!mayCreate) {
     throw new KeyFormatError(`The key file ${path} is missing; nothing opens without it.`);
   }
@@ -56,7 +62,17 @@ export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Pro
     if (!hasCode(error, "EEXIST")) throw error;
   });
   await rm(draft);
-  return parseKey("file", path, await readFile(path, "utf8"));
+  return parseKey(`file:${path}`, path, await readFile(path, "utf8"));
+}
+
+/**
+ * A key in a file that the operator has made.
+ * @throws KeyFormatError when it cannot be read, or is not a key
+ */
+export async function readKeyFile(source: string, path: string): Promise<KeyEncryptionKey> {
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  if (text === undefined) throw new KeyFormatError(`The key file ${path} cannot be read.`);
+  return parseKey(source, path, text);
 }
 
 /** True when more than its owner may read the file. Always false on Windows, which has no such modes. */

@@ -8,10 +8,24 @@ export async function readKnownKeys(prisma: PrismaClient): Promise<KnownKey[]> {
   return rows.map(({ id, state, checkValue }) => ({ id, state, checkValue: Buffer.from(checkValue) }));
 }
 
+export async function readActiveKeyId(prisma: PrismaClient): Promise<string | undefined> {
+  return (await prisma.keyEncryptionKey.findFirst({ select: { id: true }, where: { state: "active" } }))?.id;
+}
+
+/** How many stored keys are wrapped by this one. */
+export async function countWrapped(prisma: PrismaClient, id: string): Promise<number> {
+  const row = await prisma.keyEncryptionKey.findUnique({
+    select: { _count: { select: { dataKeys: true, signingKeys: true, auditKeys: true } } },
+    where: { id },
+  });
+  return row ? row._count.dataKeys + row._count.signingKeys + row._count.auditKeys : 0;
+}
+
 /** Records the first key of an installation. Of several replicas that start at once, the first one's key stands. */
 export async function recordFirstKey(
   prisma: PrismaClient,
-  key: { id: string; source: string; checkValue: Buffer },
+  key: { id: string; source: string },
+  checkValue: Buffer,
 ): Promise<void> {
   await prisma.$transaction([
     // Two replicas that each bring a key of their own must not both find the table empty. Readers are not kept waiting.
@@ -21,7 +35,7 @@ export async function recordFirstKey(
        SELECT $1::text, $2::text, 'active', $3::bytea WHERE NOT EXISTS (SELECT FROM key_encryption_keys)`,
       key.id,
       key.source,
-      key.checkValue,
+      checkValue,
     ),
   ]);
 }

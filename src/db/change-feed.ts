@@ -2,6 +2,7 @@ import pg from "pg";
 import type { Generations } from "./generations.js";
 
 const channel = "factory_secrets_generation";
+const dataKeyChannel = "factory_secrets_data_keys";
 const pollMs = 500;
 const reconnectMs = 1_000;
 const keepAliveMs = 10_000;
@@ -17,6 +18,8 @@ export function startChangeFeed(input: {
   directUrl: string;
   pool: pg.Pool;
   generations: Generations;
+  /** The factory seals under another data key from now on. Whoever is not told finds out when the old one is gone. */
+  onDataKeys: (factoryId: string) => void;
   onLost: (error: Error) => void;
 }): ChangeFeed {
   let closed = false;
@@ -41,10 +44,13 @@ export function startChangeFeed(input: {
     });
     client.on("error", lost);
     client.on("end", () => lost(new Error("the LISTEN connection ended")));
-    client.on("notification", (message) => observePayload(input.generations, message.payload));
+    client.on("notification", ({ channel: told, payload }) => {
+      if (told === dataKeyChannel) input.onDataKeys(payload ?? "");
+      else observePayload(input.generations, payload);
+    });
     try {
       await client.connect();
-      await client.query(`LISTEN ${channel}`);
+      await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
       // What was announced before LISTEN took hold was announced to nobody.
       await poll(input.pool, input.generations);
       listener = client;

@@ -1,10 +1,12 @@
 import { z } from "zod";
 
 /**
- * Text that a person gives: control characters would break logs, NUL has no place in Postgres. Checked by a function,
- * because generators of other languages cannot read the pattern.
+ * Text that a person gives: control characters and other line ends would break logs, NUL has no place in Postgres, and
+ * what turns the direction of writing makes a name look like another. Checked by a function, because generators of other
+ * languages cannot read the pattern.
  */
-export const hasNoControls = (text: string): boolean => !/[\p{Cc}\p{Cs}]/u.test(text);
+export const hasNoControls = (text: string): boolean =>
+  !/[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(text);
 export const noControlsRule = "no control characters";
 
 /** A point in time as RFC 3339 in UTC. */

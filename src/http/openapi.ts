@@ -149,6 +149,7 @@ export function problemCodesOf(route: AnyRoute): ProblemCode[] {
     "header-too-large",
     "internal",
     "unavailable",
+    "key-unavailable",
     ...route.problems,
   ]);
   if (route.auth !== "anyone") codes.add("unauthenticated").add("too-many-requests");

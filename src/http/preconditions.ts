@@ -21,4 +21,17 @@ export function preconditionOf(request: RequestFacts): Precondition {
   return version === undefined ? -1 : Number(version);
 }
 
+/**
+ * Sees that what is changed is still what its reader saw.
+ * @throws Problem `precondition-failed`
+ */
+export function checkVersion(version: number, precondition: Precondition): void {
+  if (precondition === "absent" || (typeof precondition === "number" && precondition !== version)) {
+    throw new Problem(
+      "precondition-failed",
+      `The current version is ${version}. Read it again, and carry your change over.`,
+    );
+  }
+}
+
 export const etagOf = (version: number): Record<string, string> => ({ ETag: `"${version}"` });

@@ -20,6 +20,8 @@ export const problemCodes = {
   "version-unsuitable": { status: 409, title: "Not possible with this version" },
   "name-retired": { status: 409, title: "The name was used before" },
   "secret-in-use": { status: 409, title: "The secret is in use" },
+  "key-in-use": { status: 409, title: "The key is in use" },
+  "key-unsuitable": { status: 409, title: "Not possible with this key" },
   conflict: { status: 409, title: "Changed at the same time" },
   "last-operator-token": { status: 409, title: "The last operator token" },
   "last-admin": { status: 409, title: "The last admin" },
@@ -51,6 +53,7 @@ export const problemCodes = {
   "upstream-invalid": { status: 502, title: "The cloud answered nonsense" },
   "upstream-timeout": { status: 504, title: "The cloud did not answer in time" },
   "upstream-circuit-open": { status: 503, title: "The cloud is failing; calls are paused" },
+  "key-unavailable": { status: 503, title: "A key cannot be used just now" },
   unavailable: { status: 503, title: "The service cannot answer just now" },
   internal: { status: 500, title: "Something failed that should not" },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -3,6 +3,8 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from "node
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
+import { ambiguousHeaders, maxHeaders } from "./check-headers.js";
+import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
 import { Problem } from "./problem.js";
 import { requestFacts, requestIdOf } from "./request-facts.js";
@@ -31,7 +33,7 @@ export function createHttpServer<Deps>(input: {
   certificate?: TlsCertificate | undefined;
   refuseEarly?: RefuseEarly;
   /** Ask every client for a certificate. The handshake takes any, and none: what one is worth is judged for each request. */
-  asksForCertificates?: boolean;
+  asksForCertificates?: HandshakeGuard;
 }): Server {
   const app = express();
   app.disable("x-powered-by");
@@ -65,8 +67,8 @@ export function createHttpServer<Deps>(input: {
   const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
   const server = createListener(options, input, (req, res) => {
     if (condemned.has(req.socket)) return;
-    const hosts = countHosts(req.rawHeaders);
-    if (hosts > 1 || (hosts === 0 && req.httpVersion !== "1.0")) return refuseHosts(req, res, hosts);
+    const ambiguous = ambiguousHeaders(req);
+    if (ambiguous) return refuse(req, res, ambiguous);
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
     else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
@@ -83,15 +85,21 @@ export function createHttpServer<Deps>(input: {
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
   server.keepAliveTimeout = 65_000;
   server.headersTimeout = 66_000;
+  // One more is kept, by which it is seen that there are more.
+  server.maxHeadersCount = maxHeaders + 1;
   server.on("clientError", answerClientError);
   return server;
 }
+
+// Node lets clients renegotiate in TLS 1.2: that makes work, and could put another certificate in the place of the one
+// that the connection began with.
+const always = constants.SSL_OP_NO_RENEGOTIATION;
 
 // Without tickets, and Node keeps no sessions: each connection shows its certificate and proves its key anew.
 const askingForCertificates = {
   requestCert: true,
   rejectUnauthorized: false,
-  secureOptions: constants.SSL_OP_NO_TICKET,
+  secureOptions: always | constants.SSL_OP_NO_TICKET,
 };
 
 type Classes = ReturnType<typeof classesOf>;
@@ -102,14 +110,18 @@ type Listener = (
 
 function createListener(
   options: Classes & { maxHeaderSize: number; requireHostHeader: boolean },
-  { certificate, asksForCertificates }: { certificate?: TlsCertificate | undefined; asksForCertificates?: boolean },
+  {
+    certificate,
+    asksForCertificates: guard,
+  }: { certificate?: TlsCertificate | undefined; asksForCertificates?: HandshakeGuard },
   listener: Listener,
 ): Server {
   if (!certificate) return createServer(options, listener);
-  const asking = asksForCertificates ? askingForCertificates : undefined;
+  const asking = guard ? askingForCertificates : { secureOptions: always };
   const secure = { ...options, ...certificate.current(), ...asking, handshakeTimeout: handshakeMs };
   const server = createTlsServer(secure, listener);
-  certificate.keepUpToDate(server, asking && { secureOptions: asking.secureOptions });
+  if (guard) guardHandshakes(server, guard);
+  certificate.keepUpToDate(server, { secureOptions: asking.secureOptions });
   return server;
 }
 
@@ -131,22 +143,6 @@ function routingProblem(error: unknown): Problem {
   // Express answers a path that does not decode with a URIError that quotes it.
   if (error instanceof URIError) return new Problem("invalid-request", "The path is not validly percent-encoded.");
   return asProblem(error);
-}
-
-/** How many Host headers there are: of several, `headers.host` is the first, and a proxy may go by the last. */
-function countHosts(rawHeaders: readonly string[]): number {
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at];
-    if (name?.length === 4 && name.toLowerCase() === "host") hosts += 1;
-  }
-  return hosts;
-}
-
-// RFC 9112, 3.2.
-function refuseHosts(req: IncomingMessage, res: ServerResponse, hosts: number): void {
-  const detail = hosts === 0 ? "The header Host is missing." : "The header Host stands here more than once.";
-  refuse(req, res, new Problem("invalid-request", detail));
 }
 
 /** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */

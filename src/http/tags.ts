@@ -8,6 +8,7 @@ export const tags = {
   OAuth: "Access tokens for `fioctl login`, programs and CI jobs with an ID token.",
   Jobs: "CI jobs, each with a token of its own.",
   Factories: "The tenants of this installation.",
+  Keys: "The key-encryption keys of this installation, and the data keys of its factories.",
   Audit: "What was done and refused, by whom and when.",
   fioctl: "The wire protocol of `fioctl secrets`. Every path also answers with a slash at its end, as fioctl asks.",
   System: "Health, metrics and this document.",

@@ -77,20 +77,24 @@ export function openTlsCertificate(input: {
   };
 }
 
-function readPair({ certFile, keyFile }: TlsFiles): Pair {
-  return { cert: readText(certFile), key: readText(keyFile) };
+/** Each file as an operator knows it: by its path, and by the setting that names it. */
+const called = ({ certFile, keyFile }: TlsFiles) => ({
+  certFile: `${certFile} (FACTORY_SECRETS_TLS_CERT_FILE)`,
+  keyFile: `${keyFile} (FACTORY_SECRETS_TLS_KEY_FILE)`,
+});
+
+function readPair(files: TlsFiles): Pair {
+  const { certFile, keyFile } = called(files);
+  return { cert: readText(files.certFile, certFile), key: readText(files.keyFile, keyFile) };
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    throw new TlsCertificateError(`${path} cannot be read.`);
-  }
+function readText(path: string, name: string): string {
+  return orRefuse(() => readFileSync(path, "utf8"), `${name} cannot be read.`);
 }
 
 /** Sees that the two can be used together, and says of what cannot which file it is. */
-function checkPair({ cert, key }: Pair, { certFile, keyFile }: TlsFiles): X509Certificate {
+function checkPair({ cert, key }: Pair, files: TlsFiles): X509Certificate {
+  const { certFile, keyFile } = called(files);
   const certificate = orRefuse(() => new X509Certificate(cert), `${certFile} holds no certificate in PEM.`);
   const privateKey = orRefuse(
     () => createPrivateKey(key),
@@ -115,7 +119,8 @@ function orRefuse<T>(make: () => T, sentence: string): T {
   }
 }
 
-function validityProblem({ validFrom, validTo }: X509Certificate, { certFile }: TlsFiles): string | undefined {
+function validityProblem({ validFrom, validTo }: X509Certificate, files: TlsFiles): string | undefined {
+  const { certFile } = called(files);
   const now = Date.now();
   if (Date.parse(validTo) <= now) return `The certificate in ${certFile} expired at ${asIso(validTo)}.`;
   if (Date.parse(validFrom) > now) return `The certificate in ${certFile} is not valid before ${asIso(validFrom)}.`;

@@ -3,6 +3,7 @@ import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import type { Caller } from "./caller.js";
+import { callerWeight } from "./caller-weight.js";
 import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";
 import type { AccessTokens } from "./oauth/access-tokens.js";
@@ -12,6 +13,7 @@ import { findCallerByHash, findCallerById, type StoredCaller } from "./store.js"
 import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
 
 const maxRemembered = 20_000;
+const maxRememberedBytes = 64 * 1_024 * 1_024;
 
 /**
  * Tells who is asking. A checked credential is remembered by the hash of its token, together with the generation of the
@@ -23,7 +25,11 @@ export class Callers {
   readonly #accessTokens: AccessTokens;
   readonly #workloads: Workloads;
   readonly #devices: Devices;
-  readonly #remembered = new LRUCache<string, StoredCaller>({ max: maxRemembered });
+  readonly #remembered = new LRUCache<string, StoredCaller>({
+    max: maxRemembered,
+    maxSize: maxRememberedBytes,
+    sizeCalculation: ({ caller, evidence }) => callerWeight(caller, evidence),
+  });
 
   constructor(deps: {
     prisma: PrismaClient;
@@ -54,12 +60,12 @@ export class Callers {
   }
 
   /**
-   * Whether the request presents a token that is not remembered as one that was valid: only work would tell what it is
-   * worth. Costs two hashes at most.
+   * Whether the request presents a token, or a client certificate, that is not remembered as one that was valid: only
+   * work would tell what it is worth. Costs two hashes at most.
    */
   presentsUnknown(request: IncomingMessage): boolean {
     const presented = presentedBy(request);
-    if (presented === undefined) return false;
+    if (presented === undefined) return this.#devices.presentsUnknown(request);
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
     const { token } = presented;

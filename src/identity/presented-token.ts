@@ -22,7 +22,7 @@ export function presentedToken(headers: {
 }
 
 function looksLikeToken(text: string): boolean {
-  return startsLikeToken(text) || text.split(".").length === 3;
+  return startsLikeToken(text) || text.split(".", 4).length === 3;
 }
 
 function strictBase64(text: string): string | undefined {

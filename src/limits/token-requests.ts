@@ -3,16 +3,21 @@ import type { Caller } from "../identity/caller.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 
 /**
- * How often one caller may ask for registry tokens. In memory, so that the hot path keeps its one statement: what the
+ * How often one caller may ask for tokens of one kind. In memory, so that the hot path keeps its one statement: what the
  * limit protects is this replica, and the clouds have limits of their own.
  */
 export class TokenRequests {
   readonly #limiter: RateLimiterMemory | undefined;
+  readonly #tokens: string;
   readonly #onLimited: () => void;
 
-  /** @param deps.perMinute - 0: no limit */
-  constructor(deps: { perMinute: number; onLimited: () => void }) {
+  /**
+   * @param deps.tokens - what they are called in the refusal
+   * @param deps.perMinute - 0: no limit
+   */
+  constructor(deps: { tokens: string; perMinute: number; onLimited: () => void }) {
     const { perMinute } = deps;
+    this.#tokens = deps.tokens;
     this.#limiter = perMinute === 0 ? undefined : new RateLimiterMemory({ points: perMinute, duration: windowSeconds });
     this.#onLimited = deps.onLimited;
   }
@@ -25,7 +30,7 @@ export class TokenRequests {
     } catch (error) {
       if (!(error instanceof RateLimiterRes)) throw error;
       this.#onLimited();
-      throw tooManyRequests("This caller asks for registry tokens too often.", error.msBeforeNext);
+      throw tooManyRequests(`This caller asks for ${this.#tokens} too often.`, error.msBeforeNext);
     }
   }
 }

@@ -2,6 +2,14 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { RegistryType } from "../factory-config/entry.js";
 import type { OutboundCall } from "../outbound/outbound.js";
 
+/** What a request was refused by before anything was done for it, or a connection. */
+type Limit =
+  | "authentication-failures"
+  | "device-handshakes"
+  | "token-requests"
+  | "session-requests"
+  | "token-endpoint-failures";
+
 /** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
 export class Metrics {
   readonly registry = new Registry();
@@ -69,7 +77,7 @@ export class Metrics {
     this.#openFailed.inc();
   }
 
-  requestLimited(limit: "authentication-failures" | "token-requests" | "token-endpoint-failures"): void {
+  requestLimited(limit: Limit): void {
     this.#limited.inc({ limit });
   }
 

@@ -1,5 +1,5 @@
 import type { AuditWriter } from "../audit/record.js";
-import { EnvelopeError, openSecret as openEnvelope } from "../crypto/envelope.js";
+import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
@@ -17,19 +17,16 @@ export type OpenDeps = {
 /**
  * Opens one version of a secret for the broker. Whoever calls this audits the read before any answer leaves.
  * @returns `undefined` when that version is gone
- * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric
+ * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric;
+ *   `key-unavailable` when the data key is not in memory and its key-encryption key does not answer
  */
 export async function openSecretVersion(
   deps: OpenDeps,
   input: { factory: FactoryRef; actor: Actor; secret: { id: string; name: string; version: number } },
 ): Promise<Plaintext | undefined> {
   const { factory, actor, secret } = input;
-  const place = { factoryId: factory.id, secretId: secret.id, version: secret.version };
-  const row = await findCiphertext(deps.prisma, place);
-  if (!row) return undefined;
   try {
-    const key = await deps.factoryKeys.find(factory.id, row.dataKeyId);
-    return Plaintext.fromBytes(openEnvelope(key, place, row.ciphertext));
+    return await openStored(deps, { factoryId: factory.id, secretId: secret.id, version: secret.version });
   } catch (error) {
     if (!(error instanceof EnvelopeError)) throw error;
     deps.onOpenFailed();
@@ -39,5 +36,21 @@ export async function openSecretVersion(
       "secret-unreadable",
       `The stored bytes of the secret "${secret.name}" do not open. Set it again: fioctl secrets update ${secret.name}=...`,
     );
+  }
+}
+
+async function openStored(
+  { prisma, factoryKeys }: Pick<OpenDeps, "prisma" | "factoryKeys">,
+  place: SecretPlace,
+): Promise<Plaintext | undefined> {
+  let missing: string | undefined;
+  for (;;) {
+    const row = await findCiphertext(prisma, place);
+    if (!row) return undefined;
+    const key = await factoryKeys.find(place.factoryId, row.dataKeyId);
+    if (key) return Plaintext.fromBytes(openEnvelope(key, place, row.ciphertext));
+    // Sealed anew since it was read, and its old data key removed: what is there now is read again.
+    if (missing === row.dataKeyId) throw new EnvelopeError();
+    missing = row.dataKeyId;
   }
 }

@@ -11,6 +11,11 @@ const replacementCharacter = Buffer.from("\u{FFFD}", "utf8").toString("latin1");
 // A key in PEM, a section of an INI file, a key file in JSON: where a carriage return is no part of the value.
 const keyFile = /^-----BEGIN |^\[[^\]\r\n]+\]\r?$|"private_key"\s*:/m;
 
+// A user's own login at Google; GitHub's personal access tokens, classic and fine-grained, and a user's OAuth token;
+// Docker Hub's personal access token. Tokens of machines have prefixes of their own (`ghs_`, `dckr_oat_`).
+const personal =
+  /"type"\s*:\s*"authorized_user"|(?:^|[:\s"])(?:gh[po]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{36}|dckr_pat_[A-Za-z0-9_-]{20})/;
+
 /** What any value can have wrong with it, whoever uses it. */
 const lints: readonly Lint[] = [
   {
@@ -50,7 +55,7 @@ const lints: readonly Lint[] = [
     code: "personal-credential",
     message:
       "This looks like the credential of a person, which ends when that person leaves and reaches all that they do. Use one made for machines.",
-    isFoundIn: (text) => /"type"\s*:\s*"authorized_user"|(?:^|[:\s"])ghp_[A-Za-z0-9]{36}/.test(text),
+    isFoundIn: (text) => personal.test(text),
   },
 ];
 

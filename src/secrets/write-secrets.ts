@@ -49,7 +49,6 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
-  const keys = await deps.factoryKeys.of(factory.id);
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
     // A condition is judged by what is there now; without one, a stale memory costs only a second try.
@@ -57,6 +56,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
+      const keys = await deps.factoryKeys.of(factory.id);
       const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
       const changes = planned.filter((planning) => planning !== undefined);
       if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
@@ -103,8 +103,9 @@ async function tryWrite(
   try {
     return await deps.writer.write({ factoryId: factory.id, changes, at, actor: actorOf(caller), audit }, heads);
   } catch (error) {
-    // Created by another at the same time, two writers that waited for each other, or a factory that was just deleted
-    // with its keys: look again.
+    // The data key is gone: replaced, or the factory was just deleted.
+    if (sqlState(error) === "23503") deps.factoryKeys.forget(factory.id);
+    // Created by another at the same time, or two writers that waited for each other: look again.
     if (["23505", "40P01", "23503"].includes(sqlState(error) ?? "")) return false;
     // The row's own check: an entry names it and it is flagged for delivery.
     if (sqlState(error) === "23514") throw namedIsNotDelivered();

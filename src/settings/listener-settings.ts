@@ -28,6 +28,11 @@ function publicUrl({ text, mistake }: Reader): string | undefined {
   if (given === undefined) return undefined;
   const url = URL.canParse(given) ? new URL(given) : undefined;
   const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+  if (plain && url.protocol === "http:" && text("FACTORY_SECRETS_TLS_CERT_FILE") !== undefined) {
+    mistake(
+      "FACTORY_SECRETS_PUBLIC_URL begins with http://, but with FACTORY_SECRETS_TLS_CERT_FILE the service speaks TLS alone. Write https://.",
+    );
+  }
   if (plain) return url.href.replace(/\/$/, "");
   mistake("FACTORY_SECRETS_PUBLIC_URL must be an http or https URL without user name, query or fragment.");
   return undefined;

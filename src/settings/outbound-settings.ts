@@ -21,7 +21,7 @@ export function operatorHosts({ text, mistake }: Reader): Pick<Settings, "allowe
 export function outboundSettings({ text, mistake }: Reader): OutboundSettings {
   const connectTo = parseConnectTo(text("FACTORY_SECRETS_CONNECT_TO") ?? "");
   const addresses = parseAddressRanges(text("FACTORY_SECRETS_ALLOW_ADDRESSES") ?? "");
-  const pem = authoritiesText({ text, mistake });
+  const pem = authoritiesText(text("FACTORY_SECRETS_CA_FILE"), mistake);
   const authorities = pem === undefined ? { certificates: [], mistakes: [] } : parseCaCertificates(pem);
   const proxyText = text("FACTORY_SECRETS_HTTPS_PROXY");
   const proxy = proxyText === undefined ? undefined : parseProxyUrl(proxyText);
@@ -38,8 +38,7 @@ export function outboundSettings({ text, mistake }: Reader): OutboundSettings {
   };
 }
 
-function authoritiesText({ text, mistake }: Reader): string | undefined {
-  const path = text("FACTORY_SECRETS_CA_FILE");
+function authoritiesText(path: string | undefined, mistake: Reader["mistake"]): string | undefined {
   if (path === undefined) return undefined;
   try {
     return readFileSync(path, "utf8");

@@ -6,7 +6,12 @@ import { clientNames } from "./client-names.js";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What the readers of the parts are given: the text of each setting, and where mistakes go. */
-export type Reader = { text: (name: SettingName) => string | undefined; mistake: (sentence: string) => void };
+export type Reader = {
+  text: (name: SettingName) => string | undefined;
+  /** The file that the text was read from, when `<NAME>_FILE` gave it. */
+  pathOf: (name: SettingName) => string | undefined;
+  mistake: (sentence: string) => void;
+};
 
 /**
  * Reads every text, from the environment itself or from the file that `<NAME>_FILE` names.
@@ -19,7 +24,7 @@ export function createReader(names: readonly string[], environment: Environment,
   for (const name of names) {
     texts.set(name, textOf(name, environment, mistake));
   }
-  return { text: (name) => texts.get(name), mistake };
+  return { text: (name) => texts.get(name), pathOf: (name) => environment[`${name}_FILE`] || undefined, mistake };
 }
 
 /** A whole number from `min` to `max`, both included; `fallback` when none is given. */
@@ -49,7 +54,7 @@ function refuseUnknownNames(environment: Environment, known: readonly string[], 
   for (const name of Object.keys(environment)) {
     // Names of the test suite's own programs; the service is sometimes started with the suite's environment.
     if (!/^FACTORY_SECRETS?_/.test(name) || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name)) continue;
-    const near = nearestName(name, known);
+    const near = known.includes(`${name}_FILE`) ? `${name}_FILE` : nearestName(name, known);
     mistake(`${name} is no setting of this program.${near === undefined ? "" : ` Did you mean ${near}?`}`);
   }
 }

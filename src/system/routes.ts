@@ -3,8 +3,11 @@ import type { OpenApiTexts } from "../http/openapi.js";
 import { PreparedJson, route } from "../http/route.js";
 import { Health, Readiness } from "./contract.js";
 
+/** `degraded`: requests are still served best here. */
+export type ProbeResult = "ok" | "degraded" | "failed";
+
 /** One thing that must hold before requests are sent here. */
-export type ReadinessProbe = { name: string; check: () => Promise<boolean> };
+export type ReadinessProbe = { name: string; check: () => Promise<ProbeResult> };
 
 type Deps = {
   probes: readonly ReadinessProbe[];
@@ -37,25 +40,33 @@ const readyz = route(
     summary: "Database, keys and migrations are in order",
     auth: "anyone",
     replies: {
-      200: { description: "Ready.", content: { "application/json": Readiness } },
+      200: { description: "Ready, or degraded.", content: { "application/json": Readiness } },
       503: { description: "Send requests elsewhere.", content: { "application/json": Readiness } },
     },
     problems: [],
   },
   async ({ probes }: Pick<Deps, "probes">) => {
-    const checks = await Promise.all(probes.map(async ({ name, check }) => ({ name, ok: await withinTime(check) })));
-    const ready = checks.every(({ ok }) => ok);
-    return { status: ready ? 200 : 503, body: { status: ready ? ("ready" as const) : ("not-ready" as const), checks } };
+    const results = await Promise.all(
+      probes.map(async ({ name, check }) => ({ name, result: await withinTime(check) })),
+    );
+    const has = (wanted: ProbeResult): boolean => results.some(({ result }) => result === wanted);
+    const checks = results.map(({ name, result }) => ({
+      name,
+      ok: result !== "failed",
+      ...(result === "degraded" && { degraded: true as const }),
+    }));
+    if (has("failed")) return { status: 503, body: { status: "not-ready" as const, checks } };
+    return { status: 200, body: { status: has("degraded") ? ("degraded" as const) : ("ready" as const), checks } };
   },
 );
 
-async function withinTime(check: () => Promise<boolean>): Promise<boolean> {
+async function withinTime(check: () => Promise<ProbeResult>): Promise<ProbeResult> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), probeMs);
+  const late = new Promise<ProbeResult>((resolve) => {
+    timer = setTimeout(() => resolve("failed"), probeMs);
   });
   try {
-    return await Promise.race([check().catch(() => false), late]);
+    return await Promise.race([check().catch(() => "failed" as const), late]);
   } finally {
     clearTimeout(timer);
   }

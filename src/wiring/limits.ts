@@ -1,5 +1,6 @@
 import type { Database } from "../db/database.js";
 import { AuthenticationFailures } from "../limits/authentication-failures.js";
+import { Handshakes } from "../limits/handshakes.js";
 import { limitedAddress } from "../limits/limited-address.js";
 import { TokenEndpointFailures } from "../limits/token-endpoint-failures.js";
 import { TokenRequests } from "../limits/token-requests.js";
@@ -10,17 +11,28 @@ import type { Settings } from "../settings.js";
 export function createLimits(input: { settings: Settings; pool: Database["pool"]; metrics: Metrics }) {
   const { pool, metrics } = input;
   const { authFailuresPerMinute, tokenRequestsPerMinute } = input.settings.limits;
-  const failures = { perMinute: authFailuresPerMinute, limitedAddress: limitedAddress(input.settings.trustedProxies) };
+  const { trustedProxies, devices } = input.settings;
+  // A proxy of devices whose X-Forwarded-For is not believed stands for all of them.
+  const proxies = [...trustedProxies, ...(devices.proxies?.addresses ?? [])];
+  const failures = { perMinute: authFailuresPerMinute, limitedAddress: limitedAddress(proxies) };
+  const authenticationFailures = new AuthenticationFailures(failures);
   return {
-    authenticationFailures: new AuthenticationFailures(failures),
+    authenticationFailures,
+    handshakes: new Handshakes({ ...failures, failures: authenticationFailures }),
     tokenEndpointFailures: new TokenEndpointFailures({
       ...failures,
       pool,
       onLimited: () => metrics.requestLimited("token-endpoint-failures"),
     }),
     tokenRequests: new TokenRequests({
+      tokens: "registry tokens",
       perMinute: tokenRequestsPerMinute,
       onLimited: () => metrics.requestLimited("token-requests"),
+    }),
+    sessionRequests: new TokenRequests({
+      tokens: "access tokens",
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("session-requests"),
     }),
   };
 }

@@ -6,13 +6,13 @@ import type { Database } from "../db/database.js";
 import { mentionsOf } from "../factory-config/mentions-of.js";
 import { ParsedVersions } from "../factory-config/parsed-versions.js";
 import type { FactoryRef } from "../identity/caller.js";
+import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Logger } from "../observability/log.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import { SecretHeads } from "../secrets/secret-heads.js";
 import { SecretWriter } from "../secrets/secret-writer.js";
 import { SecretUses } from "../secrets/usage/secret-uses.js";
 import { valueWarnings } from "../secrets/value-warnings.js";
-import { VerifyLimit } from "../secrets/verify/verify-value.js";
 import type { SecretsDeps } from "../secrets/write-secrets.js";
 import type { Settings } from "../settings.js";
 
@@ -54,7 +54,7 @@ export function createSecretLifeDeps(prisma: Database["prisma"], { undeleteDays 
   return {
     parsedVersions,
     undeleteDays,
-    verifyLimit: new VerifyLimit({ perMinute: 10 }),
+    verifyLimit: new SecretQuestions({ perMinute: 10, what: "This secret was compared too often." }),
     uses: new SecretUses({ prisma, onError: (err) => log.warn({ err }, "uses of secrets could not be written") }),
     mentionsOf: (factory: FactoryRef, name: string) => mentionsOf({ prisma, parsedVersions }, factory, name),
   };

@@ -5,23 +5,32 @@ import { migrationsAreComplete } from "../db/migrate.js";
 import { openApiTexts } from "../http/openapi.js";
 import type { Metrics } from "../observability/metrics.js";
 import { routes } from "../routes.js";
+import { offeredDirectory, readOffered } from "../system/command-line/read-offered.js";
+import type { ProbeResult } from "../system/routes.js";
 import { databaseAnswers } from "../system/store.js";
 
-/** What the service says of itself: its OpenAPI document, its metrics, and whether it is ready. */
+/** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
 export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
   const { prisma, pool } = database;
-  const keyIsActive = async (): Promise<boolean> =>
-    (await readKnownKeys(prisma)).some(({ id, state }) => id === keys.active.id && state === "active");
+  // A key that does not answer takes no replica out: what is in memory serves on, and every replica has the same trouble.
+  const keysAreHeld = async (): Promise<ProbeResult> => {
+    const known = (await readKnownKeys(prisma)).filter(({ state }) => state !== "retired");
+    if (!known.some(({ id, state }) => state === "active" && keys.find(id))) return "failed";
+    return known.some(({ id }) => keys.problemOf(id) !== undefined) ? "degraded" : "ok";
+  };
   return {
+    offeredCli: once(() => readOffered(offeredDirectory)),
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [
-      { name: "database", check: () => databaseAnswers(pool) },
-      { name: "keys", check: keyIsActive },
-      { name: "migrations", check: () => migrationsAreComplete(pool) },
+      { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
+      { name: "keys", check: keysAreHeld },
+      { name: "migrations", check: async () => okIf(await migrationsAreComplete(pool)) },
     ],
   };
 }
+
+const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");
 
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;

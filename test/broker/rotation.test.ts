@@ -19,13 +19,14 @@ const allow = (...passwords: string[]): void => {
 };
 
 let broker: BrokeredFactory;
-let replica: TestService;
+let replicas: TestService[];
 let life: SecretLife;
 beforeAll(async () => {
   broker = await startBrokeredFactory(({ docker }) => {
     docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 });
   });
-  replica = await startTestService(broker.environment, broker.service);
+  const further = await Promise.all([1, 2].map(() => startTestService(broker.environment, broker.service)));
+  replicas = [broker.service, ...further];
   life = lifeOf(broker.service, broker.factory, "ghcr_creds");
   await life.put(`old:${oldPassword}`).expect(201);
   await broker.putConfig(config);
@@ -33,7 +34,7 @@ beforeAll(async () => {
   await broker.service.database.pool.query("ALTER TABLE factories DISABLE TRIGGER factories_announce_generation");
 });
 afterAll(async () => {
-  await replica.close();
+  for (const replica of replicas.slice(1)) await replica.close();
   await broker.close();
 });
 beforeEach(async () => {
@@ -48,15 +49,16 @@ const demand = (repository = "acme/app-0") => ({ registry: "ghcr.io", repositori
 describe("a rotation in two steps", () => {
   it("fails no job, though the cloud refuses the old key from a given moment", async () => {
     const job = await broker.openJob();
-    const replicas = [broker.service, replica, broker.service, replica];
-    const turns = replicas.map(() => 0);
+    const callers = [...replicas, ...replicas];
+    const turns = callers.map(() => 0);
     const failures: unknown[] = [];
     let isOver = false;
     const work = async (through: TestService, worker: number): Promise<void> => {
       while (!isOver) {
         const turn = turns[worker] ?? 0;
         // Every other request is for a repository that no token is kept for.
-        const repository = repositories[turn % 2 === 0 ? 0 : (4 * turn + worker) % repositories.length] ?? "";
+        const repository =
+          repositories[turn % 2 === 0 ? 0 : (callers.length * turn + worker) % repositories.length] ?? "";
         const reply = await broker.ask(job.token, demand(repository), through);
         const [token] = reply.status === 200 ? reply.body.tokens : [];
         const pulled = token ? await pull(broker.clouds, "ghcr.io", repository, authorizationOf(token)) : 0;
@@ -68,11 +70,13 @@ describe("a rotation in two steps", () => {
       const wanted = turns.map((turn) => turn + more);
       while (turns.some((turn, worker) => turn < (wanted[worker] ?? 0))) await sleep(5);
     };
-    const workers = replicas.map(work);
+    const workers = callers.map(work);
     await eachTook(4);
     const version = await stageNew();
+    const { body: found } = await life.post(`/versions/${version}:doctor`).expect(200);
+    expect(found).toMatchObject({ passed: true, version, currentVersion: version - 1 });
     await eachTook(4);
-    await life.post(`/versions/${version}:promote`).expect(200);
+    await life.post(`/versions/${version}:promote?doctor=true`).expect(200);
     // Whoever was being answered meanwhile has the answer: that is what the grace time is for.
     await eachTook(2);
     allow(newPassword);
@@ -80,24 +84,39 @@ describe("a rotation in two steps", () => {
     isOver = true;
     await Promise.all(workers);
     expect(failures).toEqual([]);
+    // The load was there on both sides: both versions minted, and the last of them was the new one.
+    const minted = (await broker.events("registry-token.issued")).filter(({ cached }) => cached === false);
+    expect(new Set(minted.map(({ secretVersion }) => secretVersion))).toEqual(new Set([version - 1, version]));
+    expect(minted.at(-1)).toMatchObject({ secretVersion: version });
+  });
+
+  it("is held up by the doctor while the cloud does not know the new key yet", async () => {
+    const { token } = await broker.openJob();
+    const version = await stageNew();
+    allow(oldPassword);
+    expectProblem(await life.post(`/versions/${version}:promote?doctor=true`), "version-unsuitable");
+    expect((await broker.ask(token, demand("acme/app-9"))).status).toBe(200);
+    allow(oldPassword, newPassword);
+    await life.post(`/versions/${version}:promote?doctor=true`).expect(200);
   });
 
   it("mints from the promoted version at once on every replica, and from the old one after a rollback", async () => {
     const { token } = await broker.openJob();
     const version = await stageNew();
-    for (const on of [broker.service, replica]) expect((await broker.ask(token, demand(), on)).status).toBe(200);
+    for (const on of replicas) expect((await broker.ask(token, demand(), on)).status).toBe(200);
     await life.post(`/versions/${version}:promote`).expect(200);
     allow(newPassword);
-    for (const on of [broker.service, replica]) {
+    for (const on of replicas) {
       expect((await broker.ask(token, demand("acme/app-1"), on)).status).toBe(200);
     }
     allow(oldPassword);
     await life.post(":rollback").expect(200);
-    for (const on of [broker.service, replica]) {
+    for (const on of replicas) {
       expect((await broker.ask(token, demand("acme/app-2"), on)).status).toBe(200);
     }
     const issued = (await broker.events("registry-token.issued")).map(({ secretVersion }) => secretVersion);
-    expect(issued.slice(-6)).toEqual([version - 1, version - 1, version, version, version - 1, version - 1]);
+    const each = (of: number) => replicas.map(() => of);
+    expect(issued.slice(-9)).toEqual([...each(version - 1), ...each(version), ...each(version - 1)]);
   });
 
   it("keeps a token in memory through a rollback, and never mints from a destroyed version", async () => {
@@ -161,7 +180,19 @@ describe("the usage of a secret", () => {
     const unused = await get(`?unusedSince=${body.secrets[1].createdAt}`).expect(200);
     expect(unused.body.secrets.map(({ name }: { name: string }) => name)).not.toContain("idle");
     expect((await get(`?unusedSince=${later}`)).body.secrets).toHaveLength(2);
-    expect((await get(`?expiresBefore=${later}`)).body.secrets).toEqual([]);
+    const names = async (query: string) =>
+      (await get(query).expect(200)).body.secrets.map(({ name }: { name: string }) => name);
+    expect(await names(`?expiresBefore=${later}`)).toEqual([]);
+    const ending = { value: "not-a-real-secret-ending", expiresAt: new Date(Date.now() + 30_000).toISOString() };
+    const idle = broker.service
+      .as(broker.service.operatorToken)
+      .put(`/v1/factories/${broker.factory.name}/secrets/idle`);
+    await idle.send(ending).expect(200);
+    expect(await names(`?expiresBefore=${later}`)).toEqual(["idle"]);
+    expect(await names(`?expiresBefore=${ending.expiresAt}`)).toEqual([]);
+    const [ofIdle] = (await get(`?expiresBefore=${later}`)).body.secrets;
+    expect(await names(`?rotatedBefore=${ofIdle.rotatedAt}`)).toEqual(["ghcr_creds"]);
+    expect(await names(`?rotatedBefore=${later}`)).toEqual(["ghcr_creds", "idle"]);
     expectProblem(await get().set("Accept", "image/png"), "not-acceptable");
   });
 });

@@ -50,6 +50,7 @@ export async function createStoredValues(
       const [row] = rows;
       if (!row) return undefined;
       const key = await factoryKeys.find(factoryId, row.data_key_id);
+      if (!key) throw new Error("no data key opens this version");
       return openSecret(key, { factoryId, secretId: row.id, version }, row.ciphertext).toString("utf8");
     },
     async issuedRequestIds() {

@@ -31,10 +31,10 @@ const refusal = (message: string) => new KeyFormatError(message);
 describe("a key from the settings", () => {
   test("is recorded by the first start and taken by later ones", async () => {
     const key = newKey();
-    expect((await open(key.text)).active.id).toBe(key.id);
-    expect((await open(`${key.text}\n`)).active.id).toBe(key.id);
+    expect((await (await open(key.text)).active()).id).toBe(key.id);
+    expect((await (await open(`${key.text}\n`)).active()).id).toBe(key.id);
     const { rows } = await database.pool.query("SELECT id, source, state FROM key_encryption_keys");
-    expect(rows).toEqual([{ id: key.id, source: "env", state: "active" }]);
+    expect(rows).toEqual([{ id: key.id, source: "env:FACTORY_SECRETS_KEY", state: "active" }]);
   });
 
   test("that is missing is asked for, with the command that makes one", async () => {
@@ -131,13 +131,13 @@ describe("a key file of an embedded installation", () => {
   const openFile = () => openKeyRing(database.prisma, { kind: "file", path });
 
   test("is made by the first start and read by later ones", async () => {
-    const { active } = await openFile();
-    expect(active.source).toBe("file");
-    expect((await openFile()).active.id).toBe(active.id);
+    const active = await (await openFile()).active();
+    expect(active.source).toBe(`file:${path}`);
+    expect((await (await openFile()).active()).id).toBe(active.id);
   });
 
   test("that is gone is not replaced: the refusal names the file and the id", async () => {
-    const { active } = await openFile();
+    const active = await (await openFile()).active();
     await rm(path);
     await expect(openFile()).rejects.toThrow(
       refusal(

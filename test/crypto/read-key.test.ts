@@ -44,7 +44,7 @@ describe("a key file", () => {
     const made = await readOrCreateKeyFile(path, true);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await readdir(directory)).toEqual(["key-encryption-key"]);
-    expect(parseKey("file", path, await readFile(path, "utf8")).id).toBe(made.id);
+    expect(parseKey(`file:${path}`, path, await readFile(path, "utf8")).id).toBe(made.id);
     expect((await readOrCreateKeyFile(path, true)).id).toBe(made.id);
   });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { permissions } from "../../src/identity/permissions.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { startTestService, type TestService } from "../support/test-service.js";
-import { type Issued, makeDevice, makeIntermediate, makeRoot } from "./device-certificates.js";
+import { type Issued, makeDevice, makeIntermediate, makeRevocationList, makeRoot } from "./device-certificates.js";
 
 const factory = "authorities";
 const path = `/v1/factories/${factory}/device-authorities`;
@@ -52,6 +52,37 @@ describe("a device authority", () => {
       return event.action;
     });
     expect(actions.toSorted()).toEqual(["created", "deleted", "updated"].map((verb) => `device-authority.${verb}`));
+  });
+
+  it("has a version, which If-Match holds a change and a withdrawal to", async () => {
+    const { pem: certificates } = root;
+    const other = await service.createFactory();
+    const there = `/v1/factories/${other.name}/device-authorities`;
+    const made = await make({ certificates }, service.operatorToken, there);
+    expect([made.body.version, made.headers.etag]).toEqual([1, '"1"']);
+    const at = `${there}/${made.body.id}`;
+    const put = (ifMatch: string, name: string) =>
+      operator().put(at).set("If-Match", ifMatch).send({ name, policy: {} });
+    const changed = await put('"1"', "first");
+    expect([changed.status, changed.body.version, changed.headers.etag]).toEqual([200, 2, '"2"']);
+    for (const stale of ['"1"', '"9"', 'W/"2"', "2"]) {
+      expectProblem(await put(stale, "second"), "precondition-failed");
+      expectProblem(await operator().delete(at).set("If-Match", stale), "precondition-failed");
+    }
+    const list = (await makeRevocationList(root, ["4a"])).toString("base64");
+    await operator().put(`${at}/revocation-list`).send({ revocationList: list }).expect(200);
+    const shown = await operator().get(at);
+    expect([shown.body.name, shown.body.version, shown.headers.etag]).toEqual(["first", 3, '"3"']);
+    expect((await put("*", "third")).headers.etag).toBe('"4"');
+    await operator().delete(at).set("If-Match", '"4"').expect(204);
+  });
+
+  it("lets one of two through that change it at once", async () => {
+    const { id, version } = (await make()).body;
+    const change = (name: string) =>
+      operator().put(`${path}/${id}`).set("If-Match", `"${version}"`).send({ name, policy: {} });
+    const statuses = (await Promise.all([change(randomUUID()), change(randomUUID())])).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual([200, 412]);
   });
 
   it("has a name and a root of its own in its factory, and another factory may have the same root", async () => {

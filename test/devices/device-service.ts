@@ -27,7 +27,13 @@ export async function makeServerFiles() {
     FACTORY_SECRETS_TLS_KEY_FILE: keyFile,
     FACTORY_SECRETS_DEVICE_PORT: "0",
   };
-  return { directory, caPem: authority.caPem, environment, remove: () => rm(directory, { recursive: true }) };
+  /** Puts another certificate in its place. @returns its serial number */
+  const renew = async (): Promise<string> => {
+    const renewed = await authority.issue(["127.0.0.1"]);
+    await Promise.all([writeFile(certFile, renewed.cert), writeFile(keyFile, renewed.key)]);
+    return new X509Certificate(renewed.cert).serialNumber;
+  };
+  return { directory, caPem: authority.caPem, environment, renew, remove: () => rm(directory, { recursive: true }) };
 }
 
 /** Asks who one is, with a certificate. */

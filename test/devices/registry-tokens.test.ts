@@ -4,7 +4,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import { watched } from "../support/leak-watch.js";
 import { type Issued, makeDevice, makeRoot } from "./device-certificates.js";
@@ -65,6 +65,19 @@ describe("a device that asks for registry tokens", () => {
       actor: { kind: "device", id: device.id },
       evidence: { authority: { id: authority }, serial: expect.stringMatching(/^[0-9a-f]+$/i) },
     });
+  });
+
+  it("asks the database for its audit row alone, once its certificate and its token are known", async () => {
+    for (let times = 0; times < 2; times += 1) expect(await ask({})).toMatchObject({ status: 200 });
+    const { pool, prisma } = broker.service.database;
+    const statements = vi.spyOn(pool, "query");
+    const reads = [vi.spyOn(prisma, "$queryRawUnsafe"), vi.spyOn(prisma, "$transaction"), vi.spyOn(pool, "connect")];
+    expect(await ask({})).toMatchObject({ status: 200 });
+    const texts = statements.mock.calls.map(([statement]) => JSON.stringify(statement));
+    expect(texts.filter((text) => text.includes("audit_events"))).toHaveLength(1);
+    expect(texts.filter((text) => text.includes("device_authorities"))).toEqual([]);
+    for (const read of reads) expect(read).not.toHaveBeenCalled();
+    vi.restoreAllMocks();
   });
 
   it("gets nothing beyond it", async () => {

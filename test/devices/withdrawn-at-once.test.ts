@@ -44,6 +44,16 @@ it.each<[string, (known: Known) => Promise<unknown>, string[]]>([
         .expect(201),
     ["denied"],
   ],
+  [
+    "has its certificate denied by the serial",
+    ({ factory, authority, device: { serial } }) =>
+      service
+        .as(service.operatorToken)
+        .post(`/v1/factories/${factory.name}/denied-devices`)
+        .send({ authorityId: authority, serial })
+        .expect(201),
+    ["denied"],
+  ],
   ["has lost its authority", ({ factory, authority }) => withdraw(service, factory, authority), []],
 ])("refuses on an open connection the device that %s, on every replica", async (_, change, reasons) => {
   const factory = await service.createFactory();

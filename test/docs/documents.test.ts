@@ -65,10 +65,14 @@ test("docs/factory-config.md names every key of an entry, and its examples are v
 
 test("the README shows the commands that the first start prints", () => {
   const readme = read("README.md").replace(/^ +/gm, "");
-  const printed = firstSteps({ url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined });
+  const where = { url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined };
+  const printed = firstSteps({ ...where, ownTls: false });
   const commands = [...printed.matchAll(/^ {2}(\S.*)$/gm)].map(([, command]) => command ?? "");
   expect(commands.length).toBeGreaterThan(8);
   expect(commands.filter((command) => !readme.includes(command))).toEqual([]);
+  // Who speaks TLS with a certificate of a private authority has to tell curl and fioctl of it, each in its own way.
+  const forOwnTls = /export CURL_CA_BUNDLE=\S+ SSL_CERT_FILE=\S+\n/;
+  expect([printed, firstSteps({ ...where, ownTls: true })].map((text) => forOwnTls.test(text))).toEqual([false, true]);
 });
 
 test("docs/audit.md names every member of an event and every action that the code can write", () => {

@@ -23,7 +23,10 @@ it("a LISTEN connection that has gone silent keeps no change from being seen wit
   const onLost = (error: Error): void => {
     throw error;
   };
-  const feed = startChangeFeed({ directUrl: direct.href, pool: database.pool, generations, onLost });
+  const feed = startChangeFeed({
+    ...{ directUrl: direct.href, pool: database.pool, generations, onLost },
+    onDataKeys: () => undefined,
+  });
   const listening =
     "SELECT FROM pg_stat_activity WHERE application_name = 'factory-secrets changes' AND query LIKE 'LISTEN%' AND datname = current_database()";
   await expect.poll(async () => (await database.pool.query(listening)).rowCount).toBe(2);

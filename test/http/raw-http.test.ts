@@ -54,6 +54,7 @@ describe("what is no HTTP request", () => {
     ["TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1"],
     ["no Host", "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"],
     ["two Hosts", `GET /healthz HTTP/1.1\r\nHost: a\r\nhost: ${secret}\r\n\r\n`],
+    ["two Authorizations", `GET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\nauthorization: ${secret}\r\n\r\n`],
     ["two Hosts in HTTP/1.0", `GET /healthz HTTP/1.0\r\nHost: a\r\nHost: ${secret}\r\n\r\n`],
   ])("is answered 400 for %s, and nothing of it is repeated", async (_what, bytes) => {
     const reply = await exchange(bytes);
@@ -72,6 +73,13 @@ describe("what is no HTTP request", () => {
       `GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ${"x".repeat(bytes)}\r\n\r\n`;
     expectRawProblem(await exchange(request(50 * 1024)), 431, "header-too-large");
     expect((await exchange(request(40 * 1024))).status).toBe(200);
+  });
+
+  it("is answered 431 for more than 200 headers, of which none is left out in silence", async () => {
+    const request = (count: number) =>
+      `GET /healthz HTTP/1.1\r\nHost: a\r\n${"X: y\r\n".repeat(count - 2)}Connection: close\r\n\r\n`;
+    for (const count of [201, 5_000]) expectRawProblem(await exchange(request(count)), 431, "header-too-large");
+    expect((await exchange(request(200))).status).toBe(200);
   });
 
   it("is answered 431 for a path beyond that too", async () => {

@@ -3,7 +3,7 @@ import type { Method, Route } from "../../src/http/route.js";
 type Walked = Pick<Route<never>, "method" | "path" | "params" | "id">;
 
 // One of these is valid for every kind of parameter: an id, a version, a name, a host.
-const candidates = ["3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d", "1", "some-name"];
+const candidates = ["3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d", "1", "some-name", "kek-4375120f5e63bc39"];
 
 /**
  * A path of this route in which every parameter is one that its declaration takes, so that nothing but the caller

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createAwsDoctor } from "../../src/broker/doctor/aws/examine-aws.js";
 import type { MintRequest } from "../../src/broker/provider.js";
 import { createAwsProvider } from "../../src/broker/providers/aws.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
@@ -17,6 +18,7 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
   let moto: Moto;
   let outbound: Outbound;
   let user: MotoUser;
+  let puller: MotoUser;
   let roleArn: string;
 
   beforeAll(async () => {
@@ -28,7 +30,8 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
       caCertificates: [authority.caPem],
     });
     user = await moto.createUser("ci", allow("ecr:*", "sts:AssumeRole"));
-    roleArn = await moto.createRole("puller", allow("ecr:*"));
+    roleArn = await moto.createRole("puller-role", allow("ecr:*"));
+    puller = await moto.createUser("puller", allow("ecr:GetAuthorizationToken", "ecr:BatchGetImage"));
     await moto.enforceIam(true);
   }, 30_000);
 
@@ -68,6 +71,26 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
       code: "scope-not-enforceable",
       detail: expect.stringContaining("sts:GetFederationToken"),
     });
+  });
+
+  test("the doctor knows whose keys they are, and what they may do by what moto refuses", async () => {
+    const report = await createAwsDoctor({
+      outbound,
+      now: () => new Date(),
+      provider: createAwsProvider({ outbound, now: () => new Date() }),
+    }).examine({ ...request(profile(puller), ["team/gone"]), current: Plaintext.fromText(profile(user)) });
+    expect(report.principal).toBe(`arn:aws:iam::${moto.accountId}:user/puller`);
+    expect(report.checks.map(({ code, outcome }) => `${code} ${outcome}`)).toEqual([
+      "login ok",
+      "same-principal ok",
+      // It lacks sts:GetFederationToken.
+      "narrowing warning",
+      // moto lets it ask, and has no such repository.
+      "reach warning",
+      // moto does not know CompleteLayerUpload.
+      "push unknown",
+      "over-privileged ok",
+    ]);
   });
 
   test("a federated session is opened for a user's keys", async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TokenRequests } from "../../src/limits/token-requests.js";
 import { expectProblem } from "../http/expect-problem.js";
+import { login, makeClient, refresh } from "../oauth/oauth-factory.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 
 let service: TestService;
@@ -26,8 +27,25 @@ it("limits the registry tokens that one caller asks for, and no other caller and
   expect(text).toContain('limited_requests_total{limit="token-requests"} 1');
 });
 
+it("limits the access tokens that one client asks for, each of which opens a session that lasts for months", async () => {
+  const [busy, other] = [
+    await makeClient(service, factory, { roles: ["ci"] }),
+    await makeClient(service, factory, { roles: ["ci"] }),
+  ];
+  const { body } = await login(service, busy);
+  expect((await refresh(service, busy, body.refresh_token)).status).toBe(200);
+  expect((await login(service, busy)).status).toBe(200);
+  const refused = await login(service, busy);
+  expectProblem(refused, "too-many-requests");
+  expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
+  expect((await refresh(service, busy, body.refresh_token)).status).toBe(429);
+  expect((await login(service, other)).status).toBe(200);
+  const { text } = await service.as(undefined).get("/metrics");
+  expect(text).toContain('limited_requests_total{limit="session-requests"} 2');
+});
+
 describe("who counts as one caller", () => {
-  const allowed = { perMinute: 1, onLimited: () => undefined };
+  const allowed = { tokens: "tokens", perMinute: 1, onLimited: () => undefined };
   const session = { kind: "oauth-client", id: "session 1", actorId: "client", name: "builds" } as const;
   const job = { kind: "oidc", id: "rule", name: "repo:acme/app:ref:refs/heads/main" } as const;
 

@@ -9,11 +9,12 @@ let service: TestService;
 let replica: TestService;
 let client: TestClient;
 
+const environment = {
+  FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test",
+  FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
+};
+
 beforeAll(async () => {
-  const environment = {
-    FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test",
-    FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
-  };
   service = await startTestService(environment);
   replica = await startTestService(environment, service);
   await service.createFactory(own);
@@ -54,6 +55,28 @@ it("serves two fioctl runs that send the same token at the same instant, on two 
   await usedSecondsAgo(shared, 50);
   const last = await refresh(replica, client, replies[0]?.body.refresh_token);
   expect(last.status).toBe(200);
+});
+
+it("serves two runs that have different tokens of one session, however they come in each other's way", async () => {
+  const { refresh_token: shared } = (await login(service, client)).body;
+  const tokens = [await refresh(service, client, shared), await refresh(service, client, shared)].map(({ body }) =>
+    String(body.refresh_token),
+  );
+  const { pool } = service.database;
+  const other = await pool.connect();
+  await other.query("BEGIN");
+  await other.query(
+    `SELECT id FROM credentials WHERE id = (SELECT credential_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE`,
+    [hash("sha256", shared, "buffer")],
+  );
+  const waiting = tokens.map((token, index) => refresh(index === 0 ? service : replica, client, token));
+  const areWaiting = async () =>
+    (await pool.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
+      .rowCount;
+  await expect.poll(areWaiting).toBe(2);
+  await other.query("COMMIT");
+  other.release();
+  expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
 });
 
 it("ends the session on every replica when a token is used again after a minute, and says what to do", async () => {
@@ -111,4 +134,20 @@ it("never outlives its client", async () => {
   const { body } = await login(service, brief);
   expect(body.expires_in).toBeGreaterThan(200);
   expect(body.expires_in).toBeLessThanOrEqual(240);
+});
+
+it("leaves the refresh token as it was when no access token can be signed", async () => {
+  const { refresh_token: token } = (await login(service, client)).body;
+  // A replica that has not opened the signing key yet, and cannot: its key-encryption key does not answer.
+  const started = await startTestService(environment, service);
+  const { pool } = service.database;
+  await pool.query("UPDATE signing_keys SET wrapped = wrapped || '\\x00'::bytea");
+  expect((await refresh(started, client, token)).status).toBe(500);
+  await pool.query("UPDATE signing_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1)");
+  await started.close();
+  const { rows } = await pool.query("SELECT used_at FROM refresh_tokens WHERE token_hash = $1", [
+    hash("sha256", token, "buffer"),
+  ]);
+  expect(rows).toEqual([{ used_at: null }]);
+  expect((await refresh(service, client, token)).status).toBe(200);
 });

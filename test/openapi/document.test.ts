@@ -112,6 +112,8 @@ describe("the OpenAPI document", () => {
     expect(open.sort()).toEqual([
       "fioctlCredentialsPage",
       "getAuthorizationServer",
+      "getCommandLine",
+      "getCommandLineFile",
       "getHealth",
       "getKeySet",
       "getMetrics",

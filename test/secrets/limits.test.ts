@@ -69,6 +69,8 @@ describe("values", () => {
     ["a field that does not exist", { value: "x", valu: "y" }, "", /^unknown field "valu"; did you mean "value"\?/],
     ["a year that no calendar has", { value: "x", expiresAt: "0000-01-01T00:00:00Z" }, "/expiresAt", /./],
     ["a description with a line end", { value: "x", description: "a\nb" }, "/description", /control/],
+    ["one with a line end of Unicode's", { value: "x", description: "a\u2028b" }, "/description", /control/],
+    ["one that is written backwards", { value: "x", description: "a\u202eb" }, "/description", /control/],
   ])("refuses %s", async (_what, body, at, reason) => {
     const { path, operator } = await newFactory();
     const { invalid } = expectProblem(await operator.put(`${path}/a`).send(body), "invalid-request");

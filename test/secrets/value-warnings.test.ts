@@ -36,6 +36,9 @@ describe("a value that looks like a mistake", () => {
     ["passphrase", openSshHead("bcrypt")],
     ["personal-credential", '{"type": "authorized_user", "refresh_token": "not-a-real-token"}'],
     ["personal-credential", `someone:ghp_${"notarealtoken".repeat(3).slice(0, 36)}`],
+    ["personal-credential", `someone:gho_${"notarealtoken".repeat(3).slice(0, 36)}`],
+    ["personal-credential", `someone:github_pat_${"notarealtoken".repeat(4)}`],
+    ["personal-credential", `someone:dckr_pat_${"notarealtoken".repeat(3)}`],
   ])("%s: %#", (code, text) => {
     expect(codesOf(text)).toEqual([code]);
   });
@@ -45,6 +48,8 @@ describe("a value that looks like a mistake", () => {
     openSshHead("none"),
     base64("encoded once, as it should be"),
     "user:pa$$word",
+    `machine:ghs_${"notarealtoken".repeat(3).slice(0, 36)}`,
+    `machine:dckr_oat_${"notarealtoken".repeat(3)}`,
     "it's",
     '"',
     '{"type": "service_account"}',

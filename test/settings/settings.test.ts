@@ -103,6 +103,22 @@ describe("a mistake is told:", () => {
       "FACTORY_SECRETS_TLS_KEY_FILE is set without FACTORY_SECRETS_TLS_CERT_FILE.",
     ],
     [
+      {
+        FACTORY_SECRETS_PUBLIC_URL: "http://secrets.example.com",
+        FACTORY_SECRETS_TLS_CERT_FILE: "cert.pem",
+        FACTORY_SECRETS_TLS_KEY_FILE: "key.pem",
+      },
+      "FACTORY_SECRETS_PUBLIC_URL begins with http://, but with FACTORY_SECRETS_TLS_CERT_FILE the service speaks TLS alone. Write https://.",
+    ],
+    [
+      { FACTORY_SECRETS_TLS_CERT: "cert.pem" },
+      "FACTORY_SECRETS_TLS_CERT is no setting of this program. Did you mean FACTORY_SECRETS_TLS_CERT_FILE?",
+    ],
+    [
+      { FACTORY_SECRETS_CA: "ca.pem" },
+      "FACTORY_SECRETS_CA is no setting of this program. Did you mean FACTORY_SECRETS_CA_FILE?",
+    ],
+    [
       { FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "many" },
       "FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE must be a whole number from 0 to 1000000.",
     ],

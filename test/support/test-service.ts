@@ -3,10 +3,10 @@ import type { Server } from "node:http";
 import supertest from "supertest";
 import { createApp } from "../../src/app.js";
 import { AuditWriter } from "../../src/audit/record.js";
-import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { createOperatorToken } from "../../src/identity/credentials/create-credential.js";
 import type { Permission } from "../../src/identity/permissions.js";
+import { openKeys } from "../../src/key-source.js";
 import { createLogger } from "../../src/observability/log.js";
 import { readSettings } from "../../src/settings.js";
 import { claimInstallation } from "../../src/system/store.js";
@@ -69,7 +69,7 @@ export async function startTestService(
     connections: settings.databaseConnections,
     onError: () => undefined,
   });
-  const keys = await openKeyRing(database.prisma, { kind: "setting", text: settings.key });
+  const keys = await openKeys(database.prisma, settings, undefined);
   const app = createApp({ settings, database, directUrl: databaseUrl, keys, log });
   const servers = [app.server, ...(app.deviceServer ? [app.deviceServer] : [])];
   for (const one of servers) await new Promise<void>((resolve) => one.listen(0, "127.0.0.1", resolve));

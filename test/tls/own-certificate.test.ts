@@ -134,10 +134,14 @@ describe("the files of a certificate", () => {
   }
 
   it.each([
-    ["no certificate file", { cert: undefined }, /cert\.pem cannot be read/],
-    ["no key file", { key: undefined }, /key\.pem cannot be read/],
-    ["text that is no certificate", { cert: "hello" }, /cert\.pem holds no certificate/],
-    ["text that is no key", { key: "hello" }, /key\.pem holds no private key/],
+    ["no certificate file", { cert: undefined }, /cert\.pem \(FACTORY_SECRETS_TLS_CERT_FILE\) cannot be read/],
+    ["no key file", { key: undefined }, /key\.pem \(FACTORY_SECRETS_TLS_KEY_FILE\) cannot be read/],
+    [
+      "text that is no certificate",
+      { cert: "hello" },
+      /cert\.pem \(FACTORY_SECRETS_TLS_CERT_FILE\) holds no certificate/,
+    ],
+    ["text that is no key", { key: "hello" }, /key\.pem \(FACTORY_SECRETS_TLS_KEY_FILE\) holds no private key/],
     ["a certificate that is cut off", { cert: "-----BEGIN CERTIFICATE-----\nMIIB" }, /holds no certificate/],
   ])("are refused at the start with %s", async (_what, change, sentence) => {
     const files = { certFile: join(folder, "cert.pem"), keyFile: join(folder, "key.pem") };

@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { endServerProcesses, startServerProcess } from "../crash/server-process.js";
+import { endServerProcesses, type ServerProcess, startServerProcess } from "../crash/server-process.js";
 import { createTestCertificateAuthority } from "../support/certificates.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 
@@ -31,18 +32,45 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function issueFiles(names: readonly string[]): Promise<void> {
+/** @returns the serial of the certificate that is there now */
+async function issueFiles(names: readonly string[]): Promise<string> {
   const { cert, key: privateKey } = await (await createTestCertificateAuthority()).issue(names);
   await writeFile(join(directory, "cert.pem"), cert);
   await writeFile(join(directory, "key.pem"), privateKey);
+  return new X509Certificate(cert).serialNumber;
 }
 
 it("refuses to start with a certificate that cannot be used, in one sentence", async () => {
   const server = startServerProcess(settings);
   expect(await server.ended).toBe(1);
-  expect(server.said()).toContain("cert.pem cannot be read.\n");
+  expect(server.said()).toContain("cert.pem (FACTORY_SECRETS_TLS_CERT_FILE) cannot be read.\n");
   expect(server.said()).not.toMatch(/\n\s+at /);
 }, 30_000);
+
+async function serialShown(port: number): Promise<string | undefined> {
+  const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const serial = socket.getPeerX509Certificate()?.serialNumber;
+  socket.destroy();
+  return serial;
+}
+
+it.each([
+  ["on SIGHUP", (server: ServerProcess) => server.signal("SIGHUP")],
+  ["by itself", () => undefined],
+])(
+  "shows new connections a renewed certificate %s, without a restart",
+  async (_how, ask) => {
+    const first = await issueFiles(["factory-secrets.example.test"]);
+    const server = startServerProcess(settings);
+    const port = Number(new URL(await server.listening()).port);
+    expect(await serialShown(port)).toBe(first);
+    const second = await issueFiles(["factory-secrets.example.test"]);
+    ask(server);
+    await expect.poll(() => serialShown(port), { timeout: 10_000 }).toBe(second);
+  },
+  30_000,
+);
 
 it("prints an https URL, outlives SIGHUP, and is found healthy by the check of the image", async () => {
   await issueFiles(["factory-secrets.example.test"]);

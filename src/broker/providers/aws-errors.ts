@@ -1,7 +1,13 @@
 import { z } from "zod";
 import { Problem } from "../../http/problem.js";
-import { GuardedCallError } from "./aws-clients.js";
-import { type Named, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
+import { GuardedCallError } from "../../outbound/aws-http-handler.js";
+import {
+  CredentialExpired,
+  type Named,
+  upstreamInvalid,
+  upstreamRefused,
+  upstreamThrottled,
+} from "./upstream-reply.js";
 
 /** What AWS answered instead of a result: its error code and what a person may need. Never the body. */
 export type AwsFailure = { code: string; status: number; message: string; retryAfter: string | undefined };
@@ -83,12 +89,9 @@ export function awsProblem(
   const meaning = isAccessDenied(failure)
     ? `it may not call ${action}. Allow that action in its IAM policy${action === "sts:AssumeRole" ? ", and the principal in the role's trust policy (with the same external id)" : ""}.`
     : (meanings.get(failure.code) ?? `${action} failed.`);
-  return upstreamRefused(
-    request,
-    service,
-    `${failure.code}, ${meaning}`,
-    new Error(`${action}: ${failure.code} (${failure.status})`),
-  );
+  const what = `${action}: ${failure.code} (${failure.status})`;
+  const cause = meaning === expired ? new CredentialExpired(what) : new Error(what);
+  return upstreamRefused(request, service, `${failure.code}, ${meaning}`, cause);
 }
 
 function readStatus(error: Error): number | undefined {

@@ -35,6 +35,8 @@ const federationSeconds = [129_600, 3_600] as const;
 
 const service = "AWS STS";
 
+const arnPattern = /^arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[\w+=,.@:/-]{1,600}$/;
+
 /** One mint's way to STS. */
 export type Sts = {
   deps: StsDeps;
@@ -87,15 +89,19 @@ export async function getFederationToken(sts: Sts, keys: AwsKeys, policy: string
   return session;
 }
 
-/** The account that the keys belong to; STS tells it to everyone, without a permission. */
-export async function getCallerAccount(sts: Sts, keys: AwsKeys): Promise<string> {
+/** Whose keys they are; STS tells it to everyone, without a permission. */
+export async function getCallerIdentity(sts: Sts, keys: AwsKeys): Promise<{ account: string; arn: string }> {
   const { sdk, client } = await loadSts(sts, keys);
   const identity = await client
     .send(new sdk.GetCallerIdentityCommand({}), { abortSignal: sts.request.signal })
     .catch((error: unknown) => {
       throw stsProblem(sts, awsFailureOf(error, service), "sts:GetCallerIdentity");
     });
-  if (identity.Account !== undefined && /^[0-9]{12}$/.test(identity.Account)) return identity.Account;
+  const { Account: account, Arn: arn } = identity;
+  // Both are shown to people: nothing but what has the form of one.
+  if (account !== undefined && /^[0-9]{12}$/.test(account) && arn !== undefined && arnPattern.test(arn)) {
+    return { account, arn };
+  }
   throw upstreamInvalid(service, "it named no account");
 }
 

@@ -1,36 +1,22 @@
 import { LRUCache } from "lru-cache";
-import {
-  awsPartitionOf,
-  awsRegionPattern,
-  type EcrHost,
-  ecrHost,
-  ecrPublicHost,
-} from "../../factory-config/cloud-hosts.js";
+import { awsPartitionOf, type EcrHost, ecrPublicHost } from "../../factory-config/cloud-hosts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
+import type { AwsIdentity } from "../secret-formats/aws-credentials.js";
 import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
+import { assumeRoles, placeOfRegistry, readAwsIdentity, readEcrRegistry } from "./aws-identity.js";
 import { isAwsServiceHost } from "./aws-service-host.js";
 import { type EcrLocation, publicLoginPolicy, pullPolicy, repositoriesThatFit } from "./aws-session-policy.js";
-import {
-  type AwsSession,
-  assumeRole,
-  getCallerAccount,
-  getFederationToken,
-  PolicyTooLargeError,
-  type Sts,
-} from "./aws-sts.js";
+import { type AwsSession, getCallerIdentity, getFederationToken, PolicyTooLargeError, type Sts } from "./aws-sts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { type MintedScope, scopeNotEnforceable } from "./scope-demand.js";
-import { secretMalformed, upstreamInvalid } from "./upstream-reply.js";
+import { upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsDeps = { outbound: CloudOutbound; now: () => Date };
 
 type PrivateEcrHost = EcrHost & { public: false };
-
-type Place = { region: string; isFips: boolean };
 
 /**
  * Amazon ECR and ECR Public: a password for the user `AWS`, 12 hours. With repositories the ECR token is asked for by a
@@ -42,9 +28,9 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
   const knownDurations = new LRUCache<string, number>({ max: 1_000, ttl: 6 * 3_600_000 });
 
   async function mint(request: MintRequest<AwsEntry>): Promise<MintedToken> {
-    const identity = readIdentity(request);
-    const registry = readRegistry(request);
-    const place = placeOf(request, registry);
+    const identity = readAwsIdentity(request);
+    const registry = readEcrRegistry(request);
+    const place = placeOfRegistry(request, registry);
     const sts: Sts = { deps: { outbound, nowMs, knownDurations }, request, place };
     if (registry?.public === true) return mintPublic(request, identity, sts);
     checkRepositoryNames(request.repositories ?? []);
@@ -68,31 +54,6 @@ export function createAwsProvider(deps: AwsDeps): RegistryProvider<AwsEntry> {
   }
 
   return { mint };
-}
-
-function readIdentity(request: MintRequest<AwsEntry>): AwsIdentity {
-  const profiles = parseAwsCredentials(request.secret.value.revealText());
-  if (!profiles.ok) throw secretMalformed(request, profiles.mistakes);
-  const identity = resolveAwsProfile(profiles.value, request.entry.profile ?? "default");
-  if (!identity.ok) throw secretMalformed(request, identity.mistakes);
-  return identity.value;
-}
-
-function readRegistry(request: MintRequest<AwsEntry>): EcrHost | undefined {
-  if (request.host === undefined) return undefined;
-  const registry = ecrHost(request.host);
-  if (registry !== undefined) return registry;
-  throw new Problem(
-    "destination-refused",
-    `${request.host} is not a registry of AWS, so no AWS credential is used for it.`,
-  );
-}
-
-function placeOf(request: MintRequest<AwsEntry>, registry: EcrHost | undefined): Place {
-  if (registry?.public === true) return { region: "us-east-1", isFips: false };
-  const place = { region: registry?.region ?? request.entry.region, isFips: registry?.fips ?? false };
-  if (awsRegionPattern.test(place.region)) return place;
-  throw new Problem("destination-refused", `The region of registry entry "${request.entry.id}" is not one of AWS.`);
 }
 
 /** Opens the session that asks ECR: limited to the repositories when the caller demands that, else as far as it goes. */
@@ -144,23 +105,10 @@ async function openLimitedSession(
   }
 }
 
-/** Assumes the roles one after the other; the policy limits the last session. Without roles the keys are the session. */
-async function assumeRoles(sts: Sts, identity: AwsIdentity, policy?: string): Promise<AwsSession> {
-  let session: AwsSession = { keys: identity.keys };
-  for (const [index, role] of identity.roles.entries()) {
-    const isLast = index === identity.roles.length - 1;
-    session = await assumeRole(sts, session.keys, role, {
-      isChained: index > 0,
-      ...(isLast && policy !== undefined ? { policy } : {}),
-    });
-  }
-  return session;
-}
-
 /** Where the registry of the principal's own account is: that of the last role, else that of the keys. */
 async function ownLocation(region: string, identity: AwsIdentity, sts: Sts): Promise<EcrLocation> {
   const roleAccount = identity.roles.at(-1)?.roleArn.split(":")[4];
-  const account = roleAccount ?? (await getCallerAccount(sts, identity.keys));
+  const account = roleAccount ?? (await getCallerIdentity(sts, identity.keys)).account;
   return { partition: awsPartitionOf(region), region, account };
 }
 

@@ -1,17 +1,21 @@
-import { z } from "zod";
 import type { AzureEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { type AzurePrincipal, isTenantId, parseAzurePrincipal } from "../secret-formats/azure-principal.js";
-import { basicAuthorization } from "../secret-formats/user-password.js";
-import { azureCloudOf, isAzureHostFor } from "./azure-hosts.js";
+import {
+  acrAccessReply,
+  askAcrWithPassword,
+  askAcrWithRefreshToken,
+  readAcrHost,
+  readAzurePrincipal,
+} from "./acr-token.js";
+import { isAzureHostFor } from "./azure-hosts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
-import { exchangeForRefreshToken, postForm } from "./entra-exchange.js";
+import { exchangeForRefreshToken } from "./entra-exchange.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted } from "./scope-demand.js";
 import { readTokenClaims } from "./token-claims.js";
-import { readJson, secretMalformed, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
+import { readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 export type AzureDeps = { outbound: CloudOutbound; now: () => Date };
 
@@ -19,8 +23,6 @@ const refreshTokenUser = "00000000-0000-0000-0000-000000000000";
 const refreshTokenSeconds = 3 * 3_600;
 // The token protocol's own default for a reply that says nothing (distribution spec, auth/token).
 const unknownTokenSeconds = 60;
-
-const accessReply = z.object({ access_token: z.string().min(1), expires_in: z.number().positive().optional() });
 
 /**
  * Azure Container Registry. Without a tenant (path A) the registry's token service takes the principal's id and
@@ -31,19 +33,21 @@ export function createAzureProvider(deps: AzureDeps): RegistryProvider<AzureEntr
   const nowMs = () => deps.now().getTime();
 
   async function mint(request: MintRequest<AzureEntry>): Promise<MintedToken> {
-    const host = registryHostOf(request);
-    const { principal, tenantId } = readPrincipal(request);
+    const host = readAcrHost(request);
+    const { principal, tenantId } = readAzurePrincipal(request);
     const { repositories } = request;
     checkRepositoryNames(repositories ?? []);
     const outbound = onlyToHosts(deps.outbound, "Azure", (candidate) => isAzureHostFor(host, candidate));
     if (tenantId === undefined) {
       if (repositories === undefined) throw repositoriesRequired(request);
-      const reply = await askWithPassword(outbound, request, { host, repositories }, principal);
+      const scopes = pullScopes(repositories);
+      const reply = await askAcrWithPassword({ outbound, signal: request.signal }, { host, scopes }, principal);
       return bearerOf(request, { host, repositories }, reply, nowMs());
     }
     const refreshToken = await exchangeForRefreshToken({ outbound, nowMs }, request, { host, tenantId, principal });
     if (repositories === undefined) return passwordOf(host, refreshToken, nowMs());
-    const reply = await askWithRefreshToken(outbound, request, { host, repositories }, refreshToken);
+    const wanted = { host, scopes: pullScopes(repositories) };
+    const reply = await askAcrWithRefreshToken({ outbound, signal: request.signal }, wanted, refreshToken);
     return bearerOf(request, { host, repositories }, reply, nowMs());
   }
 
@@ -66,7 +70,7 @@ function bearerOf(
       `status ${reply.status}. Check the principal's id and password, and that it has the role AcrPull.`,
     );
   }
-  const { access_token, expires_in } = readJson(host, reply, accessReply);
+  const { access_token, expires_in } = readJson(host, reply, acrAccessReply);
   const claims = readTokenClaims(access_token);
   const expiresAt = claims.expiresAt ?? new Date(nowMs + (expires_in ?? unknownTokenSeconds) * 1_000);
   const scope = scopeGranted(request, host, repositories, claims);
@@ -95,61 +99,8 @@ function passwordOf(host: string, refreshToken: string, nowMs: number): MintedTo
   };
 }
 
-function askWithRefreshToken(
-  outbound: CloudOutbound,
-  request: { signal: AbortSignal },
-  { host, repositories }: Wanted,
-  refreshToken: string,
-): Promise<OutboundReply> {
-  return postForm(outbound, request, `https://${host}/oauth2/token`, {
-    grant_type: "refresh_token",
-    service: host,
-    // RFC 6749, section 3.3: several scopes in one value, with spaces between.
-    scope: scopesOf(repositories).join(" "),
-    refresh_token: refreshToken,
-  });
-}
-
-function askWithPassword(
-  outbound: CloudOutbound,
-  request: { signal: AbortSignal },
-  { host, repositories }: Wanted,
-  principal: AzurePrincipal,
-): Promise<OutboundReply> {
-  const url = new URL(`https://${host}/oauth2/token`);
-  url.searchParams.append("service", host);
-  for (const scope of scopesOf(repositories)) url.searchParams.append("scope", scope);
-  const authorization = basicAuthorization({ user: principal.clientId, password: principal.clientSecret });
-  return outbound.request({ url, headers: { authorization }, signal: request.signal });
-}
-
-function scopesOf(repositories: readonly string[]): string[] {
+function pullScopes(repositories: readonly string[]): string[] {
   return repositories.map((name) => `repository:${name}:pull`);
-}
-
-function registryHostOf(request: MintRequest<AzureEntry>): string {
-  if (request.host === undefined) {
-    throw new Problem(
-      "registry-required",
-      `Registry entry "${request.entry.id}" has no url: name the registry host, such as example.azurecr.io.`,
-    );
-  }
-  if (azureCloudOf(request.host) !== undefined) return request.host;
-  throw new Problem(
-    "destination-refused",
-    `${request.host} is not a registry of Azure, so no Azure credential is used for it.`,
-  );
-}
-
-function readPrincipal(request: MintRequest<AzureEntry>): { principal: AzurePrincipal; tenantId: string | undefined } {
-  const principal = parseAzurePrincipal(request.secret.value.revealText());
-  if (!principal.ok) throw secretMalformed(request, principal.mistakes);
-  const tenantId = request.entry.tenantId ?? principal.value.tenantId;
-  if (tenantId === undefined || isTenantId(tenantId)) return { principal: principal.value, tenantId };
-  throw new Problem(
-    "invalid-config",
-    `azure_tenant_id of registry entry "${request.entry.id}" is neither a UUID nor a domain name.`,
-  );
 }
 
 function repositoriesRequired(request: MintRequest<AzureEntry>): Problem {

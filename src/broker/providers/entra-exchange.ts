@@ -5,13 +5,21 @@ import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
 import { azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { explainEntraError } from "./entra-errors.js";
-import { type Named, parseJsonBody, readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
+import {
+  CredentialExpired,
+  type Named,
+  parseJsonBody,
+  readJson,
+  throwUnlessAnswered,
+  upstreamRefused,
+} from "./upstream-reply.js";
 
 const entraReply = z.object({ access_token: z.string().min(1) });
 const exchangeReply = z.object({ refresh_token: z.string().min(1) });
 
 // The tenant does not know the audience's service principal; the other audience may still be known.
 const unknownAudience = 500_011;
+const expiredSecret = 7_000_222;
 
 type Step<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 
@@ -50,7 +58,8 @@ export async function exchangeForRefreshToken(
     if (error?.isTransient === true) {
       throw new Problem("upstream-unreachable", `Microsoft Entra failed: ${error.sentence} Try again later.`);
     }
-    const problem = upstreamRefused(request, "Microsoft Entra", error?.sentence ?? `status ${reply.status}.`);
+    const cause = error?.code === expiredSecret ? new CredentialExpired("AADSTS7000222") : undefined;
+    const problem = upstreamRefused(request, "Microsoft Entra", error?.sentence ?? `status ${reply.status}.`, cause);
     if (error?.code === unknownAudience) return { ok: false, problem };
     throw problem;
   }

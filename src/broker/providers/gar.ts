@@ -2,30 +2,29 @@ import { isGarHost } from "../../factory-config/cloud-hosts.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
 import type { MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { type GoogleServiceAccount, parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
+import { parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
-import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";
+import { getGoogleToken, googleTokenHost } from "./google-token.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeNotEnforceable } from "./scope-demand.js";
-import { secretMalformed, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
+import { secretMalformed } from "./upstream-reply.js";
 
 export type GarDeps = { outbound: CloudOutbound; now: () => Date };
 
-const tokenHost = "oauth2.googleapis.com";
 const service = "Google";
 
 // The narrowest scope that pulls. `cloud-platform` would hand the job all that the account can do in the whole cloud.
-const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
+export const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
 
 /**
  * Google Artifact Registry: an access token of the service account, about an hour, as the password of `oauth2accesstoken`.
  * Google has no token that is limited to some repositories.
  */
 export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
-  const outbound = onlyToHosts(deps.outbound, service, (host) => host === tokenHost);
+  const outbound = onlyToHosts(deps.outbound, service, (host) => host === googleTokenHost);
 
   async function mint(request: MintRequest<GarEntry>): Promise<MintedToken> {
-    const host = registryHostOf(request);
+    const host = readGarHost(request);
     checkRepositoryNames(request.repositories ?? []);
     if (request.repositories !== undefined && !request.allowBroader) {
       throw scopeNotEnforceable(
@@ -34,7 +33,12 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
     }
     const account = parseGoogleServiceAccount(request.secret.value.revealText());
     if (!account.ok) throw secretMalformed(request, account.mistakes);
-    const { accessToken, expiresAt } = await askGoogle(request, account.value);
+    const { accessToken, expiresAt } = await getGoogleToken(
+      { outbound, now: deps.now },
+      request,
+      account.value,
+      readOnlyScope,
+    );
     return {
       registry: host,
       type: "gar",
@@ -47,36 +51,11 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
     };
   }
 
-  async function askGoogle(
-    request: MintRequest<GarEntry>,
-    account: GoogleServiceAccount,
-  ): Promise<{ accessToken: string; expiresAt: Date }> {
-    const { JWT } = await import("google-auth-library");
-    const transport = createGoogleTransport(outbound, request.signal);
-    const client = new JWT({
-      email: account.clientEmail,
-      key: account.privateKey,
-      scopes: [readOnlyScope],
-      // Its interceptors exist for logging, which an environment variable can turn on: replies hold tokens.
-      useAuthRequestParameters: false,
-      transporterOptions: {
-        fetchImplementation: transport.fetch,
-        retryConfig: { retry: 2, noResponseRetries: 0 },
-      },
-    });
-    const tokens = await client.authorize().catch(() => {
-      // The library's error holds the request and the reply; how the call ended is known without it.
-      throw googleFailure(request, transport.lastOutcome(), deps.now().getTime());
-    });
-    const lifeMs = (tokens.expiry_date ?? 0) - Date.now();
-    if (!tokens.access_token || lifeMs <= 0) throw upstreamInvalid(service, "its reply holds no access token");
-    return { accessToken: tokens.access_token, expiresAt: new Date(deps.now().getTime() + lifeMs) };
-  }
-
   return { mint };
 }
 
-function registryHostOf(request: MintRequest<GarEntry>): string {
+/** The registry's host. @throws Problem `registry-required` when nobody names it, `destination-refused` for another cloud's */
+export function readGarHost(request: Pick<MintRequest<GarEntry>, "host" | "entry">): string {
   const { host, entry } = request;
   if (host === undefined) {
     throw new Problem(
@@ -89,23 +68,4 @@ function registryHostOf(request: MintRequest<GarEntry>): string {
     "destination-refused",
     `${host} is not a host of Google Artifact Registry, so no Google credential is used for it.`,
   );
-}
-
-const meanings: ReadonlyMap<string, string> = new Map([
-  ["invalid_grant", "the key was deleted, the service account is disabled or gone, or this service's clock is off."],
-  ["invalid_client", "the service account does not exist."],
-  ["unauthorized_client", "the service account may not ask for this scope."],
-  ["access_denied", "an organisation policy forbids it."],
-]);
-
-function googleFailure(request: MintRequest<GarEntry>, outcome: GoogleOutcome | undefined, nowMs: number): unknown {
-  if (outcome === undefined) return secretMalformed(request, ["Its private_key cannot sign."]);
-  if (outcome.kind === "stopped") return outcome.reason;
-  if (outcome.status === 429) return upstreamThrottled(service, outcome.retryAfter, nowMs);
-  if (outcome.status >= 500) {
-    return new Problem("upstream-unreachable", `${service} failed with status ${outcome.status}. Try again later.`);
-  }
-  if (outcome.status < 400) return upstreamInvalid(service, "its reply cannot be read");
-  const meaning = meanings.get(outcome.error) ?? "see Google's list of OAuth errors.";
-  return upstreamRefused(request, service, `${outcome.error}, ${meaning}`);
 }

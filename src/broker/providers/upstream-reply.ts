@@ -17,6 +17,11 @@ export function secretMalformed(request: Named, mistakes: readonly string[]): Pr
   return new Problem("secret-malformed", `The ${nameOfSecret(request)} cannot be used. ${shown}${more}`);
 }
 
+/** The cause of a refusal whose reason is that the credential's time is over. */
+export class CredentialExpired extends Error {
+  override readonly name = "CredentialExpired";
+}
+
 /** The upstream does not accept the credential. `reason` is a sentence of ours; codes may stand in it, bodies never. */
 export function upstreamRefused(request: Named, upstream: string, reason: string, cause?: unknown): Problem {
   const detail = `${upstream} refused the ${nameOfSecret(request)}: ${reason}`;

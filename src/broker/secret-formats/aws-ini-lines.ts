@@ -89,7 +89,8 @@ function refusalOfKey(key: string): string | undefined {
   const why =
     refusedKeys.get(lower) ?? (/^sso_[a-z_]{1,30}$/.test(lower) ? "it needs a person at a browser" : undefined);
   if (why !== undefined) return `${lower} is not allowed: ${why}.`;
-  const wrote = key.replace(/\s*:.*$/, "").toLowerCase();
+  const [beforeColon = ""] = key.split(":", 1);
+  const wrote = beforeColon.trimEnd().toLowerCase();
   if (allowedKeys.has(wrote)) return `${wrote} is followed by a colon; use an equals sign.`;
   return `its key is not one of ${[...allowedKeys].join(", ")}.`;
 }

@@ -8,7 +8,8 @@ const clouds = { aws: "AWS", azure: "Azure", gar: "Google" } as const;
 type Cloud = keyof typeof clouds;
 
 // The prefixes of long-term and temporary keys: docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-const awsKey = /\b(?:AKIA|ASIA)[A-Z2-7]{16}\b|^\s*aws_secret_access_key\s*[=:]/m;
+// Blanks of one line only: from each of a thousand empty lines the others would be looked at.
+const awsKey = /\b(?:AKIA|ASIA)[A-Z2-7]{16}\b|^[ \t]*aws_secret_access_key\s*[=:]/m;
 const googleKey = /"type"\s*:\s*"service_account"/;
 
 /**

@@ -8,15 +8,25 @@ const loadAuditWork = () => import("./audit-work.js");
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
+const example = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
+
 /** `audit verify|export|keys|rotate-key|prune`. */
 export function auditCommand(server: ServerDeps): Command {
-  const audit = new Command("audit").description("check, export and shorten the audit");
+  const audit = new Command("audit")
+    .description("read, check, export and shorten the audit")
+    .addHelpText(
+      "after",
+      example(
+        "npx factory-secrets audit export --out audit.ndjson\nnpx factory-secrets audit verify --file audit.ndjson",
+      ),
+    );
   audit
     .command("verify")
     .description("check the chain of events and its signatures; exit code 0: whole, 1: broken, 2: could not be checked")
     .option("--file <file>", "an export in NDJSON, checked offline; without it, the database of the server's settings")
     .option("--public-key <file>", "the public keys to believe, PEM (see: audit keys)")
     .option("--checkpoint <file...>", "checkpoints or cuts that were kept elsewhere, one a line")
+    .addHelpText("after", example("npx factory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem"))
     .action(async ({ file, ...given }: VerifyArguments & { file?: string }) => {
       const { verifyAudit } = await loadAuditWork();
       print(await verifyAudit(server, file, given));
@@ -27,13 +37,21 @@ export function auditCommand(server: ServerDeps): Command {
     .option("--factory <name>", "only the chain of this factory")
     .addOption(new Option("--format <format>", "ndjson can be verified").choices(["ndjson", "cef"]).default("ndjson"))
     .option("--out <file>", "a new file; without it, standard output")
+    .addHelpText("after", example("npx factory-secrets audit export --factory acme --out acme.ndjson"))
     .action(async (given: ExportArguments) => {
       const { exportAudit } = await loadAuditWork();
       await exportAudit(server, given);
     });
+  addKeyCommands(audit, server);
+  return audit;
+}
+
+/** `keys|rotate-key|prune`: for whoever keeps the audit. */
+function addKeyCommands(audit: Command, server: ServerDeps): void {
   audit
     .command("keys")
     .description("print the public keys that sign the audit, PEM; keep them where the database is not")
+    .addHelpText("after", example("npx factory-secrets audit keys > audit-keys.pem"))
     .action(async () => {
       const { auditKeys } = await loadAuditWork();
       const keys = await auditKeys(server);
@@ -44,6 +62,7 @@ export function auditCommand(server: ServerDeps): Command {
   audit
     .command("rotate-key")
     .description("make a new key sign checkpoints, also while the server runs; print its public half, PEM")
+    .addHelpText("after", example("npx factory-secrets audit rotate-key >> audit-keys.pem"))
     .action(async () => {
       const { rotateAuditKey } = await loadAuditWork();
       process.stdout.write(await rotateAuditKey(server));
@@ -52,11 +71,11 @@ export function auditCommand(server: ServerDeps): Command {
     .command("prune")
     .description("drop the events that are older; a signed cut stays in their place. Export them first")
     .requiredOption("--before <time>", "RFC 3339, such as 2026-01-01T00:00:00Z", parseTime)
+    .addHelpText("after", example("npx factory-secrets audit prune --before 2026-01-01T00:00:00Z"))
     .action(async ({ before }: { before: Date }) => {
       const { pruneBefore } = await loadAuditWork();
       print(await pruneBefore(server, before));
     });
-  return audit;
 }
 
 function parseTime(text: string): Date {

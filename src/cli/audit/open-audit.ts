@@ -1,9 +1,8 @@
 import { AuditSealer } from "../../audit/chain/sealer.js";
 import { AuditSigningKey } from "../../audit/chain/signing-key.js";
 import { AuditWriter } from "../../audit/record.js";
-import { openKeyRing } from "../../crypto/open-key-ring.js";
 import type { Database } from "../../db/database.js";
-import { keySource } from "../../key-source.js";
+import { openKeys } from "../../key-source.js";
 import type { Settings } from "../../settings.js";
 import { dataDirectoryOf } from "../server-work.js";
 
@@ -13,7 +12,7 @@ export type OpenedAudit = Database & { audit: AuditWriter; signingKey: AuditSign
 /** @throws KeyFormatError when the key-encryption key is not the one of this database: checkpoints are signed with it */
 export async function openAudit(settings: Settings, database: Database): Promise<OpenedAudit> {
   const { prisma, pool } = database;
-  const keys = await openKeyRing(prisma, keySource(settings, dataDirectoryOf(settings)));
+  const keys = await openKeys(prisma, settings, dataDirectoryOf(settings));
   const audit = new AuditWriter(pool);
   const signingKey = new AuditSigningKey({ prisma, keys, audit });
   return { ...database, audit, signingKey, sealer: new AuditSealer({ prisma, signingKey, onError: () => undefined }) };

@@ -1,7 +1,7 @@
-import type { ClientSettings } from "../client/client-settings.js";
 import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
+import { explainStranger } from "../client/explain-stranger.js";
 import { isObject, parseJson, sentenceAt, textAt } from "../client/json-value.js";
-import type { Answer, NoAnswer } from "../client/send-once.js";
+import type { Answer } from "../client/send-once.js";
 import { type RegistryFailure, readFailures } from "./registry-token.js";
 import type { JobClient } from "./request-tokens.js";
 
@@ -20,26 +20,13 @@ const passingCodes: readonly string[] = [
   "upstream-circuit-open",
 ];
 
-/** No answer, whatever was tried. */
-export function explainSilence(silence: NoAnswer, settings: ClientSettings): CommandFailure {
-  const tried = silence.isPassing ? ` Tried for ${Math.round(settings.patienceMs / 1_000)} s (--timeout).` : "";
-  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}`);
-}
-
 /**
  * Turns an answer that is no success into what to tell a person: the service's own sentence, and what is known only
  * here, such as which token was presented.
  */
 export async function explainAnswer(client: JobClient, answer: Answer): Promise<CommandFailure> {
   const code = textAt(answer.body, "code");
-  const { url } = client.settings;
-  if (code === undefined)
-    return new CommandFailure(
-      exitCodes.unavailable,
-      answer.status >= 500 || answer.status === 429
-        ? `${url} answered ${answer.status}, which is what stands in front of the service rather than the service itself.`
-        : `${url} answered ${answer.status} and not as factory-secrets does. Is FACTORY_SECRETS_URL right?`,
-    );
+  if (code === undefined) return explainStranger(client.settings.url, answer);
   const requestId = sentenceAt(answer.body, "requestId");
   const sentences = [
     await sentenceFor(client, code, answer),

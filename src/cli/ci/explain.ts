@@ -31,8 +31,8 @@ export async function explain(client: JobClient, wanted: Omit<Wanted, "allowPart
 }
 
 /** For a program: no credential is in it. */
-export function explanationJson({ exitCode: _, tokens, ...others }: Explanation): string {
-  return JSON.stringify({ ...others, tokens: tokens.map(viewOf) }, undefined, 2);
+export function viewOfExplanation({ exitCode: _, tokens, ...others }: Explanation) {
+  return { ...others, tokens: tokens.map(viewOf) };
 }
 
 /** For a person. */

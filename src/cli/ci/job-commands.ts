@@ -1,17 +1,21 @@
 import { Command, Option } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { warnOfPrinting } from "../client/mask.js";
+import { documentOf, type OutputForm, outputForms } from "../client/print-document.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
 import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
-import { explain, explanationJson, explanationText } from "./explain.js";
+import { explain, explanationText, viewOfExplanation } from "./explain.js";
 import { login, logout } from "./login.js";
-import { maskCredentials, warnOfPrinting } from "./mask.js";
+import { maskCredentials } from "./mask-credentials.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
 import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
-import { requestTokens } from "./request-tokens.js";
+import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
+import { wantedFor } from "./references/wanted-for.js";
+import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
 
-type OutputFlags = { output: "table" | "json" };
+type OutputFlags = { output: OutputForm };
 
 /** What a command does, and its exit code. */
 type Work<Flags> = (context: CommandContext, flags: Flags, operands: readonly string[]) => Promise<number>;
@@ -29,13 +33,14 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
         finish(await work(open(), command.opts<Flags & Record<string, unknown>>(), command.args));
     };
   const ci = new Command("ci").description("registry tokens in a CI job").addHelpText("after", ciHelp);
-  ci.addCommand(withTokenOptions(loginCommand()).action(action(runLogin)));
+  ci.addCommand(withTreeOptions(withTokenOptions(loginCommand())).action(action(runLogin)));
   ci.addCommand(logoutCommand().action(action(runLogout)));
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
   ci.addCommand(withServiceOptions(explainCommand()).action(action(runExplain)));
   ci.addCommand(withTokenOptions(materializeCommand()).action(action(runMaterialize)));
-  return [ci, withServiceOptions(configureCommand()).action(action(runConfigure))];
+  const check = withServiceOptions(checkCommand()).action(action(runCheck));
+  return [ci, check, withServiceOptions(configureCommand()).action(action(runConfigure))];
 }
 
 const ciHelp = `
@@ -69,22 +74,29 @@ function withTokenOptions(command: Command): Command {
 }
 
 const outputOption = (): Option =>
-  new Option("--output <form>", "how to print what was done").choices(["table", "json"]).default("table");
+  new Option("-o, --output <form>", "how to print it").choices(outputForms).default("table");
 
 function loginCommand(): Command {
   return new Command("login")
     .description("write registry tokens into docker's config.json, beside what stands there")
+    .option("--for <folder>", "only the repositories that Dockerfiles and compose files in it name")
     .addOption(outputOption())
     .addHelpText("after", example("factory-secrets ci login --registry ghcr.io --repository acme/base"));
 }
 
-async function runLogin(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
+type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
+
+async function runLogin(context: CommandContext, flags: LoginFlags): Promise<number> {
   const { environment, terminal, dockerDirectory } = context;
-  const done = await login(openClient(context, flags), dockerDirectory, wantedBy(flags));
+  const client = openClient(context, flags);
+  const wanted = flags.for === undefined ? wantedBy(flags) : await wantedForTree(context, client, flags, flags.for);
+  if (wanted === undefined) return exitCodes.done;
+  const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
-  if (flags.output === "json") {
+  if (flags.output !== "table") {
     const { configPath, asksItself, failures } = done;
-    terminal.out(JSON.stringify({ configPath, items: done.tokens.map(viewOf), asksItself, failures }, undefined, 2));
+    const view = { configPath, items: done.tokens.map(viewOf), asksItself, failures };
+    terminal.out(await documentOf(flags.output, view));
     return exitCodes.done;
   }
   if (done.tokens.length > 0) terminal.out(`${tokenTable(done.tokens)}\nWritten to ${done.configPath}.`);
@@ -95,6 +107,27 @@ async function runLogin(context: CommandContext, flags: TokenFlags & OutputFlags
       "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
     );
   return exitCodes.done;
+}
+
+async function wantedForTree(
+  context: CommandContext,
+  client: JobClient,
+  flags: LoginFlags,
+  directory: string,
+): Promise<Wanted | undefined> {
+  if ((flags.registry ?? []).length > 0)
+    throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
+  const { terminal } = context;
+  const mentions = await mentionsBelow(context, directory, flags);
+  for (const mention of mentions)
+    if ("unresolved" in mention) terminal.say(`${mention.file}:${mention.line}: ${mention.unresolved}`);
+  const allowed = wantedBy(flags);
+  const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
+  for (const host of withoutLogin)
+    terminal.say(`${host}: no registry entry is for it; it is pulled from without a login.`);
+  if (requests.length > 0) return { ...allowed, requests };
+  terminal.say(`Nothing in ${directory} needs a login.`);
+  return undefined;
 }
 
 function logoutCommand(): Command {
@@ -176,7 +209,10 @@ function explainCommand(): Command {
 
 async function runExplain(context: CommandContext, flags: TokenFlags & OutputFlags): Promise<number> {
   const explanation = await explain(openClient(context, flags), wantedBy(flags));
-  context.terminal.out(flags.output === "json" ? explanationJson(explanation) : explanationText(explanation));
+  const { output } = flags;
+  const text =
+    output === "table" ? explanationText(explanation) : await documentOf(output, viewOfExplanation(explanation));
+  context.terminal.out(text);
   return explanation.exitCode;
 }
 

@@ -24,7 +24,8 @@ export type LoggedIn = {
  */
 export async function login(client: JobClient, directory: string, wanted: Wanted): Promise<LoggedIn> {
   const configPath = join(directory, "config.json");
-  await refuseStoreForAll(directory, configPath, wanted.registries);
+  const named = wanted.requests?.map(({ registry }) => registry) ?? wanted.registries;
+  await refuseStoreForAll(directory, configPath, named);
   const { tokens, failures } = await requestTokens(client, wanted);
   const written: RegistryToken[] = [];
   const asksItself: string[] = [];

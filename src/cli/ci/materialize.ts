@@ -1,9 +1,9 @@
 import { Command } from "commander";
 import { exitCodes } from "../client/command-failure.js";
+import { maskTexts } from "../client/mask.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
 import { type JobFile, registriesFile, requestFiles } from "./job-directory/request-files.js";
 import { writeFiles } from "./job-directory/write-files.js";
-import { maskTexts } from "./mask.js";
 import { failureLine } from "./show-tokens.js";
 
 type MaterializeFlags = TokenFlags & { dir: string; keepExisting?: true };

@@ -1,8 +1,9 @@
 import { askPatiently } from "../client/ask-patiently.js";
 import type { ClientSettings } from "../client/client-settings.js";
 import { CommandFailure, exitCodes, type Terminal } from "../client/command-failure.js";
+import { explainSilence } from "../client/explain-stranger.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
-import { explainAnswer, explainFailures, explainSilence } from "./explain-answer.js";
+import { explainAnswer, explainFailures } from "./explain-answer.js";
 import type { JobIdentity } from "./identities/job-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 
@@ -14,6 +15,8 @@ export type Wanted = {
   registries: readonly string[];
   /** Of the one registry. */
   repositories: readonly string[];
+  /** Several registries, each with repositories of its own, in place of the two above. */
+  requests?: readonly { registry: string; repositories: readonly string[] }[];
   /** Take what there is, and say what is not. */
   allowPartial: boolean;
   /** Take a token that reaches more than `repositories` where the cloud cannot hold to them. */
@@ -68,7 +71,8 @@ export async function requestTokens(
   return { tokens, failures };
 }
 
-function bodyOf({ registries, repositories, ...allowed }: Wanted): Record<string, unknown> {
+function bodyOf({ registries, repositories, requests, ...allowed }: Wanted): Record<string, unknown> {
+  if (requests) return { ...allowed, requests };
   const [registry, ...more] = registries;
   if (registry === undefined) return allowed;
   if (more.length > 0) return { ...allowed, requests: registries.map((one) => ({ registry: one })) };

@@ -7,9 +7,17 @@ import { type Answer, NoAnswer } from "./send-once.js";
 const oneTryMs = 15_000;
 const firstPauseMs = 250;
 const longestPauseMs = 8_000;
+/** After this long without an answer a person wants to know what is waited for. */
+const silenceMs = 1_000;
 
 /** A 502 that says what the cloud makes of the credential: it will say so again. */
 const lastingCodes = ["upstream-refused", "upstream-invalid"];
+
+/**
+ * What may be sent again: anything that got no lasting answer, or only what the service has surely not done. A write
+ * whose answer was lost may have been done.
+ */
+export type Repeats = "whatever-failed" | "what-was-not-done";
 
 /**
  * Asks until an answer comes that another try would not change, or until patience runs out: then the last answer counts.
@@ -21,17 +29,26 @@ export async function askPatiently(
   { say }: Pick<Terminal, "say">,
   patienceMs: number,
   ask: (timeoutMs: number) => Promise<Answer>,
+  repeats: Repeats = "whatever-failed",
 ): Promise<Answer> {
   const until = Date.now() + patienceMs;
-  for (let tries = 1; ; tries += 1) {
-    const outcome = await oneTry(ask, Math.max(1, Math.min(oneTryMs, until - Date.now())));
-    const pauseMs = pauseAfter(outcome, tries);
-    if (pauseMs === undefined || Date.now() + pauseMs >= until) {
-      if (outcome instanceof NoAnswer) throw outcome;
-      return outcome;
+  const longestTryMs = repeats === "whatever-failed" ? oneTryMs : patienceMs;
+  const waiting = setTimeout(() => say("Waiting for the service ..."), silenceMs);
+  try {
+    for (let tries = 1; ; tries += 1) {
+      const outcome = await oneTry(ask, Math.max(1, Math.min(longestTryMs, until - Date.now())));
+      const pauseMs = mayRepeat(outcome, repeats) ? pauseAfter(outcome, tries) : undefined;
+      if (pauseMs === undefined || Date.now() + pauseMs >= until) {
+        if (outcome instanceof NoAnswer) throw outcome;
+        return outcome;
+      }
+      // One sentence about waiting is enough.
+      clearTimeout(waiting);
+      if (tries === 1) say(`${whatHappened(outcome)} Trying again for up to ${Math.ceil(patienceMs / 1_000)} s ...`);
+      await sleep(pauseMs);
     }
-    if (tries === 1) say(`${whatHappened(outcome)} Trying again for up to ${Math.ceil(patienceMs / 1_000)} s ...`);
-    await sleep(pauseMs);
+  } finally {
+    clearTimeout(waiting);
   }
 }
 
@@ -42,6 +59,11 @@ async function oneTry(ask: (timeoutMs: number) => Promise<Answer>, timeoutMs: nu
     if (error instanceof NoAnswer) return error;
     throw error;
   }
+}
+
+function mayRepeat(outcome: Answer | NoAnswer, repeats: Repeats): boolean {
+  if (repeats === "whatever-failed") return true;
+  return outcome instanceof NoAnswer ? outcome.isUnread : outcome.status === 429;
 }
 
 function pauseAfter(outcome: Answer | NoAnswer, tries: number): number | undefined {

@@ -4,27 +4,27 @@ import type { ClientName } from "../../settings/client-names.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
-/** How a job reaches the service. */
-export type ClientSettings = {
+/** How a command reaches the service. */
+export type Connection = {
   /** Without a slash at its end. */
   url: string;
-  factory: string;
   /** Whom to trust, PEM; `undefined` for what Node trusts by itself. */
   authorities: readonly string[] | undefined;
-  /** For whom the ID tokens are that the job asks for. */
-  audience: string;
   /** All tries of one request together. */
   patienceMs: number;
 };
 
-/** What stands on the command line; it wins over the environment. */
-export type ClientFlags = {
-  url?: string;
-  factory?: string;
-  caFile?: string;
-  audience?: string;
-  timeout?: string;
+/** How a job reaches the service, and whose factory it means. */
+export type ClientSettings = Connection & {
+  factory: string;
+  /** For whom the ID tokens are that the job asks for. */
+  audience: string;
 };
+
+/** What stands on the command line; it wins over the environment. */
+export type ConnectionFlags = { url?: string; factory?: string; caFile?: string; timeout?: string };
+
+export type ClientFlags = ConnectionFlags & { audience?: string };
 
 const defaultPatienceSeconds = 60;
 
@@ -45,18 +45,51 @@ export function settingOf(environment: Environment, name: ClientName): string | 
  * @throws CommandFailure with what to set
  */
 export function readClientSettings(environment: Environment, flags: ClientFlags): ClientSettings {
-  const url = serviceUrl(flags.url ?? settingOf(environment, "FACTORY_SECRETS_URL"));
-  const factory = flags.factory ?? settingOf(environment, "FACTORY_SECRETS_FACTORY");
-  if (factory === undefined)
-    throw wrongSetting("Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.");
+  const connection = readConnection(environment, flags);
+  const factory = factoryNamed(environment, flags);
+  if (factory === undefined) throw noFactoryNamed();
+  return {
+    ...connection,
+    factory,
+    audience: flags.audience ?? settingOf(environment, "FACTORY_SECRETS_AUDIENCE") ?? connection.url,
+  };
+}
+
+/**
+ * Reads how to reach the service.
+ * @param saved - what counts where neither the command line nor the environment says anything
+ * @throws CommandFailure with what to set
+ */
+export function readConnection(
+  environment: Environment,
+  flags: ConnectionFlags,
+  saved: { url?: string | undefined; caFile?: string | undefined } = {},
+): Connection {
+  const url = urlNamed(environment, flags) ?? saved.url;
+  if (url === undefined)
+    throw wrongSetting(
+      "Where is the service? Set FACTORY_SECRETS_URL, such as https://secrets.example.com, or give --url URL.",
+    );
   return {
     url,
-    factory,
-    authorities: readAuthorities(environment, flags.caFile),
-    audience: flags.audience ?? settingOf(environment, "FACTORY_SECRETS_AUDIENCE") ?? url,
+    authorities: readAuthorities(environment, flags.caFile, saved.caFile),
     patienceMs: patienceSeconds(flags.timeout) * 1_000,
   };
 }
+
+/** The service that the command line or the environment names. @throws CommandFailure when it is no URL for one */
+export function urlNamed(environment: Environment, flags: ConnectionFlags): string | undefined {
+  const given = flags.url ?? settingOf(environment, "FACTORY_SECRETS_URL");
+  return given === undefined ? undefined : serviceUrl(given);
+}
+
+/** The factory that the command line or the environment names. */
+export function factoryNamed(environment: Environment, flags: ConnectionFlags): string | undefined {
+  return flags.factory ?? settingOf(environment, "FACTORY_SECRETS_FACTORY");
+}
+
+export const noFactoryNamed = (): CommandFailure =>
+  wrongSetting("Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.");
 
 /** Whether tokens would cross a network in the clear. */
 export function isPlainHttp(url: string): boolean {
@@ -64,11 +97,7 @@ export function isPlainHttp(url: string): boolean {
   return protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
 }
 
-function serviceUrl(given: string | undefined): string {
-  if (given === undefined)
-    throw wrongSetting(
-      "Where is the service? Set FACTORY_SECRETS_URL, such as https://secrets.example.com, or give --url URL.",
-    );
+function serviceUrl(given: string): string {
   const url = URL.canParse(given) ? new URL(given) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "")
     throw wrongSetting("FACTORY_SECRETS_URL must be an http:// or https:// URL without a user, a query or a fragment.");
@@ -83,8 +112,12 @@ function patienceSeconds(given: string | undefined): number {
 }
 
 // Authorities that are given replace those that Node would use, NODE_EXTRA_CA_CERTS among them: all are named here.
-function readAuthorities(environment: Environment, caFile: string | undefined): readonly string[] | undefined {
-  const path = caFile ?? environment.FACTORY_SECRETS_CA_FILE;
+function readAuthorities(
+  environment: Environment,
+  caFile: string | undefined,
+  savedPath: string | undefined,
+): readonly string[] | undefined {
+  const path = caFile ?? (environment.FACTORY_SECRETS_CA_FILE || savedPath);
   if (!path) return undefined;
   const extra = environment.NODE_EXTRA_CA_CERTS;
   const own = readText(path, caFile === undefined ? "FACTORY_SECRETS_CA_FILE" : "--ca-file");

@@ -1,40 +1,80 @@
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { CommandFailure, exitCodes } from "./command-failure.js";
+
+/** Where the program itself speaks: help, and what went wrong. */
+export type Speech = { out: (text: string) => void; err: (text: string) => void };
+
+const standardStreams: Speech = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
 
 /**
  * Runs the one of these commands that the arguments name.
  * @param commandsFor - makes the commands; a command that has an exit code of its own tells it to `finish`
- * @returns the exit code: 0 done, 1 could not be done, 2 wrong usage, and for the commands of a job those of docs/ci.md
+ * @returns the exit code, as docs/cli.md lists them
  */
 export async function runCommands(
   argv: readonly string[],
   commandsFor: (finish: (exitCode: number) => void) => readonly Command[],
+  speech: Speech = standardStreams,
 ): Promise<number> {
+  endWithReader();
   let exitCode: number = exitCodes.done;
-  const program = new Command("factory-secrets").description(
-    "Secrets and short-lived registry tokens for device factories",
-  );
   const finish = (code: number): void => {
     exitCode = code;
   };
-  for (const command of commandsFor(finish)) program.addCommand(command);
-  throwInsteadOfExit(program);
+  const program = programOf(commandsFor(finish));
+  prepare(program, speech);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {
-    return exitCodeOf(error);
+    return exitCodeOf(error, speech);
   }
 }
 
-function throwInsteadOfExit(command: Command): void {
+/** Whoever reads may have seen enough (`| head`): that is no failure to tell of. */
+function endWithReader(): void {
+  if (process.stdout.listenerCount("error") > 0) return;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(exitCodes.done);
+    throw error;
+  });
+}
+
+function programOf(commands: readonly Command[]): Command {
+  const program = new Command("factory-secrets")
+    .description("Secrets and short-lived registry tokens for device factories")
+    // Commands have a --version of their own.
+    .enablePositionalOptions()
+    .version(ownVersion(), "--version", "print the version of this program")
+    .addHelpText(
+      "after",
+      "\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
+    );
+  for (const command of commands) program.addCommand(command);
+  return program;
+}
+
+/** Of the package that this file is in, whichever that is. */
+function ownVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const version = typeof manifest === "object" && manifest !== null && "version" in manifest ? manifest.version : "";
+  return String(version);
+}
+
+function prepare(command: Command, speech: Speech): void {
+  command.configureOutput({ writeOut: speech.out, writeErr: speech.err });
+  // commander would end the process itself.
   command.exitOverride((error) => {
     throw error;
   });
-  for (const subcommand of command.commands) throwInsteadOfExit(subcommand);
+  for (const subcommand of command.commands) prepare(subcommand, speech);
 }
 
-function exitCodeOf(error: unknown): number {
+function exitCodeOf(error: unknown, { err }: Speech): number {
   // commander has said what is wrong, or printed the help that was asked for.
   if (
     error instanceof Error &&
@@ -46,6 +86,6 @@ function exitCodeOf(error: unknown): number {
   }
   const isExpected = error instanceof CommandFailure;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(isExpected ? `${message}\n` : `It failed: ${message}\n`);
+  err(isExpected ? `${message}\n` : `It failed: ${message}\n`);
   return isExpected ? error.exitCode : exitCodes.failed;
 }

@@ -3,11 +3,10 @@ import { request as httpsRequest } from "node:https";
 import { parseJson } from "./json-value.js";
 
 export type Question = {
-  method: "GET" | "POST";
+  method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   url: string;
   headers: Readonly<Record<string, string>>;
-  /** JSON. */
-  body?: string;
+  body?: string | Buffer;
   authorities: readonly string[] | undefined;
   /** From the first byte to the last. */
   timeoutMs: number;
@@ -17,6 +16,11 @@ export type Answer = {
   status: number;
   /** What `Retry-After` asks for, in seconds; only its form with a number (RFC 9110, 10.2.3). */
   retryAfterSeconds: number | undefined;
+  etag: string | undefined;
+  /** Where a redirect leads to. */
+  location: string | undefined;
+  /** The body as it came. */
+  text: string;
   /** The parsed JSON; `undefined` when the body is none. */
   body: unknown;
 };
@@ -28,6 +32,8 @@ export class NoAnswer extends Error {
   constructor(
     message: string,
     readonly isPassing: boolean,
+    /** The service cannot have read the request. Otherwise it may have done what it was asked. */
+    readonly isUnread = false,
   ) {
     super(message);
   }
@@ -45,11 +51,15 @@ export async function sendOnce(question: Question): Promise<Answer> {
   const signal = AbortSignal.timeout(question.timeoutMs);
   try {
     const response = await open(question, signal);
-    const retryAfter = response.headers["retry-after"];
+    const { etag, location, "retry-after": retryAfter } = response.headers;
+    const text = await readText(response);
     return {
       status: response.statusCode ?? 0,
       retryAfterSeconds: retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
-      body: parseJson(await readText(response)),
+      etag,
+      location,
+      text,
+      body: parseJson(text),
     };
   } catch (error) {
     if (error instanceof NoAnswer) throw error;
@@ -85,13 +95,15 @@ async function readText(response: IncomingMessage): Promise<string> {
 
 function noAnswer(origin: string, error: unknown): NoAnswer {
   const code = codeOf(error);
-  if (code === "ECONNREFUSED") return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true);
+  if (code === "ECONNREFUSED")
+    return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true, true);
   if (code === "ENOTFOUND")
-    return new NoAnswer(`The name in ${origin} is not known here. Is FACTORY_SECRETS_URL right?`, false);
+    return new NoAnswer(`The name in ${origin} is not known here. Is FACTORY_SECRETS_URL right?`, false, true);
   if (isAboutCertificate(code))
     return new NoAnswer(
       `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE to the authority that signed it.`,
       false,
+      true,
     );
   return new NoAnswer(`The connection to ${origin} broke${code === undefined ? "" : ` (${code})`}.`, true);
 }

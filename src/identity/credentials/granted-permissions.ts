@@ -32,6 +32,6 @@ export function grantedPermissions(
 }
 
 function nothingAsked(): Problem {
-  const reason = "name permissions, roles or both";
+  const reason = "must have permissions, roles or both";
   return new Problem("invalid-request", `the body: ${reason}`, { invalid: [{ at: "", reason }] });
 }

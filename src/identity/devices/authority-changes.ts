@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import type { EventBody } from "../../audit/events.js";
 import type { Transaction } from "../../db/database.js";
+import { checkVersion, type Precondition } from "../../http/preconditions.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type FactoryRef } from "../caller.js";
 import { type DeviceAuthorityChange, maxAuthorities, type NewDeviceAuthority } from "./contract.js";
@@ -16,6 +17,8 @@ import {
   updateAuthority,
 } from "./store.js";
 import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
+
+export type AuthorityTarget = { id: string; precondition: Precondition };
 
 /**
  * Registers a root and its intermediates: from then on the devices that they vouch for are let in.
@@ -56,17 +59,18 @@ export async function createAuthority(
 
 /**
  * Gives an authority another name and another policy. Its certificates stay: with others it would be another authority.
- * @throws Problem `forbidden`, `not-found`, `already-exists`
+ * @throws Problem `forbidden`, `not-found`, `already-exists`, `precondition-failed`
  */
 export async function changeAuthority(
   deps: DeviceDeps,
   change: DeviceChange,
-  id: string,
+  { id, precondition }: AuthorityTarget,
   { name, policy }: z.output<typeof DeviceAuthorityChange>,
 ): Promise<AuthorityRow> {
   checkPolicy(change.caller, policy);
   return writeChange(deps, change, async (transaction, at) => {
     const known = await authorityToChange(transaction, change.factory, id);
+    checkVersion(known.version, precondition);
     const fingerprint = Buffer.from(known.fingerprint);
     const like = await authoritiesLike(transaction, { factoryId: change.factory.id, id, name, fingerprint });
     if (like.hasName) throw nameTaken();
@@ -77,11 +81,16 @@ export async function changeAuthority(
 
 /**
  * Withdraws an authority, and with it at once every device that came by it alone.
- * @throws Problem `not-found`
+ * @throws Problem `not-found`, `precondition-failed`
  */
-export async function removeAuthority(deps: DeviceDeps, change: DeviceChange, id: string): Promise<void> {
+export async function removeAuthority(
+  deps: DeviceDeps,
+  change: DeviceChange,
+  { id, precondition }: AuthorityTarget,
+): Promise<void> {
   await writeChange(deps, change, async (transaction) => {
     const known = await authorityToChange(transaction, change.factory, id);
+    checkVersion(known.version, precondition);
     await deleteAuthority(transaction, id);
     return { written: undefined, body: authorityEvent("device-authority.deleted", known) };
   });

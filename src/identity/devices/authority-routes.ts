@@ -2,6 +2,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
 import { authorityView, revocationListView } from "./authority-view.js";
@@ -19,6 +20,8 @@ import { listAuthorities } from "./store.js";
 import type { DeviceDeps } from "./write-change.js";
 
 type Reader = { prisma: PrismaClient };
+
+const etag = { ETag: "The authority's version." };
 
 const listDeviceAuthorities = route(
   {
@@ -52,12 +55,14 @@ const addDeviceAuthority = route(
     auth: { permission: "access:write" },
     params: FactoryParams,
     body: json(NewDeviceAuthority),
-    replies: { 201: { description: "Registered.", content: { "application/json": DeviceAuthority } } },
+    replies: {
+      201: { description: "Registered.", content: { "application/json": DeviceAuthority }, headers: etag },
+    },
     problems: ["certificate-unsuitable", "already-exists", "limit-reached"],
   },
   async (deps: DeviceDeps, { caller, factory, body, request }) => {
     const row = await createAuthority(deps, { factory, caller, requested: requestedBy(request) }, body);
-    return { status: 201, body: authorityView(row) };
+    return { status: 201, body: authorityView(row), headers: etagOf(row.version) };
   },
 );
 
@@ -70,7 +75,9 @@ const getDeviceAuthority = route(
     summary: "One device authority, with its certificates and revocation lists",
     auth: { permission: "access:read" },
     params: FactoryIdParams,
-    replies: { 200: { description: "The authority.", content: { "application/json": DeviceAuthorityDetail } } },
+    replies: {
+      200: { description: "The authority.", content: { "application/json": DeviceAuthorityDetail }, headers: etag },
+    },
     problems: ["not-found"],
   },
   async ({ prisma }: Reader, { factory, params }) => {
@@ -79,6 +86,7 @@ const getDeviceAuthority = route(
     return {
       status: 200,
       body: { ...authorityView(row), certificates, revocationLists: lists.map(revocationListView) },
+      headers: etagOf(row.version),
     };
   },
 );
@@ -94,12 +102,14 @@ const putDeviceAuthority = route(
     auth: { permission: "access:write" },
     params: FactoryIdParams,
     body: json(DeviceAuthorityChange),
-    replies: { 200: { description: "Changed.", content: { "application/json": DeviceAuthority } } },
-    problems: ["already-exists", "not-found"],
+    replies: { 200: { description: "Changed.", content: { "application/json": DeviceAuthority }, headers: etag } },
+    problems: ["already-exists", "not-found", "precondition-failed"],
   },
   async (deps: DeviceDeps, { caller, factory, params, body, request }) => {
     const change = { factory, caller, requested: requestedBy(request) };
-    return { status: 200, body: authorityView(await changeAuthority(deps, change, params.id, body)) };
+    const target = { id: params.id, precondition: preconditionOf(request) };
+    const row = await changeAuthority(deps, change, target, body);
+    return { status: 200, body: authorityView(row), headers: etagOf(row.version) };
   },
 );
 
@@ -114,10 +124,11 @@ const deleteDeviceAuthority = route(
     auth: { permission: "access:write" },
     params: FactoryIdParams,
     replies: { 204: { description: "Withdrawn." } },
-    problems: ["not-found"],
+    problems: ["not-found", "precondition-failed"],
   },
   async (deps: DeviceDeps, { caller, factory, params, request }) => {
-    await removeAuthority(deps, { factory, caller, requested: requestedBy(request) }, params.id);
+    const target = { id: params.id, precondition: preconditionOf(request) };
+    await removeAuthority(deps, { factory, caller, requested: requestedBy(request) }, target);
     return { status: 204 };
   },
 );

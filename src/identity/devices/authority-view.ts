@@ -23,6 +23,7 @@ export function authorityView(row: Omit<AuthorityRow, "revocationLists">): z.inp
       ...(maxTtlSeconds !== undefined && { maxTtlSeconds }),
       ...(allowStaleRevocationLists !== undefined && { allowStaleRevocationLists }),
     },
+    version: row.version,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
     createdBy: row.createdByName,

@@ -64,12 +64,18 @@ export function readCertificate(der: Buffer): Certificate | undefined {
     // Both readers must have seen the same certificate, and nothing behind it.
     if (!node.raw.equals(der)) return undefined;
     const certificate = new X509Certificate(der);
+    if (!areSameTimes(node, certificate)) return undefined;
     const types = certificate.extensions.map(({ type }) => type);
     if (new Set(types).size !== types.length) return undefined;
     return describe(der, node, certificate);
   } catch {
     return undefined;
   }
+}
+
+// A time that is not written as RFC 5280 (4.1.2.5) has it, with an offset or without seconds, is another one to each reader.
+function areSameTimes(node: NodeCertificate, { notBefore, notAfter }: X509Certificate): boolean {
+  return Date.parse(node.validFrom) === notBefore.getTime() && Date.parse(node.validTo) === notAfter.getTime();
 }
 
 function describe(der: Buffer, node: NodeCertificate, certificate: X509Certificate): Certificate {

@@ -65,6 +65,7 @@ export const DeviceAuthority = z
     subject: z.string().meta({ description: "Of the root.", example: "CN=acme devices" }),
     expiresAt: Timestamp.meta({ description: "End of the root certificate." }),
     policy: DevicePolicyView,
+    version: z.int().meta({ description: "Raised by each change, and by each revocation list." }),
     createdAt: Timestamp,
     updatedAt: Timestamp,
     createdBy: z.string(),
@@ -114,7 +115,7 @@ export const NewDeniedDevice = z
     serial: z
       .string()
       .max(80)
-      .regex(/^(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+)$/, "a serial number in hexadecimal")
+      .regex(/^(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+)$/, "must be a serial number in hexadecimal")
       .optional()
       .meta({ description: "One certificate of a device.", example: "4f1e2d3c" }),
     reason: Reason.optional(),
@@ -122,7 +123,7 @@ export const NewDeniedDevice = z
   .refine(
     ({ deviceId, authorityId, serial }) =>
       (deviceId === undefined) !== (serial === undefined) && (serial === undefined) === (authorityId === undefined),
-    "either a deviceId, or an authorityId with a serial",
+    "must have either a deviceId, or an authorityId with a serial",
   )
   .meta({ id: "NewDeniedDevice" });
 

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
@@ -15,7 +16,7 @@ import {
   type ForwardedCertificates,
 } from "./forwarded-certificate.js";
 import { type Candidate, findCandidates } from "./lookup/store.js";
-import { certificatesOfSocket, maxPresented } from "./presented-certificates.js";
+import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
 
@@ -23,6 +24,7 @@ const maxRemembered = 20_000;
 /** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
 const maxForeign = 4;
 
+type Request = Pick<IncomingMessage, "socket" | "rawHeaders">;
 type Presented = { leaf: Certificate; others: readonly Certificate[] };
 type Remembered = { caller: Caller; validUntil: Date };
 /** What the subject of a device's certificate says, where it says it once and well. */
@@ -40,7 +42,7 @@ export class Devices {
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
   readonly #remembered = new LRUCache<string, Remembered>({ max: maxRemembered });
-  // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and OpenSSL refuses a client's in 1.2.
+  // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and the listener refuses it in 1.2.
   readonly #ofSocket = new WeakMap<object, Presented>();
   readonly #ofCaller = new WeakMap<Caller, Presented>();
 
@@ -62,7 +64,7 @@ export class Devices {
    * @returns the device, or `undefined` when no certificate was presented
    * @throws Problem `unauthenticated` when it is refused
    */
-  async authenticate(request: Pick<IncomingMessage, "socket" | "rawHeaders">): Promise<Caller | undefined> {
+  async authenticate(request: Request): Promise<Caller | undefined> {
     const presented = this.#presentedBy(request);
     if (presented === undefined) return undefined;
     const known = this.#remembered.get(presented.leaf.fingerprint);
@@ -71,6 +73,24 @@ export class Devices {
       return known.caller;
     }
     return this.#judge(presented);
+  }
+
+  /**
+   * Whether the request presents a certificate that is not remembered as one that was accepted: only work would tell what
+   * it is worth. Costs two hashes at most, and parses no certificate.
+   */
+  presentsUnknown(request: Request): boolean {
+    const shown = fingerprintOfSocket(request.socket);
+    if (shown !== undefined) return !this.#remembered.has(shown);
+    const forwarded = this.#forwarded?.read(request);
+    if (forwarded === undefined) return false;
+    return forwarded === "refused" || !this.#remembered.has(hash("sha256", forwarded.leaf));
+  }
+
+  /** Whether the client of this connection has shown a certificate that was accepted before, here or elsewhere. */
+  isKnown(socket: Request["socket"]): boolean {
+    const shown = fingerprintOfSocket(socket);
+    return shown !== undefined && this.#remembered.has(shown);
   }
 
   /** Checks the device's certificate by the authorities of now. @throws Problem `unauthenticated` */
@@ -90,7 +110,7 @@ export class Devices {
     return factory !== undefined && this.#generations.isCurrent(factory.id, generation) && new Date() <= validUntil;
   }
 
-  #presentedBy(request: Pick<IncomingMessage, "socket" | "rawHeaders">): Presented | undefined {
+  #presentedBy(request: Request): Presented | undefined {
     const known = this.#ofSocket.get(request.socket);
     if (known) return known;
     const shown = certificatesOfSocket(request.socket);

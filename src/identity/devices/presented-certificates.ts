@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import type { Socket } from "node:net";
 import { type DetailedPeerCertificate, TLSSocket } from "node:tls";
 import type { ForwardedCertificates } from "./forwarded-certificate.js";
@@ -22,4 +23,13 @@ export function certificatesOfSocket(socket: Socket): ForwardedCertificates | un
   }
   const [leaf, ...others] = [...seen].map(({ raw }) => raw);
   return leaf && { leaf, others };
+}
+
+/**
+ * SHA-256 of the first certificate, hexadecimal. Costs a hash, where `certificatesOfSocket` parses all of them.
+ * @returns `undefined` when this is no TLS, or no certificate was shown
+ */
+export function fingerprintOfSocket(socket: Socket): string | undefined {
+  const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  return shown && hash("sha256", shown.raw);
 }

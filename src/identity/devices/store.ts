@@ -95,7 +95,7 @@ export async function listAuthorities(
   });
 }
 
-/** Changes what is given. */
+/** Changes what is given, and makes that the next version. */
 export async function updateAuthority(
   transaction: Transaction,
   id: string,
@@ -106,6 +106,7 @@ export async function updateAuthority(
     where: { id },
     data: {
       updatedAt: at,
+      version: { increment: 1 },
       ...(name !== undefined && { name }),
       ...(policy && { policy }),
       ...(revocationLists && { revocationLists: revocationLists.map((list) => new Uint8Array(list)) }),

@@ -63,6 +63,11 @@ export class AccessTokens {
     return token.startsWith(beginning);
   }
 
+  /** Sees that a token can be issued. @throws EnvelopeError when the stored key does not open */
+  async ready(): Promise<void> {
+    await this.#keys.forSigning();
+  }
+
   /** @returns the token and its life in seconds */
   async issue(subject: Subject): Promise<{ token: string; seconds: number }> {
     const iat = Math.floor(this.#now().getTime() / 1000);

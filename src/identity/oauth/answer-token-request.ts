@@ -4,7 +4,8 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { Problem } from "../../http/problem.js";
-import { openSession } from "../oidc/open-session.js";
+import { workloadPermissions } from "../oidc/judge-workload.js";
+import { openSession, type SessionRequests } from "../oidc/open-session.js";
 import type { Workloads } from "../oidc/workloads.js";
 import type { Permission } from "../permissions.js";
 import type { AccessTokens, Subject } from "./access-tokens.js";
@@ -22,6 +23,7 @@ export type TokenDeps = {
   generations: Generations;
   workloads: Workloads;
   accessTokens: AccessTokens;
+  sessionRequests: SessionRequests;
 };
 
 type Input = {
@@ -61,23 +63,31 @@ export async function answerTokenRequest(deps: TokenDeps, input: Input): Promise
 }
 
 async function forClient(deps: TokenDeps, input: Input): Promise<Reply> {
-  const client = await authenticateClient(deps.prisma, input.client);
+  const client = await provenClient(deps, input);
   const permissions = narrowedScope(input.form.scope, client.permissions);
   return clientReply(deps, client, await openClientSession(deps, { client, permissions, requested: input.requested }));
 }
 
 async function forRefreshToken(deps: TokenDeps, input: Input): Promise<Reply> {
   const { form, requested } = input;
-  const client = await authenticateClient(deps.prisma, input.client);
+  const client = await provenClient(deps, input);
   if (form.refresh_token === undefined) throw missing("refresh_token");
   if (form.scope !== undefined) {
     throw new Problem("invalid-scope", "A refresh keeps its scope. For another, ask with client_credentials.");
   }
+  // A refresh token that was used for nothing is a stolen one a minute later, and ends its session.
+  await deps.accessTokens.ready();
   return clientReply(
     deps,
     client,
     await refreshClientSession(deps, { client, refreshToken: form.refresh_token, requested }),
   );
+}
+
+async function provenClient(deps: TokenDeps, { client: presented }: Input): Promise<ProvenClient> {
+  const client = await authenticateClient(deps.prisma, presented);
+  await deps.sessionRequests.count({ kind: "oauth-client", id: client.id, name: client.name });
+  return client;
 }
 
 async function clientReply(deps: TokenDeps, client: ProvenClient, session: ClientSession): Promise<Reply> {
@@ -99,8 +109,9 @@ async function forIdToken(deps: TokenDeps, { form, requested }: Input): Promise<
     throw new Problem("invalid-request", `requested_token_type can only be ${accessToken}.`);
   }
   if (form.actor_token !== undefined) throw new Problem("invalid-request", "actor_token is not supported.");
+  // Before the token is looked at: one that is good for one use must not be used up by a mistake in the form.
+  narrowedScope(form.scope, [...workloadPermissions]);
   const session = await openSession(deps, { token, factory, requested });
-  narrowedScope(form.scope, [...session.permissions]);
   const { credentialId, expiresAt } = session;
   const reply = await issue(deps, {
     credentialId,

@@ -9,8 +9,10 @@ type Scalar = string | number | boolean;
 /** What a condition asks of its claim. */
 export type Comparison = { kind: "any-of"; values: readonly Scalar[] } | { kind: "glob"; glob: string };
 
-// No claim worth a glob is longer (a git ref has at most 255 characters), and matching costs its length.
+// No claim worth a glob is longer (a git ref has at most 255 characters) or deeper, and matching costs its length, and
+// at each star a look at each of its slashes.
 const maxGlobbedLength = 1_000;
+const maxGlobbedSlashes = 64;
 
 /** The one comparison of a condition; none for what the contract would not take. */
 export function comparisonOf(condition: TrustCondition): Comparison {
@@ -43,10 +45,14 @@ export function holds(condition: TrustCondition, claims: Claims): boolean {
     case "any-of":
       return comparison.values.some((value) => value === found);
     case "glob":
-      return typeof found === "string" && found.length <= maxGlobbedLength && matchesGlob(comparison.glob, found);
+      return typeof found === "string" && isWorthAGlob(found) && matchesGlob(comparison.glob, found);
     default:
       return comparison satisfies never;
   }
+}
+
+function isWorthAGlob(text: string): boolean {
+  return text.length <= maxGlobbedLength && text.split("/", maxGlobbedSlashes + 2).length <= maxGlobbedSlashes + 1;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -61,9 +61,14 @@ const Text = z.string().min(1).max(maxValueLength).refine(hasNoControls, noContr
 // A name that begins with "/" is a JSON pointer with steps that are not empty.
 const isClaimName = (text: string): boolean => !text.startsWith("/") || /^(?:\/(?:[^~/]|~[01])+){1,8}$/.test(text);
 
-// All rules of a factory are held against each token: what one glob costs is its stars times the claim's length.
+// All rules of a factory are held against each token, before anybody knows who made it: what one glob costs is its
+// stars times the claim's length.
 const maxStars = 8;
-const hasFewStars = (text: string): boolean => (text.match(/\*+/g) ?? []).length <= maxStars;
+const maxStarsOfRule = 16;
+const starsIn = (text: string): number => (text.match(/\*+/g) ?? []).length;
+const hasFewStars = (text: string): boolean => starsIn(text) <= maxStars;
+const haveFewStars = (conditions: readonly { glob?: string | undefined }[]): boolean =>
+  conditions.reduce((stars, { glob = "" }) => stars + starsIn(glob), 0) <= maxStarsOfRule;
 
 const conditionFields = {
   claim: Text.refine(isClaimName, "must be a claim's name, or a JSON pointer such as /kubernetes.io/namespace").meta({
@@ -146,7 +151,12 @@ export const RuleTerms = z.strictObject({
 });
 
 // Of a rule without conditions the linter says more than that one is missing.
-export const NewTrustRule = RuleTerms.extend({ name: Label, issuer: Issuer, conditions: Conditions })
+const NewConditions = Conditions.refine(
+  haveFewStars,
+  `must have at most ${maxStarsOfRule} stars in all globs together`,
+);
+
+export const NewTrustRule = RuleTerms.extend({ name: Label, issuer: Issuer, conditions: NewConditions })
   .superRefine(({ jwks, jwksUrl }, context) => {
     if (jwks === undefined || jwksUrl === undefined) return;
     context.addIssue({ code: "custom", path: ["jwks"], message: "must not stand beside jwksUrl: give one of the two" });

@@ -8,20 +8,57 @@ import { judgeOf } from "./templates/templates.js";
 
 const noSuchClaim = "The token has no such claim.";
 
+/** Claims that a person asks about. What costs work is done once for all rules, and not without end. */
+export type AskedClaims = {
+  claims: Claims;
+  /** A claim as JSON, shortened; `undefined` when there is none. */
+  textOf(name: string): string | undefined;
+  /** The claim that a name is a misspelling of. */
+  nearestTo(name: string): string | undefined;
+};
+
+/** As many as an ID token can have. */
+const maxCompared = 200;
+/** A factory's rules can name thousands of claims, and each that is missing is compared with all that are there. */
+const maxMisspelt = 100;
+
+export function askedClaims(claims: Claims): AskedClaims {
+  const present = Object.keys(claims).slice(0, maxCompared);
+  const texts = new Map<string, string | undefined>();
+  const misspelt = new Map<string, string | undefined>();
+  return {
+    claims,
+    textOf(name) {
+      if (!texts.has(name)) texts.set(name, textOf(claimAt(claims, name)));
+      return texts.get(name);
+    },
+    nearestTo(name) {
+      if (!misspelt.has(name) && misspelt.size < maxMisspelt) misspelt.set(name, nearestName(name, present));
+      return misspelt.get(name);
+    },
+  };
+}
+
+function textOf(found: unknown): string | undefined {
+  return found === undefined ? undefined : boundedText(JSON.stringify(found));
+}
+
 /** All that a rule asks of claims, one after the other: issuer, audience, its conditions, and `jti` for a single use. */
-export function explainConditions(rule: TrustRule, claims: Claims): ExplainedCondition[] {
+export function explainConditions(rule: TrustRule, asked: AskedClaims): ExplainedCondition[] {
+  const issuer = judgeOf(rule);
   return [
-    explainIssuer(rule, claims),
-    explainAudience(rule, claims),
-    ...rule.conditions.map((condition) => explainCondition(condition, claims, judgeOf(rule))),
-    ...(rule.singleUse ? [explainTokenId(claims)] : []),
+    explainIssuer(rule, asked),
+    explainAudience(rule, asked),
+    ...rule.conditions.map((condition) => explainCondition(condition, asked, issuer)),
+    ...(rule.singleUse ? [explainTokenId(asked)] : []),
   ];
 }
 
-function explainIssuer({ issuer }: TrustRule, claims: Claims): ExplainedCondition {
-  const hint = hintForIssuer(issuer, claims.iss);
+function explainIssuer({ issuer }: TrustRule, asked: AskedClaims): ExplainedCondition {
+  const { iss } = asked.claims;
+  const hint = hintForIssuer(issuer, iss);
   return {
-    ...shown("iss", JSON.stringify(issuer), claims, claims.iss === issuer),
+    ...shown("iss", JSON.stringify(issuer), asked, iss === issuer),
     ...(hint !== undefined && { hint }),
   };
 }
@@ -32,10 +69,10 @@ function hintForIssuer(issuer: string, found: unknown): string | undefined {
   return differsBySlash ? "Differs by the slash at its end alone, and that counts." : undefined;
 }
 
-function explainAudience({ audience }: TrustRule, claims: Claims): ExplainedCondition {
-  const hint = hintForAudience(audience, claims.aud);
+function explainAudience({ audience }: TrustRule, asked: AskedClaims): ExplainedCondition {
+  const hint = hintForAudience(audience, asked.claims.aud);
   return {
-    ...shown("aud", `${JSON.stringify(audience)} alone`, claims, isFor(audience, claims)),
+    ...shown("aud", `${JSON.stringify(audience)} alone`, asked, isFor(audience, asked.claims)),
     ...(hint !== undefined && { hint }),
   };
 }
@@ -46,29 +83,22 @@ function hintForAudience(audience: string, found: unknown): string | undefined {
   return isOneOfMany ? "It is for others too, who could have brought it here: ask for this audience alone." : undefined;
 }
 
-function explainTokenId(claims: Claims): ExplainedCondition {
-  return shown(
-    "jti",
-    "any text: the rule takes a token once",
-    claims,
-    typeof claims.jti === "string" && claims.jti !== "",
-  );
+function explainTokenId(asked: AskedClaims): ExplainedCondition {
+  const { jti } = asked.claims;
+  const hint = jti === undefined ? `${noSuchClaim} Without it a rule with singleUse takes none.` : undefined;
+  const isHeld = typeof jti === "string" && jti !== "";
+  return { ...shown("jti", "any text: the rule takes a token once", asked, isHeld), ...(hint && { hint }) };
 }
 
-function explainCondition(condition: TrustCondition, claims: Claims, issuer: RuleTemplate): ExplainedCondition {
-  const isHeld = holds(condition, claims);
-  const hint = isHeld ? undefined : hintFor(condition, claims, issuer);
-  return { ...shown(condition.claim, expectation(condition), claims, isHeld), ...(hint !== undefined && { hint }) };
+function explainCondition(condition: TrustCondition, asked: AskedClaims, issuer: RuleTemplate): ExplainedCondition {
+  const isHeld = holds(condition, asked.claims);
+  const hint = isHeld ? undefined : hintFor(condition, asked, issuer);
+  return { ...shown(condition.claim, expectation(condition), asked, isHeld), ...(hint !== undefined && { hint }) };
 }
 
-function shown(claim: string, expected: string, claims: Claims, isHeld: boolean): ExplainedCondition {
-  const found = claimAt(claims, claim);
-  return {
-    claim,
-    expected: boundedText(expected),
-    ...(found !== undefined && { found: boundedText(JSON.stringify(found)) }),
-    holds: isHeld,
-  };
+function shown(claim: string, expected: string, asked: AskedClaims, isHeld: boolean): ExplainedCondition {
+  const found = asked.textOf(claim);
+  return { claim, expected: boundedText(expected), ...(found !== undefined && { found }), holds: isHeld };
 }
 
 function expectation(condition: TrustCondition): string {
@@ -78,10 +108,14 @@ function expectation(condition: TrustCondition): string {
 }
 
 /** What a person looks for when a build is red: a name mistyped, a type mistaken, a star that stops at a slash. */
-function hintFor(condition: TrustCondition, claims: Claims, issuer: RuleTemplate): string | undefined {
+function hintFor(
+  condition: TrustCondition,
+  { claims, nearestTo }: AskedClaims,
+  issuer: RuleTemplate,
+): string | undefined {
   const found = claimAt(claims, condition.claim);
   if (found === undefined) {
-    const meant = nearestName(condition.claim, Object.keys(claims));
+    const meant = nearestTo(condition.claim);
     return meant === undefined ? noSuchClaim : `${noSuchClaim} It has ${meant}.`;
   }
   if (typeof found === "object") return "Only a text, a number or a boolean can be compared.";

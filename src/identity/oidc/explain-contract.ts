@@ -6,7 +6,7 @@ const isObject = (value: unknown): boolean => typeof value === "object" && value
 
 const TokenClaims = z
   .unknown()
-  .refine(isObject, "an object: the payload of a token")
+  .refine(isObject, "must be an object: the payload of a token")
   .meta({ id: "TokenClaims", description: "The payload of a token: an object with a member for each claim." });
 
 export const ExplainRequest = z
@@ -19,7 +19,10 @@ export const ExplainRequest = z
       .meta({ description: "The token that was refused. It is not used up, not kept and not shown." }),
     claims: TokenClaims.optional(),
   })
-  .refine(({ idToken, claims }) => (idToken === undefined) !== (claims === undefined), "either idToken or claims")
+  .refine(
+    ({ idToken, claims }) => (idToken === undefined) !== (claims === undefined),
+    "must have either idToken or claims",
+  )
   .meta({ id: "ExplainRequest" });
 
 const TokenFailure = z

@@ -4,10 +4,11 @@ import type { FactoryRef } from "../caller.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { Claims } from "./conditions.js";
 import { maxIdTokenLength, type TrustRule } from "./contract.js";
-import { explainConditions } from "./explain-condition.js";
+import { type AskedClaims, askedClaims, explainConditions } from "./explain-condition.js";
 import type { ExplainedRule, Explanation } from "./explain-contract.js";
 import type { IdTokenFailure } from "./id-token-failure.js";
 import { trustedBy } from "./match-rules.js";
+import { parseIdToken } from "./parse-id-token.js";
 import { rulesOfFactory } from "./store.js";
 import { checkIdToken, type IdTokenCheck, type VerifyDeps } from "./verify-id-token.js";
 
@@ -28,11 +29,14 @@ export type Asked = { idToken: string } | { claims: Claims };
 export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Asked): Promise<Explanation> {
   const token = "idToken" in asked ? asked.idToken : undefined;
   const claims = "claims" in asked ? asked.claims : claimsOf(asked.idToken);
+  const lookedAt = askedClaims(claims);
+  const presented = token === undefined ? undefined : { token, parsed: parseIdToken(token) };
   const { rules = [] } = (await rulesOfFactory(deps.prisma, factory.id)) ?? {};
   const explained = await Promise.all(
     rules.map(async (rule) => {
-      const check = token === undefined ? undefined : await checkIdToken(deps.verification, factory.id, rule, token);
-      return { rule, explained: explainRule(rule, claims, check) };
+      const of = { factoryId: factory.id, rule };
+      const check = presented && (await checkIdToken(deps.verification, of, presented.token, presented.parsed));
+      return { rule, explained: explainRule(rule, lookedAt, check) };
     }),
   );
   const matching = explained.filter((one) => one.explained.matches).map(({ rule }) => rule);
@@ -54,7 +58,7 @@ function claimsOf(idToken: string): Claims {
   throw new Problem("invalid-request", `/idToken: ${reason}`, { invalid: [{ at: "/idToken", reason }] });
 }
 
-function explainRule(rule: TrustRule, claims: Claims, check: IdTokenCheck | undefined): ExplainedRule {
+function explainRule(rule: TrustRule, claims: AskedClaims, check: IdTokenCheck | undefined): ExplainedRule {
   const conditions = explainConditions(rule, claims);
   const { id, name } = rule;
   return {

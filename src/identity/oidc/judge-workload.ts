@@ -52,7 +52,8 @@ export function isUpToRules(refusal: WorkloadRefusal): boolean {
   }
 }
 
-const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(["registry-tokens:issue"]);
+/** All that any workload may do. */
+export const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(["registry-tokens:issue"]);
 
 /** What the rules let the bearer of a verified token do; `undefined` when none of them matches. */
 export function trustedWorkload({ rules }: FactoryRules, verified: VerifiedIdToken): Trusted | undefined {

@@ -12,7 +12,7 @@ import {
   type RuleTemplate,
   warning,
 } from "./templates/template.js";
-import { changingNames, judgeOf } from "./templates/templates.js";
+import { changingNames, claimsOfRuns, judgeOf } from "./templates/templates.js";
 
 /** What is in every token of everybody, or different in each: it says nothing about who is asking. RFC 7519 (4.1) */
 const registeredClaims: ReadonlySet<string> = new Set(["iss", "aud", "exp", "nbf", "iat", "jti"]);
@@ -54,7 +54,8 @@ function isBound(rule: JudgedRule, template: RuleTemplate): boolean {
   if (template.name !== "generic") return false;
   // Of an issuer that nobody here knows, any claim can be the one that tells people apart, but for what never is.
   const claims = rule.conditions.map(({ claim }) => claimName(claim));
-  return claims.some((claim) => !registeredClaims.has(claim) && !changingNames.has(claim) && isPinned(claim));
+  const neverTell = [registeredClaims, changingNames, claimsOfRuns];
+  return claims.some((claim) => !neverTell.some((names) => names.has(claim)) && isPinned(claim));
 }
 
 /** Whether one of the values that the claim may have is a name after all. */
@@ -87,6 +88,11 @@ const comparisonFor = { text: "equals", number: "equalsNumber", boolean: "equals
 function lintComparison(condition: TrustCondition, at: string): Finding[] {
   const asked = comparisonOf(condition);
   if (asked.kind === "any-of") {
+    if (asked.values.some((value) => typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER)) {
+      const message =
+        "Numbers beyond 9007199254740991 are not exact: two ids can be read as one. Bind another claim, or have the issuer send this one as a text.";
+      return [{ code: "number-not-exact", severity: "error", at, message }];
+    }
     if (!asked.values.some((value) => String(value).includes("*"))) return [];
     return [warning("looks-like-a-pattern", "A star has no meaning here, it is a star: use glob.", at)];
   }

@@ -1,36 +1,58 @@
+/** Places in a text from the first to the last, both included. */
+type Span = readonly [from: number, to: number];
+
 /**
  * Whether a text has the shape of a glob, from its first character to its last: `*` stands for any run of characters
  * but `/`, `**` for any run. As in the branch patterns of GitHub workflows, so that `refs/heads/*` leaves out
  * `refs/heads/a/b`. All other characters stand for themselves.
  *
  * No regular expression: the text is a stranger's, and backtracking over several stars takes time that grows with a
- * power of its length. This takes the number of stars times the length.
+ * power of its length. This looks at the text once for each star.
  */
 export function matchesGlob(glob: string, text: string): boolean {
-  // reached[n]: what stands in the glob so far can be the first n characters.
-  let reached = new Uint8Array(text.length + 1);
-  reached[0] = 1;
-  for (const part of glob.match(/\*+|[^*]+/g) ?? []) {
-    reached = part.startsWith("*") ? afterStars(reached, text, part.length > 1) : afterLiteral(reached, text, part);
+  const parts = glob.match(/\*+|[^*]+/g) ?? [];
+  // The places that what stands in the glob so far can lead to, in their order and apart from each other.
+  let reached: readonly Span[] = [[0, 0]];
+  for (const [index, part] of parts.entries()) {
+    if (reached.length === 0) return false;
+    if (part.startsWith("*")) reached = afterStars(reached, text, part.length > 1);
+    else if (index < parts.length - 1) reached = afterLiteral(reached, text, part);
+    else return text.endsWith(part) && isReached(reached, text.length - part.length);
   }
-  return reached[text.length] === 1;
+  return isReached(reached, text.length);
 }
 
-function afterStars(reached: Uint8Array, text: string, crossesSlashes: boolean): Uint8Array<ArrayBuffer> {
-  const next = new Uint8Array(reached.length);
-  for (let at = 0; at < next.length; at += 1) {
-    const goesOn = at > 0 && next[at - 1] === 1 && (crossesSlashes || text[at - 1] !== "/");
-    if (reached[at] === 1 || goesOn) next[at] = 1;
-  }
-  return next;
+function isReached(reached: readonly Span[], place: number): boolean {
+  return reached.some(([from, to]) => from <= place && place <= to);
 }
 
-function afterLiteral(reached: Uint8Array, text: string, literal: string): Uint8Array<ArrayBuffer> {
-  const next = new Uint8Array(reached.length);
-  for (let at = reached.indexOf(1); at >= 0; at = reached.indexOf(1, at + 1)) {
-    if (text.startsWith(literal, at)) next[at + literal.length] = 1;
+function afterStars(reached: readonly Span[], text: string, crossesSlashes: boolean): Span[] {
+  const spans: Span[] = [];
+  for (const [from, to] of reached) {
+    const [, end = -1] = spans.at(-1) ?? [];
+    // The star before has led here already.
+    if (to <= end) continue;
+    const slash = crossesSlashes ? -1 : text.indexOf("/", to);
+    spans.push([Math.max(from, end + 1), slash === -1 ? text.length : slash]);
   }
-  return next;
+  return spans;
+}
+
+/** Where a literal can end that stars follow. Of two ends without a slash between them the first will do for any star. */
+function afterLiteral(reached: readonly Span[], text: string, literal: string): Span[] {
+  const ends: Span[] = [];
+  let at = text.indexOf(literal);
+  for (const [from, to] of reached) {
+    if (at >= 0 && at < from) at = text.indexOf(literal, from);
+    while (at >= 0 && at <= to) {
+      const end = at + literal.length;
+      ends.push([end, end]);
+      const slash = text.indexOf("/", end);
+      at = slash === -1 ? -1 : text.indexOf(literal, Math.max(at, slash - literal.length) + 1);
+    }
+    if (at === -1) break;
+  }
+  return ends;
 }
 
 /** Whether a glob says anything: one without a letter or digit, such as `*` or `**` + `/*`, fits what nobody meant. */

@@ -56,10 +56,11 @@ export function isFor(audience: string, claims: Claims): boolean {
 }
 
 const maxValueLength = 200;
+const controls = /[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A text of a stranger's as the audit and the log can keep it: of 200 characters at most, no controls, no half pairs. */
+/** A text of a stranger's as the audit and the log can keep it: of 200 characters at most, and none as `hasNoControls` refuses. */
 export function boundedText(text: string): string {
-  return text.slice(0, maxValueLength).replace(/[\p{Cc}\p{Cs}]/gu, "\ufffd");
+  return text.slice(0, maxValueLength).replace(controls, "\ufffd");
 }
 
 function evidenceOf(matching: readonly TrustRule[], claims: Claims): Evidence {

@@ -11,7 +11,10 @@ import { deleteExpiredSessions, insertSession } from "./sessions/store.js";
 import { deleteExpiredTokenIds } from "./used-ids/store.js";
 import type { Workloads } from "./workloads.js";
 
-type Deps = { prisma: PrismaClient; audit: AuditWriter; workloads: Workloads };
+/** Counts each session that is asked for. @throws Problem `too-many-requests` */
+export type SessionRequests = { count(caller: Pick<Caller, "kind" | "id" | "actorId" | "name">): Promise<void> };
+
+type Deps = { prisma: PrismaClient; audit: AuditWriter; workloads: Workloads; sessionRequests: SessionRequests };
 
 /** A session that was opened: whoever has an access token for it is the workload. */
 export type OpenedSession = {
@@ -30,7 +33,7 @@ const maxRounds = 5;
  * Opens a session for an ID token (RFC 8693, token exchange). It does not end with the ID token, which often lives for
  * five minutes; it does end, at once, with the rules that let it in: they are looked at again whenever it is used.
  * @param input - `factory`: the name that the request says
- * @throws Problem `unauthenticated` as any other use of the token would
+ * @throws Problem `unauthenticated` as any other use of the token would; `too-many-requests`
  */
 export async function openSession(
   deps: Deps,
@@ -38,6 +41,7 @@ export async function openSession(
 ): Promise<OpenedSession> {
   const { verified, ...admitted } = await deps.workloads.admit(input.token, input.factory);
   let { caller } = admitted;
+  await deps.sessionRequests.count(caller);
   for (let round = 0; round < maxRounds; round += 1) {
     const opened = await open(deps, caller, verified, input.requested);
     if (opened) return opened;

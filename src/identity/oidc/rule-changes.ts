@@ -4,7 +4,7 @@ import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import type { Precondition } from "../../http/preconditions.js";
+import { checkVersion, type Precondition } from "../../http/preconditions.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
@@ -123,12 +123,7 @@ async function ruleToChange(
 ): Promise<NonNullable<Awaited<ReturnType<typeof ruleHead>>>> {
   const known = await ruleHead(transaction, factory.id, id);
   if (!known) throw new Problem("not-found", "There is no such trust rule. List them to see which exist.");
-  if (precondition === "absent" || (typeof precondition === "number" && precondition !== known.version)) {
-    throw new Problem(
-      "precondition-failed",
-      `The current version is ${known.version}. Read it again, and carry your change over.`,
-    );
-  }
+  checkVersion(known.version, precondition);
   return known;
 }
 

@@ -18,15 +18,15 @@ const skewSeconds = 60;
 /**
  * Verifies an ID token for one rule, and says what fails first. Never throws for what a token or its issuer does; never
  * quotes the token. For those who debug a rule; whoever is let in goes through `Workloads`.
- * @param factoryId - whose key sets are looked at
+ * @param of.factoryId - whose key sets are looked at
+ * @param parsed - the token, where it is held against several rules
  */
 export async function checkIdToken(
   deps: VerifyDeps,
-  factoryId: string,
-  rule: TrustRule,
+  { factoryId, rule }: { factoryId: string; rule: TrustRule },
   token: string,
+  parsed = parseIdToken(token),
 ): Promise<IdTokenCheck> {
-  const parsed = parseIdToken(token);
   if (typeof parsed === "string") return { holds: false, failed: parsed };
   const { claims } = parsed;
   const failed =

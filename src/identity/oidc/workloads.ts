@@ -4,6 +4,7 @@ import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import type { Caller } from "../caller.js";
+import { callerWeight } from "../caller-weight.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";
 import { type FactoryRules, KnownRules } from "./factory-rules.js";
@@ -52,7 +53,7 @@ export class Workloads {
   /** By the SHA-256 of the token, for the factory that it was last presented to. */
   readonly #remembered = new LRUCache<string, Remembered>({
     maxSize: maxRememberedBytes,
-    sizeCalculation: ({ verified }) => 1_024 + 2 * JSON.stringify(verified.claims).length,
+    sizeCalculation: ({ caller, verified }) => callerWeight(caller, verified.claims),
   });
   readonly #admitted = new WeakMap<Caller, VerifiedIdToken>();
 

@@ -1,5 +1,4 @@
 import { timingSafeEqual } from "node:crypto";
-import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { fingerprint } from "../../crypto/envelope.js";
@@ -7,36 +6,15 @@ import type { Plaintext } from "../../crypto/plaintext.js";
 import type { PrismaClient } from "../../db/database.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
+import type { SecretQuestions } from "../../limits/secret-questions.js";
 import type { FactoryKeys } from "../factory-keys.js";
 import { currentFingerprint } from "./store.js";
-
-/** How often one secret may be compared with candidates, whoever asks; on each replica. */
-export class VerifyLimit {
-  readonly #limiter: RateLimiterMemory;
-
-  constructor(limit: { perMinute: number }) {
-    this.#limiter = new RateLimiterMemory({ points: limit.perMinute, duration: 60 });
-  }
-
-  /** @throws Problem `too-many-requests`, saying when to come back */
-  async take(factoryId: string, name: string): Promise<void> {
-    try {
-      await this.#limiter.consume(`${factoryId}/${name}`);
-    } catch (error) {
-      if (!(error instanceof RateLimiterRes)) throw error;
-      const retryAfterSeconds = Math.max(1, Math.ceil(error.msBeforeNext / 1000));
-      throw new Problem("too-many-requests", `This secret was compared too often. Wait ${retryAfterSeconds} s.`, {
-        retryAfterSeconds,
-      });
-    }
-  }
-}
 
 export type VerifyDeps = {
   prisma: PrismaClient;
   audit: AuditWriter;
   factoryKeys: FactoryKeys;
-  verifyLimit: VerifyLimit;
+  verifyLimit: SecretQuestions;
 };
 
 /**
@@ -49,7 +27,7 @@ export async function verifyValue(
   input: { factory: FactoryRef; caller: Caller; name: string; candidate: Plaintext; requested: RequestedBy },
 ): Promise<{ matches: boolean; version: number }> {
   const { factory, caller, name, candidate, requested } = input;
-  await deps.verifyLimit.take(factory.id, name);
+  await deps.verifyLimit.count(factory.id, name);
   const current = await currentFingerprint(deps.prisma, factory.id, name);
   if (!current) throw new Problem("not-found", `There is no secret "${name}".`);
   const { version } = current;

@@ -1,6 +1,6 @@
 import { Problem } from "../../http/problem.js";
-import { changeVersion, type VersionDeps, type VersionInput } from "./change-version.js";
-import { findVersion, setCurrent, stageAgain, unstage } from "./store.js";
+import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
+import { findHead, findVersion, setCurrent, stageAgain, unstage } from "./store.js";
 
 /** The current version of a secret after an operation, and the one before. */
 export type Current = { name: string; version: number; previousVersion?: number };
@@ -26,6 +26,31 @@ export function promoteVersion(deps: VersionDeps, input: VersionInput & { versio
       result: { name, version, previousVersion },
     };
   });
+}
+
+export type TriedPromotionDeps = VersionDeps & {
+  /** Tries the version where it is to be used. @throws Problem when it does not pass */
+  tryBeforePromotion(input: VersionInput & { version: number }): Promise<void>;
+};
+
+/**
+ * The same for a version that is tried first, outside of any transaction. What a version holds never changes, so what
+ * was tried is what is promoted.
+ * @throws Problem as `promoteVersion`, and `version-unsuitable` when it does not pass
+ */
+export async function promoteTriedVersion(
+  deps: TriedPromotionDeps,
+  input: VersionInput & { version: number },
+): Promise<Current> {
+  const { factory, name, version, precondition } = input;
+  const secret = await findHead(deps.prisma, factory.id, name);
+  if (!secret) throw noSecret(name);
+  checkPrecondition(precondition, secret.currentVersion);
+  const row = await findVersion(deps.prisma, secret.id, version);
+  // Nothing is sent anywhere for a promotion that cannot be.
+  if (row && !row.staged) throw notStaged(version);
+  await deps.tryBeforePromotion(input);
+  return promoteVersion(deps, input);
 }
 
 /**

@@ -13,7 +13,13 @@ import type { SecretsDeps } from "../write-secrets.js";
 import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
 import { destroyVersion, graceEnd } from "./destroy-version.js";
-import { type Current, promoteVersion, rollBack } from "./promote-version.js";
+import {
+  type Current,
+  promoteTriedVersion,
+  promoteVersion,
+  rollBack,
+  type TriedPromotionDeps,
+} from "./promote-version.js";
 import { restoreVersion } from "./restore-version.js";
 import { findHead, type findVersion, type HeldSecret, listVersions } from "./store.js";
 
@@ -128,11 +134,25 @@ const promote = route(
       "New tokens are minted from it at once. Tokens minted before stay valid, and the version before stays.",
     auth: { permission: "secrets:write" },
     params: SecretVersionParams,
+    query: z.strictObject({
+      doctor: Flag("Try it first, as `:doctor` does, and promote it only when every registry lets it in."),
+    }),
     replies: { 200: { description: "Promoted.", content: { "application/json": CurrentVersion }, headers: etag } },
-    problems: ["not-found", "precondition-failed", "version-unsuitable"],
+    problems: [
+      "not-found",
+      "precondition-failed",
+      "version-unsuitable",
+      "conflict",
+      "limit-reached",
+      "secret-unreadable",
+      "invalid-config",
+      "too-many-requests",
+    ],
   },
-  async (deps: VersionDeps, input) =>
-    currentReply(await promoteVersion(deps, { ...inputOf(input), version: input.params.version })),
+  async (deps: TriedPromotionDeps, input) => {
+    const promote = input.query.doctor ? promoteTriedVersion : promoteVersion;
+    return currentReply(await promote(deps, { ...inputOf(input), version: input.params.version }));
+  },
 );
 
 const rollback = route(

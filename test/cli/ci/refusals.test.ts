@@ -1,9 +1,10 @@
 import { writeFileSync } from "node:fs";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestCertificateAuthority } from "../../support/certificates.js";
+import { listenOnLoopback, whileAnswering } from "../stand-in-service.js";
 import { bearerHost, type FactoryForJobs, passwordHost, startFactoryForJobs } from "./factory-for-jobs.js";
 import type { JobMachine } from "./job-machine.js";
 
@@ -18,22 +19,6 @@ beforeEach(async () => {
   machine = await factory.machine(await factory.narrowJob());
 });
 afterEach(() => machine.close());
-
-/** What stands in for the service, or in front of it. */
-async function listen(server: Server): Promise<{ port: number; close(): Promise<void> }> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  const close = () => {
-    server.closeAllConnections();
-    return new Promise<void>((resolve) => void server.close(() => resolve()));
-  };
-  return { port: typeof address === "object" && address ? address.port : 0, close };
-}
-
-async function whileAnswering<T>(answer: RequestListener, work: (url: string) => Promise<T>): Promise<T> {
-  const { port, close } = await listen(createServer(answer));
-  return work(`http://127.0.0.1:${port}`).finally(close);
-}
 
 const login = (args: readonly string[], environment: Record<string, string> = {}) =>
   machine.run(["ci", "login", ...args], { environment });
@@ -101,7 +86,7 @@ describe("what a person reads", () => {
 
 describe("a service", () => {
   test("that is down is asked again until patience runs out", async () => {
-    const { port, close } = await listen(createServer());
+    const { port, close } = await listenOnLoopback(createServer());
     await close();
     const done = await login(["--timeout", "2"], { FACTORY_SECRETS_URL: `http://127.0.0.1:${port}` });
     expect(done).toMatchObject({ exitCode: 6 });
@@ -202,7 +187,7 @@ describe("a service", () => {
     const authority = await createTestCertificateAuthority();
     const { cert, key } = await authority.issue(["127.0.0.1"]);
     const problem = JSON.stringify({ code: "registry-unknown", detail: "Reached." });
-    const { port, close } = await listen(
+    const { port, close } = await listenOnLoopback(
       createTlsServer({ cert, key }, (_, response) => response.writeHead(422).end(problem)),
     );
     const url = `https://127.0.0.1:${port}`;
@@ -244,6 +229,8 @@ describe("ci explain", () => {
       tokens: [{ registry: passwordHost, kind: "password", scopeEnforcedBy: "none", expiresAt: expect.any(String) }],
       failures: [],
     });
+    const yaml = await machine.run([...args.slice(0, -1), "yaml"]);
+    expect(yaml.stdout).toMatch(/^service: .*\n(?:.*\n)*tokens:\n {2}- registry: /);
     const refused = await machine.run([...args, "--repository", "other/thing"]);
     expect(refused.exitCode).toBe(5);
     expect(JSON.parse(refused.stdout)).toMatchObject({ tokens: [], failures: [{ registry: passwordHost }] });

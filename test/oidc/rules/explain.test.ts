@@ -179,7 +179,11 @@ describe("whoever debugs a red build", () => {
     expect((await factory.present(token)).status).toBe(200);
     expect((await factory.present(token)).status).toBe(401);
     const { body } = await explain({ idToken: signed({ project_id: project, jti: undefined }) });
-    expect(explained(body, id)?.conditions.at(-1)).toMatchObject({ claim: "jti", holds: false });
+    expect(explained(body, id)?.conditions.at(-1)).toMatchObject({
+      claim: "jti",
+      holds: false,
+      hint: "The token has no such claim. Without it a rule with singleUse takes none.",
+    });
   });
 
   it("is shown no more than 200 characters of a claim", async () => {

@@ -71,12 +71,36 @@ describe("a rule is refused", () => {
     ["generic: issuer and audience again", "generic", [{ claim: "iss", equals: "https://issuer.example.com" }]],
     ["generic: audience by a pointer", "generic", [{ claim: "/aud", equals: "https://secrets.example.com" }]],
     ["generic: a GitHub-like name", "generic", [{ claim: "repository", equals: "acme/app" }]],
+    ["generic: a branch of anybody's", "generic", [{ claim: "ref", equals: "refs/heads/main" }]],
+    ["generic: protected branches of anybody's", "generic", [{ claim: "ref_protected", equals: "true" }]],
+    [
+      "generic: a workflow by its name",
+      "generic",
+      [{ claim: "job_workflow_ref", equals: "acme/ci/x.yml@refs/heads/main" }],
+    ],
+    ["generic: a checked address, as a text", "generic", [{ claim: "email_verified", equals: "true" }]],
     ["generic: a GitHub-like sub", "generic", [{ claim: "sub", equals: "repo:acme/app:ref:refs/heads/main" }]],
+    [
+      "generic: a sub as Vercel's",
+      "generic",
+      [{ claim: "sub", equals: "owner:acme:project:app:environment:production" }],
+    ],
     ["generic: one of two subs is a name", "generic", [{ claim: "sub", equalsAny: ["7", "repo:acme/app:x"] }]],
   ])("%s", (_what, template, conditions, issuer) => {
     const rule = ruleFor(template, conditions, issuer);
     expect(codesOf(rule, "error")).toEqual(["identity-missing"]);
     expect(() => refuseUnsafe(lintRule(rule))).toThrow(judgeOf(rule).advice);
+  });
+
+  it.each([
+    { claim: "account", equalsNumber: 2 ** 53 },
+    { claim: "account", equalsAnyNumber: [7, -(2 ** 60)] },
+  ])("with a number that stands for others too, %j", (condition) => {
+    const rule = someRule({ conditions: [{ claim: "sub", equals: "7" }, condition] });
+    expect(lintRule(rule)).toContainEqual(
+      expect.objectContaining({ code: "number-not-exact", severity: "error", at: "/conditions/1" }),
+    );
+    expect(codesOf(someRule({ conditions: [{ claim: "account", equalsNumber: 2 ** 53 - 1 }] }), "error")).toEqual([]);
   });
 
   it.each(["*", "**", "*/*"])("with the glob %s, whatever else it binds", (glob) => {

@@ -74,10 +74,10 @@ describe("what the bearer gets", () => {
 
   it("tells the audit no more than 200 characters of a claim, and none that a log cannot hold", () => {
     const rule = someRule({ conditions: [{ claim: "iss", equals: iss }] });
-    const sub = `a\n\u0000${"x".repeat(196)}\u{1f600}`;
+    const sub = `a\n\u0000\u2028\u202e${"x".repeat(194)}\u{1f600}`;
     const evidence = trustedBy([rule], { ...good, sub })?.evidence;
     const value = evidence && "claims" in evidence ? evidence.claims[0]?.value : undefined;
-    expect(value).toBe(`a\ufffd\ufffd${"x".repeat(196)}\ufffd`);
+    expect(value).toBe(`a\ufffd\ufffd\ufffd\ufffd${"x".repeat(194)}\ufffd`);
   });
 });
 

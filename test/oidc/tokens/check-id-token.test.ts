@@ -45,7 +45,8 @@ beforeEach(() => {
   return () => keySets.close();
 });
 
-const check = (token: string) => checkIdToken({ keySets, now: () => new Date() }, "factory", rule, token);
+const check = (token: string) =>
+  checkIdToken({ keySets, now: () => new Date() }, { factoryId: "factory", rule }, token);
 
 describe("what is wrong with a token, for one rule", () => {
   it("is nothing with a good one, whatever its other claims", async () => {

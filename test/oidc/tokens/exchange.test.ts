@@ -33,13 +33,18 @@ async function ruleFor(terms: Record<string, unknown> = {}): Promise<{ id: strin
   return { id: await factory.trust({ issuer: issuer.url, conditions, ...terms }), claims: { project_id: project } };
 }
 
-const exchange = (token: string, name = factory.factory.name) =>
-  factory.service.as(undefined).post("/oauth/token/").type("form").send({
-    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
-    subject_token: token,
-    subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
-    factory: name,
-  });
+const exchange = (token: string, name = factory.factory.name, more: Record<string, string> = {}) =>
+  factory.service
+    .as(undefined)
+    .post("/oauth/token/")
+    .type("form")
+    .send({
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+      subject_token: token,
+      subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
+      factory: name,
+      ...more,
+    });
 
 describe("an ID token that is exchanged", () => {
   it("gives an access token for the rule's grants, which the audit follows to the rule", async () => {
@@ -84,6 +89,15 @@ describe("an ID token that is exchanged", () => {
     expect((await exchange(token)).status).toBe(401);
     expectProblem(await factory.present(token), "unauthenticated");
     for (let times = 0; times < 2; times += 1) expect((await factory.present(accessToken)).status).toBe(200);
+  });
+
+  it("is not used up by a scope that no workload has, and opens no session for it", async () => {
+    const { claims } = await ruleFor({ singleUse: true });
+    const token = issuer.sign(claims);
+    const opened = (await factory.events("session.opened")).length;
+    expect((await exchange(token, undefined, { scope: "secrets:list" })).body.error).toBe("invalid_scope");
+    expect(await factory.events("session.opened")).toHaveLength(opened);
+    expect((await exchange(token, undefined, { scope: "registry-tokens:issue" })).status).toBe(200);
   });
 
   it("gives nothing in another factory: an access token is of its factory alone", async () => {

@@ -1,19 +1,41 @@
 import { type CloudReply, jsonReply } from "./cloud-endpoint.js";
 
-/** A pull of one manifest: `GET /v2/<repository>/manifests/<reference>`; the base `/v2/` has no repository. */
-export type RegistryPath = { repository?: string };
+/** A pull of one manifest or blob: `GET /v2/<repository>/manifests/<reference>`; the base `/v2/` has no repository. */
+export type RegistryPath = { repository?: string; reference?: string };
 
 /** `undefined` for a path that the stand-in registries do not serve. */
 export function parseRegistryPath(path: string): RegistryPath | undefined {
   if (path === "/v2/" || path === "/v2") return {};
-  const repository = /^\/v2\/(.+)\/manifests\/[^/]+$/.exec(path)?.[1];
-  return repository === undefined ? undefined : { repository };
+  const [, repository, reference] = /^\/v2\/(.+)\/(?:manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
+  return repository === undefined || reference === undefined ? undefined : { repository, reference };
 }
 
-/** A successful answer: an empty manifest, or the version check. */
-export function servedReply(path: RegistryPath): CloudReply {
-  if (path.repository === undefined) return jsonReply(200, {}, { "docker-distribution-api-version": "registry/2.0" });
-  return jsonReply(200, { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
+const platformOf = (os: string, architecture: string, variant?: string) => ({
+  mediaType: "application/vnd.oci.image.manifest.v1+json",
+  platform: { os, architecture, ...(variant && { variant }) },
+});
+const configDigest = `sha256:${"c".repeat(64)}`;
+
+/** What every repository holds, by tag: `multi` is for several platforms, `single` for one, `gone` is not there. */
+const images: Readonly<Record<string, object>> = {
+  // With what buildx adds: an attestation, which is of no platform.
+  multi: {
+    schemaVersion: 2,
+    manifests: [platformOf("linux", "amd64"), platformOf("linux", "arm64", "v8"), platformOf("unknown", "unknown")],
+  },
+  single: { schemaVersion: 2, config: { digest: configDigest }, layers: [] },
+  [configDigest]: { os: "linux", architecture: "arm", variant: "v7", rootfs: {} },
+};
+
+/** A successful answer: one of `images`, else an empty index; or the version check. */
+export function servedReply({ repository, reference }: RegistryPath): CloudReply {
+  if (repository === undefined) return jsonReply(200, {}, { "docker-distribution-api-version": "registry/2.0" });
+  if (reference === "gone") return registryError(404, "NAME_UNKNOWN", "manifest unknown");
+  const image = reference === undefined ? undefined : images[reference];
+  return jsonReply(
+    200,
+    image ?? { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] },
+  );
 }
 
 /** An error in the shape of the OCI distribution specification, "Error Codes". */

@@ -6,6 +6,7 @@ import { createStandInDocker, type StandInDocker } from "./docker/stand-in-docke
 import { EndpointRegister } from "./endpoint-register.js";
 import { createStandInGoogle, type StandInGoogle } from "./google/stand-in-google.js";
 import { listenForHosts, type TlsListener } from "./tls-listener.js";
+import { createStandInVault, type StandInVault } from "./vault/stand-in-vault.js";
 
 export type StandInClouds = {
   /** The value of `FACTORY_SECRETS_CONNECT_TO` for every host that exists at the time of reading. */
@@ -20,6 +21,7 @@ export type StandInClouds = {
   azure: StandInAzure;
   google: StandInGoogle;
   docker: StandInDocker;
+  vault: StandInVault;
   /** Asks a stand-in directly, as docker or skopeo would. */
   request: TlsListener["request"];
   /** Breaks what is open and stops listening. */
@@ -40,6 +42,7 @@ export async function startStandInClouds(
   const azure = createStandInAzure(register, clock);
   const google = createStandInGoogle(register, clock);
   const docker = createStandInDocker(register, clock);
+  const vault = createStandInVault(register);
   const listener = await listenForHosts(authority, (host) => register.find(host));
   return {
     get connectTo() {
@@ -52,6 +55,7 @@ export async function startStandInClouds(
     azure,
     google,
     docker,
+    vault,
     request: (request) => listener.request(request),
     close: () => listener.close(),
   };

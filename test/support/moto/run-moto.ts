@@ -5,7 +5,7 @@ import { startTlsFront } from "../registry/tls-front.js";
 export type MotoUser = { accessKeyId: string; secretAccessKey: string };
 
 export type Moto = {
-  /** Its value for `FACTORY_SECRETS_CONNECT_TO`: STS and ECR of the region. */
+  /** Its value for `FACTORY_SECRETS_CONNECT_TO`: STS, ECR and KMS of the region, and IAM. */
   connectTo: string;
   /** The account that everything in it belongs to. */
   accountId: string;
@@ -13,6 +13,8 @@ export type Moto = {
   createUser(name: string, policy: unknown): Promise<MotoUser>;
   /** Makes a role that anybody in the account may assume, with one inline policy. Gives back its ARN. */
   createRole(name: string, policy: unknown): Promise<string>;
+  /** Makes a symmetric KMS key. Gives back its ARN. */
+  createKmsKey(): Promise<string>;
   /** With it, moto recomputes every signature and evaluates IAM policies; before, it lets everything through. */
   enforceIam(enforce: boolean): Promise<void>;
   stop(): Promise<void>;
@@ -31,12 +33,13 @@ export async function runMoto(program: string, authority: TestCertificateAuthori
     args: ["-H", "127.0.0.1", "-p", "0"],
     listening: /Running on http:\/\/127\.0\.0\.1:(\d+)/,
   });
-  const hosts = [`sts.${region}.amazonaws.com`, `api.ecr.${region}.amazonaws.com`];
+  const regional = ["sts", "api.ecr", "kms"].map((service) => `${service}.${region}.amazonaws.com`);
+  const hosts = [...regional, "iam.amazonaws.com"];
   const front = await startTlsFront({ authority, hosts, upstreamPort: moto.port, rewrite: correctExpiry });
   return {
     connectTo: hosts.map((host) => `${host}:443=127.0.0.1:${front.port}`).join(","),
     accountId,
-    ...adminCommands(moto.port),
+    ...adminCommands(moto.port, region),
     stop: async () => {
       await front.close();
       await moto.stop();
@@ -44,7 +47,10 @@ export async function runMoto(program: string, authority: TestCertificateAuthori
   };
 }
 
-function adminCommands(port: number): Pick<Moto, "createUser" | "createRole" | "enforceIam"> {
+function adminCommands(
+  port: number,
+  region: string,
+): Pick<Moto, "createUser" | "createRole" | "createKmsKey" | "enforceIam"> {
   return {
     createUser: async (name, policy) => {
       await iam(port, "CreateUser", { UserName: name });
@@ -61,6 +67,16 @@ function adminCommands(port: number): Pick<Moto, "createUser" | "createRole" | "
       await iam(port, "PutRolePolicy", { RoleName: name, PolicyName: "inline", PolicyDocument });
       return elementOf(role, "Arn");
     },
+    createKmsKey: async () => {
+      const headers = {
+        authorization: unsigned(`${region}/kms`),
+        "content-type": "application/x-amz-json-1.1",
+        "x-amz-target": "TrentService.CreateKey",
+      };
+      const arn = /"Arn": ?"([^"]+)"/.exec(await post(port, "/", headers, "{}"))?.[1];
+      if (arn === undefined) throw new Error("moto's answer has no ARN");
+      return arn;
+    },
     enforceIam: async (enforce) => {
       await post(port, "/moto-api/reset-auth", {}, enforce ? "0" : "inf");
     },
@@ -69,17 +85,19 @@ function adminCommands(port: number): Pick<Moto, "createUser" | "createRole" | "
 
 /** One IAM call without a valid signature: moto only reads the service from it, as long as IAM is not enforced. */
 async function iam(port: number, action: string, fields: Readonly<Record<string, string>>): Promise<string> {
-  const credential = "Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/iam/aws4_request";
   return post(
     port,
     "/",
     {
-      authorization: `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=host, Signature=none`,
+      authorization: unsigned("us-east-1/iam"),
       "content-type": "application/x-www-form-urlencoded",
     },
     new URLSearchParams({ Action: action, Version: "2010-05-08", ...fields }).toString(),
   );
 }
+
+const unsigned = (scope: string): string =>
+  `AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/${scope}/aws4_request, SignedHeaders=host, Signature=none`;
 
 async function post(port: number, path: string, headers: Record<string, string>, body: string): Promise<string> {
   const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body });

@@ -62,35 +62,37 @@ export type PresentedRefresh = {
   state: "fresh" | "repeated" | "reused";
 };
 
-type PresentedRow = {
-  session_id: string;
-  permissions: string[];
-  is_used: boolean;
-  is_repeated: boolean;
-};
+type PresentedRow = { is_used: boolean; is_repeated: boolean };
 
-/** Finds the session of this client that a refresh token belongs to, and locks both until the transaction ends. */
+/** Finds the session of this client that a refresh token belongs to, and locks it until the transaction ends. */
 export async function lockRefreshToken(
   transaction: Transaction,
   clientId: string,
   tokenHash: Buffer,
 ): Promise<PresentedRefresh | undefined> {
-  // Both rows are locked, so that of both the newest state is seen after a wait for another refresh. The time is that
-  // of the database, read after the wait: replicas need not agree about it.
-  const [row] = await transaction.$queryRawUnsafe<PresentedRow[]>(
-    `SELECT s.id AS session_id, s.permissions, r.used_at IS NOT NULL AS is_used,
-            COALESCE(r.used_at > clock_timestamp() - make_interval(secs => $3::int), false) AS is_repeated
-     FROM refresh_tokens r JOIN credentials s ON s.id = r.credential_id
-     WHERE r.token_hash = $1::bytea AND s.parent_id = $2::uuid AND s.kind = 'oauth-session' AND s.revoked_at IS NULL
-       AND s.expires_at > now() AND r.expires_at > now()
-     FOR UPDATE OF r, s`,
+  // The session alone, which all of its refreshes write: of two that had locked a token each, one would wait for the
+  // other's while it holds the session.
+  const [session] = await transaction.$queryRawUnsafe<{ id: string; permissions: string[] }[]>(
+    `SELECT id, permissions FROM credentials
+     WHERE id = (SELECT credential_id FROM refresh_tokens WHERE token_hash = $1::bytea) AND parent_id = $2::uuid
+       AND kind = 'oauth-session' AND revoked_at IS NULL AND expires_at > now()
+     FOR UPDATE`,
     tokenHash,
     clientId,
+  );
+  if (!session) return undefined;
+  // In a statement of its own: it sees what was written by those that the lock has waited for. The time is that of the
+  // database, read after the wait: replicas need not agree about it.
+  const [row] = await transaction.$queryRawUnsafe<PresentedRow[]>(
+    `SELECT used_at IS NOT NULL AS is_used,
+            COALESCE(used_at > clock_timestamp() - make_interval(secs => $2::int), false) AS is_repeated
+     FROM refresh_tokens WHERE token_hash = $1::bytea AND expires_at > now()`,
+    tokenHash,
     reuseSeconds,
   );
   if (!row) return undefined;
   const state = !row.is_used ? "fresh" : row.is_repeated ? "repeated" : "reused";
-  return { sessionId: row.session_id, permissions: row.permissions.filter(isPermission), state };
+  return { sessionId: session.id, permissions: session.permissions.filter(isPermission), state };
 }
 
 /**

@@ -18,8 +18,8 @@ export const generic: RuleTemplate = {
     'Add {"claim": "sub", "equals": "..."}, or another claim with `equals` that the issuer never gives to somebody else (an id, not a name): without it everybody whom the issuer knows is let in.',
   example: { issuer: "https://issuer.example.com", conditions: [{ claim: "sub", equals: "build-server-7" }] },
   knows: () => false,
-  // As the tokens of GitHub, GitLab and Buildkite have it, wherever they are served from: names, and no ids.
-  isName: (claim, value) => claim === "sub" && /^(repo|project_path|organization):/.test(value),
+  // As the tokens of GitHub, GitLab, Buildkite and Vercel have it, wherever they are served from: names, and no ids.
+  isName: (claim, value) => claim === "sub" && /^(repo|project_path|organization|owner):/.test(value),
   lint: (rule: JudgedRule) =>
     binds(rule, "sub")
       ? []

@@ -8,6 +8,7 @@ export type JudgedRule = Pick<TrustRule, "template" | "issuer" | "audience" | "c
 export type FindingCode =
   | "identity-missing"
   | "glob-of-nothing"
+  | "number-not-exact"
   | "not-an-identity"
   | "looks-like-a-pattern"
   | "never-holds"

@@ -23,6 +23,21 @@ export function judgeOf(rule: { issuer: string; template: TemplateName }): RuleT
   return all.find((template) => template.knows(rule.issuer)) ?? templates[rule.template];
 }
 
+const identities: ReadonlySet<string> = new Set(
+  all.flatMap(({ claims }) => claims.filter(({ use }) => use === "identity").map(({ claim }) => claim)),
+);
+
+/**
+ * Claims that say which run it was and not whose: everybody has a branch of that name. One that ends in `id` can be
+ * somebody's all the same, with an issuer that nobody here knows.
+ */
+export const claimsOfRuns: ReadonlySet<string> = new Set(
+  all
+    .flatMap(({ claims }) => claims.filter(({ use, claim }) => use === "narrowing" && !/[_-]id$/.test(claim)))
+    .map(({ claim }) => claim)
+    .filter((claim) => !identities.has(claim)),
+);
+
 /** Claims that can change hands, with whichever issuer. */
 export const changingNames: ReadonlySet<string> = new Set(
   all

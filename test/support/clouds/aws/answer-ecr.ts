@@ -1,6 +1,8 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../clock.js";
 import { type CloudReply, type CloudRequest, headerOf } from "../cloud-endpoint.js";
+import { ecrError, ecrReply } from "./ecr-reply.js";
+import { answerRepositoryOperation, type EcrRepositories, type RepositoryOperation } from "./ecr-repositories.js";
 import type { IamDirectory, Principal } from "./iam-directory.js";
 import { type SignatureVerdict, verifySigV4 } from "./verify-sigv4.js";
 
@@ -13,7 +15,13 @@ export type IssuedPassword = {
 };
 
 /** The private registry service of a region, or the public one. */
-export type EcrFlavour = { name: "ecr" | "ecr-public"; target: string; neededActions: readonly string[] };
+export type EcrFlavour = {
+  name: "ecr" | "ecr-public";
+  service: string;
+  neededActions: readonly string[];
+  /** What else than a login it answers. */
+  operations: readonly RepositoryOperation[];
+};
 
 export type EcrDeps = {
   iam: IamDirectory;
@@ -21,30 +29,35 @@ export type EcrDeps = {
   region: string;
   flavour: EcrFlavour;
   passwords: Map<string, IssuedPassword>;
+  repositories: EcrRepositories;
 };
 
 export const privateEcr: EcrFlavour = {
   name: "ecr",
-  target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
+  service: "AmazonEC2ContainerRegistry_V20150921",
   neededActions: ["ecr:GetAuthorizationToken"],
+  operations: ["BatchGetImage", "CompleteLayerUpload", "DescribeRepositories"],
 };
 
 export const publicEcr: EcrFlavour = {
   name: "ecr-public",
-  target: "SpencerFrontendService.GetAuthorizationToken",
+  service: "SpencerFrontendService",
   neededActions: ["ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"],
+  operations: ["CompleteLayerUpload"],
 };
 
 const passwordSeconds = 43_200;
 
 /**
- * Answers `GetAuthorizationToken` of Amazon ECR or ECR Public (JSON 1.1). The password carries the caller's policies,
+ * Answers `GetAuthorizationToken` of Amazon ECR or ECR Public (JSON 1.1), and what asks of repositories. The password carries the caller's policies,
  * and the session's with them, to the registry.
  * Source: Amazon ECR API Reference; Amazon ECR Public API Reference.
  */
 export function answerEcr(deps: EcrDeps, request: CloudRequest): CloudReply {
-  const target = headerOf(request, "x-amz-target");
-  if (request.method !== "POST" || request.path !== "/" || target !== deps.flavour.target) {
+  const [service, target] = headerOf(request, "x-amz-target")?.split(".") ?? [];
+  const operation = deps.flavour.operations.find((one) => one === target);
+  const isKnown = service === deps.flavour.service && (operation !== undefined || target === "GetAuthorizationToken");
+  if (request.method !== "POST" || request.path !== "/" || !isKnown) {
     return ecrError("UnknownOperationException", "The operation is not known here.");
   }
   if (headerOf(request, "content-type") !== "application/x-amz-json-1.1") {
@@ -63,6 +76,7 @@ export function answerEcr(deps: EcrDeps, request: CloudRequest): CloudReply {
     return ecrError("UnrecognizedClientException", "The security token included in the request is invalid.");
   if (iam.hasExpired(principal))
     return ecrError("ExpiredTokenException", "The security token included in the request is expired");
+  if (operation !== undefined) return answerRepositoryOperation(deps, principal, operation, request.body);
   const refused = flavour.neededActions.find((action) => !iam.allows(principal, action, "*"));
   if (refused !== undefined) {
     return ecrError(
@@ -103,16 +117,4 @@ function signatureError(verdict: SignatureVerdict & { ok: false }): CloudReply {
     default:
       return verdict.reason satisfies never;
   }
-}
-
-function ecrError(type: string, message: string): CloudReply {
-  return ecrReply(400, { __type: type, message });
-}
-
-function ecrReply(status: number, body: Record<string, unknown>): CloudReply {
-  return {
-    status,
-    headers: { "content-type": "application/x-amz-json-1.1", "x-amzn-requestid": randomUUID() },
-    body: JSON.stringify(body),
-  };
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.js";
 import type { IamDirectory, Principal, TemporaryCredentials } from "./iam-directory.js";
 import { roleArn } from "./iam-directory.js";
 import { type PolicyDocument, parsePolicy, policyAllowing } from "./iam-policy.js";
-import { StsError } from "./sts-error.js";
+import { QueryError } from "./query-error.js";
 
 export type SessionDeps = {
   iam: IamDirectory;
@@ -36,14 +36,14 @@ export function assumeRole(deps: SessionDeps, caller: Principal, form: URLSearch
   }
   const seconds = durationOf(form, { defaultSeconds: 3_600, maxSeconds: 43_200 });
   if (caller.kind === "assumed-role" && seconds > chainedMaxSeconds) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "ValidationError",
       "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
     );
   }
   if (seconds > role.maxSessionSeconds) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "ValidationError",
       "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
@@ -70,7 +70,7 @@ export function assumeRole(deps: SessionDeps, caller: Principal, form: URLSearch
 /** STS `GetFederationToken`: for long-term keys only; without a session policy the session may do nothing. */
 export function getFederationToken(deps: SessionDeps, caller: Principal, form: URLSearchParams): GrantedSession {
   if (caller.kind !== "user")
-    throw new StsError(403, "AccessDenied", "Cannot call GetFederationToken with session credentials");
+    throw new QueryError(403, "AccessDenied", "Cannot call GetFederationToken with session credentials");
   const name = nameOf(form, "Name", 32);
   const arn = `arn:aws:sts::${caller.accountId}:federated-user/${name}`;
   if (!deps.iam.allows(caller, "sts:GetFederationToken", arn)) throw denied(caller, "sts:GetFederationToken", arn);
@@ -98,7 +98,7 @@ function sessionPolicyOf(
   const text = form.get("Policy");
   if (text === null) return undefined;
   if (text.length > policyMaxCharacters) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "ValidationError",
       "1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to 2048",
@@ -106,10 +106,10 @@ function sessionPolicyOf(
   }
   const document = parsePolicy(text);
   if (document === undefined)
-    throw new StsError(400, "MalformedPolicyDocument", "The policy is not in the valid JSON format.");
+    throw new QueryError(400, "MalformedPolicyDocument", "The policy is not in the valid JSON format.");
   const percent = Math.ceil((deflateRawSync(text).length * 100) / deps.packedPolicyLimitBytes);
   if (percent > 100) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "PackedPolicyTooLarge",
       `Packed policy consumes ${percent}% of allotted space, please use smaller policy.`,
@@ -121,7 +121,7 @@ function sessionPolicyOf(
 function nameOf(form: URLSearchParams, field: string, maxCharacters: number): string {
   const name = form.get(field) ?? "";
   if (name.length < 2 || name.length > maxCharacters || !namePattern.test(name)) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "ValidationError",
       `1 validation error detected: Value at '${field}' failed to satisfy constraint: 2 to ${maxCharacters} of [\\w+=,.@-]`,
@@ -134,7 +134,7 @@ function durationOf(form: URLSearchParams, limits: { defaultSeconds: number; max
   const text = form.get("DurationSeconds");
   const seconds = text === null ? limits.defaultSeconds : Number(text);
   if (!Number.isInteger(seconds) || seconds < 900 || seconds > limits.maxSeconds) {
-    throw new StsError(
+    throw new QueryError(
       400,
       "ValidationError",
       `1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: 900 to ${limits.maxSeconds}`,
@@ -143,8 +143,8 @@ function durationOf(form: URLSearchParams, limits: { defaultSeconds: number; max
   return seconds;
 }
 
-function denied(caller: Principal, action: string, resource: string): StsError {
-  return new StsError(
+function denied(caller: Principal, action: string, resource: string): QueryError {
+  return new QueryError(
     403,
     "AccessDenied",
     `User: ${caller.arn} is not authorized to perform: ${action} on resource: ${resource}`,

@@ -78,6 +78,29 @@ export class IamDirectory {
     return arn;
   }
 
+  /** Keys of the account's root user, which no policy limits. Gives back its ARN. */
+  addRoot(root: Pick<IamUser, "accountId" | "accessKeyId" | "secretAccessKey">): string {
+    const { accountId, accessKeyId, secretAccessKey } = root;
+    const arn = `arn:aws:iam::${accountId}:root`;
+    const policies = [policyAllowing(["*"])];
+    this.#keys.set(accessKeyId, {
+      secretAccessKey,
+      principal: { kind: "user", accountId, arn, trustArn: arn, policies },
+    });
+    return arn;
+  }
+
+  /** The policies of a user or a role. */
+  policiesOf(arn: string): readonly PolicyDocument[] | undefined {
+    const role = this.#roles.get(arn);
+    if (role !== undefined) return [role.policy];
+    return [...this.#keys.values()].find(({ principal }) => principal.arn === arn)?.principal.policies;
+  }
+
+  wouldAllow(policies: readonly PolicyDocument[], action: string): boolean {
+    return isAllowed(policies, action, "*");
+  }
+
   /** The key stops working, as after `DeleteAccessKey`. */
   removeKey(accessKeyId: string): void {
     this.#keys.delete(accessKeyId);

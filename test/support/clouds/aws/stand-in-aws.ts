@@ -1,28 +1,38 @@
 import type { Clock } from "../clock.js";
-import { type CloudEndpoint, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
+import { type CloudEndpoint, type CloudRequest, createCloudEndpoint, formOf } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
 import { answerEcr, type IssuedPassword, privateEcr, publicEcr, throttledEcr } from "./answer-ecr.js";
+import { answerIam, throttledIam } from "./answer-iam.js";
+import { answerKms, KmsKeys, throttledKms } from "./answer-kms.js";
 import { answerSts, throttledSts } from "./answer-sts.js";
 import { answerEcrRegistry } from "./ecr-registry.js";
+import type { EcrRepositories } from "./ecr-repositories.js";
 import type { SessionDeps } from "./grant-session.js";
 import { IamDirectory } from "./iam-directory.js";
 
-export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint };
+export type AwsRegion = { sts: CloudEndpoint; ecr: CloudEndpoint; kms: CloudEndpoint };
 
-/** AWS as the broker sees it: IAM behind STS, ECR and ECR Public, and the registries that take the passwords. */
+/** AWS as the service sees it: IAM behind STS, ECR, ECR Public and KMS, and the registries that take the passwords. */
 export type StandInAws = {
   iam: IamDirectory;
+  /** `iam.amazonaws.com`. */
+  iamApi: CloudEndpoint;
   /** `sts.<region>.amazonaws.com` of the first region. */
   sts: CloudEndpoint;
   /** `api.ecr.<region>.amazonaws.com` of the first region. */
   ecr: CloudEndpoint;
+  /** `kms.<region>.amazonaws.com` of the first region. */
+  kms: CloudEndpoint;
+  kmsKeys: KmsKeys;
   /** `api.ecr-public.us-east-1.amazonaws.com`. */
   ecrPublic: CloudEndpoint;
-  /** STS and ECR of another region that was asked for. */
+  /** STS, ECR and KMS of another region that was asked for. */
   region(region: string): AwsRegion;
   /** Opens the registry of an account in a region: `<account>.dkr.ecr.<region>.amazonaws.com`. */
   addRegistry(accountId: string, region: string): { host: string; endpoint: CloudEndpoint };
+  /** Makes a repository in the registry of an account in a region, or, without a region, in its public one. */
+  addRepository(repository: { accountId: string; name: string; region?: string }): void;
   /** What stands behind a password that ECR handed out. */
   issuedPassword(password: string): IssuedPassword | undefined;
 };
@@ -39,9 +49,11 @@ const publicRegion = "us-east-1";
 export function createStandInAws(register: EndpointRegister, clock: Clock, options: StandInAwsOptions): StandInAws {
   const iam = new IamDirectory(clock);
   const passwords = new Map<string, IssuedPassword>();
+  const repositories: EcrRepositories = new Set();
+  const kmsKeys = new KmsKeys();
   const packedPolicyLimitBytes = options.packedPolicyLimitBytes ?? 2_048;
   const openRegion = (region: string): AwsRegion =>
-    addRegion(register, region, { iam, clock, passwords, packedPolicyLimitBytes });
+    addRegion(register, region, { iam, clock, passwords, repositories, kmsKeys, packedPolicyLimitBytes });
   const [firstRegion, ...otherRegions] = options.regions ?? ["us-east-2"];
   const first = openRegion(firstRegion);
   const regions = new Map([[firstRegion, first], ...otherRegions.map((name) => [name, openRegion(name)] as const)]);
@@ -50,12 +62,24 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
     createCloudEndpoint({
       name: "Amazon ECR Public",
       operationOf: operationOfTarget,
-      answer: (request) => answerEcr({ iam, clock, region: publicRegion, flavour: publicEcr, passwords }, request),
+      answer: (request) =>
+        answerEcr({ iam, clock, region: publicRegion, flavour: publicEcr, passwords, repositories }, request),
       throttled: throttledEcr,
+    }),
+  );
+  const iamApi = register.add(
+    ["iam.amazonaws.com"],
+    createCloudEndpoint({
+      name: "AWS IAM",
+      operationOf: operationOfForm,
+      answer: (request) => answerIam({ iam, clock }, request),
+      throttled: throttledIam,
     }),
   );
   return {
     iam,
+    iamApi,
+    kmsKeys,
     ...first,
     ecrPublic,
     region: (name) => {
@@ -72,6 +96,10 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
       });
       return { host, endpoint: register.add([host], endpoint) };
     },
+    addRepository: ({ accountId, name, region }) => {
+      const where = region === undefined ? "ecr-public:" : `ecr:${region}`;
+      repositories.add(`arn:aws:${where}:${accountId}:repository/${name}`);
+    },
     issuedPassword: (password) => passwords.get(password),
   };
 }
@@ -79,11 +107,11 @@ export function createStandInAws(register: EndpointRegister, clock: Clock, optio
 function addRegion(
   register: EndpointRegister,
   region: string,
-  deps: SessionDeps & { passwords: Map<string, IssuedPassword> },
+  deps: SessionDeps & { passwords: Map<string, IssuedPassword>; repositories: EcrRepositories; kmsKeys: KmsKeys },
 ): AwsRegion {
   const sts = createCloudEndpoint({
     name: `AWS STS ${region}`,
-    operationOf: (request) => formOf(request).get("Action") ?? "unknown",
+    operationOf: operationOfForm,
     answer: (request) => answerSts({ ...deps, region }, request),
     throttled: throttledSts,
   });
@@ -93,10 +121,22 @@ function addRegion(
     answer: (request) => answerEcr({ ...deps, region, flavour: privateEcr }, request),
     throttled: throttledEcr,
   });
+  const { iam, clock, kmsKeys: keys } = deps;
+  const kms = createCloudEndpoint({
+    name: `AWS KMS ${region}`,
+    operationOf: operationOfTarget,
+    answer: (request) => answerKms({ iam, clock, keys, region }, request),
+    throttled: throttledKms,
+  });
   return {
+    kms: register.add([`kms.${region}.amazonaws.com`], kms),
     sts: register.add([`sts.${region}.amazonaws.com`], sts),
     ecr: register.add([`api.ecr.${region}.amazonaws.com`], ecr),
   };
+}
+
+function operationOfForm(request: CloudRequest): string {
+  return formOf(request).get("Action") ?? "unknown";
 }
 
 function operationOfTarget(request: { headers: NodeJS.Dict<string | string[]> }): string {

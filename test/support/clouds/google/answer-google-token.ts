@@ -2,13 +2,15 @@ import { randomBytes } from "node:crypto";
 import jwt from "jsonwebtoken";
 import { z } from "zod";
 import type { Clock } from "../clock.js";
-import { type CloudReply, type CloudRequest, formOf, jsonReply } from "../cloud-endpoint.js";
+import { bearerOf, type CloudReply, type CloudRequest, formOf, jsonReply } from "../cloud-endpoint.js";
 
 /** A service account as Google knows it: the public half of its key and what it may read. */
 export type ServiceAccountRecord = {
   email: string;
   keyId: string;
   publicKeyPem: string;
+  /** Permissions that it holds, by resource: `projects/p`, `projects/p/locations/l/repositories/r`. */
+  permissions: Readonly<Record<string, readonly string[]>>;
   /** `<host>/<repository>` prefixes that it may pull from, e.g. `us-docker.pkg.dev/project/repo/`. */
   readable: readonly string[];
   disabled: boolean;
@@ -23,6 +25,8 @@ export type GoogleTokenDeps = {
 };
 
 export const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
+/** With it the doctor asks for permissions; no job gets it. */
+export const readOnlyPlatformScope = "https://www.googleapis.com/auth/cloud-platform.read-only";
 
 const audience = "https://oauth2.googleapis.com/token";
 const jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -41,11 +45,12 @@ const Decoded = z.object({ header: Header, payload: Claims });
 
 /**
  * Answers Google's token endpoint for the JWT bearer grant (RFC 7523). The assertion is verified with the account's
- * public key; issuer, audience, scope and times have to fit, and a scope that reaches further than
- * `devstorage.read_only` is refused although Google would grant it: nothing in this product may ask for it.
+ * public key; issuer, audience, scope and times have to fit, and a scope that can change anything is refused although
+ * Google would grant it: nothing in this product may ask for it.
  * Source: Google Identity, "Using OAuth 2.0 for Server to Server Applications".
  */
 export function answerGoogleToken(deps: GoogleTokenDeps, request: CloudRequest): CloudReply {
+  if (request.method === "POST" && request.path === "/tokeninfo") return tokenInfo(deps, request);
   if (request.method !== "POST" || request.path !== "/token") return jsonReply(404, { error: "not_found" });
   const form = formOf(request);
   if (form.get("grant_type") !== jwtBearerGrant) return refuse("unsupported_grant_type", "Invalid grant_type");
@@ -67,7 +72,7 @@ export function answerGoogleToken(deps: GoogleTokenDeps, request: CloudRequest):
       "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
     );
   }
-  if (payload.scope !== readOnlyScope)
+  if (![readOnlyScope, readOnlyPlatformScope].includes(payload.scope))
     return refuse("invalid_scope", "Invalid OAuth scope or ID token audience provided.");
   const accessToken = `ya29.c.${randomBytes(48).toString("base64url")}`;
   deps.tokens.set(accessToken, {
@@ -76,6 +81,13 @@ export function answerGoogleToken(deps: GoogleTokenDeps, request: CloudRequest):
     expiresAt: deps.clock.inSeconds(tokenSeconds),
   });
   return jsonReply(200, { access_token: accessToken, expires_in: tokenSeconds, token_type: "Bearer" });
+}
+
+/** What Google says of an access token; the e-mail only where a scope allows that, which none here does. */
+function tokenInfo({ clock, tokens }: GoogleTokenDeps, request: CloudRequest): CloudReply {
+  const token = tokens.get(bearerOf(request) ?? "");
+  if (token === undefined || token.expiresAt <= clock.now()) return refuse("invalid_token", "Invalid Value");
+  return jsonReply(200, { azp: "100000000000000000001", scope: token.scope, access_type: "online" });
 }
 
 /** Answered when the token endpoint is called too often. */

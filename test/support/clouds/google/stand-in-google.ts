@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import type { Clock } from "../clock.js";
-import { type CloudEndpoint, createCloudEndpoint } from "../cloud-endpoint.js";
+import { type CloudEndpoint, type CloudRequest, createCloudEndpoint } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
 import { throttledRegistry } from "../registry-v2.js";
 import { answerGar } from "./answer-gar.js";
@@ -10,13 +10,25 @@ import {
   type ServiceAccountRecord,
   throttledGoogle,
 } from "./answer-google-token.js";
+import { answerPermissions } from "./answer-permissions.js";
 
 /** Google as the broker sees it: the token endpoint and Artifact Registry hosts. */
 export type StandInGoogle = {
   /** `oauth2.googleapis.com`. */
   token: CloudEndpoint;
+  /** `cloudresourcemanager.googleapis.com`. */
+  resourceManager: CloudEndpoint;
+  /** `artifactregistry.googleapis.com`. */
+  artifactRegistry: CloudEndpoint;
   /** Makes a service account with a key of its own; gives back the text of its credentials file. */
-  addServiceAccount(account: { name: string; readable: readonly string[] }): { email: string; credentialsJson: string };
+  addServiceAccount(account: {
+    name: string;
+    readable: readonly string[];
+    permissions?: ServiceAccountRecord["permissions"];
+    project?: string;
+  }): { email: string; credentialsJson: string };
+  /** Turns the APIs that tell permissions off. */
+  turnPermissionsOff(isOff: boolean): void;
   disable(email: string): void;
   /** Opens an Artifact Registry host, for example `us-docker.pkg.dev`. */
   addRegistry(host: string): { host: string; endpoint: CloudEndpoint };
@@ -29,6 +41,11 @@ const projectId = "stand-in-project";
 export function createStandInGoogle(register: EndpointRegister, clock: Clock): StandInGoogle {
   const accounts = new Map<string, ServiceAccountRecord>();
   const tokens = new Map<string, IssuedGoogleToken>();
+  let isOff = false;
+  const openPermissions = (host: string): CloudEndpoint => {
+    const answer = (request: CloudRequest) => answerPermissions({ clock, accounts, tokens }, request, isOff);
+    return register.add([host], createCloudEndpoint({ name: `Google ${host}`, answer, throttled: throttledGoogle }));
+  };
   const token = register.add(
     ["oauth2.googleapis.com"],
     createCloudEndpoint({
@@ -39,8 +56,14 @@ export function createStandInGoogle(register: EndpointRegister, clock: Clock): S
   );
   return {
     token,
-    addServiceAccount: ({ name, readable }) => {
-      const { record, credentialsJson } = createServiceAccount(name, readable);
+    resourceManager: openPermissions("cloudresourcemanager.googleapis.com"),
+    artifactRegistry: openPermissions("artifactregistry.googleapis.com"),
+    turnPermissionsOff: (off) => {
+      isOff = off;
+    },
+    addServiceAccount: ({ name, readable, permissions = {}, project = projectId }) => {
+      const { key, credentialsJson } = createServiceAccount(name, project);
+      const record = { ...key, readable, permissions, disabled: false };
       accounts.set(record.email, record);
       return { email: record.email, credentialsJson };
     },
@@ -62,18 +85,18 @@ export function createStandInGoogle(register: EndpointRegister, clock: Clock): S
 
 function createServiceAccount(
   name: string,
-  readable: readonly string[],
-): { record: ServiceAccountRecord; credentialsJson: string } {
+  project: string,
+): { key: Pick<ServiceAccountRecord, "email" | "keyId" | "publicKeyPem">; credentialsJson: string } {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", {
     modulusLength: 2_048,
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
     publicKeyEncoding: { type: "spki", format: "pem" },
   });
-  const email = `${name}@${projectId}.iam.gserviceaccount.com`;
+  const email = `${name}@${project}.iam.gserviceaccount.com`;
   const keyId = randomBytes(20).toString("hex");
   const credentials = {
     type: "service_account",
-    project_id: projectId,
+    project_id: project,
     private_key_id: keyId,
     private_key: privateKey,
     client_email: email,
@@ -85,7 +108,7 @@ function createServiceAccount(
     universe_domain: "googleapis.com",
   };
   return {
-    record: { email, keyId, publicKeyPem: publicKey, readable, disabled: false },
+    key: { email, keyId, publicKeyPem: publicKey },
     credentialsJson: JSON.stringify(credentials, null, 2),
   };
 }

@@ -1,5 +1,5 @@
-/** A refusal in the words of the STS API. */
-export class StsError extends Error {
+/** A refusal in the words of a query protocol (STS, IAM). */
+export class QueryError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,

@@ -1,0 +1,105 @@
+// Makes the command line as a package of its own: our built files that need no server, and the packages that they load.
+// `npm install -g` takes it without asking any registry.
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeTarball } from "./tarball.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const programs = {
+  "factory-secrets": "dist/cli/packed-program.js",
+  "docker-credential-factory-secrets": "dist/cli/docker-credential-factory-secrets.js",
+};
+
+/** Gives `{ fileName, tarball }`. dist/ must be built. */
+export async function packCli() {
+  const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const { files, packages } = await filesWithImports(Object.values(programs));
+  const bins = Object.entries(programs).map(([name, program]) => [`bin/${name}.mjs`, starterOf(program)]);
+  const entries = [
+    ...files,
+    ...bins.map(([path, text]) => ({ path, content: Buffer.from(text), isExecutable: true })),
+    { path: "LICENSE", content: await readFile(join(root, "LICENSE")) },
+    { path: "package.json", content: Buffer.from(manifestOf(manifest, packages)) },
+    ...(await Promise.all((await withDependencies(packages)).map(filesOfPackage))).flat(),
+  ];
+  const tarball = makeTarball(entries.map((entry) => ({ ...entry, path: `package/${entry.path}` })));
+  return { fileName: `factory-secrets-cli-${manifest.version}.tgz`, tarball };
+}
+
+function manifestOf({ version, description, license, engines, dependencies }, packages) {
+  const manifest = {
+    name: "factory-secrets-cli",
+    version,
+    description: `${description}: the command line`,
+    license,
+    private: true,
+    type: "module",
+    engines,
+    bin: Object.fromEntries(Object.keys(programs).map((name) => [name, `bin/${name}.mjs`])),
+    dependencies: Object.fromEntries(packages.map((name) => [name, dependencies[name]])),
+    bundleDependencies: packages,
+  };
+  return `${JSON.stringify(manifest, undefined, 2)}\n`;
+}
+
+function starterOf(program) {
+  return `#!/usr/bin/env node
+import { run } from "../${program}";
+
+process.exitCode = await run(process.argv.slice(2));
+`;
+}
+
+/** These built files and all that they import, and the packages among that. */
+async function filesWithImports(paths) {
+  const packages = new Set();
+  const seen = new Set(paths);
+  const files = [];
+  for (const path of seen) {
+    const text = await readFile(join(root, path), "utf8");
+    files.push({ path, content: Buffer.from(text.replace(/^\/\/# sourceMappingURL=.*$/m, "")) });
+    const imports = text.matchAll(/^(?:import|export)\b[^;"]*?\bfrom "([^"]+)";$|\bimport\("([^"]+)"\)/gm);
+    for (const [, from, loaded] of imports) {
+      const target = from ?? loaded;
+      if (target.startsWith(".")) seen.add(posix.join(posix.dirname(path), target));
+      else if (!target.startsWith("node:")) packages.add(target);
+    }
+  }
+  return { files, packages: [...packages].sort() };
+}
+
+/** These packages and all that they depend on. */
+async function withDependencies(packages) {
+  const all = new Set(packages);
+  for (const name of all) {
+    const manifest = await readFile(join(folderOfPackage(name), "package.json"), "utf8");
+    for (const dependency of Object.keys(JSON.parse(manifest).dependencies ?? {})) all.add(dependency);
+  }
+  return [...all];
+}
+
+/** What of a package runs in Node: no types, no source maps, nothing for browsers. */
+async function filesOfPackage(name) {
+  const folder = folderOfPackage(name);
+  const found = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = found
+    .filter((entry) => entry.isFile())
+    .map((entry) => posix.relative(slashed(folder), slashed(join(entry.parentPath ?? entry.path, entry.name))))
+    .filter((path) => !/^(browser|node_modules|typings)\/|\.(d\.[cm]?ts|map)$/.test(path));
+  return Promise.all(
+    paths.map(async (path) => ({ path: `node_modules/${name}/${path}`, content: await readFile(join(folder, path)) })),
+  );
+}
+
+const slashed = (path) => path.replaceAll("\\", "/");
+
+// Wherever npm has put it: in a workspace, or below another package, that is not beside us.
+function folderOfPackage(name) {
+  const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  const found = folders.map((folder) => join(folder, name)).find((folder) => existsSync(join(folder, "package.json")));
+  if (found === undefined) throw new Error(`the package ${name} is not installed: run npm ci`);
+  return found;
+}

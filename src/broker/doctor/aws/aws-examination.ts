@@ -1,0 +1,19 @@
+import { type EcrHost, ecrPublicHost } from "../../../factory-config/cloud-hosts.js";
+import type { AwsEntry } from "../../../factory-config/entry.js";
+import type { Sts } from "../../providers/aws-sts.js";
+import type { AwsIdentity } from "../../secret-formats/aws-credentials.js";
+import type { Examination } from "../registry-doctor.js";
+
+/** One examination's way to AWS. */
+export type AwsExamination = {
+  examination: Examination<AwsEntry>;
+  identity: AwsIdentity;
+  sts: Sts;
+  registry: EcrHost | undefined;
+};
+
+/** The name of the registry in a sentence. */
+export function nameOfRegistry({ examination, registry }: AwsExamination): string {
+  if (registry?.public === true) return ecrPublicHost;
+  return examination.host ?? "the registry of its own account";
+}

@@ -1,0 +1,108 @@
+import { z } from "zod";
+import { Problem } from "../../http/problem.js";
+import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
+import type { UserPassword } from "../secret-formats/user-password.js";
+import { type AllowedRealm, apiHostOf, checkedRealm } from "./token-realm.js";
+import { readJson, throwUnlessAnswered, upstreamInvalid } from "./upstream-reply.js";
+import { parseChallenges } from "./www-authenticate.js";
+
+export type RealmDeps = {
+  outbound: Pick<Outbound, "request">;
+  now: () => Date;
+  allowedRealms: readonly AllowedRealm[];
+};
+
+// The spec's default (distribution, auth/token).
+const defaultTokenSeconds = 60;
+const maxTokenSeconds = 30 * 86_400;
+
+const tokenReply = z.object({
+  token: z.string().min(1).optional(),
+  access_token: z.string().min(1).optional(),
+  expires_in: z.number().positive().max(maxTokenSeconds).optional().catch(undefined),
+  issued_at: z.string().optional().catch(undefined),
+});
+
+/** Where a registry's tokens come from. */
+export type Realm = { url: URL; service: string | undefined };
+
+/** How a registry asks who is there. */
+export type Challenge = { kind: "realm"; realm: Realm } | { kind: "basic" } | { kind: "none" };
+
+/**
+ * Asks the registry, without a credential, how it wants to be spoken to.
+ * @throws Problem `destination-refused` when it names a token service elsewhere, `upstream-invalid` when it is no registry
+ */
+export async function findChallenge(deps: RealmDeps, registry: string, signal: AbortSignal): Promise<Challenge> {
+  const apiHost = apiHostOf(registry);
+  const reply = await deps.outbound.request({ url: `https://${apiHost}/v2/`, signal });
+  throwUnlessAnswered(apiHost, reply, deps.now().getTime());
+  const challenges = parseChallenges(reply.headers["www-authenticate"] ?? []);
+  const bearer = challenges.find(({ scheme, params }) => scheme === "bearer" && params.has("realm"));
+  const realm = bearer?.params.get("realm");
+  if (reply.status === 401 && realm !== undefined) {
+    const url = checkedRealm(apiHost, realm, deps.allowedRealms);
+    return { kind: "realm", realm: { url, service: bearer?.params.get("service") } };
+  }
+  if (reply.status === 401 && challenges.some(({ scheme }) => scheme === "basic")) return { kind: "basic" };
+  if (reply.status === 200) return { kind: "none" };
+  throw upstreamInvalid(registry, `status ${reply.status} instead of a challenge; it may be no container registry`);
+}
+
+/** Where the registry's tokens come from. @throws Problem `nothing-to-mint` when it has none */
+export async function findRealm(deps: RealmDeps, registry: string, signal: AbortSignal): Promise<Realm> {
+  const challenge = await findChallenge(deps, registry, signal);
+  switch (challenge.kind) {
+    case "realm":
+      return challenge.realm;
+    case "basic":
+      throw nothingToMint(registry, "takes the user and password themselves and issues no tokens");
+    case "none":
+      throw nothingToMint(registry, "asks for no credential");
+    default:
+      return challenge satisfies never;
+  }
+}
+
+/** The URL that gives a token for the scopes. Without any it tells whether the credential is right. */
+export function realmUrl(realm: Realm, scopes: readonly string[]): URL {
+  const url = new URL(realm.url);
+  if (realm.service !== undefined) url.searchParams.set("service", realm.service);
+  for (const scope of scopes) url.searchParams.append("scope", scope);
+  return url;
+}
+
+/** Reads the reply of a token service. @throws Problem `upstream-invalid` */
+export function readRealmToken(
+  realmHost: string,
+  reply: OutboundReply,
+  nowMs: number,
+): { bearer: string; expiresAt: Date } {
+  const { token, access_token, expires_in, issued_at } = readJson(realmHost, reply, tokenReply);
+  const bearer = token ?? access_token;
+  if (bearer === undefined) throw upstreamInvalid(realmHost, "its reply holds no token");
+  const issuedMs = Date.parse(issued_at ?? "");
+  // The realm's clock may be ahead of ours; a token is never taken to live longer than from now on.
+  const startMs = Number.isNaN(issuedMs) ? nowMs : Math.min(issuedMs, nowMs);
+  return { bearer, expiresAt: new Date(startMs + (expires_in ?? defaultTokenSeconds) * 1_000) };
+}
+
+/**
+ * Some token services hand back what they were given, plain or in base64: that is no narrow token, it is the secret.
+ * @throws Problem `nothing-to-mint`
+ */
+export function refuseStoredCredential(registry: string, bearer: string, { password }: UserPassword): void {
+  // A password this short would be found in any text.
+  if (password.length < 8) return;
+  const decoded = Buffer.from(bearer, "base64").toString("utf8");
+  if (bearer.includes(password) || decoded.includes(password)) {
+    throw nothingToMint(registry, "hands the stored credential back instead of a token of its own");
+  }
+}
+
+function nothingToMint(registry: string, why: string): Problem {
+  return new Problem(
+    "nothing-to-mint",
+    `${registry} ${why}, so there is no short-lived token to make. An operator can allow passThrough (FACTORY_SECRETS_PASS_THROUGH_HOSTS=${registry}); the entry then hands out the stored credential.`,
+  );
+}

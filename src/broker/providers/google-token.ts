@@ -1,0 +1,61 @@
+import { Problem } from "../../http/problem.js";
+import type { GoogleServiceAccount } from "../secret-formats/google-service-account.js";
+import type { CloudOutbound } from "./cloud-hosts.js";
+import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";
+import { type Named, secretMalformed, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
+
+/** Where a service account's signature buys an access token. */
+export const googleTokenHost = "oauth2.googleapis.com";
+
+const service = "Google";
+
+/**
+ * An access token of a service account, about an hour, for one OAuth scope.
+ * Source: Google Identity, "Using OAuth 2.0 for Server to Server Applications".
+ */
+export async function getGoogleToken(
+  deps: { outbound: CloudOutbound; now: () => Date },
+  request: Named & { signal: AbortSignal },
+  account: GoogleServiceAccount,
+  scope: string,
+): Promise<{ accessToken: string; expiresAt: Date }> {
+  const { JWT } = await import("google-auth-library");
+  const transport = createGoogleTransport(deps.outbound, request.signal);
+  const client = new JWT({
+    email: account.clientEmail,
+    key: account.privateKey,
+    scopes: [scope],
+    // Its interceptors exist for logging, which an environment variable can turn on: replies hold tokens.
+    useAuthRequestParameters: false,
+    transporterOptions: {
+      fetchImplementation: transport.fetch,
+      retryConfig: { retry: 2, noResponseRetries: 0 },
+    },
+  });
+  const tokens = await client.authorize().catch(() => {
+    // The library's error holds the request and the reply; how the call ended is known without it.
+    throw googleFailure(request, transport.lastOutcome(), deps.now().getTime());
+  });
+  const lifeMs = (tokens.expiry_date ?? 0) - Date.now();
+  if (!tokens.access_token || lifeMs <= 0) throw upstreamInvalid(service, "its reply holds no access token");
+  return { accessToken: tokens.access_token, expiresAt: new Date(deps.now().getTime() + lifeMs) };
+}
+
+const meanings: ReadonlyMap<string, string> = new Map([
+  ["invalid_grant", "the key was deleted, the service account is disabled or gone, or this service's clock is off."],
+  ["invalid_client", "the service account does not exist."],
+  ["unauthorized_client", "the service account may not ask for this scope."],
+  ["access_denied", "an organisation policy forbids it."],
+]);
+
+function googleFailure(request: Named, outcome: GoogleOutcome | undefined, nowMs: number): unknown {
+  if (outcome === undefined) return secretMalformed(request, ["Its private_key cannot sign."]);
+  if (outcome.kind === "stopped") return outcome.reason;
+  if (outcome.status === 429) return upstreamThrottled(service, outcome.retryAfter, nowMs);
+  if (outcome.status >= 500) {
+    return new Problem("upstream-unreachable", `${service} failed with status ${outcome.status}. Try again later.`);
+  }
+  if (outcome.status < 400) return upstreamInvalid(service, "its reply cannot be read");
+  const meaning = meanings.get(outcome.error) ?? "see Google's list of OAuth errors.";
+  return upstreamRefused(request, service, `${outcome.error}, ${meaning}`);
+}

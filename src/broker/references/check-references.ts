@@ -1,0 +1,215 @@
+import { normaliseHost } from "../../factory-config/normalise-host.js";
+import { Problem, type ProblemCode } from "../../http/problem.js";
+import type { Caller } from "../../identity/caller.js";
+import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
+import type { MintedToken } from "../provider.js";
+import { selectRegistry } from "../select-registry.js";
+import type { CheckedReference } from "./contract.js";
+import { type Found, findManifest, type RegistryAccess } from "./find-manifest.js";
+import { type ImageReference, parseImageReference } from "./image-reference.js";
+import { hasPlatform } from "./platforms.js";
+
+export type CheckDeps = BrokerDeps & { registryAccess: RegistryAccess };
+
+export type CheckInput = Pick<IssueInput, "factory" | "caller" | "requested"> & {
+  references: readonly string[];
+  platforms: readonly string[];
+};
+
+type Parsed = { reference: string; image: ImageReference };
+type Verdict = Omit<CheckedReference, "reference">;
+
+/** Calls to registries at a time: a request must not take all of the connections that others need. */
+const maxAtOnce = 8;
+
+/**
+ * Finds out of each reference whether the caller can pull it, by the same grants and with the same tokens as
+ * `registry-tokens`, and asks the registry whether it is there. The tokens do not leave the service; the audit has them
+ * as any other.
+ * @returns an answer for each reference, in their order
+ */
+export async function checkReferences(deps: CheckDeps, input: CheckInput): Promise<CheckedReference[]> {
+  const verdicts = new Map<string, Verdict>();
+  const parsed: Parsed[] = [];
+  for (const reference of new Set(input.references)) {
+    const image = parseImageReference(reference);
+    if (typeof image === "string") verdicts.set(reference, { outcome: "invalid", message: image });
+    else parsed.push({ reference, image });
+  }
+  const hosts = [...new Set(parsed.map(({ image }) => image.host))];
+  const ofHost = (host: string) => parsed.filter(({ image }) => image.host === host);
+  await Promise.all(hosts.map((host) => checkHost(deps, input, host, ofHost(host), verdicts)));
+  return input.references.map((reference) => ({ reference, ...(verdicts.get(reference) ?? unanswered) }));
+}
+
+const unanswered: Verdict = { outcome: "unknown", message: "It was not looked at. Ask again." };
+
+async function checkHost(
+  deps: CheckDeps,
+  input: CheckInput,
+  host: string,
+  references: readonly Parsed[],
+  verdicts: Map<string, Verdict>,
+): Promise<void> {
+  const repositories = [...new Set(references.map(({ image }) => image.repository))];
+  const tokens = await tokensFor(deps, input, host, repositories);
+  const entry = await entryFor(deps, input, host);
+  const waiting = [...references];
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const token = tokens.get(next.image.repository);
+      const verdict = token ? await verdictOf(deps, input, next.image, token) : unanswered;
+      const { host: registry, repository } = next.image;
+      verdicts.set(next.reference, { ...verdict, registry, repository, ...(entry !== undefined && { entry }) });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(maxAtOnce, waiting.length) }, worker));
+}
+
+/** One token for all of them where that can be; else one each, so that one that is refused does not refuse the others. */
+async function tokensFor(
+  deps: CheckDeps,
+  input: CheckInput,
+  host: string,
+  repositories: readonly string[],
+): Promise<Map<string, MintedToken | Problem>> {
+  const all = await tokenFor(deps, input, host, repositories);
+  if (!(all instanceof Problem) || repositories.length === 1) return new Map(repositories.map((name) => [name, all]));
+  if (!dependsOnRepositories.includes(all.code)) return new Map(repositories.map((name) => [name, all]));
+  const each = new Map<string, MintedToken | Problem>();
+  for (const name of repositories) each.set(name, await tokenFor(deps, input, host, [name]));
+  return each;
+}
+
+const dependsOnRepositories: readonly ProblemCode[] = [
+  "outside-grants",
+  "scope-not-enforceable",
+  "upstream-refused",
+  "upstream-invalid",
+];
+
+async function tokenFor(
+  deps: CheckDeps,
+  input: CheckInput,
+  registry: string,
+  repositories: readonly string[],
+): Promise<MintedToken | Problem> {
+  const { factory, caller, requested } = input;
+  try {
+    const { tokens } = await issueTokens(deps, {
+      factory,
+      caller,
+      requested,
+      asked: [{ registry, repositories }],
+      // Where the cloud cannot hold to repositories, a token that reaches more answers the question as well.
+      allowBroader: true,
+      allowPartial: false,
+      minTtlSeconds: undefined,
+    });
+    return tokens[0]?.token ?? new Problem("tokens-unavailable", "The registry gave no token.");
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+}
+
+/** The entry that covers the host, for a caller who may know of it. */
+async function entryFor(deps: CheckDeps, { factory, caller }: CheckInput, host: string): Promise<string | undefined> {
+  if (caller.grants && !isNamed(caller, host)) return undefined;
+  try {
+    return selectRegistry((await deps.facts.of(factory)).entries, host)[0]?.entry.id;
+  } catch (error) {
+    if (error instanceof Problem) return undefined;
+    throw error;
+  }
+}
+
+async function verdictOf(
+  deps: CheckDeps,
+  { caller, platforms }: CheckInput,
+  image: ImageReference,
+  token: MintedToken | Problem,
+): Promise<Verdict> {
+  if (token instanceof Problem) return verdictOfProblem(token, caller, image);
+  try {
+    return verdictOfFound(await findManifest(deps.registryAccess, image, token), image, platforms);
+  } catch (error) {
+    if (error instanceof Problem) return { outcome: "unknown", code: error.code, message: error.detail };
+    throw error;
+  }
+}
+
+function verdictOfProblem({ code, detail }: Problem, caller: Caller, { host }: ImageReference): Verdict {
+  switch (code) {
+    case "registry-unknown":
+      return notCovered(host);
+    case "outside-grants":
+      // A caller with grants learns of no registry beyond them: whether there is an entry, he is not told.
+      return isNamed(caller, host) ? { outcome: "refused", code, message: detail } : notCovered(host);
+    case "upstream-throttled":
+    case "upstream-unreachable":
+    case "upstream-timeout":
+    case "upstream-circuit-open":
+    case "unavailable":
+    case "conflict":
+      return { outcome: "unknown", code, message: detail };
+    default:
+      return { outcome: "refused", code, message: detail };
+  }
+}
+
+const notCovered = (host: string): Verdict => ({
+  outcome: "not-covered",
+  code: "registry-unknown",
+  message: `No registry entry or grant of this caller is for ${host}: it is pulled without a login. If it is private, add an entry for ${host} to the factory config, or the registry to the grants.`,
+});
+
+function isNamed({ grants }: Caller, host: string): boolean {
+  if (!grants) return true;
+  return grants.some(({ registry }) => {
+    const normalised = normaliseHost(registry);
+    return registry === host || (normalised.ok && normalised.host === host);
+  });
+}
+
+function verdictOfFound(found: Found, image: ImageReference, wanted: readonly string[]): Verdict {
+  const name = `${image.repository}${image.digest ? `@${image.digest}` : `:${image.tag}`}`;
+  switch (found.state) {
+    case "missing":
+      return {
+        outcome: "missing",
+        message: `${image.host} has no ${name}. Look for a typing error, or push it first.`,
+      };
+    case "refused":
+      return {
+        outcome: "refused",
+        message: `${image.host} answers ${found.status} for ${name}: there is no such repository, or the stored credential of its registry entry may not pull it.`,
+      };
+    case "found":
+      return verdictOfPlatforms(found, image.host, wanted);
+    default:
+      return found satisfies never;
+  }
+}
+
+function verdictOfPlatforms(
+  { digest, platforms }: Extract<Found, { state: "found" }>,
+  host: string,
+  wanted: readonly string[],
+): Verdict {
+  const lacking = platforms ? wanted.filter((platform) => !hasPlatform(platforms, platform)) : [];
+  if (lacking.length > 0 && platforms)
+    return {
+      outcome: "platform-missing",
+      message: `It is there for ${platforms.join(", ") || "no platform"}, not for ${lacking.join(", ")}. Push it for that too, or choose another.`,
+      digest,
+      platforms: [...platforms],
+    };
+  const unseen = platforms === undefined && wanted.length > 0 ? ` ${host} does not tell for which platforms.` : "";
+  return {
+    outcome: "ok",
+    message: `It can be pulled.${unseen}`,
+    digest,
+    ...(platforms && { platforms: [...platforms] }),
+  };
+}

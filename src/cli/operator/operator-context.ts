@@ -1,0 +1,35 @@
+import { homedir } from "node:os";
+import { buffer } from "node:stream/consumers";
+import type { Environment } from "../../settings/reader.js";
+import type { Terminal } from "../client/command-failure.js";
+import { mayColour, type Paint, paintFor } from "./paint.js";
+import { type Person, personAt } from "./person.js";
+import { loginDirectory } from "./saved-logins.js";
+
+/** What the commands of an operator work with. */
+export type OperatorContext = {
+  environment: Environment;
+  terminal: Terminal;
+  /** For what goes to `terminal.out`. */
+  paint: Paint;
+  person: Person;
+  /** All of standard input. */
+  readInput(): Promise<Buffer>;
+  /** Where logins are kept. */
+  loginDirectory: string;
+};
+
+export function openOperatorContext(environment: Environment): OperatorContext {
+  const { stdin, stdout, stderr } = process;
+  return {
+    environment,
+    terminal: {
+      out: (line) => void stdout.write(`${line}\n`),
+      say: (line) => void stderr.write(`${line}\n`),
+    },
+    paint: paintFor(mayColour(environment, stdout.isTTY === true)),
+    person: personAt({ input: stdin, output: stderr, interrupt: () => process.kill(process.pid, "SIGINT") }),
+    readInput: () => buffer(stdin),
+    loginDirectory: loginDirectory(environment, homedir()),
+  };
+}

@@ -1,0 +1,76 @@
+import { isUtf8 } from "node:buffer";
+import { readFile } from "node:fs/promises";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import type { OperatorContext } from "./operator-context.js";
+
+/** Where a value can come from. */
+export type ValueSource = { fromFile?: string | undefined; argument?: string | undefined };
+
+/**
+ * Reads a value, byte for byte: from a file, from standard input, or, where somebody sits at the terminal, typed twice
+ * without being shown.
+ * @param what - as it is asked for: "Value of aws_creds"
+ * @throws CommandFailure when there is none
+ */
+export async function readValue(context: OperatorContext, source: ValueSource, what: string): Promise<Buffer> {
+  const value = await bytesOf(context, source, what, "twice");
+  if (value.length === 0) throw new CommandFailure(exitCodes.usage, "The value is empty: is the file there?");
+  return value;
+}
+
+/** Reads a credential that is presented and not stored: a token, a client's secret. Blanks around it do not count. */
+export async function readCredential(context: OperatorContext, source: ValueSource, what: string): Promise<string> {
+  const text = (await bytesOf(context, source, what, "once")).toString("utf8").trim();
+  if (/^[\x21-\x7e]+$/.test(text)) return text;
+  throw new CommandFailure(
+    exitCodes.usage,
+    text === "" ? `${what}: there is none.` : `${what}: it holds blanks or other characters that none has.`,
+  );
+}
+
+/** As the API takes a value: text, or the bytes in base64 where they are none. */
+export function valueMembers(value: Buffer): { value: string } | { valueBase64: string } {
+  return isUtf8(value) ? { value: value.toString("utf8") } : { valueBase64: value.toString("base64") };
+}
+
+/** A file, or standard input for `-`. @throws CommandFailure when it cannot be read */
+export async function readGivenFile(context: OperatorContext, path: string): Promise<Buffer> {
+  if (path === "-") return context.readInput();
+  return readFile(path).catch((error: unknown) => {
+    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    throw new CommandFailure(exitCodes.usage, `${path} cannot be read${code}.`);
+  });
+}
+
+async function bytesOf(
+  context: OperatorContext,
+  { fromFile, argument }: ValueSource,
+  what: string,
+  typed: "once" | "twice",
+): Promise<Buffer> {
+  if (fromFile !== undefined && argument !== undefined)
+    throw new CommandFailure(exitCodes.usage, "A value on the command line and --from-file are both given. Keep one.");
+  if (fromFile !== undefined) return readGivenFile(context, fromFile);
+  if (argument !== undefined) {
+    context.terminal.say(
+      "Warning: a value on the command line stands in the shell's history, and others on this machine can see it. Use --from-file, or pipe it in.",
+    );
+    return Buffer.from(argument, "utf8");
+  }
+  return context.person.isThere ? typedValue(context, what, typed) : pipedValue(context);
+}
+
+async function pipedValue({ readInput, terminal }: OperatorContext): Promise<Buffer> {
+  const value = await readInput();
+  // `echo` adds one, and a password with a line end opens nothing. It is kept: what is stored is what was given.
+  if (/^[^\n]+\n$/.test(value.toString("latin1")))
+    terminal.say("Note: the value ends with a line end, as `echo` adds one. `printf %s` adds none.");
+  return value;
+}
+
+async function typedValue({ person }: OperatorContext, what: string, typed: "once" | "twice"): Promise<Buffer> {
+  const value = await person.askHidden(`${what} (not shown): `);
+  if (typed === "twice" && (await person.askHidden("Once more: ")) !== value)
+    throw new CommandFailure(exitCodes.usage, "The two are not the same. Nothing was stored.");
+  return Buffer.from(value, "utf8");
+}

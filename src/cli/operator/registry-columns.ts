@@ -1,0 +1,13 @@
+import type { Column } from "./print-reply.js";
+
+/** A registry entry in a table. */
+export const entryColumns: readonly Column[] = [
+  ["ID", "id"],
+  ["TYPE", "type"],
+  ["SECRET", "secretName"],
+  ["REGION", "region"],
+  ["PROFILE", "profile"],
+  ["TENANT", "azureTenantId"],
+  ["HOSTS", "hosts"],
+  ["PASS-THROUGH", "passThrough"],
+];

@@ -1,0 +1,178 @@
+import type { Command } from "commander";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { isObject, type JsonObject } from "../client/json-value.js";
+import { ask, listAll, pathOf } from "./ask-service.js";
+import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
+import { factoryOf, type OperatorClient } from "./operator-client.js";
+import { confirm } from "./person.js";
+import { cellAt, type OutputFlags, printItems, printOne, printReply } from "./print-reply.js";
+import { readDocument } from "./read-document.js";
+import { entryColumns } from "./registry-columns.js";
+import { sayWarnings } from "./say-warnings.js";
+
+/** `registries ...`. */
+export function registryCommands(deps: CommandDeps): Command {
+  return group(
+    "registries",
+    "the entries of the factory config, one at a time; all else in it stays as it is",
+    [listCommand(deps), showCommand(deps), addCommand(deps), setCommand(deps), rmCommand(deps)],
+    "factory-secrets registries add --type generic --host ghcr.io --secret ghcr_creds",
+  );
+}
+
+const registryPath = (client: OperatorClient, ...id: readonly string[]): string =>
+  pathOf("v1", "factories", factoryOf(client), "registries", ...id);
+
+type EntryFlags = {
+  type?: string;
+  secret?: string;
+  host?: readonly string[];
+  region?: string;
+  profile?: string;
+  azureTenantId?: string;
+  passThrough?: boolean;
+  fromFile?: string;
+};
+
+type ChangeFlags = OutputFlags & EntryFlags & { reason?: string; allowMissingSecrets?: boolean };
+
+const idOperand = ["<id>", "its id: the host, or type[:region[:profile]]"] as const;
+
+const entryOptions = [
+  ["--secret <name>", "the secret that opens it"],
+  ["--host <host>", "its host; for gar may be repeated"],
+  ["--region <region>", "aws: when the host does not tell it"],
+  ["--profile <name>", "aws: the section of the credentials file"],
+  ["--azure-tenant-id <id>", "azure: the tenant of the principal"],
+  ["--pass-through", "generic: hand out the secret itself, where the operator allows it"],
+  ["--from-file <file>", "the entry as YAML or JSON, with the members of the API; - is standard input"],
+] as const;
+
+const changeOptions = [
+  ["--reason <text>", "why; kept in the history and the audit"],
+  ["--allow-missing-secrets", "although the secret does not exist yet"],
+] as const;
+
+const typeChoice = ["--type <type>", "its kind", ["aws", "azure", "gar", "generic"]] as const;
+
+const listCommand = (deps: CommandDeps): Command =>
+  serviceCommand(
+    deps,
+    { name: "list", about: "all entries", prints: true, example: "factory-secrets registries list" },
+    async ({ context, client }, { output }) =>
+      printItems(context, output, await listAll(client, registryPath(client)), entryColumns),
+  );
+
+const showCommand = (deps: CommandDeps): Command =>
+  serviceCommand(
+    deps,
+    {
+      name: "show",
+      about: "one entry",
+      operands: [idOperand],
+      prints: true,
+      example: "factory-secrets registries show ghcr.io",
+    },
+    async ({ context, client }, { output }, [id = ""]) =>
+      printOne(context, output, (await ask(client, { method: "GET", path: registryPath(client, id) })).body),
+  );
+
+const addCommand = (deps: CommandDeps): Command =>
+  serviceCommand<ChangeFlags>(
+    deps,
+    {
+      name: "add",
+      about: "add an entry",
+      options: [...entryOptions, ...changeOptions],
+      choices: [typeChoice],
+      prints: true,
+      example: "factory-secrets registries add --type aws --region us-east-2 --secret aws_creds",
+    },
+    async (run, flags) => {
+      const json = await entryOf(run, flags, {});
+      await write(run, flags, { method: "POST", path: registryPath(run.client), json }, "Added");
+    },
+  );
+
+const setCommand = (deps: CommandDeps): Command =>
+  serviceCommand<ChangeFlags>(
+    deps,
+    {
+      name: "set",
+      about: "change an entry; what is not named stays, unless a file gives the whole",
+      operands: [idOperand],
+      options: [...entryOptions, ...changeOptions],
+      choices: [typeChoice],
+      prints: true,
+      example: "factory-secrets registries set ghcr.io --secret ghcr_creds_2",
+    },
+    async (run, flags, [id = ""]) => {
+      const path = registryPath(run.client, id);
+      const { body, etag } = await ask(run.client, { method: "GET", path });
+      const { id: _, ...present } = isObject(body) ? body : {};
+      const json = await entryOf(run, flags, present);
+      await write(run, flags, { method: "PUT", path, json, ifMatch: etag }, "Changed");
+    },
+  );
+
+const rmCommand = (deps: CommandDeps): Command =>
+  serviceCommand<ChangeFlags & { yes?: boolean }>(
+    deps,
+    {
+      name: "rm",
+      about: "remove an entry: its registry gives no more tokens",
+      operands: [idOperand],
+      options: [...changeOptions, ["-y, --yes", "do not ask"]],
+      example: "factory-secrets registries rm ghcr.io --reason 'no longer used'",
+    },
+    async (run, flags, [id = ""]) => {
+      await confirm(run.context.person, flags.yes, `The entry ${id} is removed, and jobs get no more tokens for it.`);
+      await ask(run.client, { method: "DELETE", path: registryPath(run.client, id), query: queryOf(flags) });
+      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore VERSION`);
+    },
+  );
+
+const queryOf = ({ reason, allowMissingSecrets }: ChangeFlags) => ({
+  reason,
+  allowMissingSecrets: allowMissingSecrets === true ? true : undefined,
+});
+
+/** The entry as the API takes it. @throws CommandFailure when nothing is said of it */
+async function entryOf({ context }: Run, flags: EntryFlags, present: JsonObject): Promise<JsonObject> {
+  const { type, secret, host = [], region, profile, azureTenantId, passThrough, fromFile } = flags;
+  const base = fromFile === undefined ? present : await readDocument(context, fromFile);
+  const kind = type ?? base.type;
+  const [url, ...more] = host;
+  const isSeveral = more.length > 0 || (kind === "gar" && "hosts" in base);
+  const said = {
+    ...(type !== undefined && { type }),
+    ...(secret !== undefined && { secretName: secret }),
+    ...(url !== undefined && (isSeveral ? { hosts: host } : { url })),
+    ...(region !== undefined && { region }),
+    ...(profile !== undefined && { profile }),
+    ...(azureTenantId !== undefined && { azureTenantId }),
+    ...(passThrough === true && { passThrough }),
+  };
+  if (fromFile === undefined && Object.keys(said).length === 0)
+    throw new CommandFailure(
+      exitCodes.usage,
+      "Say what the entry shall be, such as --secret NAME, or --from-file FILE.",
+    );
+  const { url: _url, hosts: _hosts, ...others } = base;
+  // An entry has one host or a list of them.
+  return { ...(url === undefined ? base : others), ...said };
+}
+
+async function write(
+  { context, client }: Run,
+  flags: ChangeFlags,
+  wanted: { method: "POST" | "PUT"; path: string; json: JsonObject; ifMatch?: string | undefined },
+  verb: string,
+): Promise<void> {
+  const { body } = await ask(client, { ...wanted, query: queryOf(flags) });
+  sayWarnings(context, body);
+  await printReply(context, flags.output, body, () => {
+    const entry = isObject(body) ? body.entry : undefined;
+    return `${verb} ${cellAt(entry, "id")}, in version ${cellAt(body, "configVersion")} of the config.`;
+  });
+}

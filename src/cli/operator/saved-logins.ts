@@ -1,0 +1,100 @@
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Environment } from "../../settings/reader.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { holdLock } from "../client/hold-lock.js";
+import { isObject, listAt, parseJson, textAt } from "../client/json-value.js";
+import { replaceFile } from "../client/replace-file.js";
+
+/** What `factory-secrets login` keeps: where the service is, and the credential for it. */
+export type SavedLogin = {
+  url: string;
+  /** Whose factory is meant where none is named. */
+  factory?: string;
+  /** The credential is an operator's: it serves for any factory. */
+  anyFactory: boolean;
+  /** Path of further authorities, PEM. */
+  caFile?: string;
+} & SavedCredential;
+
+export type SavedCredential = { token: string } | { clientId: string; clientSecret: string };
+
+/** `factory-secrets` in the user's folder for configuration (XDG Base Directory Specification). */
+export function loginDirectory(environment: Environment, home: string): string {
+  return join(environment.XDG_CONFIG_HOME || join(home, ".config"), "factory-secrets");
+}
+
+const pathIn = (directory: string): string => join(directory, "config.json");
+
+/** The logins that are kept, newest first. @throws CommandFailure when the file cannot be read, or is none of ours */
+export async function readLogins(directory: string): Promise<SavedLogin[]> {
+  const path = pathIn(directory);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return "";
+    throw new CommandFailure(exitCodes.failed, `${path} cannot be read by this user.`);
+  });
+  if (text === "") return [];
+  const kept = parseJson(text);
+  const logins = listAt(kept, "logins").map(readLogin);
+  const known = logins.filter((login) => login !== undefined);
+  if (!isObject(kept) || known.length < logins.length)
+    throw new CommandFailure(exitCodes.failed, `${path} is not what factory-secrets writes. Mend or remove it.`);
+  return known;
+}
+
+/** The path of the logins when others on this machine may read it. */
+export async function exposedPath(directory: string): Promise<string | undefined> {
+  const found = await stat(pathIn(directory)).catch(() => undefined);
+  return found && process.platform !== "win32" && (found.mode & 0o077) !== 0 ? pathIn(directory) : undefined;
+}
+
+/** Keeps a login, as the newest, in place of one for the same service and factory. @returns the path of the file */
+export async function keepLogin(directory: string, login: SavedLogin): Promise<string> {
+  await changeLogins(directory, (logins) => [login, ...logins.filter((other) => !isSamePlace(other, login))]);
+  return pathIn(directory);
+}
+
+/** Forgets these logins. */
+export async function forgetLogins(directory: string, forgotten: readonly SavedLogin[]): Promise<void> {
+  await changeLogins(directory, (logins) =>
+    logins.filter((login) => !forgotten.some((other) => isSamePlace(other, login))),
+  );
+}
+
+const isSamePlace = (one: SavedLogin, other: SavedLogin): boolean =>
+  one.url === other.url && one.factory === other.factory;
+
+async function changeLogins(directory: string, change: (logins: SavedLogin[]) => SavedLogin[]): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const path = pathIn(directory);
+    await holdLock(`${path}.lock`, async ({ isStillMine }) => {
+      const logins = change(await readLogins(directory));
+      await replaceFile(path, `${JSON.stringify({ logins }, undefined, 2)}\n`, isStillMine);
+    });
+  } catch (error) {
+    if (error instanceof CommandFailure || !(error instanceof Error && "code" in error)) throw error;
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${directory} cannot be written (${String(error.code)}). Set XDG_CONFIG_HOME to a folder that this user may write to, or use FACTORY_SECRETS_TOKEN instead of a login.`,
+    );
+  }
+}
+
+function readLogin(value: unknown): SavedLogin | undefined {
+  const url = textAt(value, "url");
+  const factory = textAt(value, "factory");
+  const caFile = textAt(value, "caFile");
+  const credential = readCredential(value);
+  if (url === undefined || credential === undefined) return undefined;
+  const anyFactory = isObject(value) && value.anyFactory === true;
+  return { url, anyFactory, ...(factory && { factory }), ...(caFile && { caFile }), ...credential };
+}
+
+function readCredential(value: unknown): SavedCredential | undefined {
+  const token = textAt(value, "token");
+  const clientId = textAt(value, "clientId");
+  const clientSecret = textAt(value, "clientSecret");
+  if (token !== undefined) return { token };
+  return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
+}

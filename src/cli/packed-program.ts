@@ -1,0 +1,21 @@
+import { openContext } from "./ci/command-context.js";
+import { jobCommands } from "./ci/job-commands.js";
+import { runCommands } from "./client/run-commands.js";
+import { completionCommand } from "./completion/command.js";
+import { tailCommand } from "./operator/audit-tail.js";
+import { group } from "./operator/define-command.js";
+import { operatorCommands } from "./operator/operator-commands.js";
+import { openOperatorContext } from "./operator/operator-context.js";
+
+/** The command line as machines other than the server's get it: without what needs the server. @returns the exit code */
+export const run = (argv: readonly string[]): Promise<number> =>
+  runCommands(argv, (finish) => {
+    const operator = { open: () => openOperatorContext(process.env), finish };
+    const audit = group("audit", "what was done and refused", [tailCommand(operator)], "factory-secrets audit tail");
+    return [
+      ...jobCommands(() => openContext(process.env), finish),
+      ...operatorCommands(operator),
+      audit,
+      completionCommand(),
+    ];
+  });

@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AuditEvent } from "../../audit/events.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import { sqlState } from "../../db/database-errors.js";
+import { advanceTask, endTask, type TaskRow } from "./store.js";
+
+/** What a task does, in batches that are each whole or not at all. What is left is read from the data each time. */
+export type KeyWork = {
+  /** How many are left to move. */
+  count(): Promise<number>;
+  /**
+   * Moves at most so many. `isLast`: this was the end of them, as far as was seen. `broken`: those that do not open, of
+   * this and all batches before.
+   */
+  batch(most: number): Promise<{ moved: number; isLast: boolean; broken: readonly string[] }>;
+  /** What is to be done when nothing is left, and what the audit says then. */
+  finish(transaction: Transaction, done: number): Promise<Pick<AuditEvent, "body" | "factory">>;
+};
+
+export type RunDeps = { prisma: PrismaClient; audit: AuditWriter };
+
+const maxBatch = 50;
+const idleMs = 200;
+
+/** A row still needs what was to be removed: 23503 until Postgres 17, 23001 since 18. */
+const stillNeeded = new Set(["23503", "23001"]);
+
+/** The service, when nobody asks: a task goes on after whoever began it has gone. */
+const service = { kind: "service", id: "", name: "factory-secrets" } as const;
+
+/**
+ * Works on a task that `holder` has claimed, until it is done, another has it, or `signal` ends it. Killed at any point,
+ * nothing is lost: whoever claims it next goes on with what is left.
+ * @throws what a batch throws (`Problem` `key-unavailable`, the database's errors); the task stays
+ */
+export async function runTask(
+  deps: RunDeps,
+  task: TaskRow,
+  work: KeyWork,
+  run: { holder: string; signal: AbortSignal; onProgress?: (done: number, total: number) => void },
+): Promise<"ended" | "stopped"> {
+  const { holder, signal, onProgress } = run;
+  let { done } = task;
+  let total = done + (await work.count());
+  while (!signal.aborted) {
+    const startedMs = performance.now();
+    const { moved, isLast, broken } = await work.batch(Math.min(maxBatch, task.perSecond));
+    done += moved;
+    total = Math.max(total, done);
+    if (!(await advanceTask(deps.prisma, { id: task.id, holder, done, total }))) return "stopped";
+    onProgress?.(done, total);
+    const left = isLast ? await work.count() : total - done;
+    if (isLast && left === 0 && (await end(deps, task.id, work, done))) return "ended";
+    if (isLast && moved === 0 && left > 0 && left <= broken.length) return fail(deps, task.id, broken);
+    // What others hold just now is looked for again.
+    const pauseMs = Math.max((moved * 1_000) / task.perSecond - (performance.now() - startedMs), isLast ? idleMs : 0);
+    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+  return "stopped";
+}
+
+/** @returns false when something has come to be left meanwhile */
+async function end({ prisma, audit }: RunDeps, id: string, work: KeyWork, done: number): Promise<boolean> {
+  try {
+    await prisma.$transaction(async (transaction) => {
+      const at = new Date();
+      // Of two who see the end at once, one writes the event.
+      if (!(await endTask(transaction, id, { state: "done", at }))) return;
+      const { body, factory } = await work.finish(transaction, done);
+      await audit.writeWith(transaction, [
+        { at, outcome: "allowed", actor: service, body, ...(factory && { factory }) },
+      ]);
+    });
+    return true;
+  } catch (error) {
+    if (stillNeeded.has(sqlState(error) ?? "")) return false;
+    throw error;
+  }
+}
+
+async function fail({ prisma }: RunDeps, id: string, broken: readonly string[]): Promise<"ended"> {
+  const some = broken.slice(0, 5).join(", ");
+  const problem = `${broken.length} of them do not open and stay as they are: ${some}${broken.length > 5 ? ", ..." : ""}`;
+  await prisma.$transaction((transaction) => endTask(transaction, id, { state: "failed", problem, at: new Date() }));
+  return "ended";
+}

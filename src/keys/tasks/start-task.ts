@@ -1,0 +1,83 @@
+import { randomUUID } from "node:crypto";
+import type { EventBody } from "../../audit/events.js";
+import { countWrapped } from "../../crypto/store.js";
+import type { Transaction } from "../../db/database.js";
+import { Problem } from "../../http/problem.js";
+import type { FactoryRef } from "../../identity/caller.js";
+import type { FactoryKeys } from "../../secrets/factory-keys.js";
+import { heldKey, type KeyCommand, type KeyDeps, noKey } from "../change-keys.js";
+import { findKeyRow } from "../store.js";
+import { countSealedBefore, hasRetiredDataKey, lockFactory, placeDataKey } from "../work/reseal/store.js";
+import { findRunningTask, insertTask, type TaskRow, type TaskSubject } from "./store.js";
+
+type Start = { perSecond: number } & Pick<KeyCommand, "actor" | "requested">;
+
+/**
+ * Begins to wrap by the active key what another one wraps, or finds that begun already.
+ * @throws Problem `not-found`, `key-unsuitable` for the active key
+ */
+export async function startRewrap(deps: KeyDeps, input: Start & { key: string }): Promise<TaskRow> {
+  const { prisma, keys } = deps;
+  const row = await findKeyRow(prisma, input.key);
+  if (!row) throw noKey(input.key);
+  if (row.state === "active")
+    throw new Problem("key-unsuitable", `The key ${row.id} is the active one. Activate another first.`);
+  heldKey(keys, row.id);
+  const subject = { kind: "rewrap", keyId: row.id } as const;
+  const total = await countWrapped(prisma, row.id);
+  return begin(deps, { ...input, subject, total }, async () => ({
+    body: { action: "key.rewrap-started", keyId: row.id },
+  }));
+}
+
+/**
+ * Gives a factory a new data key and begins to seal its values anew. Where that was begun before and has not come to its
+ * end, it is taken up: no further key is made.
+ * @throws Problem `not-found`, `key-unavailable`
+ */
+export async function startReseal(
+  deps: KeyDeps & { factoryKeys: FactoryKeys },
+  input: Start & { factory: FactoryRef },
+): Promise<TaskRow> {
+  const { factory } = input;
+  const subject = { kind: "reseal", factoryId: factory.id } as const;
+  // Wrapped before the transaction begins: a cloud KMS answers over the network.
+  const key = await deps.keys.createDataKey(factory.id, "secret");
+  const total = await countSealedBefore(deps.prisma, factory.id);
+  const task = await begin(deps, { ...input, subject, total }, async (transaction) => {
+    if (!(await lockFactory(transaction, factory.id))) throw new Problem("not-found", "There is no such factory.");
+    if (await hasRetiredDataKey(transaction, factory.id))
+      return { factory, body: { action: "data-key.reseal-started" } };
+    await placeDataKey(transaction, factory.id, key);
+    const body = { action: "data-key.replaced", dataKeyId: key.id, keyId: key.keyEncryptionKeyId } as const;
+    return { factory, body };
+  });
+  deps.factoryKeys.forget(factory.id);
+  return task;
+}
+
+async function begin(
+  { prisma, audit }: Pick<KeyDeps, "prisma" | "audit">,
+  input: Start & { subject: TaskSubject; total: number },
+  prepare: (transaction: Transaction) => Promise<{ body: EventBody; factory?: FactoryRef }>,
+): Promise<TaskRow> {
+  const { subject, total, perSecond, actor, requested } = input;
+  await prisma.$transaction(async (transaction) => {
+    // Of two who begin at once the second waits here for the first, and then finds its task.
+    if (!(await insertTask(transaction, { id: randomUUID(), subject, perSecond, total }))) return;
+    const { body, factory } = await prepare(transaction);
+    const event = {
+      at: new Date(),
+      outcome: "allowed",
+      actor,
+      body,
+      ...(factory && { factory }),
+      ...requested,
+    } as const;
+    await audit.writeWith(transaction, [event]);
+  });
+  const task = await findRunningTask(prisma, subject);
+  // It may have ended within this very moment.
+  if (!task) throw new Problem("conflict", "This was just done. Look at the keys again.", { retryAfterSeconds: 1 });
+  return task;
+}

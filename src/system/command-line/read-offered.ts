@@ -1,0 +1,26 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+
+/** The command line as a tarball that `npm install -g` takes. */
+export type OfferedCli = {
+  version: string;
+  file: string;
+  content: Buffer;
+  /** Hexadecimal. */
+  sha256: string;
+};
+
+/** Where scripts/build.mjs puts it: the same folder seen from src/ and from dist/. */
+export const offeredDirectory = new URL("../../../dist/offered/", import.meta.url);
+
+/** @returns what the build has packed; `undefined` where that was not done */
+export async function readOffered(directory: URL): Promise<OfferedCli | undefined> {
+  const names = await readdir(directory).catch(() => []);
+  for (const file of names) {
+    const version = /^factory-secrets-cli-(\d[\w.-]*)\.tgz$/.exec(file)?.[1];
+    if (version === undefined) continue;
+    const content = await readFile(new URL(file, directory));
+    return { version, file, content, sha256: createHash("sha256").update(content).digest("hex") };
+  }
+  return undefined;
+}

@@ -1,0 +1,30 @@
+import type { AuditWriter } from "../audit/record.js";
+import type { KeyRing } from "../crypto/key-ring.js";
+import { startChangeFeed } from "../db/change-feed.js";
+import type { Database } from "../db/database.js";
+import type { Generations } from "../db/generations.js";
+import { KeyTasks } from "../keys/tasks/key-tasks.js";
+import type { Logger } from "../observability/log.js";
+import { FactoryKeys } from "../secrets/factory-keys.js";
+
+/** Starts what keeps the keys of factories at hand, learns of changes elsewhere, and works on key tasks. */
+export function startKeyUpkeep(input: {
+  database: Database;
+  directUrl: string;
+  audit: AuditWriter;
+  keys: KeyRing;
+  generations: Generations;
+  log: Logger;
+}) {
+  const { database, directUrl, audit, keys, generations, log } = input;
+  const { prisma, pool } = database;
+  const factoryKeys = new FactoryKeys({ prisma, keys });
+  const feed = startChangeFeed({
+    ...{ directUrl, pool, generations },
+    onDataKeys: (factoryId) => factoryKeys.forget(factoryId),
+    onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back"),
+  });
+  const keyTasks = new KeyTasks({ prisma, audit, keys, factoryKeys, onError: (err, what) => log.warn({ err }, what) });
+  keyTasks.start();
+  return { factoryKeys, feed, keyTasks };
+}

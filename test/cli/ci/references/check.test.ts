@@ -1,0 +1,107 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { bearerHost, type FactoryForJobs, passwordHost, startFactoryForJobs } from "../factory-for-jobs.js";
+import type { JobMachine } from "../job-machine.js";
+
+let factory: FactoryForJobs;
+let machine: JobMachine;
+beforeAll(async () => {
+  factory = await startFactoryForJobs();
+}, 60_000);
+afterAll(() => factory?.close());
+beforeEach(async () => {
+  machine = await factory.machine(await factory.narrowJob());
+});
+afterEach(() => machine.close());
+
+const treeOf = () => join(machine.home, "tree");
+
+function put(file: string, ...lines: string[]): void {
+  const path = join(treeOf(), file);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${lines.join("\n")}\n`);
+}
+
+const check = (...args: string[]) => machine.run(["check", "--dir", treeOf(), ...args]);
+
+describe("check", () => {
+  test("passes where every image can be pulled, and tells of one without a login", async () => {
+    put("Dockerfile", `FROM ${bearerHost}/acme/base:multi`, "FROM alpine");
+    put("compose.yml", `services: {a: {image: "${passwordHost}/acme/app:single"}}`);
+    const done = await check();
+    expect(done).toMatchObject({ exitCode: 0, stderr: "3 looked at, 0 cannot be pulled.\n" });
+    expect(done.stdout).toMatch(/^WHERE +IMAGE +OUTCOME +ENTRY +PLATFORMS\n/);
+    expect(done.stdout).toMatch(
+      /Dockerfile:1 +ghcr\.io\/acme\/base:multi +ok +ghcr\.io +linux\/amd64,linux\/arm64\/v8\n/,
+    );
+    expect(done.stdout).toContain("Dockerfile:2: alpine: No registry entry");
+    expect(await check("--require-covered")).toMatchObject({ exitCode: 1 });
+  });
+
+  test("fails for one that is missing, refused, not for the platform, or cannot be told", async () => {
+    const [base, app] = [`${bearerHost}/acme/base`, `${bearerHost}/acme/app`];
+    put("Dockerfile", "ARG X", `FROM ${base}:gone`, `FROM ${app}:multi`, "FROM $X", `FROM ${base}:multi`);
+    const done = await check("--output", "json", "--platform", "windows/amd64");
+    expect(done.exitCode).toBe(1);
+    const { items } = JSON.parse(done.stdout);
+    expect(items.map((item: { outcome: string; fails: boolean }) => [item.outcome, item.fails])).toEqual([
+      ["missing", true],
+      ["refused", true],
+      ["unresolved", true],
+      ["platform-missing", true],
+    ]);
+  });
+
+  test("annotates on GitHub, and in SARIF, at the file and line", async () => {
+    put("a, b/Dockerfile", `FROM ${bearerHost}/acme/base:gone`);
+    const github = await check("--output", "github");
+    const place = "::error file=a%2C b/Dockerfile,line=1,title=ghcr.io/acme/base%3Agone missing::";
+    expect(github.stdout).toBe(`${place}${github.stdout.slice(place.length)}`);
+    const { runs } = JSON.parse((await check("--output", "sarif")).stdout);
+    const artifactLocation = { uri: "a,%20b/Dockerfile" };
+    expect(runs[0].results).toMatchObject([
+      {
+        ruleId: "missing",
+        level: "error",
+        locations: [{ physicalLocation: { artifactLocation, region: { startLine: 1 } } }],
+      },
+    ]);
+  });
+
+  test("says in a sentence that there is nothing, that there is no such folder, that the service is down", async () => {
+    put("README", "");
+    expect(await check()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("names an image.") });
+    const nowhere = await machine.run(["check", "--dir", join(treeOf(), "no")]);
+    expect(nowhere).toMatchObject({ exitCode: 1, stderr: `${join(treeOf(), "no")} cannot be read (ENOENT).\n` });
+    put("Dockerfile", "FROM alpine");
+    expect(await check("--url", "http://127.0.0.1:9", "--timeout", "1")).toMatchObject({ exitCode: 6 });
+  });
+});
+
+describe("ci login --for", () => {
+  const login = (environment: Record<string, string> = {}) =>
+    machine.run(["ci", "login", "--for", treeOf()], { environment });
+
+  test("asks for exactly what the files name, and passes over what needs no login", async () => {
+    put("Dockerfile", `FROM ${bearerHost}/acme/base:1`, `FROM ${bearerHost}/acme/app:1`, "FROM alpine");
+    const done = await login({ FACTORY_SECRETS_TOKEN: (await factory.openJob()).token });
+    expect(done).toMatchObject({ exitCode: 0 });
+    expect(machine.readConfig()).toEqual({ auths: { [bearerHost]: { registrytoken: expect.any(String) } } });
+    expect(done.stderr).toContain("docker.io: no registry entry is for it");
+    const repositories = ["acme/app", "acme/base"];
+    expect((await factory.events("registry-token.issued")).at(-1)).toMatchObject({
+      registry: bearerHost,
+      repositories,
+    });
+  });
+
+  test("fails for a repository that the job has no grant for, and not for a registry that it has none for", async () => {
+    put("Dockerfile", `FROM ${bearerHost}/acme/app:1`);
+    expect(await login()).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("outside-grants") });
+    put("Dockerfile", `FROM ${bearerHost}/acme/base:1`, "FROM other.example.com/x");
+    expect(await login()).toMatchObject({ exitCode: 0 });
+    put("Dockerfile", "FROM alpine");
+    expect(await login()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("needs a login") });
+  });
+});

@@ -1,0 +1,227 @@
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { secretValue } from "../../support/leak-watch.js";
+import { startTestService, type TestService } from "../../support/test-service.js";
+import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
+
+let service: TestService;
+let desk: OperatorDesk;
+beforeAll(async () => {
+  service = await startTestService();
+  desk = openOperatorDesk({ FACTORY_SECRETS_URL: service.url, FACTORY_SECRETS_TOKEN: service.operatorToken });
+}, 60_000);
+afterAll(async () => {
+  desk?.close();
+  await service?.close();
+});
+
+beforeEach(async () => {
+  desk.environment.FACTORY_SECRETS_FACTORY = (await service.createFactory()).name;
+  await desk.run(["secrets", "set", "creds"], `ci:${secretValue()}`);
+});
+
+const config = (...args: string[]) => desk.run(["config", ...args]);
+const documentOf = (host: string): string =>
+  `# ours\ncontainer_registries:\n- type: generic\n  url: ${host}\n  generic_secret_name: creds\n`;
+const put = (host: string) => desk.run(["config", "put", "-"], documentOf(host));
+
+/** An editor that writes this text, another each time it is opened. */
+function editorWriting(...texts: readonly string[]): string {
+  const editor = join(desk.directory, "editor.sh");
+  texts.forEach((text, index) => {
+    writeFileSync(join(desk.directory, `text-${index + 1}`), text);
+  });
+  const count = join(desk.directory, "count");
+  writeFileSync(count, "0");
+  writeFileSync(
+    editor,
+    `#!/bin/sh\nn=$(($(cat ${count}) + 1)); echo $n > ${count}\ntest "$1" = --wait || exit 9\ncp ${desk.directory}/text-$n "$2"\n`,
+  );
+  chmodSync(editor, 0o755);
+  return `${editor} --wait`;
+}
+
+describe("config", () => {
+  test("put, get, history and restore go together", async () => {
+    expect(await put("ghcr.io")).toEqual({ exitCode: 0, out: "Published version 1.\n", err: "" });
+    expect((await put("ghcr.io")).out).toBe("Version 1 says the same already.\n");
+    const second = await desk.run(
+      ["config", "put", "-", "--reason", "moved", "--if-version", "1"],
+      documentOf("quay.io"),
+    );
+    expect(second).toMatchObject({ exitCode: 0, out: "Published version 2.\n" });
+    expect((await config("get")).out).toBe(documentOf("quay.io"));
+    expect((await config("get", "--version", "1")).out).toBe(documentOf("ghcr.io"));
+    expect((await config("get", "-o", "table")).out).toMatch(/^ID .*\nquay\.io {2}generic {2}creds\n$/);
+    expect(JSON.parse((await config("get", "-o", "json")).out)).toMatchObject({
+      version: 2,
+      entries: [{ id: "quay.io" }],
+    });
+    expect((await config("history")).out).toMatch(/^VERSION {2}CURRENT .*\n2 +yes .* moved\n1 +no .*\n$/);
+    expect((await config("restore", "1", "--reason", "back")).out).toBe("Published version 3.\n");
+    expect((await config("get")).out).toBe(documentOf("ghcr.io"));
+    const late = await desk.run(["config", "put", "-", "--if-version", "2"], documentOf("quay.io"));
+    expect(late).toMatchObject({
+      exitCode: 5,
+      err: expect.stringContaining("Look at it again, then repeat the command."),
+    });
+  });
+
+  test("check names file, line and column, as compilers do, and publishes nothing", async () => {
+    const file = join(desk.directory, "factory-config.yml");
+    writeFileSync(file, documentOf("not a host").replace("generic_secret_name", "generic_secret_nam"));
+    const done = await config("check", file);
+    expect(done.exitCode).toBe(1);
+    for (const line of done.out.trimEnd().split("\n")) expect(line).toMatch(new RegExp(`^${file}:\\d+:\\d+: \\S`));
+    expect((await config("put", file)).err).toMatch(/:\d+:\d+: .*\nNothing was published\.\n$/s);
+    expect((await config("history", "-o", "json")).out).toBe('{\n  "items": []\n}\n');
+    writeFileSync(file, documentOf("ghcr.io"));
+    expect(await config("check", file)).toMatchObject({ exitCode: 0, out: `${file} is valid.\n` });
+    const json = await desk.run(["config", "check", "-", "-o", "json"], "container_registries: 1\n");
+    expect(json).toMatchObject({ exitCode: 1 });
+    expect(JSON.parse(json.out)).toMatchObject({ valid: false, invalid: [{ at: "line 1, column 23" }] });
+    const empty = await desk.run(["config", "check", "-"], "");
+    expect(empty).toMatchObject({ exitCode: 1, out: expect.stringMatching(/^-: The document is empty/) });
+  });
+});
+
+describe("config edit", () => {
+  test("publishes what the editor leaves, a first config too", async () => {
+    desk.environment.EDITOR = editorWriting(documentOf("ghcr.io"), documentOf("quay.io"));
+    expect(await config("edit", "--reason", "first")).toEqual({ exitCode: 0, out: "", err: "Published version 1.\n" });
+    expect(await config("edit")).toMatchObject({ exitCode: 0, err: "Published version 2.\n" });
+    expect((await config("get")).out).toBe(documentOf("quay.io"));
+    desk.environment.EDITOR = editorWriting(documentOf("quay.io"));
+    expect(await config("edit")).toMatchObject({ exitCode: 0, err: "Nothing was changed.\n" });
+  });
+
+  test("shows what is wrong, and opens the same text again", async () => {
+    await put("ghcr.io");
+    desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
+    const done = await desk.runWith(["y"], ["config", "edit"]);
+    expect(done).toMatchObject({ exitCode: 0, asked: ["Edit again? [Y/n] "] });
+    expect(done.err).toMatch(/factory-config\.yml:4:8: .*\nIt cannot be published so\.\nPublished version 2\.\n$/);
+  });
+
+  test("keeps the text when it is given up, and says where", async () => {
+    await put("ghcr.io");
+    const bad = documentOf("not a host");
+    desk.environment.EDITOR = editorWriting(bad, bad);
+    const givenUp = await desk.runWith(["n"], ["config", "edit"]);
+    const alone = await (() => {
+      desk.environment.EDITOR = editorWriting(bad);
+      return config("edit");
+    })();
+    for (const done of [givenUp, alone]) {
+      expect(done).toMatchObject({
+        exitCode: 5,
+        err: expect.stringContaining("Nothing was published.\nYour text is kept in "),
+      });
+      expect(readFileSync(keptPath(done.err), "utf8")).toBe(bad);
+    }
+    expect((await config("get")).out).toBe(documentOf("ghcr.io"));
+  });
+
+  test("does not undo what somebody else has published meanwhile, and keeps the text", async () => {
+    await put("ghcr.io");
+    const meanwhile = `${service.url}/v1/factories/${desk.environment.FACTORY_SECRETS_FACTORY}/config`;
+    const mine = join(desk.directory, "mine");
+    writeFileSync(mine, documentOf("quay.io"));
+    writeFileSync(join(desk.directory, "theirs"), documentOf("docker.io"));
+    desk.environment.EDITOR = `f() { curl -sS -o /dev/null -X PUT ${meanwhile} -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" -H 'Content-Type: application/yaml' --data-binary @${desk.directory}/theirs && cp ${mine} "$1"; }; f`;
+    const done = await config("edit");
+    expect(done).toMatchObject({ exitCode: 5, err: expect.stringContaining("(precondition-failed") });
+    expect(readFileSync(keptPath(done.err), "utf8")).toBe(documentOf("quay.io"));
+    expect((await config("get")).out).toBe(documentOf("docker.io"));
+  });
+
+  test("keeps the text when the editor fails after writing, and leaves nothing when it wrote nothing", async () => {
+    await put("ghcr.io");
+    desk.environment.EDITOR = `f() { echo '# more' >> "$1"; exit 3; }; f`;
+    const failed = await config("edit");
+    expect(failed).toMatchObject({ exitCode: 1, err: expect.stringContaining("ended with exit code 3") });
+    expect(readFileSync(keptPath(failed.err), "utf8")).toContain("# more");
+    desk.environment.EDITOR = "false";
+    const missing = await config("edit");
+    expect(missing).toMatchObject({ exitCode: 1, err: expect.stringContaining("Set EDITOR to another.") });
+    expect(missing.err).not.toContain("Your text is kept");
+  });
+
+  test("of a factory that is not there opens no editor", async () => {
+    const touched = join(desk.directory, "touched");
+    desk.environment.EDITOR = `touch ${touched}; true`;
+    const done = await config("edit", "--factory", "no-such-factory");
+    expect(done).toMatchObject({ exitCode: 4, err: expect.stringMatching(/^There is no factory "no-such-factory"\./) });
+    expect(existsSync(touched)).toBe(false);
+  });
+});
+
+const keptPath = (err: string): string => /^Your text is kept in (\S+)\. /m.exec(err)?.[1] ?? "";
+
+describe("registries", () => {
+  const registries = (...args: string[]) => desk.run(["registries", ...args]);
+
+  test("are added, shown, changed and removed, and the rest of the document stays", async () => {
+    await put("ghcr.io");
+    const added = await registries(
+      "add",
+      "--type",
+      "aws",
+      "--region",
+      "us-east-2",
+      "--secret",
+      "aws_creds",
+      "--allow-missing-secrets",
+    );
+    expect(added).toMatchObject({ exitCode: 0, out: "Added aws:us-east-2, in version 2 of the config.\n" });
+    expect(added.err).toMatch(/^Warning: line \d+, column \d+: /);
+    expect((await registries("list")).out).toMatch(/^ID .*\nghcr\.io .*\naws:us-east-2 {2}aws .*\n$/);
+    expect((await registries("show", "aws:us-east-2", "-o", "yaml")).out).toContain("region: us-east-2\n");
+    await desk.run(["secrets", "set", "creds_2"], `ci:${secretValue()}`);
+    const changed = await registries("set", "ghcr.io", "--secret", "creds_2", "--allow-missing-secrets");
+    expect(changed).toMatchObject({ exitCode: 0, out: "Changed ghcr.io, in version 3 of the config.\n" });
+    const gar = await desk.run(
+      ["registries", "add", "--from-file", "-", "--allow-missing-secrets"],
+      "type: gar\nsecretName: gar_creds\nhosts:\n- us-docker.pkg.dev\n",
+    );
+    expect(gar).toMatchObject({ exitCode: 0 });
+    const more = await registries(
+      "set",
+      "us-docker.pkg.dev",
+      "--host",
+      "europe-docker.pkg.dev",
+      "--host",
+      "us-docker.pkg.dev",
+      "--allow-missing-secrets",
+    );
+    expect(more).toMatchObject({ exitCode: 0 });
+    expect((await registries("list")).out).toContain("europe-docker.pkg.dev, us-docker.pkg.dev");
+    expect(await registries("rm", "ghcr.io")).toMatchObject({
+      exitCode: 2,
+      err: expect.stringContaining("give --yes"),
+    });
+    expect(await registries("rm", "ghcr.io", "--yes", "--allow-missing-secrets")).toMatchObject({ exitCode: 0 });
+    expect((await config("get")).out).toMatch(/^# ours\n/);
+  });
+
+  test("say what is wrong with them", async () => {
+    expect(await registries("add", "--type", "generic")).toMatchObject({
+      exitCode: 2,
+      err: expect.stringMatching(/\n {2}\/secretName: /),
+    });
+    expect(await registries("add")).toMatchObject({
+      exitCode: 2,
+      err: expect.stringMatching(/^Say what the entry shall be/),
+    });
+    expect(await registries("show", "quay.io")).toMatchObject({
+      exitCode: 5,
+      err: expect.stringContaining("(not-found"),
+    });
+    const broken = await desk.run(["registries", "add", "--from-file", "-"], "type: [gar\n");
+    expect(broken).toMatchObject({
+      exitCode: 2,
+      err: expect.stringMatching(/^-:\d+:\d+: this is neither YAML nor JSON\.\n$/),
+    });
+  });
+});

@@ -1,0 +1,275 @@
+import { writeFileSync } from "node:fs";
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createTestCertificateAuthority } from "../../support/certificates.js";
+import { secretValue } from "../../support/leak-watch.js";
+import { startTestService, type TestService } from "../../support/test-service.js";
+import { listenOnLoopback, whileAnswering } from "../stand-in-service.js";
+import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
+
+let service: TestService;
+let factory: string;
+beforeAll(async () => {
+  service = await startTestService();
+  factory = (await service.createFactory()).name;
+}, 60_000);
+afterAll(() => service?.close());
+
+let desk: OperatorDesk;
+beforeEach(() => {
+  desk = openOperatorDesk({
+    FACTORY_SECRETS_URL: service.url,
+    FACTORY_SECRETS_FACTORY: factory,
+    FACTORY_SECRETS_TOKEN: service.operatorToken,
+  });
+});
+afterEach(() => desk.close());
+
+/** `secrets list`, then `secrets set`, of a service that answers so. */
+const at = (url: string, ...args: string[]) => desk.run([...args, "--url", url]);
+const list = (url: string, ...more: string[]) => at(url, "secrets", "list", ...more);
+
+describe("what an operator reads", () => {
+  test("of a token that is not valid", async () => {
+    desk.environment.FACTORY_SECRETS_TOKEN = "fso_not-a-token";
+    expect(await desk.run(["secrets", "list"])).toMatchObject({
+      exitCode: 4,
+      err: expect.stringMatching(
+        /^The service does not accept the token in FACTORY_SECRETS_TOKEN: it was withdrawn, has expired, or is not copied whole\. Log in again: factory-secrets login\n\(unauthenticated, request \S+\)\n$/,
+      ),
+    });
+  });
+
+  test("of a permission that is lacking", async () => {
+    desk.environment.FACTORY_SECRETS_TOKEN = (await service.createApiToken(factory, ["config:read"])).token;
+    expect(await desk.run(["secrets", "list"])).toMatchObject({
+      exitCode: 4,
+      err: expect.stringMatching(/^This credential lacks the permission secrets:list\.\n\(forbidden, request /),
+    });
+  });
+
+  test("of a factory that does not exist, or is another's, and of a thing that is not there", async () => {
+    const gone = await desk.run(["secrets", "show", "x", "--factory", "no-such"]);
+    expect(gone).toMatchObject({ exitCode: 4, err: expect.stringMatching(/^There is no factory "no-such"\.\n/) });
+    const { name: other } = await service.createFactory();
+    desk.environment.FACTORY_SECRETS_TOKEN = (await service.createApiToken(other, ["secrets:list"])).token;
+    const foreign = await desk.run(["secrets", "list"]);
+    expect(foreign).toMatchObject({
+      exitCode: 4,
+      err: expect.stringMatching(
+        new RegExp(`^the token in .* is for the factory "${other}", not for "${factory}"\\.\n`),
+      ),
+    });
+    const missing = await desk.run(["secrets", "show", "x", "--factory", other]);
+    expect(missing).toMatchObject({ exitCode: 5, err: expect.stringMatching(/^There is no secret "x"\.\n/) });
+  });
+});
+
+describe("a service", () => {
+  test("that is down is asked again until patience runs out", async () => {
+    const { port, close } = await listenOnLoopback(createServer());
+    await close();
+    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "1");
+    expect(done).toMatchObject({ exitCode: 6, out: "" });
+    expect(done.err).toMatch(
+      /^Nothing listens at .* Trying again for up to 1 s \.\.\.\nNothing listens at .* Tried for 1 s \(--timeout\)\.\n$/,
+    );
+  });
+
+  test("that is slow is waited for aloud, and not for ever", async () => {
+    const done = await whileAnswering(
+      () => undefined,
+      (url) => list(url, "--timeout", "2"),
+    );
+    expect(done).toMatchObject({
+      exitCode: 6,
+      err: expect.stringMatching(/^Waiting for the service \.\.\.\n.* did not answer within 2 s\./),
+    });
+  });
+
+  test("that redirects is not followed, and the token goes nowhere else", async () => {
+    const seen: (string | undefined)[] = [];
+    const done = await whileAnswering(
+      (request, response) => {
+        seen.push(request.headers.authorization);
+        response.writeHead(200).end('{"items":[]}');
+      },
+      (elsewhere) =>
+        whileAnswering(
+          (_, response) => response.writeHead(302, { location: `${elsewhere}/login?next=1` }).end(),
+          async (url) => ({ elsewhere, ...(await list(url)) }),
+        ),
+    );
+    expect(done).toMatchObject({
+      exitCode: 6,
+      err: expect.stringContaining(
+        `It redirects to ${done.elsewhere}, where no token is sent: if the service is there, use that URL.`,
+      ),
+    });
+    expect(seen).toEqual([]);
+  });
+
+  test("that is none of ours is told apart, with 200 too, and nothing of its page is shown", async () => {
+    for (const status of [200, 403, 404]) {
+      const done = await whileAnswering(
+        (_, response) => response.writeHead(status, { "content-type": "text/html" }).end("<html>Welcome</html>"),
+        (url) => list(url),
+      );
+      expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("Is FACTORY_SECRETS_URL right?") });
+      expect(done.err).not.toContain("Welcome");
+    }
+  });
+
+  test("behind a private authority is believed with --ca-file, and a login keeps that", async () => {
+    const authority = await createTestCertificateAuthority();
+    const { cert, key } = await authority.issue(["127.0.0.1"]);
+    const answer: RequestListener = (_, response) =>
+      response.writeHead(200).end(JSON.stringify({ kind: "operator", name: "x", permissions: [], items: [] }));
+    const { port, close } = await listenOnLoopback(createTlsServer({ cert, key }, answer));
+    const url = `https://127.0.0.1:${port}`;
+    const caFile = join(desk.directory, "ca.pem");
+    writeFileSync(caFile, authority.caPem);
+    const refused = await list(url);
+    expect(refused).toMatchObject({ exitCode: 6, err: expect.stringContaining("is not trusted here") });
+    expect(refused.err).toContain("Set FACTORY_SECRETS_CA_FILE");
+    desk.environment.FACTORY_SECRETS_TOKEN = "";
+    expect(await desk.run(["login", "--url", url, "--ca-file", caFile], service.operatorToken)).toMatchObject({
+      exitCode: 0,
+    });
+    expect(await list(url)).toMatchObject({ exitCode: 0 });
+    await close();
+  });
+
+  test("that fails is asked again to read, and not to write what it may have written", async () => {
+    const count = async (...args: string[]): Promise<number> => {
+      let tries = 0;
+      const value = secretValue();
+      await whileAnswering(
+        (_, response) => {
+          tries += 1;
+          response.writeHead(503, { "content-type": "application/problem+json", "retry-after": "0" });
+          response.end(JSON.stringify({ code: "unavailable", detail: "The database did not answer." }));
+        },
+        (url) => desk.run([...args, "--url", url, "--timeout", "1"], value),
+      );
+      return tries;
+    };
+    expect(await count("secrets", "list")).toBeGreaterThan(1);
+    expect(await count("secrets", "set", "x")).toBe(1);
+  });
+
+  test("whose answer to a write is lost: that it may have been done is said", async () => {
+    const done = await whileAnswering(
+      (_, response) => void response.destroy(),
+      (url) => desk.run(["secrets", "set", "x", "--url", url], secretValue()),
+    );
+    expect(done).toMatchObject({
+      exitCode: 6,
+      err: expect.stringContaining("\nIt may have been done all the same: look first.\n"),
+    });
+  });
+
+  test("that says control characters does not speak to the terminal", async () => {
+    const reply = JSON.stringify({ items: [{ name: "a\u001b[2Jb", version: 1 }] });
+    const done = await whileAnswering(
+      (_, response) => response.writeHead(200).end(reply),
+      (url) => list(url),
+    );
+    expect(done.out).toContain("a [2Jb");
+  });
+});
+
+test("audit tail --follow prints each event once, a late one too, and asks for the pages between", async () => {
+  const event = (id: number) => ({
+    id: String(id),
+    at: "2026-01-01T00:00:00.000Z",
+    action: "x",
+    outcome: "allowed",
+    actor: {},
+  });
+  const first = [event(300), event(298)];
+  const busy = Array.from({ length: 250 }, (_, index) => event(550 - index));
+  // 299 was committed after 300.
+  const later = [...busy, event(300), event(299), event(298)];
+  let looks = 0;
+  const done = whileAnswering(
+    (request, response) => {
+      const { searchParams } = new URL(request.url ?? "", "http://localhost");
+      const token = searchParams.get("pageToken");
+      if (token === null) looks += 1;
+      if (looks === 3)
+        return void response
+          .writeHead(403, { "content-type": "application/json" })
+          .end('{"code":"forbidden","detail":"Enough."}');
+      const all = looks === 1 ? first : later;
+      const start = Number(token ?? 0);
+      const next = start + 200 < all.length ? { nextPageToken: String(start + 200) } : {};
+      response.writeHead(200).end(JSON.stringify({ items: all.slice(start, start + 200), ...next }));
+    },
+    (url) => desk.run(["audit", "tail", "--follow", "-o", "json", "--url", url]),
+  );
+  const { exitCode, out } = await done;
+  expect(exitCode).toBe(4);
+  const ids = out
+    .trimEnd()
+    .split("\n")
+    .map((line) => Number(JSON.parse(line).id));
+  expect(ids).toEqual([298, 300, 299, ...busy.map(({ id }) => Number(id)).reverse()]);
+}, 15_000);
+
+test("secrets doctor shows what each registry says, and ends with 1 when jobs get no token", async () => {
+  const report = {
+    name: "ghcr_creds",
+    version: 2,
+    currentVersion: 2,
+    outcome: "failed",
+    passed: false,
+    checks: [{ code: "quoted", outcome: "warning", message: "It stands in quotes." }],
+    registries: [
+      {
+        entry: "ghcr.io",
+        registry: "ghcr.io",
+        type: "generic",
+        outcome: "failed",
+        principal: "ci",
+        checks: [
+          { code: "destination", outcome: "ok", message: "It may be sent there." },
+          { code: "login", outcome: "failed", message: "The registry refuses it." },
+        ],
+      },
+    ],
+  };
+  let asked: unknown;
+  const done = await whileAnswering(
+    async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      asked = { url: request.url, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) };
+      response.writeHead(200).end(JSON.stringify(report));
+    },
+    (url) =>
+      at(
+        url,
+        "secrets",
+        "doctor",
+        "ghcr_creds",
+        "--version",
+        "2",
+        "--registry",
+        "ghcr.io",
+        "--repository",
+        "acme/base",
+      ),
+  );
+  expect(asked).toEqual({
+    url: `/v1/factories/${factory}/secrets/ghcr_creds/versions/2:doctor`,
+    body: { registry: "ghcr.io", repositories: ["acme/base"] },
+  });
+  expect(done).toEqual({
+    exitCode: 1,
+    err: "",
+    out: "ghcr_creds, version 2\n  warning  quoted: It stands in quotes.\n\nghcr.io (generic)\n  as ci\n  ok       destination: It may be sent there.\n  failed   login: The registry refuses it.\n\nJobs would not get every token by it.\n",
+  });
+});

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { KeyUnavailable, localKeyEncryptionKey } from "../../src/crypto/key-encryption-key.js";
+import { KeyRing } from "../../src/crypto/key-ring.js";
+import { FactoryKeys } from "../../src/secrets/factory-keys.js";
+import { startTestService, type TestService } from "../support/test-service.js";
+
+let service: TestService;
+let factoryId: string;
+beforeAll(async () => {
+  service = await startTestService();
+  factoryId = (await service.createFactory()).id;
+});
+afterAll(() => service.close());
+
+// A key-encryption key that can be down, and that counts what it is asked.
+let isDown: boolean;
+let unwrapped: number;
+let nowMs: number;
+let answer: Promise<void>;
+let keys: FactoryKeys;
+beforeEach(() => {
+  [isDown, unwrapped, nowMs, answer] = [false, 0, 0, Promise.resolve()];
+  const local = localKeyEncryptionKey("env:KEY", Buffer.from(service.key, "base64"));
+  const key: typeof local = {
+    ...local,
+    async unwrap(place, wrapped) {
+      unwrapped += 1;
+      await answer;
+      if (isDown) throw new KeyUnavailable("it is down");
+      return local.unwrap(place, wrapped);
+    },
+  };
+  const { prisma } = service.database;
+  const ring = new KeyRing([key], async () => key.id);
+  keys = new FactoryKeys({ prisma, keys: ring }, { nowMs: () => nowMs });
+});
+
+const minutes = (count: number): number => count * 60_000;
+
+it("asks once for all who ask at the same time, and not again for five minutes", async () => {
+  const all = await Promise.all(Array.from({ length: 20 }, () => keys.of(factoryId)));
+  expect(new Set(all).size).toBe(1);
+  nowMs = minutes(4.9);
+  await keys.of(factoryId);
+  expect(unwrapped).toBe(2);
+});
+
+it("asks anew after five minutes, without letting anybody wait", async () => {
+  const before = await keys.of(factoryId);
+  let release: () => void = () => undefined;
+  answer = new Promise((resolve) => {
+    release = resolve;
+  });
+  nowMs = minutes(5);
+  expect(await keys.of(factoryId)).toBe(before);
+  release();
+  await expect.poll(async () => (await keys.of(factoryId)) === before).toBe(false);
+  expect(unwrapped).toBe(4);
+});
+
+it("serves for ten minutes while the key-encryption key is down, and no longer", async () => {
+  const before = await keys.of(factoryId);
+  isDown = true;
+  for (const minute of [5, 6, 9.99]) {
+    nowMs = minutes(minute);
+    expect(await keys.of(factoryId)).toBe(before);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  nowMs = minutes(10);
+  await expect(keys.of(factoryId)).rejects.toMatchObject({ code: "key-unavailable", status: 503 });
+  isDown = false;
+  await expect(keys.of(factoryId)).resolves.toMatchObject({ seal: { id: before.seal.id } });
+});
+
+it("forgets at once when it is told, also what is just being read", async () => {
+  const reading = keys.of(factoryId);
+  keys.forget(factoryId);
+  await reading;
+  await keys.of(factoryId);
+  expect(unwrapped).toBe(4);
+});
+
+it("knows no data key that is not there", async () => {
+  expect(await keys.find(factoryId, "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d")).toBeUndefined();
+});

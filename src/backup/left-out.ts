@@ -2,7 +2,6 @@
 export const leftOut: ReadonlyMap<string, string> = new Map([
   ["_prisma_migrations", "a restore makes the schema by the migrations, which record themselves"],
   ["audit_sealer", "it counts transactions of this Postgres, which mean nothing in another"],
-  ["replicas", "who runs just now, and seconds later no longer"],
   ["rate_limits", "counts that are over in minutes"],
   ["replicas", "the processes that run on this database now"],
 ]);

@@ -12,6 +12,8 @@ import { breakingChanges, readSchema } from "./schema-changes.js";
 const contracted: Record<string, readonly string[]> = {
   // The release before records one key, which stays the only active one.
   "20261128000000_keys": ["the unique key_encryption_keys.key_encryption_keys_state_key "],
+  // It makes no keys of this purpose.
+  "20261129000000_aws_keys": ["the unique data_keys.data_keys_aws_keys_key "],
 };
 
 let database: TestDatabase;

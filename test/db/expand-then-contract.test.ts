@@ -14,6 +14,8 @@ const contracted: Record<string, readonly string[]> = {
   "20261128000000_keys": ["the unique key_encryption_keys.key_encryption_keys_state_key "],
   // It makes no keys of this purpose.
   "20261129000000_aws_keys": ["the unique data_keys.data_keys_aws_keys_key "],
+  // It announces no keys.
+  "20261129060000_announced_signing_keys": ["the unique signing_keys.signing_keys_announced_key "],
 };
 
 let database: TestDatabase;

@@ -1,4 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, test, vi } from "vitest";
 import { commandTree } from "../../src/cli/completion/command-tree.js";
@@ -89,7 +92,11 @@ describe("completion", () => {
     async (shell) => {
       const script = await said(run, "completion", shell);
       for (const path of await commandsBelow(run)) if (path.length > 0) expect(script).toContain(`/${path.join("/")}`);
-      if (hasShell(shell)) execFileSync(shell, ["-n"], { input: script });
+      if (!hasShell(shell)) return;
+      const directory = mkdtempSync(join(tmpdir(), "completion-"));
+      writeFileSync(join(directory, "script"), script);
+      execFileSync(shell, ["-n", join(directory, "script")], { stdio: "pipe" });
+      rmSync(directory, { recursive: true });
     },
   );
 

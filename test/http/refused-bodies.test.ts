@@ -8,7 +8,10 @@ import { pathOfRoute, titleOfRoute } from "./route-path.js";
 
 const factory = "refused-bodies";
 const value = "not-a-real-secret-in-a-body";
-const withBody = routes.filter(({ body }) => body !== undefined).map((route) => [titleOfRoute(route), route] as const);
+// What a signature is over is read as it comes, whatever it is: test/aws/ has what is refused of it.
+const withBody = routes
+  .filter(({ auth, body }) => body !== undefined && auth !== "signature")
+  .map((route) => [titleOfRoute(route), route] as const);
 
 let service: TestService;
 beforeAll(async () => {

@@ -46,9 +46,10 @@ const refresher: Actor = { kind: "service", id: "", name: "refresh" };
 const maxRounds = 5;
 
 /**
- * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are written only if the
- * factory still has that generation, and nothing leaves before they are durable. On a mismatch the facts and the
- * caller's own record are read again and the request is decided anew: what was withdrawn, anywhere, opens nothing.
+ * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are
+ * written only if the factory still has that generation, and nothing leaves before they are durable. On a mismatch the
+ * facts and the caller's own record are read again and the request is decided anew: what was withdrawn, anywhere, opens
+ * nothing.
  */
 export async function issueTokens<T extends Minted>(
   deps: BrokerDeps,

@@ -14,9 +14,9 @@ type Delivery = { factory: FactoryRef; caller: Caller; requested: RequestedBy };
 const maxRounds = 5;
 
 /**
- * Opens the secrets that are flagged for delivery, for a caller that is to have them. Each leaves an audit row, which
- * stands before any value leaves, and is written only if the caller was read in the generation that the factory still
- * has: a job that has ended gets nothing, on whichever replica it ended.
+ * Opens the secrets that are flagged for delivery, for a caller that is to have them. The audit row of each stands before
+ * it is opened, and is written only if the caller was read in the generation that the factory still has: for a job that
+ * has ended nothing is opened, on whichever replica it ended.
  * @returns by name; none for a caller that is not to have them
  * @throws Problem `secret-unreadable`, `conflict` when the factory keeps changing
  */
@@ -27,13 +27,15 @@ export async function deliverSecrets(deps: BrokerDeps, delivery: Delivery): Prom
     if (round > 0) caller = await deps.callers.readAgain(caller);
     if (caller.deliverSecrets !== true) return [];
     const flagged = await readFlagged(deps.prisma, factory.id);
-    const opened = await Promise.all(flagged.map((secret) => open(deps, { factory, caller, secret })));
-    // One of them got another version, or was deleted, since it was read.
-    if (opened.includes(undefined)) continue;
     const stale = await findStale(deps, { ...delivery, caller }, flagged);
-    if (!stale) return opened.filter((one) => one !== undefined);
-    if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
-    deps.generations.observe(factory.id, stale.generation);
+    if (stale) {
+      if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
+      deps.generations.observe(factory.id, stale.generation);
+      continue;
+    }
+    const opened = await Promise.all(flagged.map((secret) => open(deps, { factory, caller, secret })));
+    // Otherwise one of them got another version, or was deleted, since it was read.
+    if (!opened.includes(undefined)) return opened.filter((one) => one !== undefined);
   }
   throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
 }

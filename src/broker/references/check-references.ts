@@ -1,6 +1,7 @@
 import { normaliseHost } from "../../factory-config/normalise-host.js";
 import { Problem, type ProblemCode } from "../../http/problem.js";
 import type { Caller } from "../../identity/caller.js";
+import type { TokenRequests } from "../../limits/token-requests.js";
 import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
 import type { Products } from "../products.js";
 import type { MintedToken } from "../provider.js";
@@ -10,7 +11,8 @@ import { type Found, findManifest, type RegistryAccess } from "./find-manifest.j
 import { type ImageReference, parseImageReference } from "./image-reference.js";
 import { hasPlatform } from "./platforms.js";
 
-export type CheckDeps = BrokerDeps & Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess };
+export type CheckDeps = BrokerDeps &
+  Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess; tokenRequests: TokenRequests };
 
 export type CheckInput = Pick<IssueInput, "factory" | "caller" | "requested"> & {
   references: readonly string[];
@@ -55,16 +57,20 @@ async function checkHost(
   const repositories = [...new Set(references.map(({ image }) => image.repository))];
   const tokens = await tokensFor(deps, input, host, repositories);
   const entry = await entryFor(deps, input, host);
-  const waiting = [...references];
+  await someAtOnce(references, async ({ reference, image }) => {
+    const token = tokens.get(image.repository);
+    const verdict = token ? await verdictOf(deps, input, image, token) : unanswered;
+    const { host: registry, repository } = image;
+    verdicts.set(reference, { ...verdict, registry, repository, ...(entry !== undefined && { entry }) });
+  });
+}
+
+async function someAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = items.values();
   const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const token = tokens.get(next.image.repository);
-      const verdict = token ? await verdictOf(deps, input, next.image, token) : unanswered;
-      const { host: registry, repository } = next.image;
-      verdicts.set(next.reference, { ...verdict, registry, repository, ...(entry !== undefined && { entry }) });
-    }
+    for (const item of waiting) await work(item);
   };
-  await Promise.all(Array.from({ length: Math.min(maxAtOnce, waiting.length) }, worker));
+  await Promise.all(Array.from({ length: maxAtOnce }, worker));
 }
 
 /** One token for all of them where that can be; else one each, so that one that is refused does not refuse the others. */
@@ -78,7 +84,9 @@ async function tokensFor(
   if (!(all instanceof Problem) || repositories.length === 1) return new Map(repositories.map((name) => [name, all]));
   if (!dependsOnRepositories.includes(all.code)) return new Map(repositories.map((name) => [name, all]));
   const each = new Map<string, MintedToken | Problem>();
-  for (const name of repositories) each.set(name, await tokenFor(deps, input, host, [name]));
+  await someAtOnce(repositories, async (name) => {
+    each.set(name, await tokenFor(deps, input, host, [name]));
+  });
   return each;
 }
 
@@ -97,6 +105,8 @@ async function tokenFor(
 ): Promise<MintedToken | Problem> {
   const { factory, caller, requested } = input;
   try {
+    // One request can need many tokens: each counts as one that was asked for.
+    await deps.tokenRequests.count(caller);
     const { tokens } = await issueTokens(deps, deps.registryTokens, {
       factory,
       caller,
@@ -109,8 +119,9 @@ async function tokenFor(
     });
     return tokens[0]?.token ?? new Problem("tokens-unavailable", "The registry gave no token.");
   } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
+    // A caller who was withdrawn meanwhile is told so, not what became of each reference.
+    if (!(error instanceof Problem) || error.code === "unauthenticated" || error.code === "not-found") throw error;
+    return error;
   }
 }
 
@@ -147,6 +158,7 @@ function verdictOfProblem({ code, detail }: Problem, caller: Caller, { host }: I
     case "outside-grants":
       // A caller with grants learns of no registry beyond them: whether there is an entry, he is not told.
       return isNamed(caller, host) ? { outcome: "refused", code, message: detail } : notCovered(host);
+    case "too-many-requests":
     case "upstream-throttled":
     case "upstream-unreachable":
     case "upstream-timeout":

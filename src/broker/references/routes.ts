@@ -1,7 +1,6 @@
 import { requestedBy } from "../../audit/requested-by.js";
 import { FactoryParams } from "../../http/contract.js";
 import { json, route } from "../../http/route.js";
-import type { TokenRequests } from "../../limits/token-requests.js";
 import { type CheckDeps, checkReferences } from "./check-references.js";
 import { CheckedReferences, ReferencesCheck } from "./contract.js";
 
@@ -18,9 +17,9 @@ const check = route(
     params: FactoryParams,
     body: json(ReferencesCheck),
     replies: { 200: { description: "What was found.", content: { "application/json": CheckedReferences } } },
-    problems: ["conflict"],
+    problems: ["conflict", "not-found"],
   },
-  async (deps: CheckDeps & { tokenRequests: TokenRequests }, { caller, factory, body, request }) => {
+  async (deps: CheckDeps, { caller, factory, body, request }) => {
     await deps.tokenRequests.count(caller);
     const { references, platforms = [] } = body;
     const items = await checkReferences(deps, {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CloudEndpoint } from "../../support/clouds/cloud-endpoint.js";
 import { watched } from "../../support/leak-watch.js";
+import { startTestService } from "../../support/test-service.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../brokered-factory.js";
 
 const tenantId = "11111111-2222-3333-4444-555555555555";
@@ -124,5 +125,19 @@ describe("references:check", () => {
     } finally {
       ghcr.heal();
     }
+  });
+
+  it("counts each token that it needs, and answers unknown for what is one too many", async () => {
+    const environment = { ...broker.environment, FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "2" };
+    const limited = await startTestService(environment, broker.service);
+    const { token } = await broker.openJob();
+    const path = `/v1/factories/${broker.factory.name}/references:check`;
+    const references = ["ghcr.io/acme/base:multi", `${acr}/team/app:single`];
+    const { body } = await limited.as(token).post(path).send({ references }).expect(200);
+    // The request itself is one of the two.
+    const codes = body.items.map(({ outcome, code }: Record<string, string>) => `${outcome} ${code ?? ""}`);
+    expect(codes.toSorted()).toEqual(["ok ", "unknown too-many-requests"]);
+    await limited.as(token).post(path).send({ references }).expect(429);
+    await limited.close();
   });
 });

@@ -8,6 +8,9 @@ export default defineConfig({
     pool: "forks",
     // By itself vitest leaves one processor free, which on the usual two is half of them. Most tests wait for Postgres.
     maxWorkers: "100%",
+    // The service is some 600 modules: importing them anew for each file took longer than all tests.
+    isolate: false,
+    setupFiles: ["test/support/begin-file.ts"],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     teardownTimeout: 30_000,

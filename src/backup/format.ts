@@ -28,6 +28,8 @@ export const BackupHeader = z.strictObject({
 export type BackupHeader = z.output<typeof BackupHeader>;
 export type BackupTable = z.output<typeof Table>;
 
+/** How the first line of every version begins. */
+const beginning = `{"format":"${formatName}",`;
 /** These two stand in the first line of every version there will be. */
 const AnyHeader = z.object({ format: z.literal(formatName), version: z.int() });
 
@@ -56,6 +58,7 @@ export const trailer = (sha256: string): string => `${trailerPrefix}${sha256}\n`
 export function readHeader(line: string): BackupHeader {
   const json = jsonOf(line);
   const any = AnyHeader.safeParse(json);
+  if (!any.success && line.startsWith(beginning)) throw altered();
   if (!any.success) throw new BackupRefused("This is no backup of factory-secrets.");
   if (any.data.version > formatVersion) {
     throw new BackupRefused(
@@ -63,9 +66,11 @@ export function readHeader(line: string): BackupHeader {
     );
   }
   const header = BackupHeader.safeParse(json);
-  if (!header.success) throw new BackupRefused("The first line of this backup was altered.");
+  if (!header.success) throw altered();
   return header.data;
 }
+
+const altered = (): BackupRefused => new BackupRefused("The first line of this backup was altered.");
 
 function jsonOf(text: string): unknown {
   try {

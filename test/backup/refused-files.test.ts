@@ -105,7 +105,8 @@ describe("a restore", () => {
   const later = (text: string) => text.replace('"20261124000000_init"', '"20990101000000_later"');
   const otherSum = (text: string) => text.replace(/("checksum":")[0-9a-f]{4}/, "$1ffff");
   it.each<[string, () => Buffer, string]>([
-    ["altered in the middle", () => at(bytes.length >> 1), "damaged"],
+    ["altered in its first line", () => at(40), "altered"],
+    ["altered in its rows", () => at(bytes.indexOf(10) + 500), "damaged"],
     ["altered in its last byte", () => at(bytes.length - 1), "damaged"],
     ["cut short", () => bytes.subarray(0, -500), "damaged"],
     ["empty", () => Buffer.alloc(0), "no backup"],

@@ -13,6 +13,7 @@ import { createStoredValues } from "../crash/stored-values.js";
 import { makeRoot } from "../devices/device-certificates.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { login, makeClient, refresh, type TestClient, watchIssued } from "../oauth/oauth-factory.js";
+import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
 import { secretValue } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { startTestService, type TestService } from "../support/test-service.js";
@@ -165,6 +166,7 @@ describe("a restored installation", () => {
       throw error;
     };
     const sealer = new AuditSealer({ prisma, signingKey, onError });
+    await earlierTransactionsEnded(restored.database);
     await sealer.seal();
     await sealer.checkpoint(sealed.installation);
     const range = await exportRange(prisma, sealed.installation);

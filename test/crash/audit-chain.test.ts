@@ -8,6 +8,7 @@ import { findStray } from "../../src/audit/database-check/stray-events.js";
 import { AuditWriter } from "../../src/audit/record.js";
 import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
+import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
@@ -81,6 +82,7 @@ it(`killed ${rounds} times in the middle of sealing, it seals each event once an
   const sealer = new AuditSealer({ prisma: database.prisma, signingKey, onError: () => undefined });
   const { rows } = await database.pool.query<{ id: string }>("SELECT id FROM installation");
   const installation = rows[0]?.id ?? "";
+  await earlierTransactionsEnded(database);
   await sealer.seal();
   await sealer.checkpoint(installation);
   const range = await exportRange(database.prisma, installation);

@@ -87,25 +87,32 @@ async function killAndExpire(): Promise<void> {
   await query("UPDATE key_tasks SET leased_until = now() WHERE state = 'running'");
 }
 
-/** Kills the server while its statement of this kind waits for a lock that `lock` takes. The lock goes after that. */
-async function killWhileWaiting(lock: string, values: unknown[], statement: string): Promise<void> {
+/**
+ * Takes a lock, begins what needs it, and kills the server while its statement of this kind waits. The lock goes after
+ * that.
+ */
+async function killWhileWaiting(
+  lock: { sql: string; values?: unknown[] },
+  statement: string,
+  begin: () => unknown,
+): Promise<void> {
   const holder = new pg.Client({ connectionString: testDatabase.url });
   await holder.connect();
   await holder.query("BEGIN");
-  await holder.query(lock, values);
+  await holder.query(lock.sql, lock.values);
+  await begin();
   const waiting = `SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`;
-  await expect
-    .poll(async () => (await query(waiting, [`%${statement}%`])).length, { timeout: 15_000, interval: 10 })
-    .toBeGreaterThan(0);
+  const countWaiting = async () => (await query(waiting, [`%${statement}%`])).length;
+  await expect.poll(countWaiting, { timeout: 15_000, interval: 10 }).toBeGreaterThan(0);
   await killAndExpire();
   await holder.query("ROLLBACK");
   await holder.end();
   // What the killed server has sent already is ended one way or the other before anybody looks.
-  await expect.poll(async () => (await query(waiting, [`%${statement}%`])).length).toBe(0);
+  await expect.poll(countWaiting, { timeout: 15_000, interval: 10 }).toBe(0);
 }
 
-const lockAudit = "LOCK TABLE audit_events IN SHARE MODE";
+const lockAudit = { sql: "LOCK TABLE audit_events IN SHARE MODE" };
 const eventsOf = (action: string) =>
   query<{ event: string }>("SELECT convert_from(event, 'UTF8') AS event FROM audit_events WHERE action = $1", [action]);
 const stateOf = async (id: string) =>
@@ -134,17 +141,13 @@ it("a rewrap, killed between batches, in a batch and at its end, goes on by itse
     await killAndExpire();
     left = await unchanged();
     expect(left).toBeGreaterThan(0);
-    await start();
+    if (round + 1 < killedInBatches) await start();
   }
-  await killWhileWaiting(
-    "SELECT FROM data_keys WHERE key_encryption_key_id = $1 FOR UPDATE",
-    [first.id],
-    "replace-wrapped",
-  );
+  const lockDataKeys = { sql: "SELECT FROM data_keys WHERE key_encryption_key_id = $1 FOR UPDATE", values: [first.id] };
+  await killWhileWaiting(lockDataKeys, "replace-wrapped", start);
   await unchanged();
-  await start();
   await query("UPDATE key_tasks SET per_second = 1000 WHERE id = $1", [id]);
-  await killWhileWaiting(lockAudit, [], "audit-write-with");
+  await killWhileWaiting(lockAudit, "audit-write-with", start);
   expect(await unchanged()).toBe(0);
   expect(await stateOf(id)).toBe("running");
   expect(await eventsOf("key.rewrapped")).toEqual([]);
@@ -176,8 +179,10 @@ it("a data-key rotation under writers, killed at each step, goes on by itself, e
   };
   const old = await checked();
   // Before its first transaction has ended: then nothing has begun.
-  const beginning = ask("POST", path, { perSecond: 60 }).catch(() => undefined);
-  await killWhileWaiting(lockAudit, [], "audit-write-with");
+  let beginning: Promise<unknown> = Promise.resolve();
+  await killWhileWaiting(lockAudit, "audit-write-with", () => {
+    beginning = ask("POST", path, { perSecond: 60 }).catch(() => undefined);
+  });
   await beginning;
   expect(await checked()).toEqual(old);
   await start();
@@ -191,15 +196,14 @@ it("a data-key rotation under writers, killed at each step, goes on by itself, e
     await killAndExpire();
     await Promise.all(writers);
     expect((await checked()).length).toBeLessThanOrEqual(2);
-    await start();
+    if (round + 1 < killedInBatches) await start();
   }
+  expect(await stateOf(id)).toBe("running");
   await query("UPDATE key_tasks SET per_second = 10000 WHERE id = $1", [id]);
-  if ((await stateOf(id)) === "running") {
-    await killWhileWaiting(lockAudit, [], "audit-write-with");
-    // The old key was removed in the transaction that never ended.
-    expect(await checked()).toHaveLength(2);
-    await start();
-  }
+  await killWhileWaiting(lockAudit, "audit-write-with", start);
+  // The old key was removed in the transaction that never ended.
+  expect(await checked()).toHaveLength(2);
+  await start();
   await isDone(id);
   expect(await eventsOf("data-key.replaced")).toHaveLength(1);
   expect(await eventsOf("data-key.resealed")).toHaveLength(1);

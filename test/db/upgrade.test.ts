@@ -10,6 +10,7 @@ import { migrationsDirectory } from "../../src/db/open-service-database.js";
 import { isWellFormedToken } from "../../src/identity/token.js";
 import { createStoredValues } from "../crash/stored-values.js";
 import { expectProblem } from "../http/expect-problem.js";
+import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
 import { secretValue } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { startTestService, type TestService } from "../support/test-service.js";
@@ -85,7 +86,9 @@ async function expectChangeable(started: TestService): Promise<void> {
   await operator().put(`${path}/secrets/npm_token`).send({ value: secretValue() }).expect(200);
 }
 
-async function expectVerified({ database: { prisma }, as }: TestService): Promise<void> {
+async function expectVerified({ database, as }: TestService): Promise<void> {
+  const { prisma } = database;
+  await earlierTransactionsEnded(database);
   const operator = as(tokenOf("fso_", "first-operator"));
   // An export seals what is there and signs the end.
   await operator.get("/v1/audit/export?format=ndjson").expect(200);

@@ -125,6 +125,8 @@ test.skipIf(small === undefined)(
     do {
       before = await count();
       statuses.add((await broker.ask(job, { registry: "ghcr.io", repositories: ["acme/base"] })).status);
+      // Its event is shorter, and may have room where one of a token has none.
+      await operator().put(`${factory}/secrets/last-audit`).send({ value: secretValue() });
     } while ((await count()) > before);
     expect(statuses).toEqual(new Set([200, 503]));
     const reply = await broker.ask(job, { registry: "ghcr.io", repositories: ["acme/base"] });

@@ -69,3 +69,9 @@ function formsOf(value: string): [string, string][] {
     ["URL-encoded", encodeURIComponent(value)],
   ];
 }
+
+/** Forgets all values and texts: they are of another test file, whose own services have been searched. */
+export function forgetOtherFiles(): void {
+  values.clear();
+  seen.length = 0;
+}

@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readPublicKeys } from "../../../src/audit/chain/public-keys.js";
 import { verifyExport } from "../../../src/audit/chain/verify-export.js";
+import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 
 let service: TestService;
@@ -19,6 +20,7 @@ async function* once(text: string): AsyncGenerator<string> {
 }
 
 async function exportOf(path: string, token = service.operatorToken): Promise<string> {
+  await earlierTransactionsEnded(service.database);
   const reply = await service
     .as(token)
     .get(path)

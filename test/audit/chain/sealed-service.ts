@@ -5,6 +5,7 @@ import { AuditSigningKey } from "../../../src/audit/chain/signing-key.js";
 import type { SignedStatement } from "../../../src/audit/chain/statement.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
+import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 
 /** A service, and a sealer of the test's own beside the one that runs in it: it seals when it is told to. */
@@ -12,6 +13,8 @@ export type SealedService = {
   service: TestService;
   sealer: AuditSealer;
   installation: string;
+  /** Seals all that is committed. */
+  seal(): Promise<void>;
   /** Seals, signs the end, and gives the lines of the export of a chain. */
   exported(chain?: string): Promise<string[]>;
   /** Runs SQL with the triggers off, as the owner of the tables can. */
@@ -32,12 +35,17 @@ export async function startSealedService(environment: Record<string, string> = {
   });
   const { rows } = await pool.query<{ id: string }>("SELECT id FROM installation");
   const installation = rows[0]?.id ?? "";
+  const seal = async () => {
+    await earlierTransactionsEnded(service.database);
+    await sealer.seal();
+  };
   return {
     service,
     sealer,
     installation,
+    seal,
     async exported(chain = installation) {
-      await sealer.seal();
+      await seal();
       await sealer.checkpoint(chain);
       return storedLines(service, chain);
     },

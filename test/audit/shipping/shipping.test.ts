@@ -79,7 +79,7 @@ function positionsIn(text: string): number[] {
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
 async function lastPosition(): Promise<number> {
-  await sealed.sealer.seal();
+  await sealed.seal();
   const { rows } = await sealed.service.database.pool.query<{ n: number }>(
     "SELECT max(position)::int AS n FROM audit_seals WHERE chain_id = $1",
     [sealed.installation],
@@ -201,7 +201,7 @@ describe("the loop", () => {
     await loop.close();
     expect(errors).toHaveLength(1);
     await sealed.service.createFactory();
-    await sealed.sealer.seal();
+    await sealed.seal();
     await shipper().ship(target);
     expect(tries).toBe(4);
   });

@@ -1,0 +1,7 @@
+// Runs before each test file. Files of one process share its modules, so what another one left is put aside.
+import { vi } from "vitest";
+import { forgetOtherFiles } from "./leak-watch.js";
+
+forgetOtherFiles();
+vi.restoreAllMocks();
+vi.useRealTimers();

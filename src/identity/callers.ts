@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
+import { atMost } from "../at-most.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import type { Caller } from "./caller.js";
@@ -26,7 +27,7 @@ export class Callers {
   readonly #workloads: Workloads;
   readonly #devices: Devices;
   readonly #remembered = new LRUCache<string, StoredCaller>({
-    max: maxRemembered,
+    ...atMost(maxRemembered),
     maxSize: maxRememberedBytes,
     sizeCalculation: ({ caller, evidence }) => callerWeight(caller, evidence),
   });

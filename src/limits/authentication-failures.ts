@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory } from "rate-limiter-flexible";
+import { atMost } from "../at-most.js";
 import type { Problem } from "../http/problem.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
@@ -16,7 +17,7 @@ export class AuthenticationFailures {
   readonly #perMinute: number;
   readonly #counts: RateLimiterMemory;
   readonly #counted: LRUCache<string, true>;
-  readonly #blocked = new LRUCache<string, true>({ max: maxAddresses, ttl: 1, ttlAutopurge: true, perf: Date });
+  readonly #blocked = new LRUCache<string, true>({ ...atMost(maxAddresses), ttl: 1, ttlAutopurge: true, perf: Date });
 
   /** @param deps.perMinute - 0: no limit */
   constructor(deps: { perMinute: number; limitedAddress: LimitedAddress }) {
@@ -24,7 +25,7 @@ export class AuthenticationFailures {
     this.#perMinute = deps.perMinute;
     const counts = new RateLimiterMemory({ points: deps.perMinute, duration: windowSeconds });
     this.#counts = counts;
-    this.#counted = new LRUCache({ max: maxAddresses, dispose: (_value, key) => void counts.delete(key) });
+    this.#counted = new LRUCache({ ...atMost(maxAddresses), dispose: (_value, key) => void counts.delete(key) });
   }
 
   /** Counts one. From the last that is allowed on, the address is refused until its minute is over. */

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import { atMost } from "../at-most.js";
 import type { AuthenticationFailures } from "./authentication-failures.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { windowSeconds } from "./too-many-requests.js";
@@ -20,9 +21,9 @@ export class Handshakes {
   readonly #failures: AuthenticationFailures;
   readonly #limitedAddress: LimitedAddress;
   readonly #isLimited: boolean;
-  readonly #acceptedFrom = new LRUCache<string, true>({ max: maxAddresses, ttl: acceptedForMs });
+  readonly #acceptedFrom = new LRUCache<string, true>({ ...atMost(maxAddresses), ttl: acceptedForMs });
   readonly #overlong = new LRUCache<string, number>({
-    max: maxAddresses,
+    ...atMost(maxAddresses),
     ttl: windowSeconds * 1000,
     ttlAutopurge: true,
     noUpdateTTL: true,

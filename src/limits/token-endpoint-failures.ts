@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterPostgres, type RateLimiterRes } from "rate-limiter-flexible";
+import { atMost } from "../at-most.js";
 import type { Database } from "../db/database.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
@@ -19,7 +20,7 @@ export class TokenEndpointFailures {
   readonly #limitedAddress: LimitedAddress;
   readonly #perMinute: number;
   readonly #limiter: RateLimiterPostgres | undefined;
-  readonly #blocked = new LRUCache<string, true>({ max: maxBlocked, ttl: 1, ttlAutopurge: true });
+  readonly #blocked = new LRUCache<string, true>({ ...atMost(maxBlocked), ttl: 1, ttlAutopurge: true });
   readonly #onLimited: () => void;
 
   /** @param deps.perMinute - 0: no limit */

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import { atMost } from "../at-most.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import type { SecretItem } from "./plan-change.js";
@@ -13,8 +14,8 @@ const maxRemembered = 50_000;
  */
 export class SecretHeads {
   readonly #prisma: PrismaClient;
-  readonly #heads = new LRUCache<string, SecretHead>({ max: maxRemembered });
-  readonly #counts = new LRUCache<string, number>({ max: 10_000 });
+  readonly #heads = new LRUCache<string, SecretHead>({ ...atMost(maxRemembered) });
+  readonly #counts = new LRUCache<string, number>({ ...atMost(10_000) });
   readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(prisma: PrismaClient) {

@@ -41,6 +41,7 @@ const common = [
   "identity/grant.ts",
   "identity/permissions.ts",
   "nearest-name.ts",
+  "at-most.ts",
 ];
 
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
@@ -89,7 +90,7 @@ const mayImport: Record<string, readonly string[]> = {
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["db/database.ts", "outbound/", "http/problem.ts"],
   db: ["settings.ts"],
-  limits: ["http/problem.ts", "identity/caller.ts", "db/database.ts"],
+  limits: ["at-most.ts", "http/problem.ts", "identity/caller.ts", "db/database.ts"],
   outbound: ["http/problem.ts"],
   observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { atMost } from "../../at-most.js";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { Problem } from "../../http/problem.js";
@@ -35,7 +36,7 @@ export class AwsKeys {
   readonly #deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date };
   readonly #seen = new SeenSignatures(2 * toleranceMs);
   /** Ids of keys that have signed well. */
-  readonly #remembered = new LRUCache<string, true>({ max: maxRemembered });
+  readonly #remembered = new LRUCache<string, true>({ ...atMost(maxRemembered) });
 
   constructor(deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date }) {
     this.#deps = deps;

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import { atMost } from "../../at-most.js";
 
 const maxSeen = 50_000;
 
@@ -7,7 +8,7 @@ export class SeenSignatures {
   readonly #seen: LRUCache<string, true>;
 
   constructor(keptMs: number) {
-    this.#seen = new LRUCache({ max: maxSeen, ttl: keptMs });
+    this.#seen = new LRUCache({ ...atMost(maxSeen), ttl: keptMs });
   }
 
   /** @returns whether it had come before */

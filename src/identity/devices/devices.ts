@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
+import { atMost } from "../../at-most.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -41,7 +42,7 @@ export class Devices {
   readonly #refusals: DeviceRefusals;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
-  readonly #remembered = new LRUCache<string, Remembered>({ max: maxRemembered });
+  readonly #remembered = new LRUCache<string, Remembered>({ ...atMost(maxRemembered) });
   // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and the listener refuses it in 1.2.
   readonly #ofSocket = new WeakMap<object, Presented>();
   readonly #ofCaller = new WeakMap<Caller, Presented>();

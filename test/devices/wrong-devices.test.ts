@@ -72,7 +72,7 @@ const lasting = ({ requestId: _requestId, ...body }: Record<string, unknown>): u
 // Who signs as AWS's programs do shows no certificate, and what only devices come for is walked in test/aws/.
 const guarded = routes.filter(({ auth }) => auth !== "anyone" && auth !== "signature" && auth !== "device");
 
-describe.each(guarded.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
+describe.concurrent.each(guarded.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
   it("answers every certificate that is worth nothing one and the same 401, whatever the factory", async () => {
     const bodies = new Set<string>();
     for (const device of Object.values(invalid)) {

@@ -74,7 +74,7 @@ it("stands for at least sixty attacks", () => {
 });
 
 describe("is refused, with one and the same 401 whatever the factory:", () => {
-  it.each(attacks)("%s (%s)", async (_name, _standsFor, make) => {
+  it.concurrent.each(attacks)("%s (%s)", async (_name, _standsFor, make) => {
     await expectRefused(make(workshop));
   });
 });

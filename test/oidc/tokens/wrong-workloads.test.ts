@@ -50,7 +50,7 @@ function call(route: WalkedRoute, token: string, name = factory.factory.name) {
 // Who signs as AWS's programs do shows no token, and what devices come for is walked in test/aws/.
 const guarded = routes.filter(({ auth }) => auth !== "anyone" && auth !== "signature" && auth !== "device");
 
-describe.each(guarded.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
+describe.concurrent.each(guarded.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
   it("answers every ID token that is worth nothing one and the same 401, whatever the factory", async () => {
     const names = [factory.factory.name, "no-such-factory"];
     const calls = Object.values(invalid).flatMap((token) => names.map((name) => call(route, token, name)));

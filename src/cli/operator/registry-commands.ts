@@ -30,6 +30,10 @@ type EntryFlags = {
   region?: string;
   profile?: string;
   azureTenantId?: string;
+  roleArn?: string;
+  azureClientId?: string;
+  workloadIdentityProvider?: string;
+  serviceAccount?: string;
   passThrough?: boolean;
   fromFile?: string;
 };
@@ -44,6 +48,10 @@ const entryOptions = [
   ["--region <region>", "aws: when the host does not tell it"],
   ["--profile <name>", "aws: the section of the credentials file"],
   ["--azure-tenant-id <id>", "azure: the tenant of the principal"],
+  ["--role-arn <arn>", "aws, instead of a secret: the role that trusts this factory"],
+  ["--azure-client-id <id>", "azure, instead of a secret: the application; needs --azure-tenant-id"],
+  ["--workload-identity-provider <name>", "gar, instead of a secret: projects/.../providers/NAME"],
+  ["--service-account <email>", "gar: the account that the provider's identity may act as"],
   ["--pass-through", "generic: hand out the secret itself, where the operator allows it"],
   ["--from-file <file>", "the entry as YAML or JSON, with the members of the API; - is standard input"],
 ] as const;
@@ -137,30 +145,47 @@ const queryOf = ({ reason, allowMissingSecrets }: ChangeFlags) => ({
   allowMissingSecrets: allowMissingSecrets === true ? true : undefined,
 });
 
+/** The members of an entry that name what trusts the factory, where it has no secret. */
+const keyless = ["awsRoleArn", "azureClientId", "garWorkloadIdentityProvider", "garServiceAccount"];
+
 /** The entry as the API takes it. @throws CommandFailure when nothing is said of it */
 async function entryOf({ context }: Run, flags: EntryFlags, present: JsonObject): Promise<JsonObject> {
-  const { type, secret, host = [], region, profile, azureTenantId, passThrough, fromFile } = flags;
+  const { fromFile, host = [] } = flags;
   const base = fromFile === undefined ? present : await readDocument(context, fromFile);
-  const kind = type ?? base.type;
-  const [url, ...more] = host;
-  const isSeveral = more.length > 0 || (kind === "gar" && "hosts" in base);
-  const said = {
-    ...(type !== undefined && { type }),
-    ...(secret !== undefined && { secretName: secret }),
-    ...(url !== undefined && (isSeveral ? { hosts: host } : { url })),
-    ...(region !== undefined && { region }),
-    ...(profile !== undefined && { profile }),
-    ...(azureTenantId !== undefined && { azureTenantId }),
-    ...(passThrough === true && { passThrough }),
-  };
+  const isSeveral = host.length > 1 || ((flags.type ?? base.type) === "gar" && "hosts" in base);
+  const said = saidOf(flags, isSeveral);
   if (fromFile === undefined && Object.keys(said).length === 0)
     throw new CommandFailure(
       exitCodes.usage,
       "Say what the entry shall be, such as --secret NAME, or --from-file FILE.",
     );
-  const { url: _url, hosts: _hosts, ...others } = base;
-  // An entry has one host or a list of them.
-  return { ...(url === undefined ? base : others), ...said };
+  // An entry has one host or a list of them, and a secret or what stands in its place.
+  const replaced = [
+    ...(host.length > 0 ? ["url", "hosts"] : []),
+    ...("secretName" in said ? keyless : []),
+    ...(keyless.some((member) => member in said) ? ["secretName"] : []),
+  ];
+  const kept = Object.entries(base).filter(([member]) => !replaced.includes(member));
+  return { ...Object.fromEntries(kept), ...said };
+}
+
+function saidOf(flags: EntryFlags, isSeveral: boolean): JsonObject {
+  const { host = [], passThrough } = flags;
+  const members = {
+    type: flags.type,
+    secretName: flags.secret,
+    url: isSeveral ? undefined : host[0],
+    hosts: isSeveral && host.length > 0 ? host : undefined,
+    region: flags.region,
+    profile: flags.profile,
+    azureTenantId: flags.azureTenantId,
+    awsRoleArn: flags.roleArn,
+    azureClientId: flags.azureClientId,
+    garWorkloadIdentityProvider: flags.workloadIdentityProvider,
+    garServiceAccount: flags.serviceAccount,
+    passThrough: passThrough === true ? true : undefined,
+  };
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
 async function write(

@@ -205,6 +205,32 @@ describe("registries", () => {
     expect((await config("get")).out).toMatch(/^# ours\n/);
   });
 
+  test("go from a secret to a role that trusts the factory, and back", async () => {
+    const host = "123456789012.dkr.ecr.us-east-2.amazonaws.com";
+    const role = "arn:aws:iam::123456789012:role/registry-pull";
+    const entry = { id: host, type: "aws", url: host, region: "us-east-2" };
+    const aws = ["--type", "aws", "--host", host];
+    expect(await registries("add", ...aws, "--secret", "creds")).toMatchObject({ exitCode: 0 });
+    const shown = async () => JSON.parse((await registries("show", host, "-o", "json")).out);
+    expect(await registries("set", host, "--role-arn", role)).toMatchObject({ exitCode: 0 });
+    expect(await shown()).toEqual({ ...entry, awsRoleArn: role });
+    expect(await registries("set", host, "--secret", "creds")).toMatchObject({ exitCode: 0 });
+    expect(await shown()).toEqual({ ...entry, secretName: "creds" });
+
+    const azure = ["--type", "azure", "--host", "example.azurecr.io", "--azure-client-id", crypto.randomUUID()];
+    expect(await registries("add", ...azure, "--azure-tenant-id", crypto.randomUUID())).toMatchObject({ exitCode: 0 });
+    const provider = "projects/4171/locations/global/workloadIdentityPools/factories/providers/acme";
+    const gar = [
+      "--workload-identity-provider",
+      provider,
+      "--service-account",
+      "pull@example-1.iam.gserviceaccount.com",
+    ];
+    expect(await registries("add", "--type", "gar", "--host", "us-docker.pkg.dev", ...gar)).toMatchObject({
+      exitCode: 0,
+    });
+  });
+
   test("say what is wrong with them", async () => {
     expect(await registries("add", "--type", "generic")).toMatchObject({
       exitCode: 2,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { newSigningKey, nowSeconds, signToken } from "../support/oidc-issuer.js";
+import { account, accountToken, trustServiceAccount } from "./cluster-identity.js";
 import { bearerHost, type DeviceFactory, refreshTokenUser, startDeviceFactory, tenantHost } from "./device-factory.js";
 import { openShMachine, type ShMachine, shells } from "./sh-machine.js";
 import { jsonAnswer, type StubService, startStubService } from "./stub-service.js";
@@ -15,23 +15,10 @@ const CredentialProviderResponse = z.strictObject({
   auth: z.record(z.string(), z.strictObject({ username: z.string(), password: z.string() })),
 });
 
-const audience = "https://secrets.example.com";
-const issuer = "https://kubernetes.default.svc.cluster.local";
-const uid = "00000000-0000-4000-8000-00000000000a";
-const account = { namespace: "shop", serviceaccount: { name: "web", uid } };
-const clusterKey = newSigningKey("RS256");
-
 /** As the kubelet's encoder writes it: members in the order of the Go type, without blanks. */
 function requestOf(image: string, more: Record<string, unknown> = {}): string {
   const apiVersion = "credentialprovider.kubelet.k8s.io/v1";
   return `${JSON.stringify({ kind: "CredentialProviderRequest", apiVersion, image, ...more })}\n`;
-}
-
-function accountToken(claims: Record<string, unknown> = {}): string {
-  const times = { iat: nowSeconds(), nbf: nowSeconds(), exp: nowSeconds() + 600 };
-  const payload = { iss: issuer, aud: [audience], sub: "system:serviceaccount:shop:web", ...times };
-  const { kid, alg } = clusterKey;
-  return signToken({ alg, kid }, { ...payload, "kubernetes.io": account, ...claims }, clusterKey);
 }
 
 let factory: DeviceFactory;
@@ -39,23 +26,7 @@ let stub: StubService;
 beforeAll(async () => {
   factory = await startDeviceFactory();
   stub = await startStubService(jsonAnswer(200, { username: "u", password: "p" }));
-  const { service } = factory;
-  const rule = {
-    name: "shop",
-    template: "kubernetes",
-    ...{ issuer, audience, jwks: JSON.stringify({ keys: [clusterKey.jwk] }) },
-    conditions: [
-      { claim: "/kubernetes.io/namespace", equals: "shop" },
-      { claim: "/kubernetes.io/serviceaccount/name", equals: "web" },
-      { claim: "/kubernetes.io/serviceaccount/uid", equals: uid },
-    ],
-    grants: [{ registry: tenantHost }],
-  };
-  await service
-    .as(service.operatorToken)
-    .post(`/v1/factories/${factory.factory.name}/trust-rules`)
-    .send(rule)
-    .expect(201);
+  await trustServiceAccount(factory, [{ registry: tenantHost }]);
 }, 60_000);
 afterAll(async () => {
   await stub?.close();
@@ -105,7 +76,7 @@ for (const shell of shells) {
     });
 
     test("refuses the token of another account, though the node has a certificate", async () => {
-      const others = { "kubernetes.io": { ...account, serviceaccount: { name: "other", uid } } };
+      const others = { "kubernetes.io": { ...account, serviceaccount: { ...account.serviceaccount, name: "other" } } };
       const request = requestOf(`${tenantHost}/team/app`, { serviceAccountToken: accountToken(others) });
       const done = await node.helper("kubelet", request, { FACTORY_SECRETS_URL: factory.service.url });
       expect(done).toMatchObject({

@@ -17,7 +17,7 @@ import { recordText } from "../support/leak-watch.js";
 const helper = fileURLToPath(new URL("../../clients/docker-credential-factory-secrets", import.meta.url));
 
 /** What a device has beside curl. busybox brings its own; the others use the system's. */
-const tools = ["sed", "tr", "id", "sleep", "cat", "mktemp", "mkdir", "mv", "rm", "dirname"];
+const tools = ["sed", "tr", "id", "sleep", "cat", "grep", "mv"];
 
 const find = (program: string): string | undefined =>
   (process.env.PATH ?? "")

@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { ServerCertificate } from "../support/certificates.js";
 
 export type Asked = { method: string; path: string; headers: IncomingMessage["headers"]; body: string };
 
@@ -8,8 +10,12 @@ export type StubService = { url: string; asked: Asked[]; answer: Answer; close()
 
 type Answer = (response: ServerResponse, times: number) => void;
 
-export async function startStubService(answer: Answer = (response) => void response.end()): Promise<StubService> {
-  const server = createServer((request, response) => {
+/** @param certificate - for one that speaks TLS */
+export async function startStubService(
+  answer: Answer = (response) => void response.end(),
+  certificate?: ServerCertificate,
+): Promise<StubService> {
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const parts: Buffer[] = [];
     request.on("data", (part: Buffer) => parts.push(part));
     request.on("end", () => {
@@ -17,13 +23,14 @@ export async function startStubService(answer: Answer = (response) => void respo
       stub.asked.push({ method, path, headers, body: Buffer.concat(parts).toString("utf8") });
       stub.answer(response, stub.asked.length);
     });
-  });
+  };
+  const server = certificate ? createTlsServer(certificate, onRequest) : createServer(onRequest);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const stub: StubService = {
-    url: `http://127.0.0.1:${port}`,
+    url: `${certificate ? "https" : "http"}://127.0.0.1:${port}`,
     asked: [],
     answer,
     async close() {

@@ -26,6 +26,7 @@ COPY --from=build /app/dist ./dist
 COPY prisma/migrations ./prisma/migrations
 COPY scripts/health-check.mjs ./scripts/health-check.mjs
 COPY bin ./bin
+COPY clients ./clients
 # Everything above belongs to root: the service cannot change its own code.
 USER node
 EXPOSE 8080

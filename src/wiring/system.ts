@@ -5,7 +5,7 @@ import { migrationsAreComplete } from "../db/migrate.js";
 import { openApiTexts } from "../http/openapi.js";
 import type { Metrics } from "../observability/metrics.js";
 import { routes } from "../routes.js";
-import { offeredDirectory, readOffered } from "../system/command-line/read-offered.js";
+import { offeredDirectory, readOffered, readOfferedHelper } from "../system/command-line/read-offered.js";
 import type { ProbeResult } from "../system/routes.js";
 import { databaseAnswers } from "../system/store.js";
 
@@ -20,6 +20,7 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
   };
   return {
     offeredCli: once(() => readOffered(offeredDirectory)),
+    offeredHelper: once(readOfferedHelper),
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [

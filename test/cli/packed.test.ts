@@ -117,7 +117,8 @@ test("the package of the whole has the program and what it offers, wherever its 
   const keys = await run(process.execPath, [program, "signing-keys", "--help"], { cwd: directory });
   expect(keys.stdout).toContain("rotate");
   const module = join(home, "dist", "system", "command-line", "read-offered.js");
-  const script = `const m = await import(${JSON.stringify(module)}); process.stdout.write((await m.readOffered(m.offeredDirectory)).sha256)`;
+  const script = `const m = await import(${JSON.stringify(module)}); process.stdout.write((await m.readOffered(m.offeredDirectory)).sha256 + " " + (await m.readOfferedHelper()).sha256)`;
   const offered = await run(process.execPath, ["--input-type=module", "-e", script], { cwd: directory });
-  expect(offered.stdout).toBe((await offeredFacts()).sha256);
+  const facts = await offeredFacts();
+  expect(offered.stdout).toBe(`${facts.sha256} ${facts.helper.sha256}`);
 }, 60_000);

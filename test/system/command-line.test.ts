@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -29,7 +29,7 @@ test("/cli says to anyone what there is and how to install it, by the public nam
     "cache-control": "public, max-age=300",
     vary: expect.stringContaining("Accept"),
   });
-  for (const command of install) expect(text.text).toContain(command);
+  for (const command of [...install, ...facts.body.helper.install]) expect(text.text).toContain(command);
   const browser = await get("/cli", { Accept: "text/html,application/xhtml+xml,*/*;q=0.8" });
   expect(browser.headers["content-type"]).toBe("text/plain; charset=utf-8");
   expect((await get("/cli", { Accept: "image/png" })).status).toBe(406);
@@ -53,6 +53,26 @@ test("the tarball has the checksum that is told, and is not sent again to whoeve
   expect((await get(`/cli/${file}.sha256`)).text).toBe(`${sha256}  ${file}\n`);
   const again = await get(`/cli/${file}`, { "If-None-Match": `"${sha256}"` });
   expect({ status: again.status, text: again.text }).toEqual({ status: 304, text: "" });
+});
+
+test("the credential helper for machines without Node is the script of this release, with its checksum", async () => {
+  const { helper } = (await get("/cli", { Accept: "application/json" })).body;
+  const script = readFileSync(new URL("../../clients/docker-credential-factory-secrets", import.meta.url), "utf8");
+  const sha256 = createHash("sha256").update(script).digest("hex");
+  const file = "docker-credential-factory-secrets";
+  const url = `https://secrets.example.com/cli/${file}`;
+  expect(helper).toEqual({
+    ...{ file, url, bytes: script.length, sha256 },
+    install: [
+      `curl -fsSO ${url}`,
+      `echo "${sha256}  ${file}" | sha256sum -c && install -m 755 ${file} /usr/local/bin/`,
+    ],
+  });
+  const fetched = await get(`/cli/${file}`);
+  expect(fetched.headers).toMatchObject({ "content-type": "text/plain; charset=utf-8", etag: `"${sha256}"` });
+  expect(fetched.text).toBe(script);
+  expect((await get(`/cli/${file}.sha256`)).text).toBe(`${sha256}  ${file}\n`);
+  expect((await get(`/cli/${file}`, { "If-None-Match": `"${sha256}"` })).status).toBe(304);
 });
 
 test("there is no other file", async () => {

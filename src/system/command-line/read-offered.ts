@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 
-/** The command line as a tarball that `npm install -g` takes. */
-export type OfferedCli = {
-  version: string;
+export type OfferedFile = {
   file: string;
   content: Buffer;
   /** Hexadecimal. */
   sha256: string;
 };
+
+/** The command line as a tarball that `npm install -g` takes. */
+export type OfferedCli = OfferedFile & { version: string };
 
 /** Where scripts/build.mjs puts it: the same folder seen from src/ and from dist/. */
 export const offeredDirectory = new URL("../../../dist/offered/", import.meta.url);
@@ -19,8 +20,18 @@ export async function readOffered(directory: URL): Promise<OfferedCli | undefine
   for (const file of names) {
     const version = /^factory-secrets-cli-(\d[\w.-]*)\.tgz$/.exec(file)?.[1];
     if (version === undefined) continue;
-    const content = await readFile(new URL(file, directory));
-    return { version, file, content, sha256: createHash("sha256").update(content).digest("hex") };
+    return { version, ...(await readFileOf(directory, file)) };
   }
   return undefined;
+}
+
+/** The credential helper for machines without Node: a script, offered as it stands in clients/. */
+export const helperFile = "docker-credential-factory-secrets";
+
+export const readOfferedHelper = (): Promise<OfferedFile> =>
+  readFileOf(new URL("../../../clients/", import.meta.url), helperFile);
+
+async function readFileOf(directory: URL, file: string): Promise<OfferedFile> {
+  const content = await readFile(new URL(file, directory));
+  return { file, content, sha256: createHash("sha256").update(content).digest("hex") };
 }

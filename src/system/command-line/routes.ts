@@ -2,9 +2,10 @@ import { z } from "zod";
 import { Problem } from "../../http/problem.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { OfferedCommandLine, OfferedFileParams } from "./contract.js";
-import type { OfferedCli } from "./read-offered.js";
+import type { OfferedCli, OfferedFile } from "./read-offered.js";
 
-type Deps = { offeredCli: () => Promise<OfferedCli | undefined>; publicUrl: () => string };
+type Files = { offeredCli: () => Promise<OfferedCli | undefined>; offeredHelper: () => Promise<OfferedFile> };
+type Deps = Files & { publicUrl: () => string };
 
 const text = z.string();
 const tarball = z
@@ -19,19 +20,26 @@ const cacheControl = "public, max-age=300";
 const notPacked = (): Problem =>
   new Problem("not-found", "This server was built without its command line. Run `npm run build` where it was built.");
 
-function headersOf({ sha256 }: OfferedCli): Record<string, string> {
+const noSuchFile = (cli: OfferedFile, helper: OfferedFile): Problem =>
+  new Problem("not-found", `There is no such file. This release offers /cli/${cli.file} and /cli/${helper.file}.`);
+
+function headersOf({ sha256 }: OfferedFile): Record<string, string> {
   return { ETag: `"${sha256}"`, "Cache-Control": cacheControl };
 }
 
-const isHeld = ({ ifNoneMatch }: RequestFacts, { sha256 }: OfferedCli): boolean =>
+const isHeld = ({ ifNoneMatch }: RequestFacts, { sha256 }: OfferedFile): boolean =>
   ifNoneMatch?.includes(`"${sha256}"`) === true;
 
-function installCommands({ file, sha256 }: OfferedCli, url: string): string[] {
-  return [
-    `curl -fsSO ${url}/cli/${file}`,
-    `echo "${sha256}  ${file}" | sha256sum --check && npm install --global --offline ./${file}`,
-  ];
+/** Commands that fetch a file, compare it, and only then install it. `-c` is what busybox knows too. */
+function installCommands({ file, sha256 }: OfferedFile, url: string, check: string, install: string): string[] {
+  return [`curl -fsSO ${url}/cli/${file}`, `echo "${sha256}  ${file}" | sha256sum ${check} && ${install}`];
 }
+
+const installCli = (offered: OfferedCli, url: string): string[] =>
+  installCommands(offered, url, "--check", `npm install --global --offline ./${offered.file}`);
+
+const installHelper = (offered: OfferedFile, url: string): string[] =>
+  installCommands(offered, url, "-c", `install -m 755 ${offered.file} /usr/local/bin/`);
 
 const getCommandLine = route(
   {
@@ -50,25 +58,35 @@ const getCommandLine = route(
     },
     problems: ["not-found", "not-acceptable"],
   },
-  async ({ offeredCli, publicUrl }: Deps, { request }) => {
+  async ({ offeredCli, offeredHelper, publicUrl }: Deps, { request }) => {
     const offered = await offeredCli();
     if (offered === undefined) throw notPacked();
     // `text/html` too: a browser shows the text.
     const mediaType = request.accepts("text/plain", "application/json", "text/html");
     if (mediaType === undefined) throw new Problem("not-acceptable", "Accept text/plain or application/json.");
-    const { version, file, sha256, content } = offered;
-    const install = installCommands(offered, publicUrl());
+    const script = await offeredHelper();
+    const install = installCli(offered, publicUrl());
+    const helper = { ...factsOf(script, publicUrl()), install: installHelper(script, publicUrl()) };
     const headers = { "Cache-Control": cacheControl, Vary: "Accept" };
-    if (mediaType !== "application/json")
-      return { status: 200, mediaType: "text/plain", body: page(offered, install), headers };
-    const url = `${publicUrl()}/cli/${file}`;
-    return { status: 200, mediaType, body: { version, file, url, bytes: content.length, sha256, install }, headers };
+    if (mediaType !== "application/json") {
+      return { status: 200, mediaType: "text/plain", body: page(offered, install, helper.install), headers };
+    }
+    const body = { version: offered.version, ...factsOf(offered, publicUrl()), install, helper };
+    return { status: 200, mediaType, body, headers };
   },
 );
+
+const factsOf = ({ file, content, sha256 }: OfferedFile, publicUrl: string) => ({
+  file,
+  url: `${publicUrl}/cli/${file}`,
+  bytes: content.length,
+  sha256,
+});
 
 const page = (
   { version, file, sha256 }: OfferedCli,
   install: readonly string[],
+  helper: readonly string[],
 ): string => `factory-secrets ${version}: the command line
 
   ${install.join(" &&\n  ")}
@@ -78,6 +96,10 @@ pipeline keep a copy of it, and compare with that.
 
 file    ${file}
 sha256  ${sha256}
+
+Without Node, on a device or a node of a cluster: docker's credential helper and the kubelet's, in sh and curl
+
+  ${helper.join(" &&\n  ")}
 `;
 
 const getCommandLineFile = route(
@@ -86,7 +108,7 @@ const getCommandLineFile = route(
     method: "get",
     path: "/cli/{file}",
     tag: "System",
-    summary: "The tarball of the command line, or its checksum",
+    summary: "The tarball of the command line, the credential helper for machines without Node, or a checksum",
     auth: "anyone",
     params: OfferedFileParams,
     replies: {
@@ -99,15 +121,15 @@ const getCommandLineFile = route(
     },
     problems: ["not-found"],
   },
-  async ({ offeredCli }: Pick<Deps, "offeredCli">, { params, request }) => {
-    const offered = await offeredCli();
-    if (offered === undefined) throw notPacked();
+  async ({ offeredCli, offeredHelper }: Files, { params, request }) => {
+    const [cli, helper] = await Promise.all([offeredCli(), offeredHelper()]);
+    const offered = [cli, helper].find((one) => one && [one.file, `${one.file}.sha256`].includes(params.file));
+    if (offered === undefined) throw cli ? noSuchFile(cli, helper) : notPacked();
     const headers = headersOf(offered);
     const { file, content, sha256 } = offered;
-    if (params.file !== file && params.file !== `${file}.sha256`)
-      throw new Problem("not-found", `There is no such file. This release offers /cli/${file}.`);
     if (isHeld(request, offered)) return { status: 304, headers };
     if (params.file !== file) return { status: 200, mediaType: "text/plain", body: `${sha256}  ${file}\n`, headers };
+    if (offered === helper) return { status: 200, mediaType: "text/plain", body: content.toString("utf8"), headers };
     // Without a charset: it is no text.
     return {
       status: 200,

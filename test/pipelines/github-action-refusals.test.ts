@@ -6,6 +6,9 @@ import { bearerHost } from "../cli/ci/factory-for-jobs.js";
 import { type ActionStep, type GitHubRunner, openGitHubRunner, type StepResult } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 
+/** Each step starts several programs. */
+const patience = { timeout: 60_000 };
+
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 beforeAll(async () => {
@@ -35,7 +38,7 @@ async function expectRefusal(step: ActionStep, ...sentences: readonly string[]):
   return done;
 }
 
-describe("without the right to an ID token", () => {
+describe("without the right to an ID token", patience, () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken(), { permitted: false });
   });
@@ -63,7 +66,7 @@ describe("without the right to an ID token", () => {
   });
 });
 
-describe("a login that cannot be", () => {
+describe("a login that cannot be", patience, () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken());
   });
@@ -114,7 +117,7 @@ describe("a login that cannot be", () => {
   });
 });
 
-describe("what is at the url, and is not the service as it should be,", () => {
+describe("what is at the url, and is not the service as it should be,", patience, () => {
   let answers: Record<string, { status: number; body: string; location?: string }>;
   let server: Server;
   let url: string;
@@ -181,7 +184,7 @@ describe("what is at the url, and is not the service as it should be,", () => {
   });
 });
 
-describe("the end of the job", () => {
+describe("the end of the job", patience, () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken());
   });

@@ -7,6 +7,9 @@ import { bearerHost, passwordHost } from "../cli/ci/factory-for-jobs.js";
 import { action, type GitHubRunner, openGitHubRunner } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 
+/** Each step starts several programs. */
+const patience = { timeout: 60_000 };
+
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 let sha256: string;
@@ -47,7 +50,7 @@ test("action.yml names files of this repository", () => {
   expect(action.runs["post-if"]).toBe("always()");
 });
 
-describe("the GitHub action", () => {
+describe("the GitHub action", patience, () => {
   test("gives later steps tokens, and leaves nothing on the machine", async () => {
     const before = runner.machine.files();
     const step = runner.uses({ ...inputs, "cli-sha256": sha256 });
@@ -129,7 +132,7 @@ describe("the GitHub action", () => {
   });
 });
 
-describe("docker's configuration of the user", () => {
+describe("docker's configuration of the user", patience, () => {
   const theirs = { auths: { "other.example.com": { auth: "bm9ib2R5Om5vdGhpbmc=" } }, proxies: { default: {} } };
   const write = (config: unknown) => {
     mkdirSync(join(runner.machine.home, ".docker", "cli-plugins"), { recursive: true });
@@ -197,7 +200,7 @@ describe("docker's configuration of the user", () => {
   });
 });
 
-describe("several logins", () => {
+describe("several logins", patience, () => {
   test("in one job add up, and each takes its own away", async () => {
     const first = runner.uses({ ...inputs, registries: passwordHost });
     const second = runner.uses({ ...inputs, registries: bearerHost, repositories: "acme/base" });

@@ -20,6 +20,9 @@ const shells = [
   return { name, args, path, absent: path === undefined ? " (skipped: this machine has none)" : "" };
 });
 
+/** Each job starts several programs. */
+const patience = { timeout: 60_000 };
+
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 beforeAll(async () => {
@@ -59,7 +62,7 @@ const configIn = (stdout: string): { auths: Record<string, Record<string, string
 /** The image's own programs stay; all else goes with the job. */
 const left = () => runner.machine.files().filter((name) => !/^tmp\/image-\d+\//.test(name));
 
-describe("GitLab's component", () => {
+describe("GitLab's component", patience, () => {
   describe.each(shells)("in $name$absent", ({ path, args }) => {
     const shell = [path ?? "", ...args] as const;
 
@@ -156,7 +159,7 @@ describe("GitLab's component", () => {
   });
 });
 
-describe("GitLab's component refuses", () => {
+describe("GitLab's component refuses", patience, () => {
   const failing = async (wanted: Record<string, string | boolean>, more: JobOptions) => {
     const job = runner.job({ ...inputs, ...wanted }, "echo the script runs", more);
     const done = await job.run();
@@ -167,13 +170,19 @@ describe("GitLab's component refuses", () => {
     return done.stderr;
   };
 
-  test.each(images)("what the service refuses, in its words, $name", async ({ options }) => {
-    const stranger = { ...options(), idToken: factory.idToken({ project_id: "8" }) };
-    expect(await failing({}, stranger)).toMatch(/No trust rule|unauthenticated/);
-    expect(await failing({ factory: "misspelt" }, options())).toMatch(/misspelt|unauthenticated/);
-    const elsewhere = { registries: bearerHost, repositories: "acme/secret" };
-    expect(await failing(elsewhere, options())).toContain("outside-grants");
-    expect(await failing({ repositories: "acme/base" }, options())).toMatch(/exactly one (--)?registry/);
+  describe.each(images)("in its own words, $name,", ({ options }) => {
+    test.each([
+      ["a factory that does not know the job", { factory: "misspelt" }, /misspelt|unauthenticated/],
+      ["a repository", { registries: bearerHost, repositories: "acme/secret" }, /outside-grants/],
+      ["repositories without their registry", { repositories: "acme/base" }, /exactly one (--)?registry/],
+    ])("%s", async (_, wanted, sentence) => {
+      expect(await failing(wanted, options())).toMatch(sentence);
+    });
+
+    test("a job that no rule lets in", async () => {
+      const stranger = { ...options(), idToken: factory.idToken({ project_id: "8" }) };
+      expect(await failing({}, stranger)).toMatch(/No trust rule|unauthenticated/);
+    });
   });
 
   test("a job without an ID token", async () => {

@@ -57,6 +57,7 @@ const issue = route(
       "federation-unavailable",
       "invalid-config",
       "conflict",
+      "limit-reached",
       "upstream-throttled",
       "upstream-refused",
       "upstream-unreachable",

@@ -14,19 +14,28 @@ export type OpenDeps = {
   onOpenFailed(): void;
 };
 
+/** What is stored of one version. */
+export type SealedValue = { dataKeyId: string; ciphertext: Buffer };
+
 /**
  * Opens one version of a secret for the broker. Whoever calls this audits the read before any answer leaves.
+ * @param input.sealed - what is stored of it, when it was read already
  * @returns `undefined` when that version is gone
  * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric;
  *   `key-unavailable` when the data key is not in memory and its key-encryption key does not answer
  */
 export async function openSecretVersion(
   deps: OpenDeps,
-  input: { factory: FactoryRef; actor: Actor; secret: { id: string; name: string; version: number } },
+  input: {
+    factory: FactoryRef;
+    actor: Actor;
+    secret: { id: string; name: string; version: number };
+    sealed?: SealedValue | undefined;
+  },
 ): Promise<Plaintext | undefined> {
-  const { factory, actor, secret } = input;
+  const { factory, actor, secret, sealed } = input;
   try {
-    return await openStored(deps, { factoryId: factory.id, secretId: secret.id, version: secret.version });
+    return await openStored(deps, { factoryId: factory.id, secretId: secret.id, version: secret.version }, sealed);
   } catch (error) {
     if (!(error instanceof EnvelopeError)) throw error;
     deps.onOpenFailed();
@@ -42,10 +51,11 @@ export async function openSecretVersion(
 async function openStored(
   { prisma, factoryKeys }: Pick<OpenDeps, "prisma" | "factoryKeys">,
   place: SecretPlace,
+  sealed: SealedValue | undefined,
 ): Promise<Plaintext | undefined> {
   let missing: string | undefined;
-  for (;;) {
-    const row = await findCiphertext(prisma, place);
+  for (let held = sealed; ; held = undefined) {
+    const row = held ?? (await findCiphertext(prisma, place));
     if (!row) return undefined;
     const key = await factoryKeys.find(place.factoryId, row.dataKeyId);
     if (key) return Plaintext.fromBytes(openEnvelope(key, place, row.ciphertext));

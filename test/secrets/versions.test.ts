@@ -32,6 +32,16 @@ describe("the list of versions", () => {
     expect(second.keptUntil > third.createdAt).toBe(true);
   });
 
+  it("has no fingerprint in common with another secret, so that guesses elsewhere are compared with nothing", async () => {
+    const life = await newLife(service, 0);
+    const value = secretValue();
+    await life.put(value);
+    const path = `/v1/factories/${life.factory.name}/secrets/guess`;
+    await service.as(service.operatorToken).put(path).send({ value }).expect(201);
+    const { body } = await service.as(service.operatorToken).get(`${path}/versions`).expect(200);
+    expect(body.items[0].fingerprint).not.toBe((await life.get("/versions")).body.items[0].fingerprint);
+  });
+
   it("has no fingerprint in common with another factory, whatever the value", async () => {
     const value = secretValue();
     const shown = [await newLife(service, 0), await newLife(service, 0)].map(async (life) => {

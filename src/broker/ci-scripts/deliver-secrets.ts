@@ -2,9 +2,9 @@ import type { AuditEvent } from "../../audit/events.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
-import { openSecretVersion } from "../../secrets/open-secret.js";
+import { openSecretVersion, type SealedValue } from "../../secrets/open-secret.js";
 import type { BrokerDeps } from "../issue-token.js";
-import { type FlaggedSecret, readFlagged } from "./store.js";
+import { type FlaggedSecret, readFlagged, readSealed } from "./store.js";
 
 /** The value of a flagged secret, on its way into a job. */
 export type DeliveredSecret = { name: string; contentBase64: string };
@@ -13,12 +13,17 @@ type Delivery = { factory: FactoryRef; caller: Caller; requested: RequestedBy };
 
 const maxRounds = 5;
 
+/** A job needs a few tokens and keys of them. Each delivery opens all of them, and writes an audit row for each. */
+const maxDelivered = 100;
+const maxDeliveredBytes = 1024 * 1024;
+
 /**
  * Opens the secrets that are flagged for delivery, for a caller that is to have them. The audit row of each stands before
  * it is opened, and is written only if the caller was read in the generation that the factory still has: for a job that
  * has ended nothing is opened, on whichever replica it ended.
  * @returns by name; none for a caller that is not to have them
- * @throws Problem `secret-unreadable`, `conflict` when the factory keeps changing
+ * @throws Problem `secret-unreadable`, `limit-reached` when too many are flagged, `conflict` when the factory keeps
+ *   changing
  */
 export async function deliverSecrets(deps: BrokerDeps, delivery: Delivery): Promise<DeliveredSecret[]> {
   const { factory } = delivery;
@@ -26,25 +31,39 @@ export async function deliverSecrets(deps: BrokerDeps, delivery: Delivery): Prom
   for (let round = 0; round < maxRounds; round += 1) {
     if (round > 0) caller = await deps.callers.readAgain(caller);
     if (caller.deliverSecrets !== true) return [];
-    const flagged = await readFlagged(deps.prisma, factory.id);
+    const { secrets: flagged, bytes } = await readFlagged(deps.prisma, factory.id);
+    if (flagged.length > maxDelivered || bytes > maxDeliveredBytes) throw tooMuch(flagged.length, bytes);
     const stale = await findStale(deps, { ...delivery, caller }, flagged);
     if (stale) {
       if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
       deps.generations.observe(factory.id, stale.generation);
       continue;
     }
-    const opened = await Promise.all(flagged.map((secret) => open(deps, { factory, caller, secret })));
-    // Otherwise one of them got another version, or was deleted, since it was read.
+    const sealed = await readSealed(deps.prisma, factory.id, flagged);
+    // One of them got another version, was deleted, or lost its flag since it was read.
+    if (sealed.size < flagged.length) continue;
+    const opened: (DeliveredSecret | undefined)[] = [];
+    for (const secret of flagged)
+      opened.push(await open(deps, { factory, caller, secret, sealed: sealed.get(secret.id) }));
     if (!opened.includes(undefined)) return opened.filter((one) => one !== undefined);
   }
   throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
 }
 
+function tooMuch(count: number, bytes: number): Problem {
+  return new Problem(
+    "limit-reached",
+    `${count} secrets of ${Math.ceil(bytes / 1024)} KiB are flagged deliverToJobs, and a job gets up to ${maxDelivered} of ${maxDeliveredBytes / 1024} KiB together. Take the flag from those that no job needs.`,
+  );
+}
+
+type ToOpen = { factory: FactoryRef; caller: Caller; secret: FlaggedSecret; sealed: SealedValue | undefined };
+
 async function open(
   deps: BrokerDeps,
-  { factory, caller, secret }: { factory: FactoryRef; caller: Caller; secret: FlaggedSecret },
+  { factory, caller, secret, sealed }: ToOpen,
 ): Promise<DeliveredSecret | undefined> {
-  const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret });
+  const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret, sealed });
   if (!value) return undefined;
   try {
     return { name: secret.name, contentBase64: value.revealBytes().toString("base64") };

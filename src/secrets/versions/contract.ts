@@ -17,7 +17,8 @@ export const SecretVersion = z
         "`current`: what tokens are minted from. `previous`: what was current before, and what a rollback goes back to. `staged`: waits to be promoted. `destroyed`: its value is gone for good.",
     }),
     fingerprint: z.string().optional().meta({
-      description: "Keyed: two values of one factory are equal when their fingerprints are. Absent once destroyed.",
+      description:
+        "Keyed: two versions of one secret hold the same value when theirs are equal. Absent once destroyed.",
       example: "fp-5e1f0c9a3b7d2468ace0",
     }),
     createdAt: Timestamp,

@@ -117,6 +117,25 @@ describe("a job's /secrets", () => {
     }
   });
 
+  it("hold no secrets at all when too many, or too large ones, are flagged, and none is opened", async () => {
+    const operator = broker.service.as(broker.service.operatorToken);
+    const put = (name: string, value: string) =>
+      operator.put(`${path}/secrets/${name}`).send({ value, deliverToJobs: true }).expect(201);
+    const unflag = (name: string) => operator.delete(`${path}/secrets/${name}`).expect(204);
+    const { token } = await broker.openJob();
+    const before = (await broker.events("secret.delivered")).length;
+    const large = Array.from({ length: 17 }, (_, n) => `large-${n}`);
+    for (const name of large) await put(name, "x".repeat(64_000));
+    expect(expectProblem(await askFiles(token), "limit-reached").detail).toMatch(/^19 secrets of 1064 KiB are flagged/);
+    for (const name of large) await unflag(name);
+    const many = Array.from({ length: 99 }, (_, n) => `many-${n}`);
+    await Promise.all(many.map((name) => put(name, "x")));
+    expectProblem(await askFiles(token), "limit-reached");
+    expect((await broker.events("secret.delivered")).length).toBe(before);
+    await Promise.all(many.map(unflag));
+    expect((await askFiles(token)).status).toBe(200);
+  });
+
   it("are there for a factory without registries too", async () => {
     const { name } = await broker.service.createFactory();
     const { token } = await broker.service.openJob(name);

@@ -1,11 +1,7 @@
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { z } from "zod";
 import { type AwsFactory, host, otherHost, startAwsFactory } from "../aws/aws-factory.js";
 import { pull } from "../broker/brokered-factory.js";
 import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
@@ -13,18 +9,12 @@ import { ecrClient } from "../clouds/aws-clients.js";
 import { type Issued, makeDevice, makeRoot } from "../devices/device-certificates.js";
 import { makeServerFiles, register } from "../devices/device-service.js";
 import { hoursFromNow } from "../devices/refused-device.js";
-import { runProgram } from "../support/programs/run-to-end.js";
-import { startConnectProxy } from "../support/registry/connect-proxy.js";
 import { deadPort } from "./aws-jobs.js";
+import { fetchIotCredentials, IotKeys, type IotRequest } from "./fetch-iot-credentials.js";
 import { python, withoutPython } from "./run-aws-programs.js";
 
-const Keys = z.object({ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() });
-const Outcome = z.object({ ok: Keys.optional(), error: z.string().optional() });
+type Wanted = Pick<IotRequest, "device" | "roleAlias" | "thingName" | "port">;
 
-type Device = Issued & { id: string };
-type Wanted = { device: Device; roleAlias?: string; thingName?: string; port?: number };
-
-const script = fileURLToPath(new URL("iot-credentials.py", import.meta.url));
 const policy = {
   grants: [{ registry: host, repositories: ["team/app"], actions: ["pull" as const] }],
   roleAliases: [
@@ -37,7 +27,7 @@ describe.skipIf(python === undefined)(`awscrt, the client of AWS IoT devices${wi
   let files: Awaited<ReturnType<typeof makeServerFiles>>;
   let factory: AwsFactory;
   let root: Issued;
-  let device: Device;
+  let device: IotRequest["device"];
   beforeAll(async () => {
     files = await makeServerFiles();
     factory = await startAwsFactory(files.environment);
@@ -56,32 +46,12 @@ describe.skipIf(python === undefined)(`awscrt, the client of AWS IoT devices${wi
   });
   afterEach(() => machine.close());
 
-  /** What it finds on a machine with the device's certificate; it speaks to port 443, and a proxy leads it to `port`. */
-  async function fetchAs({ device, roleAlias = "ecr-pull", thingName = device.id, port }: Wanted) {
-    const put = (name: string, text: string): string => {
-      const path = join(machine.home, name);
-      writeFileSync(path, text);
-      return path;
-    };
-    const proxy = await startConnectProxy({ "127.0.0.1": port ?? Number(new URL(factory.service.deviceUrl).port) });
-    const wanted = {
-      endpoint: "127.0.0.1",
-      thingName,
-      roleAlias,
-      certificate: put("device.pem", device.pem),
-      key: put("device.key", device.keyPem),
-      authority: put("ca.pem", files.caPem),
-      proxyPort: Number(new URL(proxy.url).port),
-    };
-    const { stdout, stderr } = await runProgram(python ?? "", [script, JSON.stringify(wanted)], machine.environment);
-    await proxy.close();
-    if (stdout === "") throw new Error(stderr);
-    return Outcome.parse(JSON.parse(stdout));
-  }
+  const fetchAs = (wanted: Wanted) =>
+    fetchIotCredentials(machine, { ...wanted, deviceUrl: factory.service.deviceUrl, caPem: files.caPem });
 
   test("gets credentials that AWS holds to what the policy grants", async () => {
     const { ok } = await fetchAs({ device });
-    const { authorizationData } = await ecrClient(factory.clouds, Keys.parse(ok)).send(
+    const { authorizationData } = await ecrClient(factory.clouds, IotKeys.parse(ok)).send(
       new GetAuthorizationTokenCommand({}),
     );
     const basic = `Basic ${authorizationData?.[0]?.authorizationToken}`;

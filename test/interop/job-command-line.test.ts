@@ -4,10 +4,16 @@ import { type ProgramResult, runProgram } from "../support/programs/run-to-end.j
 import { type PrivateRegistry, startPrivateRegistry } from "../support/registry/private-registry.js";
 import { judgeByUsers } from "../support/registry/registry-realm.js";
 import { type BrokerUnderTest, startBrokerFor } from "./broker-under-test.js";
-import { isMissing, openRegistryMachine, programs, whyMissing } from "./registry-programs.js";
+import {
+  docker,
+  inspectManifest,
+  isMissing,
+  openRegistryMachine,
+  programs,
+  whyMissing,
+  withoutDocker,
+} from "./registry-programs.js";
 
-const docker = process.env.FACTORY_SECRETS_TEST_DOCKER;
-const noDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
 const publisher = { user: "publisher", password: "not-a-real-secret-1" };
 const login = "robot:not-a-real-secret-2";
 
@@ -70,9 +76,8 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${whyMissing}`, () => {
     });
   });
 
-  describe.skipIf(docker === undefined)(`an unmodified docker${noDocker}`, () => {
-    const manifest = () =>
-      runProgram(docker ?? "", ["manifest", "inspect", `${registry.host}/acme/base:1`], machine.environment);
+  describe.skipIf(docker === undefined)(`an unmodified docker${withoutDocker}`, () => {
+    const manifest = () => inspectManifest(machine, registry, "acme/base");
 
     test("asks the credential helper, and shows why not once the job has ended", async () => {
       broker = await startBrokerFor(registry, { login, passThrough: true });

@@ -14,6 +14,9 @@ export const whyMissing = isMissing
   : "";
 export const programs = { dockerRegistry: dockerRegistry ?? "", skopeo: skopeo ?? "" };
 
+export const docker = process.env.FACTORY_SECRETS_TEST_DOCKER;
+export const withoutDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
+
 const bin = fileURLToPath(new URL("../../bin", import.meta.url));
 
 /** A job's machine with our helper in PATH, as an installed package puts it there. */
@@ -49,3 +52,11 @@ export const copyImage = (
     ],
     machine.environment,
   );
+
+/** `docker manifest inspect`, which needs no daemon. */
+export const inspectManifest = (
+  machine: JobMachine,
+  registry: PrivateRegistry,
+  repository: string,
+): Promise<ProgramResult> =>
+  runProgram(docker ?? "", ["manifest", "inspect", `${registry.host}/${repository}:1`], machine.environment);

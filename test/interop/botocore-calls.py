@@ -1,7 +1,7 @@
 """Makes calls with an unmodified botocore, and prints for each what came back or what it says.
 
-Takes one argument, JSON: a list of {"service", "operation", "parameters", "region"}; or {"credentials": true} for what
-botocore finds in its environment. Prints a list of {"ok": ...} or {"error": ...}, in JSON.
+Takes one argument, JSON: a list of {"service", "operation", "parameters", "region", "patienceSeconds"}; or
+{"credentials": true} for what botocore finds in its environment. Prints a list of {"ok": ...} or {"error": ...}, in JSON.
 """
 
 import json
@@ -10,7 +10,11 @@ import sys
 import botocore.config
 import botocore.session
 
-ONE_TRY = botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=20)
+
+def one_try(patience_seconds):
+    return botocore.config.Config(
+        retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=patience_seconds
+    )
 
 
 def credentials():
@@ -25,7 +29,8 @@ def call(wanted):
     if wanted.get("credentials"):
         return credentials()
     session = botocore.session.get_session()
-    client = session.create_client(wanted["service"], region_name=wanted.get("region"), config=ONE_TRY)
+    config = one_try(wanted.get("patienceSeconds", 20))
+    client = session.create_client(wanted["service"], region_name=wanted.get("region"), config=config)
     method = getattr(client, wanted["operation"])
     reply = method(**wanted.get("parameters", {}))
     reply.pop("ResponseMetadata", None)

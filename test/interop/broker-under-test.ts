@@ -7,8 +7,10 @@ export type BrokerUnderTest = {
   /** What a CI job gets that asks for registry tokens with this body. */
   askAsJob(body: Record<string, unknown>): Promise<TokenReply>;
   /** What our command line needs to be that job. */
-  jobEnvironment: Readonly<Record<string, string>>;
+  jobEnvironment: Record<string, string>;
   endJob(): Promise<void>;
+  /** The token of a job somewhere else. */
+  tokenOfAnotherFactory(): Promise<string>;
   close(): Promise<void>;
 };
 
@@ -42,6 +44,7 @@ export async function startBrokerFor(
     endJob: async () => {
       await service.as(service.operatorToken).delete(`${path}/jobs/${job.id}`).expect(204);
     },
+    tokenOfAnotherFactory: async () => (await service.openJob((await service.createFactory()).name)).token,
     close: () => service.close(),
   };
 }

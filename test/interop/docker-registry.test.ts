@@ -1,19 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PrivateRegistry, startPrivateRegistry } from "../support/registry/private-registry.js";
+import { judgeByUsers } from "../support/registry/registry-realm.js";
 import { type BrokerUnderTest, startBrokerFor } from "./broker-under-test.js";
+import { isMissing, programs, whyMissing } from "./registry-programs.js";
 
-const dockerRegistry = process.env.FACTORY_SECRETS_TEST_DOCKER_REGISTRY;
-const skopeo = process.env.FACTORY_SECRETS_TEST_SKOPEO;
-const isMissing = dockerRegistry === undefined || skopeo === undefined;
-const reason = isMissing
-  ? " (skipped: FACTORY_SECRETS_TEST_DOCKER_REGISTRY and FACTORY_SECRETS_TEST_SKOPEO do not name the programs)"
-  : "";
-const programs = { dockerRegistry: dockerRegistry ?? "", skopeo: skopeo ?? "" };
 const publisher = { user: "publisher", password: "not-a-real-secret-1" };
 // bcrypt of "not-a-real-secret-1".
 const htpasswd = "publisher:$2b$05$abcdefghijklmnopqrstuuqxRDsdWMRa8mYvFRa435pF2BFzA6eXS\n";
 
-describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}`, () => {
+describe.skipIf(isMissing)(`a docker-registry with token authentication${whyMissing}`, () => {
   let registry: PrivateRegistry;
   let broker: BrokerUnderTest;
 
@@ -23,10 +18,10 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
       programs,
       auth: {
         kind: "token",
-        users: {
+        judge: judgeByUsers({
           publisher: { password: publisher.password, rights: { "*": ["pull", "push"] } },
           robot: { password: "not-a-real-secret-2", rights: { "acme/base": ["pull"], "acme/app": ["pull"] } },
-        },
+        }),
       },
     });
     broker = await startBrokerFor(registry, { login: "robot:not-a-real-secret-2", passThrough: false });
@@ -65,6 +60,13 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
     expect(pulled.stderr).toContain("denied");
   });
 
+  test("with a bearer that has expired the pull is refused", async () => {
+    const bearer = await bearerFor("acme/base");
+    const pulled = await registry.pull("acme/base", ["--src-registry-token", registry.expired(bearer)]);
+    expect(pulled.exitCode).not.toBe(0);
+    expect(pulled.stderr).toContain("unauthorized");
+  });
+
   test("a repository that the stored login may not pull from is refused before a bearer is handed out", async () => {
     const reply = await broker.askAsJob({ registry: registry.host, repositories: ["acme/secret"] });
     expect(reply).toMatchObject({ status: 502, body: { code: "upstream-refused" } });
@@ -79,7 +81,7 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${reason}
   });
 });
 
-describe.skipIf(isMissing)(`a docker-registry with a password file${reason}`, () => {
+describe.skipIf(isMissing)(`a docker-registry with a password file${whyMissing}`, () => {
   let registry: PrivateRegistry;
 
   beforeAll(async () => {

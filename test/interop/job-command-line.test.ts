@@ -1,37 +1,23 @@
-import { mkdirSync, symlinkSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/ci/job-machine.js";
 import { type ProgramResult, runProgram } from "../support/programs/run-to-end.js";
 import { type PrivateRegistry, startPrivateRegistry } from "../support/registry/private-registry.js";
+import { judgeByUsers } from "../support/registry/registry-realm.js";
 import { type BrokerUnderTest, startBrokerFor } from "./broker-under-test.js";
+import {
+  docker,
+  inspectManifest,
+  isMissing,
+  openRegistryMachine,
+  programs,
+  whyMissing,
+  withoutDocker,
+} from "./registry-programs.js";
 
-const dockerRegistry = process.env.FACTORY_SECRETS_TEST_DOCKER_REGISTRY;
-const skopeo = process.env.FACTORY_SECRETS_TEST_SKOPEO;
-const isMissing = dockerRegistry === undefined || skopeo === undefined;
-const reason = isMissing
-  ? " (skipped: FACTORY_SECRETS_TEST_DOCKER_REGISTRY and FACTORY_SECRETS_TEST_SKOPEO do not name the programs)"
-  : "";
-const programs = { dockerRegistry: dockerRegistry ?? "", skopeo: skopeo ?? "" };
-const docker = process.env.FACTORY_SECRETS_TEST_DOCKER;
-const noDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
 const publisher = { user: "publisher", password: "not-a-real-secret-1" };
 const login = "robot:not-a-real-secret-2";
-const bin = fileURLToPath(new URL("../../bin", import.meta.url));
 
-/** A job's machine with our helper in PATH, as an installed package puts it there. */
-function openMachine(registry: PrivateRegistry, broker: BrokerUnderTest): JobMachine {
-  const machine = openJobMachine({ ...broker.jobEnvironment, ...registry.clientEnvironment });
-  const folder = join(machine.home, "bin");
-  mkdirSync(folder);
-  for (const name of ["factory-secrets", "docker-credential-factory-secrets"])
-    symlinkSync(join(bin, `${name}.mjs`), join(folder, name));
-  machine.environment.PATH = [folder, dirname(process.execPath), process.env.PATH].join(delimiter);
-  return machine;
-}
-
-describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
+describe.skipIf(isMissing)(`an unmodified skopeo in a job${whyMissing}`, () => {
   let registry: PrivateRegistry;
   beforeAll(async () => {
     registry = await startPrivateRegistry({
@@ -39,10 +25,10 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
       programs,
       auth: {
         kind: "token",
-        users: {
+        judge: judgeByUsers({
           publisher: { password: publisher.password, rights: { "*": ["pull", "push"] } },
           robot: { password: "not-a-real-secret-2", rights: { "acme/base": ["pull"] } },
-        },
+        }),
       },
     });
     expect(await registry.push("acme/base", publisher)).toMatchObject({ exitCode: 0 });
@@ -62,7 +48,7 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
   describe("where the registry's password is handed out", () => {
     beforeEach(async () => {
       broker = await startBrokerFor(registry, { login, passThrough: true });
-      machine = openMachine(registry, broker);
+      machine = openRegistryMachine(registry, broker.jobEnvironment);
     });
 
     test("pulls through the credential helper, and reads why not once the job has ended", async () => {
@@ -90,13 +76,12 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
     });
   });
 
-  describe.skipIf(docker === undefined)(`an unmodified docker${noDocker}`, () => {
-    const manifest = () =>
-      runProgram(docker ?? "", ["manifest", "inspect", `${registry.host}/acme/base:1`], machine.environment);
+  describe.skipIf(docker === undefined)(`an unmodified docker${withoutDocker}`, () => {
+    const manifest = () => inspectManifest(machine, registry, "acme/base");
 
     test("asks the credential helper, and shows why not once the job has ended", async () => {
       broker = await startBrokerFor(registry, { login, passThrough: true });
-      machine = openMachine(registry, broker);
+      machine = openRegistryMachine(registry, broker.jobEnvironment);
       expect((await manifest()).exitCode).not.toBe(0);
       await machine.run(["configure-docker"]);
       expect(await manifest()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("sha256:") });
@@ -109,7 +94,7 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
 
     test("reads a bearer from what ci login wrote", async () => {
       broker = await startBrokerFor(registry, { login, passThrough: false });
-      machine = openMachine(registry, broker);
+      machine = openRegistryMachine(registry, broker.jobEnvironment);
       expect((await manifest()).exitCode).not.toBe(0);
       await machine.run(["ci", "login", "--registry", registry.host, "--repository", "acme/base"]);
       expect(await manifest()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("sha256:") });
@@ -119,13 +104,41 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${reason}`, () => {
   describe("where the registry gives a bearer", () => {
     beforeEach(async () => {
       broker = await startBrokerFor(registry, { login, passThrough: false });
-      machine = openMachine(registry, broker);
+      machine = openRegistryMachine(registry, broker.jobEnvironment);
     });
 
+    const tokenFor = (repository: string) =>
+      machine.run(["ci", "token", "--registry", registry.host, "--repository", repository]);
+
     test("pulls with the token that ci token prints", async () => {
-      const args = ["ci", "token", "--registry", registry.host, "--repository", "acme/base"];
-      const { stdout } = await machine.run(args);
+      const { stdout } = await tokenFor("acme/base");
       expect(await inspect("--registry-token", stdout.trim())).toMatchObject({ exitCode: 0, stderr: "" });
+    });
+
+    test("reads the registry's own words of a token that has expired", async () => {
+      const { stdout } = await tokenFor("acme/base");
+      const expired = await inspect("--registry-token", registry.expired(stdout.trim()));
+      expect(expired).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("unauthorized") });
+    });
+
+    test("gets none from ci token, and reads why: a repository beyond the stored login, an ended job, another factory's", async () => {
+      const beyond = await tokenFor("acme/secret");
+      machine.environment.FACTORY_SECRETS_TOKEN = await broker.tokenOfAnotherFactory();
+      const foreign = await tokenFor("acme/base");
+      machine.environment.FACTORY_SECRETS_TOKEN = broker.jobEnvironment.FACTORY_SECRETS_TOKEN ?? "";
+      await broker.endJob();
+      const ended = await tokenFor("acme/base");
+      expect(beyond).toMatchObject({
+        exitCode: 5,
+        stdout: "",
+        stderr: expect.stringContaining("it may not pull the repository asked for"),
+      });
+      expect(foreign).toMatchObject({
+        exitCode: 4,
+        stdout: "",
+        stderr: expect.stringContaining("There is no factory"),
+      });
+      expect(ended).toMatchObject({ exitCode: 4, stdout: "", stderr: expect.stringContaining("has ended or expired") });
     });
   });
 });

@@ -40,10 +40,15 @@ export function recordedCount(): number {
 export function assertNothingLeaked(): void {
   const text = seen.join("\n");
   for (const value of values) {
-    for (const [encoding, form] of formsOf(value)) {
-      if (text.includes(form)) throw new Error(`a secret value was seen outside, ${encoding}: ${excerpt(text, form)}`);
-    }
+    const found = formIn(text, value);
+    if (found) throw new Error(`a secret value was seen outside, ${found.encoding}: ${excerpt(text, found.form)}`);
   }
+}
+
+/** How a value stands in a text, raw, base64, hex or URL-encoded; `undefined` when it does not. */
+export function formIn(text: string, value: string): { encoding: string; form: string } | undefined {
+  const found = formsOf(value).find(([, form]) => text.includes(form));
+  return found && { encoding: found[0], form: found[1] };
 }
 
 function excerpt(text: string, form: string): string {

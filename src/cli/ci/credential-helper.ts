@@ -84,7 +84,11 @@ function clientOf(environment: Environment): JobClient {
   const settings = readClientSettings(environment, { timeout: patienceSeconds });
   const identity = findIdentity({ environment, settings });
   // docker takes all that a helper says for its answer.
-  return { settings, identity, terminal: { say: () => undefined, note: () => undefined } };
+  return {
+    settings: { ...settings, isPatienceFixed: true },
+    identity,
+    terminal: { say: () => undefined, note: () => undefined },
+  };
 }
 
 function keyOf({ settings, identity }: JobClient, registry: string): CacheKey {

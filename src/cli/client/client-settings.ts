@@ -12,6 +12,8 @@ export type Connection = {
   authorities: readonly string[] | undefined;
   /** All tries of one request together. */
   patienceMs: number;
+  /** There is no `--timeout` to change it with. */
+  isPatienceFixed?: boolean;
 };
 
 /** How a job reaches the service, and whose factory it means. */

@@ -2,8 +2,12 @@ import { CommandFailure, exitCodes } from "./command-failure.js";
 import type { Answer, NoAnswer } from "./send-once.js";
 
 /** No answer, whatever was tried. */
-export function explainSilence(silence: NoAnswer, { patienceMs }: { patienceMs: number }): CommandFailure {
-  const tried = silence.isPassing ? ` Tried for ${Math.round(patienceMs / 1_000)} s (--timeout).` : "";
+export function explainSilence(
+  silence: NoAnswer,
+  { patienceMs, isPatienceFixed = false }: { patienceMs: number; isPatienceFixed?: boolean },
+): CommandFailure {
+  const flag = isPatienceFixed ? "" : " (--timeout)";
+  const tried = silence.isPassing ? ` Tried for ${Math.round(patienceMs / 1_000)} s${flag}.` : "";
   return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}`);
 }
 

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
+import { recordText } from "../leak-watch.js";
 
 export type ProgramResult = { exitCode: number; stdout: string; stderr: string };
 
-/** Runs a program to its end with exactly this environment, and gives back what it said. */
+/** Runs a program to its end with exactly this environment, and gives back what it said, which is searched for secrets. */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -20,5 +21,6 @@ export async function runProgram(
   const exitCode = await new Promise<number>((resolve, reject) => {
     child.once("error", reject).once("close", (code) => resolve(code ?? -1));
   });
+  recordText(`${stdout}\n${stderr}`);
   return { exitCode, stdout, stderr };
 }

@@ -5,9 +5,8 @@ import { createTestCertificateAuthority, type TestCertificateAuthority } from ".
 import { type ProgramResult, runProgram } from "../programs/run-to-end.js";
 import type { ListeningProgram } from "../programs/start-listening.js";
 import { type ConnectProxy, startConnectProxy } from "./connect-proxy.js";
-import { answerRegistryRealm, type RealmUser, type RegistryRealmOptions } from "./registry-realm.js";
+import { ageToken, answerRegistryRealm, type Judge, type RegistryRealmOptions } from "./registry-realm.js";
 import { type DockerRegistryAuth, runDockerRegistry } from "./run-docker-registry.js";
-
 import { writeTinyImage } from "./tiny-image.js";
 import { startTlsFront, type TlsFront } from "./tls-front.js";
 
@@ -15,8 +14,8 @@ export type PrivateRegistryOptions = {
   /** The public name, served on port 443 as far as every client can tell. */
   host: string;
   programs: { dockerRegistry: string; skopeo: string };
-  /** Users of a token realm at `https://<host>/token`, or the content of an htpasswd file. */
-  auth: { kind: "token"; users: Readonly<Record<string, RealmUser>> } | { kind: "htpasswd"; htpasswd: string };
+  /** Who judges the logins of a token realm at `https://<host>/token`, or the content of an htpasswd file. */
+  auth: { kind: "token"; judge: Judge } | { kind: "htpasswd"; htpasswd: string };
 };
 
 export type PrivateRegistry = {
@@ -33,6 +32,8 @@ export type PrivateRegistry = {
   pushWith(repository: string, destinationArguments: readonly string[]): Promise<ProgramResult>;
   /** Pulls `<repository>:1` into a new folder, with further arguments of `skopeo copy` such as a login or a bearer. */
   pull(repository: string, sourceArguments: readonly string[]): Promise<ProgramResult>;
+  /** A token of the realm as it is after an hour, when it has expired. */
+  expired(token: string): string;
   /** Writes a file beside the registry's own, readable by this user only, and gives back its path. */
   writeFile(name: string, content: string): Promise<string>;
   close(): Promise<void>;
@@ -73,6 +74,7 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
     connectTo: `${host}:443=127.0.0.1:${front.port}`,
     clientEnvironment,
     ...skopeoCommands(programs.skopeo, host, directory, clientEnvironment),
+    expired: (token) => (realm === undefined ? token : ageToken(realm, token, 3_600)),
     writeFile: async (name, content) => {
       const path = join(directory, name);
       await writeFile(path, content, { mode: 0o600 });
@@ -92,7 +94,7 @@ async function authenticationOf(
   const signer = await authority.issue([host]);
   return {
     auth: { kind: "token", realm: `https://${host}${realmPath}`, service: host, issuer, trustedCaPem: authority.caPem },
-    realm: { issuer, service: host, signer, users: auth.users, lifetimeSeconds: 300 },
+    realm: { issuer, service: host, signer, judge: auth.judge, lifetimeSeconds: 300 },
   };
 }
 

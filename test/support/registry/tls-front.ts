@@ -13,7 +13,7 @@ export type TlsFrontOptions = {
   /** A plain HTTP server on 127.0.0.1. */
   upstreamPort: number;
   /** Requests that the front answers itself; `undefined` passes one on. */
-  answer?(request: CloudRequest): CloudReply | undefined;
+  answer?(request: CloudRequest): Promise<CloudReply> | undefined;
   /** Changes the text of every answer that is passed on; without it answers are streamed as they come. */
   rewrite?(body: string): string;
 };
@@ -25,8 +25,11 @@ export type TlsFrontOptions = {
 export async function startTlsFront(options: TlsFrontOptions): Promise<TlsFront> {
   const server = createServer(await options.authority.issue(options.hosts), (req, res) => {
     const reply = options.answer?.(requestWithoutBody(req));
-    if (reply === undefined) passOn(options, req, res);
-    else res.writeHead(reply.status, reply.headers).end(reply.body);
+    if (reply === undefined) return passOn(options, req, res);
+    reply.then(
+      ({ status, headers, body }) => res.writeHead(status, headers).end(body),
+      () => res.destroy(),
+    );
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

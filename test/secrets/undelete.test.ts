@@ -50,6 +50,29 @@ describe("undelete", () => {
     expect((await life.events()).map(({ action }) => action)).toContain("secret.undeleted");
   });
 
+  it("brings back nothing that was purged: what was deleted before goes, what is in use stays", async () => {
+    const life = await newLife(service, 2);
+    const path = `/v1/factories/${life.factory.name}/deleted-secrets/a`;
+    const purge = () => service.as(service.operatorToken).delete(path);
+    expectProblem(await purge(), "not-found");
+    await life.remove().expect(204);
+    await life.put().expect(201);
+    await life.remove().expect(204);
+    const value = secretValue();
+    await life.put(value).expect(201);
+    expect(await storedVersions(life.factory)).toBe(4);
+    await purge().expect(204);
+    expect(await storedVersions(life.factory)).toBe(1);
+    expect(await deleted(life.factory)).toEqual([]);
+    expect((await openStored(service, { factory: life.factory, name: "a" }))?.toString()).toBe(value);
+    await life.remove("?purge=true").expect(204);
+    expectProblem(await life.post(":undelete"), "not-found");
+    expect((await life.events()).filter(({ action }) => action === "secret.purged")).toMatchObject([
+      { secretVersion: 2, actor: { kind: "operator" }, requestId: expect.any(String) },
+      { secretVersion: 1 },
+    ]);
+  });
+
   it("leaves a new secret of the name alone, and brings back the one deleted last", async () => {
     const life = await newLife(service, 1);
     await life.remove().expect(204);

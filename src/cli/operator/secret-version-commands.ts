@@ -20,6 +20,7 @@ export function versionCommands(deps: CommandDeps): Command[] {
     restoreCommand(deps),
     destroyCommand(deps),
     undeleteCommand(deps),
+    purgeCommand(deps),
     usageCommand(deps),
     reportCommand(deps),
   ];
@@ -139,6 +140,24 @@ const undeleteCommand = (deps: CommandDeps): Command =>
     async ({ context, client }, { output }, [name = ""]) => {
       const { body } = await ask(client, { method: "POST", path: `${secretPath(client, name)}:undelete` });
       await printOne(context, output, body);
+    },
+  );
+
+const purgeCommand = (deps: CommandDeps): Command =>
+  serviceCommand<{ yes?: boolean }>(
+    deps,
+    {
+      name: "purge",
+      about: "destroy what was deleted under this name, for good; a secret in use stays",
+      operands: [nameOperand],
+      options: [["-y, --yes", "do not ask"]],
+      example: "factory-secrets secrets purge aws_creds",
+    },
+    async ({ context, client }, { yes }, [name = ""]) => {
+      const path = pathOf("v1", "factories", factoryOf(client), "deleted-secrets", name);
+      await confirm(context.person, yes, `The deleted values of ${name} are destroyed for good.`);
+      await ask(client, { method: "DELETE", path });
+      context.terminal.say(`Destroyed what was deleted as ${name}.`);
     },
   );
 

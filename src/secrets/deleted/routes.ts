@@ -1,3 +1,4 @@
+import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams, PageQuery, secretNamePattern } from "../../http/contract.js";
@@ -7,6 +8,7 @@ import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
 import { CurrentVersion } from "../versions/contract.js";
 import { DeletedSecretList } from "./contract.js";
+import { purgeDeleted } from "./purge-deleted.js";
 import { listDeleted } from "./store.js";
 import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
 
@@ -73,4 +75,24 @@ const undelete = route(
   },
 );
 
-export const deletedSecretRoutes = [list, undelete];
+const purge = route(
+  {
+    id: "purgeDeletedSecrets",
+    method: "delete",
+    path: "/v1/factories/{factory}/deleted-secrets/{name}",
+    tag: "Secrets",
+    summary: "Destroy deleted secrets of a name for good",
+    description:
+      "All of them, with every version, before their time is over. A secret of the name that is in use stays.",
+    auth: { permission: "secrets:write" },
+    params: SecretParams,
+    replies: { 204: { description: "Destroyed." } },
+    problems: ["not-found"],
+  },
+  async (deps: { prisma: PrismaClient; audit: AuditWriter }, { caller, factory, params, request }) => {
+    await purgeDeleted(deps, { factory, caller, name: params.name, requested: requestedBy(request) });
+    return { status: 204 };
+  },
+);
+
+export const deletedSecretRoutes = [list, undelete, purge];

@@ -75,6 +75,16 @@ export async function holdExpired(transaction: Transaction, before: Date, most: 
   );
 }
 
+/** Every deleted secret of this name, locked. */
+export async function holdDeleted(transaction: Transaction, factoryId: string, name: string) {
+  return transaction.$queryRawUnsafe<{ id: string; version: number }[]>(
+    `SELECT id, current_version AS version FROM secrets
+     WHERE factory_id = $1::uuid AND name = $2::text AND deleted_at IS NOT NULL ORDER BY id FOR UPDATE`,
+    factoryId,
+    name,
+  );
+}
+
 /** Removes secrets with every version: their ciphertext is gone for good. */
 export async function removeForGood(transaction: Transaction, ids: readonly string[]): Promise<void> {
   await transaction.secretVersion.deleteMany({ where: { secretId: { in: [...ids] } } });

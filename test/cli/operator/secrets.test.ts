@@ -183,6 +183,11 @@ describe("the versions of a secret", () => {
       err: "Destroyed deleted.\n",
     });
     expect((await secrets(["list", "--deleted"])).out).not.toContain("deleted  1");
+    await secrets(["set", "deleted"], secretValue());
+    await secrets(["rm", "deleted", "--yes"]);
+    expect((await secrets(["purge", "deleted"])).exitCode).toBe(2);
+    expect(await secrets(["purge", "deleted", "--yes"])).toMatchObject({ exitCode: 0 });
+    expect(await secrets(["undelete", "deleted"])).toMatchObject({ exitCode: 5 });
   });
 
   test("show in the usage and in the rotation report", async () => {

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, open, readFile, rm, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, localKeyEncryptionKey } from "./key-encryption-key.js";
 
@@ -70,8 +71,13 @@ export async function readOrCreateKeyFile(path: string, mayCreate: boolean): Pro
  * @throws KeyFormatError when it cannot be read, or is not a key
  */
 export async function readKeyFile(source: string, path: string): Promise<KeyEncryptionKey> {
-  const text = await readFile(path, "utf8").catch(() => undefined);
-  if (text === undefined) throw new KeyFormatError(`The key file ${path} cannot be read.`);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if (hasCode(error, "ENOENT")) throw new KeyFormatError(`There is no key file ${resolve(path)}.`);
+    const isForbidden = hasCode(error, "EACCES");
+    throw new KeyFormatError(
+      `The key file ${path} cannot be read${isForbidden ? " by the user that this runs as: make it that user's." : "."}`,
+    );
+  });
   return parseKey(source, path, text);
 }
 

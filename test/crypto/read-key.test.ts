@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { keyEncryptionKeyId } from "../../src/crypto/envelope.js";
-import { isKey, isReadableByOthers, KeyFormatError, parseKey, readOrCreateKeyFile } from "../../src/crypto/read-key.js";
+import {
+  isKey,
+  isReadableByOthers,
+  KeyFormatError,
+  parseKey,
+  readKeyFile,
+  readOrCreateKeyFile,
+} from "../../src/crypto/read-key.js";
 
 const bytes = Buffer.alloc(32, 7);
 const text = bytes.toString("base64");
@@ -59,6 +66,12 @@ describe("a key file", () => {
     const made = await Promise.all(Array.from({ length: 20 }, () => readOrCreateKeyFile(path, true)));
     expect(new Set(made.map(({ id }) => id)).size).toBe(1);
     expect(await readdir(directory)).toEqual(["key-encryption-key"]);
+  });
+
+  test("of the operator's own that is not there, or no file, is told of in so many words", async () => {
+    const read = (at: string) => readKeyFile(`file:${at}`, at);
+    await expect(read(path)).rejects.toThrow(new KeyFormatError(`There is no key file ${path}.`));
+    await expect(read(directory)).rejects.toThrow(new KeyFormatError(`The key file ${directory} cannot be read.`));
   });
 
   test("that is missing is not made anew where one was", async () => {

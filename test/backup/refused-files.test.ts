@@ -59,8 +59,8 @@ function rewritten(change: { header?: (text: string) => string; rows?: (text: st
   return Buffer.concat([changed, Buffer.from(trailer(hash("sha256", changed)))]);
 }
 
-async function isEmpty(): Promise<boolean> {
-  const client = new pg.Client({ connectionString: empty.url });
+async function isEmpty(url = empty.url): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   const { rowCount } = await client.query("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace");
   await client.end();
@@ -143,6 +143,15 @@ describe("a restore", () => {
     expect((await service.database.pool.query("SELECT count(*)::int AS n FROM audit_events")).rows).toEqual(
       before.rows,
     );
+  });
+
+  it("into one whose encoding the server refuses is refused with the same sentence, and leaves it empty", async () => {
+    const ascii = await createTestDatabase("empty", "SQL_ASCII");
+    await expect(restoreInto(ascii.url, bytes)).rejects.toThrow(
+      "The database has the encoding SQL_ASCII, and the service needs UTF8.",
+    );
+    expect(await isEmpty(ascii.url)).toBe(true);
+    await ascii.drop();
   });
 
   it("into an empty one with a later schema than the backup's is refused", async () => {

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { AuditWriter } from "../../audit/record.js";
-import { applyNext, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
+import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
@@ -53,7 +53,7 @@ type Deps = { client: pg.ClientBase; audit: AuditWriter; migrations: readonly Mi
  * Puts a backup that was verified into an empty database, in one transaction: whatever stops it, nothing is there.
  * The schema is made as it was when the backup was made, filled, and brought up to date like any other.
  * @throws BackupRefused when the database is not empty, or the file is not the one that was verified; DatabaseUnusable
- * when a migration fails
+ * when its encoding is not UTF8, or a migration fails
  */
 export async function restoreBackup(
   deps: Deps,
@@ -62,6 +62,8 @@ export async function restoreBackup(
 ): Promise<Restored> {
   const { client, migrations } = deps;
   const { header } = backup;
+  // The check of the server's start: what it would refuse then takes no backup.
+  await assertUtf8(client);
   await store.beginRestore(client);
   const ofBackup = new Set(header.migrations.map(({ name }) => name));
   await refuseLaterSchema(client, ofBackup);

@@ -67,6 +67,7 @@ export async function restoreBackup(
   await store.beginRestore(client);
   const ofBackup = new Set(header.migrations.map(({ name }) => name));
   await refuseLaterSchema(client, ofBackup);
+  await refuseOthers(client, migrations);
   await migrate(
     client,
     migrations.filter(({ name }) => ofBackup.has(name)),
@@ -94,14 +95,22 @@ async function refuseLaterSchema(client: pg.ClientBase, ofBackup: ReadonlySet<st
   );
 }
 
+/** Whose database it is nobody knows then: it may be named by mistake. */
+async function refuseOthers(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
+  const other = await store.firstOther(client, [...tablesOf(migrations), "_prisma_migrations"]);
+  if (other !== undefined) throw notEmpty(`it holds ${other}, which is none of this service`);
+}
+
 async function refuseRows(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
   const tables = [...tablesOf(migrations)].filter((name) => !leftOut.has(name));
   const table = await store.firstWithRows(client, tables);
-  if (table === undefined) return;
-  throw new BackupRefused(
-    `The database is not empty: there are rows in ${table}. Nothing was changed. A backup goes into an empty database: make one, or set FACTORY_SECRETS_DATA_DIR to a new directory.`,
-  );
+  if (table !== undefined) throw notEmpty(`there are rows in ${table}`);
 }
+
+const notEmpty = (why: string): BackupRefused =>
+  new BackupRefused(
+    `The database is not empty: ${why}. Nothing was changed. A backup goes into an empty database: make one, or set FACTORY_SECRETS_DATA_DIR to a new directory.`,
+  );
 
 /** Makes what was restored a database of this Postgres and of today. Runs on the schema of this release. */
 async function settle(

@@ -121,7 +121,10 @@ const destroyCommand = (deps: CommandDeps): Command =>
     async ({ context, client }, { force, yes }, [name = "", version = ""]) => {
       await confirm(context.person, yes, `The value of version ${version} of ${name} is destroyed for good.`);
       const path = `${secretPath(client, name)}/versions/${encodeURIComponent(version)}`;
-      await ask(client, { method: "DELETE", path, query: { force: force === true ? true : undefined } });
+      const ways = {
+        "purge=true": `On this command line: factory-secrets secrets promote ${name} with the number of another version, or factory-secrets secrets rm ${name} --purge`,
+      };
+      await ask(client, { method: "DELETE", path, query: { force: force === true ? true : undefined }, ways });
       context.terminal.say(`Destroyed version ${version} of ${name}.`);
     },
   );

@@ -164,6 +164,22 @@ describe("the versions of a secret", () => {
     });
   });
 
+  test("are destroyed only where that is meant, and each refusal names the way on this command line", async () => {
+    for (let version = 1; version <= 2; version += 1) await secrets(["set", "kept"], secretValue());
+    const current = await secrets(["destroy", "kept", "2", "--force", "--yes"]);
+    expect(current.exitCode).toBe(5);
+    expect(current.err).toMatch(
+      /^Version 2 is the current one\. .*\nOn this command line: factory-secrets secrets promote kept with the number of another version, or factory-secrets secrets rm kept --purge\n\(secret-in-use, /,
+    );
+    expect(current.err).not.toContain("--force");
+    const before = await secrets(["destroy", "kept", "1", "--yes"]);
+    expect(before).toMatchObject({
+      exitCode: 5,
+      err: expect.stringContaining("with force=true.\nOn this command line: --force.\n(secret-in-use, "),
+    });
+    expect(await secrets(["destroy", "kept", "1", "--yes", "--force"])).toMatchObject({ exitCode: 0 });
+  });
+
   test("come back with a secret that was deleted", async () => {
     await secrets(["set", "deleted"], secretValue());
     const asked = await secrets(["rm", "deleted"]);

@@ -58,6 +58,11 @@ describe("login", () => {
       exitCode: 4,
       err: `That is a credential of the factory "${factory}", not of "${other}".\n`,
     });
+    const nowhere = await desk.run(["login", "--url", service.url, "--factory", "no-such"], service.operatorToken);
+    expect(nowhere).toMatchObject({
+      exitCode: 4,
+      err: expect.stringMatching(/^There is no factory "no-such"\.\n\(not-found, /),
+    });
     const blank = await desk.run(["login", "--url", service.url], "two words");
     expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("holds blanks") });
     expect(() => kept()).toThrow();

@@ -137,7 +137,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: `factory-secrets devices authorities rm ${exampleId}`,
     },
     async ({ context, client }, { yes }, [id = ""]) => {
-      await confirm(context.person, yes, `No device of the authority ${id} is let in any more.`);
+      await confirm(context.person, yes, `No device of the authority ${id} would be let in any more.`);
       await ask(client, { method: "DELETE", path: authorityPath(client, id) });
       context.terminal.say(`Removed ${id}.`);
     },

@@ -134,7 +134,11 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets registries rm ghcr.io --reason 'no longer used'",
     },
     async (run, flags, [id = ""]) => {
-      await confirm(run.context.person, flags.yes, `The entry ${id} is removed, and jobs get no more tokens for it.`);
+      await confirm(
+        run.context.person,
+        flags.yes,
+        `The entry ${id} would be removed, and jobs would get no more tokens for it.`,
+      );
       await ask(run.client, { method: "DELETE", path: registryPath(run.client, id), query: queryOf(flags) });
       run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore VERSION`);
     },

@@ -150,7 +150,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets secrets rm old_creds",
     },
     async ({ context, client }, { force, purge, yes }, [name = ""]) => {
-      const what = purge === true ? `Every value of ${name} is destroyed for good.` : `${name} is deleted.`;
+      const what = purge === true ? `Every value of ${name} would be destroyed for good.` : `${name} would be deleted.`;
       await confirm(context.person, yes, what);
       const query = { force: force === true ? true : undefined, purge: purge === true ? true : undefined };
       await ask(client, { method: "DELETE", path: secretPath(client, name), query });

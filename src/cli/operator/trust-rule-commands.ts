@@ -111,7 +111,7 @@ const rmCommand = (deps: CommandDeps): Command =>
     },
     async ({ context, client }, { yes }, [rule = ""]) => {
       const id = await idOfRule(client, rule);
-      await confirm(context.person, yes, `The rule ${rule} is withdrawn.`);
+      await confirm(context.person, yes, `The rule ${rule} would be withdrawn.`);
       await ask(client, { method: "DELETE", path: rulesPath(client, id) });
       context.terminal.say(`Withdrew ${rule}.`);
     },

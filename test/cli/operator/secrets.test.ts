@@ -183,12 +183,15 @@ describe("the versions of a secret", () => {
   test("come back with a secret that was deleted", async () => {
     await secrets(["set", "deleted"], secretValue());
     const asked = await secrets(["rm", "deleted"]);
-    expect(asked).toMatchObject({ exitCode: 2, err: "deleted is deleted. Nobody is here to be asked: give --yes.\n" });
+    expect(asked).toMatchObject({
+      exitCode: 2,
+      err: "deleted would be deleted. Nothing was done: nobody is here to be asked. Give --yes.\n",
+    });
     const refused = await desk.runWith(["n"], ["secrets", "rm", "deleted"]);
     expect(refused).toMatchObject({
       exitCode: 1,
       err: "Nothing was done.\n",
-      asked: ["deleted is deleted. Go on? [y/N] "],
+      asked: ["deleted would be deleted. Go on? [y/N] "],
     });
     expect(await desk.runWith(["y"], ["secrets", "rm", "deleted"])).toMatchObject({ exitCode: 0 });
     expect((await secrets(["list", "--deleted"])).out).toMatch(/\ndeleted {2}1 /);

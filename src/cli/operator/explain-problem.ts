@@ -3,6 +3,10 @@ import { explainStranger } from "../client/explain-stranger.js";
 import { listAt, sentenceAt, textAt } from "../client/json-value.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
 import type { OperatorClient } from "./operator-client.js";
+import { ofEnvironment } from "./operator-identity.js";
+
+/** Whoever has logged in since may not know that it still counts. */
+const whoseToken = `That is ${ofEnvironment}, which wins over a login.`;
 
 /** A way out as the service names it for its API, and what it is on the command line. */
 export type WaysOut = Readonly<Record<string, string>>;
@@ -32,6 +36,7 @@ export async function explainProblem(
   const lines = [
     wrongFactory ?? headline(client, code, answer),
     ...itemLines(answer.body),
+    ...(code === "forbidden" && client.identity.description === ofEnvironment ? [whoseToken] : []),
     ...waysHere(code, sentenceAt(answer.body, "detail") ?? "", ways),
     `(${code}${requestId === undefined ? "" : `, request ${requestId}`})`,
   ];

@@ -7,11 +7,14 @@ import type { SavedCredential } from "./saved-logins.js";
 
 /** Who asks. */
 export type OperatorIdentity = {
-  /** As a person knows it: "the token in FACTORY_SECRETS_TOKEN". */
+  /** As a person knows it: `ofEnvironment`, or the login. */
   description: string;
   /** A token to present, which is valid for now. */
   present(timeoutMs: number): Promise<string>;
 };
+
+/** Where a token comes from that no login has kept. */
+export const ofEnvironment = "the token in FACTORY_SECRETS_TOKEN";
 
 /** A credential as it is presented. `description` says where it comes from. */
 export function identityOf(credential: SavedCredential, description: string, connection: Connection): OperatorIdentity {

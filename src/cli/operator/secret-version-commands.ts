@@ -119,8 +119,8 @@ const destroyCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets secrets destroy aws_creds 3",
     },
     async ({ context, client }, { force, yes }, [name = "", version = ""]) => {
-      await confirm(context.person, yes, `The value of version ${version} of ${name} would be destroyed for good.`);
       const path = `${secretPath(client, name)}/versions/${encodeURIComponent(version)}`;
+      await confirm(context.person, yes, `The value of version ${version} of ${name} would be destroyed for good.`);
       const ways = {
         "purge=true": `On this command line: factory-secrets secrets promote ${name} with the number of another version, or factory-secrets secrets rm ${name} --purge`,
       };

@@ -110,9 +110,9 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets trust-rules rm 'main branch'",
     },
     async ({ context, client }, { yes }, [rule = ""]) => {
-      const id = await idOfRule(client, rule);
+      const path = rulesPath(client, await idOfRule(client, rule));
       await confirm(context.person, yes, `The rule ${rule} would be withdrawn.`);
-      await ask(client, { method: "DELETE", path: rulesPath(client, id) });
+      await ask(client, { method: "DELETE", path });
       context.terminal.say(`Withdrew ${rule}.`);
     },
   );

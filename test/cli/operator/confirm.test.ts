@@ -51,3 +51,22 @@ describe.each(commands)("%s", (command, would) => {
     expect(requests).toBe(0);
   });
 });
+
+const aboutFactories = commands.map(([command]) => command).filter((command) => command !== "factories rm acme");
+test.each([
+  ...aboutFactories,
+  "secrets set x",
+  "secrets verify x",
+  "registries add --from-file -",
+  "trust-rules explain",
+])("%s asks and reads nothing before it is known whose factory is meant", async (command) => {
+  const args = [...command.split(" "), "--url", "http://127.0.0.1:9"];
+  const elsewhere = openOperatorDesk({ FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
+  expect(await elsewhere.runWith([], args)).toEqual({
+    exitCode: 2,
+    out: "",
+    err: "Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.\n",
+    asked: [],
+  });
+  elsewhere.close();
+});

@@ -46,8 +46,15 @@ describe("what an operator reads", () => {
     desk.environment.FACTORY_SECRETS_TOKEN = (await service.createApiToken(factory, ["config:read"])).token;
     expect(await desk.run(["secrets", "list"])).toMatchObject({
       exitCode: 4,
-      err: expect.stringMatching(/^This credential lacks the permission secrets:list\.\n\(forbidden, request /),
+      err: expect.stringMatching(
+        /^This credential lacks the permission secrets:list\.\nThat is the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
+      ),
     });
+    const token = desk.environment.FACTORY_SECRETS_TOKEN;
+    desk.environment.FACTORY_SECRETS_TOKEN = "";
+    await desk.run(["login"], token);
+    const kept = await desk.run(["secrets", "list"]);
+    expect(kept.err).toMatch(/^This credential lacks the permission secrets:list\.\n\(forbidden, request /);
   });
 
   test("of a factory that does not exist, or is another's, and of a thing that is not there", async () => {

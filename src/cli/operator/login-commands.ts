@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { type ConnectionFlags, factoryNamed, readConnection, urlNamed } from "../client/client-settings.js";
+import { type ConnectionFlags, factoryNamed, readConnection, serviceUrl, urlNamed } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, textAt } from "../client/json-value.js";
 import { ask, pathOf } from "./ask-service.js";
@@ -58,7 +58,8 @@ export function loginCommands(deps: CommandDeps): Command[] {
 
 async function login(context: OperatorContext, flags: LoginFlags): Promise<void> {
   const { environment, terminal, person } = context;
-  const url = urlNamed(environment, flags) ?? (person.isThere ? await person.ask("URL of the service: ") : undefined);
+  const asked = async (): Promise<string> => serviceUrl(await person.ask("URL of the service: "), "It");
+  const url = urlNamed(environment, flags) ?? (person.isThere ? await asked() : undefined);
   const connection = readConnection(environment, { ...flags, ...(url !== undefined && { url }) });
   const credential = await credentialFor(context, flags);
   const identity = identityOf(credential, "what was given", connection);

@@ -4,7 +4,8 @@ import type { Answer, NoAnswer } from "./send-once.js";
 /** No answer, whatever was tried. */
 export function explainSilence(silence: NoAnswer, { patienceMs }: { patienceMs: number }): CommandFailure {
   const tried = silence.isPassing ? ` Tried for ${Math.round(patienceMs / 1_000)} s (--timeout).` : "";
-  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}`);
+  const hint = silence.mayBeTls ? " Does it speak TLS? Try https://." : "";
+  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}${hint}`);
 }
 
 /** An answer that is not one of the service: of what stands in front of it, or of somebody else. */

@@ -48,7 +48,7 @@ async function exchange(client: Client, description: string, connection: Connect
     timeoutMs: connection.patienceMs,
   }).catch((error: unknown) => {
     // The request that the token is for was not sent at all.
-    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isPassing, true) : error;
+    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isPassing, true, error.mayBeTls) : error;
   });
   const token = textAt(answer.body, "access_token");
   const seconds = isObject(answer.body) ? answer.body.expires_in : undefined;

@@ -149,6 +149,31 @@ describe("a service", () => {
     await close();
   });
 
+  test("that speaks TLS and is asked in the clear: that is guessed at the end", async () => {
+    const authority = await createTestCertificateAuthority();
+    const { cert, key } = await authority.issue(["127.0.0.1"]);
+    const { port, close } = await listenOnLoopback(createTlsServer({ cert, key }));
+    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "1");
+    await close();
+    expect(done.exitCode).toBe(6);
+    const lines = done.err.trimEnd().split("\n");
+    expect(lines.at(-1)).toMatch(
+      / broke \(\w+\)\. Tried for 1 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
+    );
+    expect(lines.slice(0, -1).join("\n")).not.toContain("TLS");
+  });
+
+  test("whose answer breaks off is not taken for one that speaks TLS", async () => {
+    const done = await whileAnswering(
+      (_, response) => {
+        response.writeHead(200, { "content-length": "100" });
+        response.write("{", () => response.destroy());
+      },
+      (url) => list(url, "--timeout", "1"),
+    );
+    expect(done).toMatchObject({ exitCode: 6, err: expect.not.stringContaining("TLS") });
+  });
+
   test("that fails is asked again to read, and not to write what it may have written", async () => {
     const count = async (...args: string[]): Promise<number> => {
       let tries = 0;

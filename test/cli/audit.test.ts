@@ -25,7 +25,10 @@ const file = (name: string) => join(directory, name);
 
 describe("audit export and verify", () => {
   test("go together offline, with the public key alone", async () => {
-    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 0, err: "" });
+    const { code: exported, out: nothing, err: said } = await audit("export", "--out", file("whole.ndjson"));
+    expect({ exported, nothing }).toEqual({ exported: 0, nothing: "" });
+    const events = (await readFile(file("whole.ndjson"), "utf8")).match(/^\{"type":"event"/gm)?.length;
+    expect(said).toBe(`Wrote ${file("whole.ndjson")}: ${events} events, positions 1 to ${events}.\n`);
     expect((await stat(file("whole.ndjson"))).mode & 0o777).toBe(0o600);
     await writeFile(file("audit.pem"), (await audit("keys")).out);
     const { code, out } = await runHere(
@@ -79,7 +82,16 @@ describe("audit export and verify", () => {
   });
 
   test("overwrite nothing", async () => {
-    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 1 });
+    const before = await readFile(file("whole.ndjson"));
+    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({
+      code: 1,
+      err: `${file("whole.ndjson")} exists. Nothing is overwritten.\n`,
+    });
+    expect(await readFile(file("whole.ndjson"))).toEqual(before);
+    expect(await audit("export", "--out", file("no/folder"))).toMatchObject({
+      code: 1,
+      err: `${file("no/folder")} cannot be written (ENOENT).\n`,
+    });
   });
 });
 

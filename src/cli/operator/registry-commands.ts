@@ -141,8 +141,10 @@ const rmCommand = (deps: CommandDeps): Command =>
         flags.yes,
         `The entry ${id} would be removed, and jobs would get no more tokens for it.`,
       );
-      await ask(run.client, { method: "DELETE", path, query: queryOf(flags) });
-      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore VERSION`);
+      const { body } = await ask(run.client, { method: "DELETE", path, query: queryOf(flags) });
+      // Every version is made from the one before it, under a lock: that one is what it was.
+      const before = Number(cellAt(body, "version")) - 1;
+      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore ${before}`);
     },
   );
 

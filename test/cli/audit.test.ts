@@ -68,10 +68,27 @@ describe("audit export and verify", () => {
 
   test.each([
     ["a file that is not there", ["--file", "/nonexistent/file"]],
+    ["a folder", ["--file", "docs"]],
     ["a key that is none", ["--public-key", "package.json"]],
     ["a checkpoint that is none", ["--checkpoint", "package.json"]],
   ])("answer %s with exit code 2", async (_what, given) => {
     expect(await audit("verify", ...given)).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("tell a file that is no export at all from one that was altered", async () => {
+    expect(await audit("verify", "--file", "README.md")).toEqual({
+      code: 2,
+      out: "",
+      err: "README.md: this is no export of an audit in NDJSON.\n",
+    });
+    await audit("export", "--format", "cef", "--out", file("whole.cef"));
+    expect(await audit("verify", "--file", file("whole.cef"))).toMatchObject({ code: 2 });
+    const whole = await readFile(file("whole.ndjson"), "utf8");
+    for (const [index, altered] of ["", whole.slice(0, 5), whole.replace("key", "kex")].entries()) {
+      await writeFile(file(`altered-${index}`), altered);
+      const { code, err } = await audit("verify", "--file", file(`altered-${index}`));
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^BROKEN /) });
+    }
   });
 
   test("give one factory its own chain", async () => {

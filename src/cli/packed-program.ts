@@ -1,5 +1,7 @@
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
+import { exitCodes } from "./client/command-failure.js";
+import { clonePointer } from "./client/only-in-clone.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
 import { tailCommand } from "./operator/audit-tail.js";
@@ -8,7 +10,14 @@ import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
 
 /** The command line as machines other than the server's get it: without what needs the server. @returns the exit code */
-export const run = (argv: readonly string[]): Promise<number> =>
+export async function run(argv: readonly string[]): Promise<number> {
+  const pointer = clonePointer(argv);
+  if (pointer === undefined) return runPacked(argv);
+  process.stderr.write(`${pointer}\n`);
+  return exitCodes.usage;
+}
+
+const runPacked = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, (finish) => {
     const operator = { open: () => openOperatorContext(process.env), finish };
     const audit = group("audit", "what was done and refused", [tailCommand(operator)], "factory-secrets audit tail");

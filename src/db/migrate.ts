@@ -66,8 +66,8 @@ export async function migrationsAreComplete(pool: pg.Pool): Promise<boolean> {
 }
 
 /** @throws {DatabaseUnusable} when the database would not keep every Unicode text as it is. */
-export async function assertUtf8(pool: pg.Pool): Promise<void> {
-  const { rows } = await pool.query<{ server_encoding: string }>("SHOW server_encoding");
+export async function assertUtf8(db: pg.Pool | pg.ClientBase): Promise<void> {
+  const { rows } = await db.query<{ server_encoding: string }>("SHOW server_encoding");
   const encoding = rows[0]?.server_encoding;
   if (encoding === "UTF8") return;
   throw new DatabaseUnusable(

@@ -22,7 +22,7 @@ const Preconditions = z.object({
   "If-Match": z
     .string()
     .optional()
-    .meta({ description: "An `ETag`: refuse with 412 when it is no longer the present one." }),
+    .meta({ description: "An `ETag`, with its quotes: refuse with 412 when it is no longer the present one." }),
   "If-None-Match": z.string().optional().meta({ description: "Only `*`: refuse with 412 when there is one already." }),
 });
 

@@ -1,13 +1,25 @@
 import { Problem } from "./problem.js";
 import type { RequestFacts } from "./route.js";
 
+/** What no version is: a tag that is none of ours. */
+const noVersion = -1;
+
+/** How a precondition failed, for whoever named another version. */
+export const notCurrent = (current: number, named: number): Problem =>
+  new Problem(
+    "precondition-failed",
+    named === noVersion
+      ? `The current version is ${current}, and If-Match names none of its versions.`
+      : `The current version is ${current}, not ${named}.`,
+  );
+
 /** What the request's headers demand of the version that is there now. */
 export type Precondition = "absent" | "present" | number | undefined;
 
 /**
  * Reads `If-Match` and `If-None-Match`. Our entity tags are version numbers: `"3"`. A tag that is none of ours matches
  * nothing, as RFC 9110 (13.1.1) has it.
- * @throws Problem when both are given, or `If-None-Match` is anything but `*`
+ * @throws Problem when both are given, `If-None-Match` is anything but `*`, or a version stands without quotes
  */
 export function preconditionOf(request: RequestFacts): Precondition {
   const { ifMatch, ifNoneMatch } = request;
@@ -17,8 +29,12 @@ export function preconditionOf(request: RequestFacts): Precondition {
   }
   if (ifMatch === undefined) return undefined;
   if (ifMatch.trim() === "*") return "present";
-  const version = /^\s*"(\d{1,9})"\s*$/.exec(ifMatch)?.[1];
-  return version === undefined ? -1 : Number(version);
+  const bare = /^\s*(\d{1,9})\s*$/.exec(ifMatch)?.[1];
+  // No entity tag at all (RFC 9110, 8.8.3): whoever writes it means a version, and would look for a lost change.
+  if (bare !== undefined)
+    throw new Problem("invalid-request", `If-Match: an entity tag stands in quotes. Write it as "${bare}", with them.`);
+  const version = /^\s*"(0|[1-9]\d{0,8})"\s*$/.exec(ifMatch)?.[1];
+  return version === undefined ? noVersion : Number(version);
 }
 
 /**

@@ -86,7 +86,10 @@ export function retireKey(deps: Omit<KeyDeps, "keys">, command: KeyCommand): Pro
       throw new Problem("key-unsuitable", `The key ${id} is the active one. Activate another first.`);
     const needed = wrapsText(row.wraps);
     if (needed !== undefined)
-      throw new Problem("key-in-use", `The key ${id} still wraps ${needed}. Move them first: keys rewrap ${id}`);
+      throw new Problem(
+        "key-in-use",
+        `The key ${id} still wraps ${needed}. Move them first: npx factory-secrets keys rewrap ${id}`,
+      );
     await setKeyState(transaction, id, "retired");
     return { result: id, event: { action: "key.retired", keyId: id } };
   });
@@ -103,7 +106,8 @@ export function wrapsText({ dataKeys, signingKeys, auditKeys }: Wraps): string |
   return texts.length === 0 ? undefined : texts.join(", ");
 }
 
-export const noKey = (id: string): Problem => new Problem("not-found", `There is no key ${id}. Look at: keys list`);
+export const noKey = (id: string): Problem =>
+  new Problem("not-found", `There is no key ${id}. Look at: npx factory-secrets keys list`);
 
 /** @throws Problem `not-found` when this process does not hold it */
 export function heldKey(keys: KeyRing, idOrSource: string): KeyEncryptionKey {
@@ -118,7 +122,11 @@ export function heldKey(keys: KeyRing, idOrSource: string): KeyEncryptionKey {
 /** @throws Problem `key-unsuitable` when it was not added, or is retired */
 async function addedKey(prisma: PrismaClient | Transaction, id: string): Promise<KeyRow> {
   const row = await findKeyRow(prisma, id);
-  if (!row) throw new Problem("key-unsuitable", `The key ${id} was not added yet. Add it first: keys add ${id}`);
+  if (!row)
+    throw new Problem(
+      "key-unsuitable",
+      `The key ${id} was not added yet. Add it first: npx factory-secrets keys add ${id}`,
+    );
   if (row.state === "retired") throw isRetired(id);
   return row;
 }

@@ -3,7 +3,7 @@ import type { AuditRow, AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { sqlState } from "../db/database-errors.js";
-import type { Precondition } from "../http/preconditions.js";
+import { notCurrent, type Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
@@ -122,10 +122,7 @@ async function refuseWhatCannotSucceed(
   for (const item of input.items) {
     const head = heads.get(item.name);
     if (typeof input.precondition === "number" && head && head.currentVersion !== input.precondition) {
-      throw new Problem(
-        "precondition-failed",
-        `The current version is ${head.currentVersion}, not ${input.precondition}.`,
-      );
+      throw notCurrent(head.currentVersion, input.precondition);
     }
     if (item.op === "put" && head?.named && (item.deliverToJobs ?? head.deliverToJobs)) throw namedIsNotDelivered();
   }

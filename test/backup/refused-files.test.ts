@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { BackupRefused, trailer, trailerBytes } from "../../src/backup/format.js";
 import { readBackup } from "../../src/backup/read-backup.js";
 import { secretValue } from "../support/leak-watch.js";
@@ -59,13 +59,21 @@ function rewritten(change: { header?: (text: string) => string; rows?: (text: st
   return Buffer.concat([changed, Buffer.from(trailer(hash("sha256", changed)))]);
 }
 
-async function isEmpty(): Promise<boolean> {
-  const client = new pg.Client({ connectionString: empty.url });
+async function inDatabase(url: string, sql: string): Promise<pg.QueryResult<{ name: string }>> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
-  const { rowCount } = await client.query("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace");
-  await client.end();
-  return rowCount === 0;
+  return client.query(sql).finally(() => client.end());
 }
+
+async function relationsIn(url: string): Promise<string[]> {
+  const { rows } = await inDatabase(
+    url,
+    "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+  );
+  return rows.map(({ name }) => name);
+}
+
+const isEmpty = async (url = empty.url): Promise<boolean> => (await relationsIn(url)).length === 0;
 
 describe("a backup", () => {
   it("is taken as it is, however its bytes come", async () => {
@@ -145,14 +153,45 @@ describe("a restore", () => {
     );
   });
 
+  it("into one whose encoding the server refuses is refused with the same sentence, and leaves it empty", async () => {
+    const ascii = await createTestDatabase("empty", "SQL_ASCII");
+    await expect(restoreInto(ascii.url, bytes)).rejects.toThrow(
+      "The database has the encoding SQL_ASCII, and the service needs UTF8.",
+    );
+    expect(await isEmpty(ascii.url)).toBe(true);
+    await ascii.drop();
+  });
+
+  it.each([
+    ["a table", "CREATE TABLE foo (a int)"],
+    ["a view", "CREATE VIEW foo AS SELECT 1 AS a"],
+    ["a sequence", "CREATE SEQUENCE foo"],
+  ])("into one that holds %s of somebody else is refused, and changes nothing there", async (_what, make) => {
+    const database = await createTestDatabase("empty");
+    await inDatabase(database.url, make);
+    await expect(restoreInto(database.url, bytes)).rejects.toThrow(
+      "The database is not empty: it holds foo, which is none of this service. Nothing was changed.",
+    );
+    expect(await relationsIn(database.url)).toEqual(["foo"]);
+    await database.drop();
+  });
+
+  it("into one that holds only what an extension has put there goes through", async () => {
+    const database = await createTestDatabase("empty");
+    const asAdmin = new URL(inject("testServer").adminUrl);
+    asAdmin.pathname = new URL(database.url).pathname;
+    await inDatabase(asAdmin.href, "CREATE EXTENSION pg_buffercache SCHEMA public");
+    expect(await relationsIn(database.url)).toContain("pg_buffercache");
+    expect((await restoreInto(database.url, bytes)).rows).toBeGreaterThan(5);
+    await database.drop();
+  });
+
   it("into an empty one with a later schema than the backup's is refused", async () => {
     const database = await createTestDatabase();
-    const client = new pg.Client({ connectionString: database.url });
-    await client.connect();
-    await client.query(
+    await inDatabase(
+      database.url,
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) VALUES ('1', 'x', '20990101000000_later', now())",
     );
-    await client.end();
     await expect(restoreInto(database.url, bytes)).rejects.toThrow("20990101000000_later, which is newer");
     await database.drop();
   });

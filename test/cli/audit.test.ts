@@ -25,7 +25,10 @@ const file = (name: string) => join(directory, name);
 
 describe("audit export and verify", () => {
   test("go together offline, with the public key alone", async () => {
-    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 0, err: "" });
+    const { code: exported, out: nothing, err: said } = await audit("export", "--out", file("whole.ndjson"));
+    expect({ exported, nothing }).toEqual({ exported: 0, nothing: "" });
+    const events = (await readFile(file("whole.ndjson"), "utf8")).match(/^\{"type":"event"/gm)?.length;
+    expect(said).toBe(`Wrote ${file("whole.ndjson")}: ${events} events, positions 1 to ${events}.\n`);
     expect((await stat(file("whole.ndjson"))).mode & 0o777).toBe(0o600);
     await writeFile(file("audit.pem"), (await audit("keys")).out);
     const { code, out } = await runHere(
@@ -65,10 +68,27 @@ describe("audit export and verify", () => {
 
   test.each([
     ["a file that is not there", ["--file", "/nonexistent/file"]],
+    ["a folder", ["--file", "docs"]],
     ["a key that is none", ["--public-key", "package.json"]],
     ["a checkpoint that is none", ["--checkpoint", "package.json"]],
   ])("answer %s with exit code 2", async (_what, given) => {
     expect(await audit("verify", ...given)).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("tell a file that is no export at all from one that was altered", async () => {
+    expect(await audit("verify", "--file", "README.md")).toEqual({
+      code: 2,
+      out: "",
+      err: "README.md: this is no export of an audit in NDJSON.\n",
+    });
+    await audit("export", "--format", "cef", "--out", file("whole.cef"));
+    expect(await audit("verify", "--file", file("whole.cef"))).toMatchObject({ code: 2 });
+    const whole = await readFile(file("whole.ndjson"), "utf8");
+    for (const [index, altered] of ["", whole.slice(0, 5), whole.replace("key", "kex")].entries()) {
+      await writeFile(file(`altered-${index}`), altered);
+      const { code, err } = await audit("verify", "--file", file(`altered-${index}`));
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^BROKEN /) });
+    }
   });
 
   test("give one factory its own chain", async () => {
@@ -79,7 +99,16 @@ describe("audit export and verify", () => {
   });
 
   test("overwrite nothing", async () => {
-    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({ code: 1 });
+    const before = await readFile(file("whole.ndjson"));
+    expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({
+      code: 1,
+      err: `${file("whole.ndjson")} exists. Nothing is overwritten.\n`,
+    });
+    expect(await readFile(file("whole.ndjson"))).toEqual(before);
+    expect(await audit("export", "--out", file("no/folder"))).toMatchObject({
+      code: 1,
+      err: `${file("no/folder")} cannot be written (ENOENT).\n`,
+    });
   });
 });
 

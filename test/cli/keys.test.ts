@@ -3,6 +3,7 @@ import { run } from "../../src/cli/factory-secrets.js";
 import { type KeyedService, startKeyedService } from "../keys/keyed-service.js";
 import { openEverything } from "../keys/open-everything.js";
 import { secretValue } from "../support/leak-watch.js";
+import { startTestService } from "../support/test-service.js";
 
 let keyed: KeyedService;
 beforeAll(async () => {
@@ -46,10 +47,21 @@ describe("keys", () => {
     ]);
   });
 
+  it("list counts the running replicas that do not hold a key", async () => {
+    const { service, second } = keyed;
+    const lineOfSecond = async () => (await keys("list")).out.split("\n").find((line) => line.startsWith(second));
+    const replicas = [await startTestService({}, service)];
+    await expect.poll(lineOfSecond).toMatch(/ {2}1 running replica does not hold it$/);
+    replicas.push(await startTestService({}, service));
+    await expect.poll(lineOfSecond).toMatch(/ {2}2 running replicas do not hold it$/);
+    for (const replica of replicas) await replica.close();
+    await expect.poll(lineOfSecond).not.toContain("running");
+  });
+
   it("refuses what cannot be, with a sentence and exit code 1", async () => {
     for (const [argv, sentence] of [
       [["add", "kek-0000000000000000"], /No key "kek-0000000000000000" is in the settings here/],
-      [["activate", keyed.second], /was not added yet. Add it first: keys add/],
+      [["activate", keyed.second], /was not added yet. Add it first: npx factory-secrets keys add/],
       [["retire", keyed.first], /is the active one/],
       [["rewrap", keyed.first], /is the active one/],
       [["rotate-data-key", "--factory", "nobody"], /There is no factory nobody/],

@@ -29,7 +29,9 @@ describe("a key of the settings", () => {
 
   it("is not activated, rewrapped or retired before it is added", async () => {
     const path = `/v1/keys/${keyed.second}`;
-    expect(expectProblem(await keyed.post(`${path}:activate`), "key-unsuitable").detail).toContain("keys add");
+    expect(expectProblem(await keyed.post(`${path}:activate`), "key-unsuitable").detail).toContain(
+      "npx factory-secrets keys add",
+    );
     expectProblem(await keyed.post(`${path}:rewrap`), "not-found");
     expectProblem(await keyed.post(`${path}:retire`), "not-found");
   });
@@ -74,7 +76,7 @@ describe("a key of the settings", () => {
   it("is not retired while it is active; the other is not while it wraps anything, and it is said what", async () => {
     expectProblem(await keyed.post(`/v1/keys/${keyed.second}:retire`), "key-unsuitable");
     const { detail } = expectProblem(await keyed.post(`/v1/keys/${keyed.first}:retire`), "key-in-use");
-    expect(detail).toMatch(/still wraps 4 data keys.*Move them first: keys rewrap kek-/);
+    expect(detail).toMatch(/still wraps 4 data keys.*Move them first: npx factory-secrets keys rewrap kek-/);
     expectProblem(await keyed.post(`/v1/keys/${keyed.second}:rewrap`), "key-unsuitable");
   });
 

@@ -72,9 +72,23 @@ describe("If-Match", () => {
     expectProblem(await put({ "If-Match": tag }), "precondition-failed");
   });
 
-  it.each(['W/"1"', "1", '"x"', '"1", "2"', '"01x"'])("%s, which is no tag of ours, matches nothing", async (tag) => {
+  const strange = ['W/"1"', '"x"', '"1", "2"', '"01x"', '"01"', '"-1"'];
+  it.each(strange)(
+    "%s, which is no tag of ours, matches nothing, and the refusal names no number for it",
+    async (tag) => {
+      const { path, put } = await newSecret(1);
+      const promote = service.as(service.operatorToken).post(`${path}/versions/1:promote`).set("If-Match", tag);
+      for (const reply of [await put({ "If-Match": tag }), await promote]) {
+        const { detail } = expectProblem(reply, "precondition-failed");
+        expect(detail).toBe("The current version is 1, and If-Match names none of its versions.");
+      }
+    },
+  );
+
+  it.each(["1", " 7 "])("%j, a version without quotes, is refused with the way to write it", async (version) => {
     const { put } = await newSecret(1);
-    expectProblem(await put({ "If-Match": tag }), "precondition-failed");
+    const { detail } = expectProblem(await put({ "If-Match": version }), "invalid-request");
+    expect(detail).toContain(`Write it as "${version.trim()}", with them.`);
   });
 
   it("holds for a deletion", async () => {

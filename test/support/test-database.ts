@@ -10,13 +10,18 @@ export type TestDatabase = {
 };
 
 /** Makes a database of this test file's own: a copy of the migrated template, or an empty one. */
-export async function createTestDatabase(content: "migrated" | "empty" = "migrated"): Promise<TestDatabase> {
+export async function createTestDatabase(
+  content: "migrated" | "empty" = "migrated",
+  encoding: "UTF8" | "SQL_ASCII" = "UTF8",
+): Promise<TestDatabase> {
   const { adminUrl, serviceUrl, prefix, template } = inject("testServer");
   const name = `${prefix}_${randomBytes(6).toString("hex")}`;
   const url = new URL(serviceUrl);
   const source = content === "migrated" ? template : "template0";
   await asAdmin(adminUrl, (admin) =>
-    admin.query(`CREATE DATABASE ${name} OWNER ${admin.escapeIdentifier(url.username)} TEMPLATE ${source}`),
+    admin.query(
+      `CREATE DATABASE ${name} OWNER ${admin.escapeIdentifier(url.username)} ENCODING '${encoding}' TEMPLATE ${source}`,
+    ),
   );
   url.pathname = `/${name}`;
   return {

@@ -49,7 +49,7 @@ const ofInstallation = route(
     path: "/v1/audit/export",
     tag: "Audit",
     summary: "The whole audit, to be verified elsewhere",
-    description: "Streamed. Verify it: `factory-secrets audit verify --file <export> --public-key <PEM>`.",
+    description: "Streamed. Verify it: `npx factory-secrets audit verify --file <export> --public-key <PEM>`.",
     auth: "operator",
     query: ExportQuery,
     replies: exported,

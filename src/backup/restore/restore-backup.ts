@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { AuditWriter } from "../../audit/record.js";
-import { applyNext, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
+import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
@@ -53,7 +53,7 @@ type Deps = { client: pg.ClientBase; audit: AuditWriter; migrations: readonly Mi
  * Puts a backup that was verified into an empty database, in one transaction: whatever stops it, nothing is there.
  * The schema is made as it was when the backup was made, filled, and brought up to date like any other.
  * @throws BackupRefused when the database is not empty, or the file is not the one that was verified; DatabaseUnusable
- * when a migration fails
+ * when its encoding is not UTF8, or a migration fails
  */
 export async function restoreBackup(
   deps: Deps,
@@ -62,9 +62,12 @@ export async function restoreBackup(
 ): Promise<Restored> {
   const { client, migrations } = deps;
   const { header } = backup;
+  // The check of the server's start: what it would refuse then takes no backup.
+  await assertUtf8(client);
   await store.beginRestore(client);
   const ofBackup = new Set(header.migrations.map(({ name }) => name));
   await refuseLaterSchema(client, ofBackup);
+  await refuseOthers(client, migrations);
   await migrate(
     client,
     migrations.filter(({ name }) => ofBackup.has(name)),
@@ -92,14 +95,22 @@ async function refuseLaterSchema(client: pg.ClientBase, ofBackup: ReadonlySet<st
   );
 }
 
+/** Whose database it is nobody knows then: it may be named by mistake. */
+async function refuseOthers(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
+  const other = await store.firstOther(client, [...tablesOf(migrations), "_prisma_migrations"]);
+  if (other !== undefined) throw notEmpty(`it holds ${other}, which is none of this service`);
+}
+
 async function refuseRows(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
   const tables = [...tablesOf(migrations)].filter((name) => !leftOut.has(name));
   const table = await store.firstWithRows(client, tables);
-  if (table === undefined) return;
-  throw new BackupRefused(
-    `The database is not empty: there are rows in ${table}. Nothing was changed. A backup goes into an empty database: make one, or set FACTORY_SECRETS_DATA_DIR to a new directory.`,
-  );
+  if (table !== undefined) throw notEmpty(`there are rows in ${table}`);
 }
+
+const notEmpty = (why: string): BackupRefused =>
+  new BackupRefused(
+    `The database is not empty: ${why}. Nothing was changed. A backup goes into an empty database: make one, or set FACTORY_SECRETS_DATA_DIR to a new directory.`,
+  );
 
 /** Makes what was restored a database of this Postgres and of today. Runs on the schema of this release. */
 async function settle(

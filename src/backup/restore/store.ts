@@ -27,6 +27,25 @@ export async function readApplied(client: pg.ClientBase): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
+/**
+ * The first table, view or sequence of the schema that is none of these tables. What belongs to them or to an extension
+ * does not count. Source: the kinds and dependencies of the catalogs pg_class and pg_depend.
+ */
+export async function firstOther(client: pg.ClientBase, tables: readonly string[]): Promise<string | undefined> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT relname AS name FROM pg_class
+     WHERE relnamespace = to_regnamespace(current_schema()) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+       AND relname <> ALL ($1)
+       AND NOT EXISTS (
+         SELECT FROM pg_depend
+         WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid
+           AND (deptype = 'e' OR relkind = 'S' AND deptype IN ('a', 'i')))
+     ORDER BY relname LIMIT 1`,
+    [tables],
+  );
+  return rows[0]?.name;
+}
+
 /** The first of these tables that has a row. All are locked until the end, so that it stays as it is found. */
 export async function firstWithRows(client: pg.ClientBase, tables: readonly string[]): Promise<string | undefined> {
   for (const table of tables) {

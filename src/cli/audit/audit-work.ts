@@ -1,10 +1,12 @@
-import { createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
 import { pem } from "../../audit/chain/public-keys.js";
 import { installationId, publicKeys } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
+import { errorCode } from "../../db/error-code.js";
 import { findFactory } from "../../factories/store.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { type ServerDeps, withDatabase } from "../server-work.js";
@@ -24,7 +26,7 @@ export function verifyAudit(deps: ServerDeps, file: string | undefined, given: V
 
 /** Writes the events to `out`, or to standard output. @throws CommandFailure when there are none, and as `withDatabase` */
 export function exportAudit(deps: ServerDeps, given: ExportArguments): Promise<void> {
-  return withAudit(deps, (opened) => writeExport(opened, given));
+  return withAudit(deps, (opened) => writeExport(opened, given, deps.say));
 }
 
 /** The public keys that sign the audit, each as PEM. @throws CommandFailure as `withDatabase` */
@@ -63,7 +65,8 @@ function withAudit<T>(deps: ServerDeps, work: (opened: OpenedAudit) => Promise<T
   return withDatabase(deps, async (database, settings) => work(await openAudit(settings, database)));
 }
 
-async function writeExport(opened: OpenedAudit, { factory, format, out }: ExportArguments): Promise<void> {
+async function writeExport(opened: OpenedAudit, given: ExportArguments, say: ServerDeps["say"]): Promise<void> {
+  const { factory, format, out } = given;
   const { prisma, sealer } = opened;
   const chain = factory === undefined ? await installationId(prisma) : (await findFactory(prisma, factory))?.id;
   if (chain === undefined) throw new CommandFailure(exitCodes.failed, `There is no factory ${factory ?? "yet"}.`);
@@ -71,7 +74,19 @@ async function writeExport(opened: OpenedAudit, { factory, format, out }: Export
   const range = (await sealer.checkpoint(chain)) ? await exportRange(prisma, chain) : undefined;
   if (range === undefined) throw new CommandFailure(exitCodes.failed, "No event of this chain is sealed yet.");
   const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range);
-  // An export names people and addresses; it is not for everybody, and no file is overwritten.
-  if (out !== undefined) await pipeline(Readable.from(chunks), createWriteStream(out, { flags: "wx", mode: 0o600 }));
-  else await pipeline(Readable.from(chunks), process.stdout, { end: false });
+  if (out === undefined) return pipeline(Readable.from(chunks), process.stdout, { end: false });
+  await intoNewFile(resolve(out), chunks);
+  const number = (value: number): string => value.toLocaleString("en");
+  const { after, through } = range;
+  say(`Wrote ${out}: ${number(through - after)} events, positions ${number(after + 1)} to ${number(through)}.`);
+}
+
+/** An export names people and addresses; it is not for everybody, and no file is overwritten. */
+async function intoNewFile(path: string, chunks: AsyncIterable<string>): Promise<void> {
+  const file = await open(path, "wx", 0o600).catch((error: unknown) => {
+    const code = errorCode(error);
+    const why = code === "EEXIST" ? "exists. Nothing is overwritten." : `cannot be written (${code}).`;
+    throw new CommandFailure(exitCodes.failed, `${path} ${why}`);
+  });
+  await pipeline(Readable.from(chunks), file.createWriteStream());
 }

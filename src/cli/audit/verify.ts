@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { readExportLine } from "../../audit/chain/export-format.js";
 import { exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
 import { readPublicKeys } from "../../audit/chain/public-keys.js";
@@ -18,14 +18,26 @@ export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: rea
 
 /**
  * Checks an export and says what it checked, or the first break.
- * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read
+ * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read or is something else
  */
 export async function verifyFile(file: string, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
   const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
-  await handle.close();
+  await requireExport(file, handle).finally(() => handle.close());
   const chunks = createReadStream(file, { encoding: "utf8", highWaterMark: 1024 * 1024 });
   return verifiedSentences(await verified(chunks, options), given.publicKey !== undefined);
+}
+
+/** How every line of an export begins. */
+const firstBytes = '{"type":"';
+
+/** Of another file "BROKEN" would be an alarm for nothing; one that was cut short or altered further on is an export still. */
+async function requireExport(file: string, handle: FileHandle): Promise<void> {
+  const { buffer, bytesRead } = await handle
+    .read(Buffer.alloc(firstBytes.length), 0, firstBytes.length, 0)
+    .catch((error: unknown) => unreadable(file, error));
+  if (firstBytes.startsWith(buffer.toString("latin1", 0, bytesRead))) return;
+  throw new CommandFailure(exitCodes.usage, `${file}: this is no export of an audit in NDJSON.`);
 }
 
 /**

@@ -81,8 +81,9 @@ export function readConnection(
 
 /** The service that the command line or the environment names. @throws CommandFailure when it is no URL for one */
 export function urlNamed(environment: Environment, flags: ConnectionFlags): string | undefined {
-  const given = flags.url ?? settingOf(environment, "FACTORY_SECRETS_URL");
-  return given === undefined ? undefined : serviceUrl(given);
+  if (flags.url !== undefined) return serviceUrl(flags.url, "--url");
+  const given = settingOf(environment, "FACTORY_SECRETS_URL");
+  return given === undefined ? undefined : serviceUrl(given, "FACTORY_SECRETS_URL");
 }
 
 /** The factory that the command line or the environment names. */
@@ -99,10 +100,11 @@ export function isPlainHttp(url: string): boolean {
   return protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
 }
 
-function serviceUrl(given: string): string {
+/** @param namedBy - what holds it, for the refusal @throws CommandFailure when it is no URL for a service */
+export function serviceUrl(given: string, namedBy: string): string {
   const url = URL.canParse(given) ? new URL(given) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "")
-    throw wrongSetting("FACTORY_SECRETS_URL must be an http:// or https:// URL without a user, a query or a fragment.");
+    throw wrongSetting(`${namedBy} must be an http:// or https:// URL without a user, a query or a fragment.`);
   return url.href.replace(/\/+$/, "");
 }
 

@@ -8,7 +8,8 @@ export function explainSilence(
 ): CommandFailure {
   const flag = isPatienceFixed ? "" : " (--timeout)";
   const tried = silence.isPassing ? ` Tried for ${Math.round(patienceMs / 1_000)} s${flag}.` : "";
-  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}`);
+  const hint = silence.mayBeTls ? " Does it speak TLS? Try https://." : "";
+  return new CommandFailure(exitCodes.unavailable, `${silence.message}${tried}${hint}`);
 }
 
 /** An answer that is not one of the service: of what stands in front of it, or of somebody else. */

@@ -34,6 +34,8 @@ export class NoAnswer extends Error {
     readonly isPassing: boolean,
     /** The service cannot have read the request. Otherwise it may have done what it was asked. */
     readonly isUnread = false,
+    /** The other side was asked in the clear and hung up before any answer, as one that speaks TLS does. */
+    readonly mayBeTls = false,
   ) {
     super(message);
   }
@@ -49,8 +51,10 @@ const maxBytes = 4 * 1024 * 1024;
 export async function sendOnce(question: Question): Promise<Answer> {
   const { origin } = new URL(question.url);
   const signal = AbortSignal.timeout(question.timeoutMs);
+  let isAnswering = false;
   try {
     const response = await open(question, signal);
+    isAnswering = true;
     const { etag, location, "retry-after": retryAfter } = response.headers;
     const text = await readText(response);
     return {
@@ -65,7 +69,7 @@ export async function sendOnce(question: Question): Promise<Answer> {
     if (error instanceof NoAnswer) throw error;
     if (signal.aborted)
       throw new NoAnswer(`${origin} did not answer within ${Math.ceil(question.timeoutMs / 1_000)} s.`, true);
-    throw noAnswer(origin, error);
+    throw noAnswer(origin, error, isAnswering);
   }
 }
 
@@ -93,7 +97,7 @@ async function readText(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function noAnswer(origin: string, error: unknown): NoAnswer {
+function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnswer {
   const code = codeOf(error);
   if (code === "ECONNREFUSED")
     return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true, true);
@@ -105,7 +109,9 @@ function noAnswer(origin: string, error: unknown): NoAnswer {
       false,
       true,
     );
-  return new NoAnswer(`The connection to ${origin} broke${code === undefined ? "" : ` (${code})`}.`, true);
+  const mayBeTls = origin.startsWith("http:") && !wasAnswering && /^(ECONNRESET|EPIPE|HPE_)/.test(code ?? "");
+  const broke = `The connection to ${origin} broke${code === undefined ? "" : ` (${code})`}.`;
+  return new NoAnswer(broke, true, false, mayBeTls);
 }
 
 /** Node's and OpenSSL's names for a certificate that does not verify (tls documentation, "X509 certificate error codes"). */

@@ -102,12 +102,15 @@ async function work(deps: TaskDeps, task: TaskRow, holder: string, onProgress: (
   }
 }
 
+const withoutIt = (replicas: number): string =>
+  replicas === 1 ? "1 running replica does not hold it" : `${replicas} running replicas do not hold it`;
+
 function keyLine({ id, source, state, wraps, held, replicasWithout, problem }: ListedKey): string {
   const notes = [
     wrapsText(wraps) === undefined ? undefined : `wraps ${wrapsText(wraps)}`,
     state === "new" ? `add it: npx factory-secrets keys add ${id}` : undefined,
     held || state === "retired" ? undefined : "not in the settings here",
-    replicasWithout > 0 && state !== "retired" ? `${replicasWithout} running replicas do not hold it` : undefined,
+    replicasWithout > 0 && state !== "retired" ? withoutIt(replicasWithout) : undefined,
     problem,
   ];
   return [id, state, source, ...notes.filter((note) => note !== undefined)].join("  ");

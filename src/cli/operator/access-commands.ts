@@ -113,8 +113,9 @@ const rmCommand = (deps: CommandDeps, { name, one }: Kind): Command =>
       example: `factory-secrets ${name} rm 018f3c1e-0000-7000-8000-000000000000`,
     },
     async ({ context, client }, { yes }, [id = ""]) => {
-      await confirm(context.person, yes, `The ${one} ${id} stops working.`);
-      await ask(client, { method: "DELETE", path: pathOf("v1", "factories", factoryOf(client), name, id) });
+      const path = pathOf("v1", "factories", factoryOf(client), name, id);
+      await confirm(context.person, yes, `The ${one} ${id} would stop working.`);
+      await ask(client, { method: "DELETE", path });
       context.terminal.say(`Withdrew ${id}.`);
     },
   );

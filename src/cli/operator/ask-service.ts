@@ -3,7 +3,7 @@ import { CommandFailure } from "../client/command-failure.js";
 import { explainSilence, explainStranger } from "../client/explain-stranger.js";
 import { isObject, listAt, textAt } from "../client/json-value.js";
 import { type Answer, NoAnswer, type Question, sendOnce } from "../client/send-once.js";
-import { explainProblem } from "./explain-problem.js";
+import { explainProblem, type WaysOut } from "./explain-problem.js";
 import type { OperatorClient } from "./operator-client.js";
 
 export type Wanted = {
@@ -18,6 +18,8 @@ export type Wanted = {
   ifMatch?: string | undefined;
   ifNoneMatch?: "*" | undefined;
   accept?: string;
+  /** What the service may name as ways out, and what they are on the command line. */
+  ways?: WaysOut;
 };
 
 /** Asks, and gives back whatever the service answers. @throws CommandFailure when it does not */
@@ -50,7 +52,7 @@ export async function send(client: OperatorClient, wanted: Wanted): Promise<Answ
 /** Asks for what must be answered well. @throws CommandFailure with what to tell a person */
 export async function ask(client: OperatorClient, wanted: Wanted): Promise<Answer> {
   const answer = await send(client, wanted);
-  if (answer.status < 200 || answer.status > 299) throw await explainProblem(client, answer);
+  if (answer.status < 200 || answer.status > 299) throw await explainProblem(client, answer, wanted.ways);
   // A page of somebody else can say 200 too.
   const isJson = answer.status === 204 || wanted.accept !== undefined || isObject(answer.body);
   if (!isJson) throw explainStranger(client.connection.url, answer);

@@ -51,8 +51,9 @@ export function clientSecretCommands(deps: CommandDeps): Command[] {
         "factory-secrets oauth-clients rm-secret 018f3c1e-0000-7000-8000-000000000000 018f3c1e-0000-7000-8000-000000000001",
     },
     async ({ context, client }, { yes }, [id = "", secretId = ""]) => {
-      await confirm(context.person, yes, `The secret ${secretId} stops working.`);
-      await ask(client, { method: "DELETE", path: clientPath(client, id, "secrets", secretId) });
+      const path = clientPath(client, id, "secrets", secretId);
+      await confirm(context.person, yes, `The secret ${secretId} would stop working.`);
+      await ask(client, { method: "DELETE", path });
       context.terminal.say(`Removed ${secretId}.`);
     },
   );

@@ -137,8 +137,9 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: `factory-secrets devices authorities rm ${exampleId}`,
     },
     async ({ context, client }, { yes }, [id = ""]) => {
-      await confirm(context.person, yes, `No device of the authority ${id} is let in any more.`);
-      await ask(client, { method: "DELETE", path: authorityPath(client, id) });
+      const path = authorityPath(client, id);
+      await confirm(context.person, yes, `No device of the authority ${id} would be let in any more.`);
+      await ask(client, { method: "DELETE", path });
       context.terminal.say(`Removed ${id}.`);
     },
   );

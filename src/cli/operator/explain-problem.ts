@@ -3,10 +3,18 @@ import { explainStranger } from "../client/explain-stranger.js";
 import { listAt, sentenceAt, textAt } from "../client/json-value.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
 import type { OperatorClient } from "./operator-client.js";
+import { ofEnvironment } from "./operator-identity.js";
 
-/** The service speaks of its API; this is the same on the command line. */
-const waysHere: Readonly<Record<string, string>> = {
-  "secret-in-use": "On this command line: --force.",
+/** Whoever has logged in since may not know that it still counts. */
+const whoseToken = `That is ${ofEnvironment}, which wins over a login.`;
+
+/** A way out as the service names it for its API, and what it is on the command line. */
+export type WaysOut = Readonly<Record<string, string>>;
+
+const waysOfParameters: WaysOut = { "force=true": "On this command line: --force." };
+
+/** What to do about a code, whatever the sentence says. */
+const waysOfCodes: WaysOut = {
   "precondition-failed": "Somebody has changed it since. Look at it again, then repeat the command.",
   "destination-not-approved": "On this command line: `factory-secrets whoami` shows what your token may do.",
 };
@@ -14,8 +22,13 @@ const waysHere: Readonly<Record<string, string>> = {
 /**
  * Turns a refusal into what to tell a person: the service's own sentence, each thing that is not valid on a line of its
  * own, and the id that finds the request in the service's log.
+ * @param ways - those of the command itself
  */
-export async function explainProblem(client: OperatorClient, answer: Answer): Promise<CommandFailure> {
+export async function explainProblem(
+  client: OperatorClient,
+  answer: Answer,
+  ways: WaysOut = {},
+): Promise<CommandFailure> {
   const code = textAt(answer.body, "code");
   if (code === undefined) return explainStranger(client.connection.url, answer);
   const requestId = sentenceAt(answer.body, "requestId");
@@ -23,11 +36,19 @@ export async function explainProblem(client: OperatorClient, answer: Answer): Pr
   const lines = [
     wrongFactory ?? headline(client, code, answer),
     ...itemLines(answer.body),
-    ...(waysHere[code] === undefined ? [] : [waysHere[code]]),
+    ...(code === "forbidden" && client.identity.description === ofEnvironment ? [whoseToken] : []),
+    ...waysHere(code, sentenceAt(answer.body, "detail") ?? "", ways),
     `(${code}${requestId === undefined ? "" : `, request ${requestId}`})`,
   ];
   const exitCode = wrongFactory === undefined ? exitCodeOf(answer.status, code) : exitCodes.notAccepted;
   return new CommandFailure(exitCode, lines.join("\n"));
+}
+
+/** The service speaks of its API; this is the same on the command line. */
+function waysHere(code: string, detail: string, ways: WaysOut): string[] {
+  const ofCode = waysOfCodes[code];
+  const named = Object.entries({ ...waysOfParameters, ...ways }).filter(([parameter]) => detail.includes(parameter));
+  return [...(ofCode === undefined ? [] : [ofCode]), ...named.map(([, way]) => way)];
 }
 
 /** What is wrong with the input, and which registries gave nothing: one a line. */

@@ -55,7 +55,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets factories rm acme",
     },
     async ({ context, client }, { yes }, [name = ""]) => {
-      await confirm(context.person, yes, `${name} and every secret in it are destroyed, for good.`);
+      await confirm(context.person, yes, `${name} and every secret in it would be destroyed, for good.`);
       await ask(client, { method: "DELETE", path: pathOf("v1", "factories", name) });
       context.terminal.say(`Deleted ${name}.`);
     },

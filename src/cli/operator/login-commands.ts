@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { type ConnectionFlags, factoryNamed, readConnection, urlNamed } from "../client/client-settings.js";
+import { type ConnectionFlags, factoryNamed, readConnection, serviceUrl, urlNamed } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, textAt } from "../client/json-value.js";
-import { ask } from "./ask-service.js";
+import { ask, pathOf } from "./ask-service.js";
 import { type CommandDeps, localCommand, serviceCommand } from "./define-command.js";
 import { fittingLogin, type OperatorClient } from "./operator-client.js";
 import type { OperatorContext } from "./operator-context.js";
@@ -58,7 +58,8 @@ export function loginCommands(deps: CommandDeps): Command[] {
 
 async function login(context: OperatorContext, flags: LoginFlags): Promise<void> {
   const { environment, terminal, person } = context;
-  const url = urlNamed(environment, flags) ?? (person.isThere ? await person.ask("URL of the service: ") : undefined);
+  const asked = async (): Promise<string> => serviceUrl(await person.ask("URL of the service: "), "It");
+  const url = urlNamed(environment, flags) ?? (person.isThere ? await asked() : undefined);
   const connection = readConnection(environment, { ...flags, ...(url !== undefined && { url }) });
   const credential = await credentialFor(context, flags);
   const identity = identityOf(credential, "what was given", connection);
@@ -66,10 +67,9 @@ async function login(context: OperatorContext, flags: LoginFlags): Promise<void>
   // A login that does not work is not kept.
   const { body } = await ask(client, { method: "GET", path: "/v1/whoami" });
   const own = textAt(body, "factory");
-  const factory = own ?? factoryNamed(environment, flags);
   const named = factoryNamed(environment, flags);
-  if (own !== undefined && named !== undefined && own !== named)
-    throw new CommandFailure(exitCodes.notAccepted, `That is a credential of the factory "${own}", not of "${named}".`);
+  if (named !== undefined) await checkFactory(client, own, named);
+  const factory = own ?? named;
   const caFile = flags.caFile ?? environment.FACTORY_SECRETS_CA_FILE;
   const path = await keepLogin(context.loginDirectory, {
     url: connection.url,
@@ -84,6 +84,14 @@ async function login(context: OperatorContext, flags: LoginFlags): Promise<void>
   if (factory === undefined) terminal.say("No factory is named: give --factory, here or with each command.");
   if (environment.FACTORY_SECRETS_TOKEN || environment.FACTORY_SECRETS_TOKEN_FILE)
     terminal.say("FACTORY_SECRETS_TOKEN is set, and wins over this login.");
+}
+
+/** @throws CommandFailure when the credential is another factory's, or is an operator's and there is no such factory */
+async function checkFactory(client: OperatorClient, own: string | undefined, named: string): Promise<void> {
+  if (own === undefined)
+    await ask({ ...client, factory: named }, { method: "GET", path: pathOf("v1", "factories", named) });
+  else if (own !== named)
+    throw new CommandFailure(exitCodes.notAccepted, `That is a credential of the factory "${own}", not of "${named}".`);
 }
 
 async function credentialFor(context: OperatorContext, flags: LoginFlags): Promise<SavedCredential> {

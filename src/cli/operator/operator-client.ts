@@ -11,7 +11,7 @@ import {
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import type { Terminal } from "../client/terminal.js";
 import type { OperatorContext } from "./operator-context.js";
-import { identityOf, type OperatorIdentity } from "./operator-identity.js";
+import { identityOf, type OperatorIdentity, ofEnvironment } from "./operator-identity.js";
 import { exposedPath, readLogins, type SavedLogin } from "./saved-logins.js";
 
 /** A service that can be asked. */
@@ -41,8 +41,7 @@ export async function openClient(context: OperatorContext, flags: ConnectionFlag
   const connection = readConnection(environment, flags, login);
   if (isPlainHttp(connection.url)) terminal.say(`Warning: tokens travel to ${connection.url} over plain HTTP.`);
   if (token === undefined) await warnOfExposure(context);
-  const description =
-    token === undefined ? `the login that is kept for ${connection.url}` : "the token in FACTORY_SECRETS_TOKEN";
+  const description = token === undefined ? `the login that is kept for ${connection.url}` : ofEnvironment;
   const identity = identityOf(credential, description, connection);
   return { connection, factory: factory ?? login?.factory, identity, terminal };
 }

@@ -7,11 +7,14 @@ import type { SavedCredential } from "./saved-logins.js";
 
 /** Who asks. */
 export type OperatorIdentity = {
-  /** As a person knows it: "the token in FACTORY_SECRETS_TOKEN". */
+  /** As a person knows it: `ofEnvironment`, or the login. */
   description: string;
   /** A token to present, which is valid for now. */
   present(timeoutMs: number): Promise<string>;
 };
+
+/** Where a token comes from that no login has kept. */
+export const ofEnvironment = "the token in FACTORY_SECRETS_TOKEN";
 
 /** A credential as it is presented. `description` says where it comes from. */
 export function identityOf(credential: SavedCredential, description: string, connection: Connection): OperatorIdentity {
@@ -45,7 +48,7 @@ async function exchange(client: Client, description: string, connection: Connect
     timeoutMs: connection.patienceMs,
   }).catch((error: unknown) => {
     // The request that the token is for was not sent at all.
-    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isPassing, true) : error;
+    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isPassing, true, error.mayBeTls) : error;
   });
   const token = textAt(answer.body, "access_token");
   const seconds = isObject(answer.body) ? answer.body.expires_in : undefined;

@@ -66,11 +66,13 @@ function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => voi
 
 /**
  * Asks before something is done that cannot be taken back.
+ * @param what - what would happen, as a sentence
  * @throws CommandFailure when the answer is not yes, or nobody is there to give one
  */
 export async function confirm(person: Person, yes: boolean | undefined, what: string): Promise<void> {
   if (yes === true) return;
-  if (!person.isThere) throw new CommandFailure(exitCodes.usage, `${what} Nobody is here to be asked: give --yes.`);
+  if (!person.isThere)
+    throw new CommandFailure(exitCodes.usage, `${what} Nothing was done: nobody is here to be asked. Give --yes.`);
   const answer = await person.ask(`${what} Go on? [y/N] `);
   if (!/^y(es)?$/i.test(answer)) throw new CommandFailure(exitCodes.failed, "Nothing was done.");
 }

@@ -13,14 +13,14 @@ export type ValueSource = { fromFile?: string | undefined; argument?: string | u
  * @throws CommandFailure when there is none
  */
 export async function readValue(context: OperatorContext, source: ValueSource, what: string): Promise<Buffer> {
-  const value = await bytesOf(context, source, what, "twice");
+  const value = await bytesOf(context, source, what, "value");
   if (value.length === 0) throw new CommandFailure(exitCodes.usage, "The value is empty: is the file there?");
   return value;
 }
 
 /** Reads a credential that is presented and not stored: a token, a client's secret. Blanks around it do not count. */
 export async function readCredential(context: OperatorContext, source: ValueSource, what: string): Promise<string> {
-  const text = (await bytesOf(context, source, what, "once")).toString("utf8").trim();
+  const text = (await bytesOf(context, source, what, "credential")).toString("utf8").trim();
   if (/^[\x21-\x7e]+$/.test(text)) return text;
   throw new CommandFailure(
     exitCodes.usage,
@@ -46,7 +46,7 @@ async function bytesOf(
   context: OperatorContext,
   { fromFile, argument }: ValueSource,
   what: string,
-  typed: "once" | "twice",
+  kind: "value" | "credential",
 ): Promise<Buffer> {
   if (fromFile !== undefined && argument !== undefined)
     throw new CommandFailure(exitCodes.usage, "A value on the command line and --from-file are both given. Keep one.");
@@ -57,7 +57,8 @@ async function bytesOf(
     );
     return Buffer.from(argument, "utf8");
   }
-  return context.person.isThere ? typedValue(context, what, typed) : pipedValue(context);
+  if (context.person.isThere) return typedValue(context, what, kind === "value" ? "twice" : "once");
+  return kind === "value" ? pipedValue(context) : context.readInput();
 }
 
 async function pipedValue({ readInput, terminal }: OperatorContext): Promise<Buffer> {

@@ -97,8 +97,9 @@ const addCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets registries add --type aws --region us-east-2 --secret aws_creds",
     },
     async (run, flags) => {
+      const path = registryPath(run.client);
       const json = await entryOf(run, flags, {});
-      await write(run, flags, { method: "POST", path: registryPath(run.client), json }, "Added");
+      await write(run, flags, { method: "POST", path, json }, "Added");
     },
   );
 
@@ -134,9 +135,16 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets registries rm ghcr.io --reason 'no longer used'",
     },
     async (run, flags, [id = ""]) => {
-      await confirm(run.context.person, flags.yes, `The entry ${id} is removed, and jobs get no more tokens for it.`);
-      await ask(run.client, { method: "DELETE", path: registryPath(run.client, id), query: queryOf(flags) });
-      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore VERSION`);
+      const path = registryPath(run.client, id);
+      await confirm(
+        run.context.person,
+        flags.yes,
+        `The entry ${id} would be removed, and jobs would get no more tokens for it.`,
+      );
+      const { body } = await ask(run.client, { method: "DELETE", path, query: queryOf(flags) });
+      // Every version is made from the one before it, under a lock: that one is what it was.
+      const before = Number(cellAt(body, "version")) - 1;
+      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore ${before}`);
     },
   );
 

@@ -112,10 +112,11 @@ const setCommand = (deps: CommandDeps): Command =>
 
 async function setSecret({ context, client }: Run, flags: SetFlags, [name = "", argument]: readonly string[]) {
   const { description, expiresAt, deliverToJobs, stage, ifVersion, create, output } = flags;
+  const path = secretPath(client, name);
   const value = await readValue(context, { fromFile: flags.fromFile, argument }, `Value of ${name}`);
   const { status, body } = await ask(client, {
     method: "PUT",
-    path: secretPath(client, name),
+    path,
     query: { stage: stage === true ? true : undefined },
     json: { ...valueMembers(value), description, expiresAt, deliverToJobs },
     ifMatch: ifVersion === undefined ? undefined : `"${ifVersion}"`,
@@ -150,10 +151,11 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets secrets rm old_creds",
     },
     async ({ context, client }, { force, purge, yes }, [name = ""]) => {
-      const what = purge === true ? `Every value of ${name} is destroyed for good.` : `${name} is deleted.`;
+      const path = secretPath(client, name);
+      const what = purge === true ? `Every value of ${name} would be destroyed for good.` : `${name} would be deleted.`;
       await confirm(context.person, yes, what);
       const query = { force: force === true ? true : undefined, purge: purge === true ? true : undefined };
-      await ask(client, { method: "DELETE", path: secretPath(client, name), query });
+      await ask(client, { method: "DELETE", path, query });
       context.terminal.say(
         purge === true ? `Destroyed ${name}.` : `Deleted ${name}. Back: factory-secrets secrets undelete ${name}`,
       );
@@ -175,8 +177,8 @@ const verifyCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets secrets verify aws_creds --from-file ~/.aws/credentials",
     },
     async ({ context, client, finish }, { fromFile, output }, [name = "", argument]) => {
-      const value = await readValue(context, { fromFile, argument }, `Value to compare with ${name}`);
       const path = `${secretPath(client, name)}:verify`;
+      const value = await readValue(context, { fromFile, argument }, `Value to compare with ${name}`);
       const { body } = await ask(client, { method: "POST", path, json: valueMembers(value) });
       const isSame = isObject(body) && body.matches === true;
       const number = isObject(body) ? String(body.version) : "";

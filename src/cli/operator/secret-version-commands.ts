@@ -120,9 +120,12 @@ const destroyCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets secrets destroy aws_creds 3",
     },
     async ({ context, client }, { force, yes }, [name = "", version = ""]) => {
-      await confirm(context.person, yes, `The value of version ${version} of ${name} is destroyed for good.`);
       const path = `${secretPath(client, name)}/versions/${encodeURIComponent(version)}`;
-      await ask(client, { method: "DELETE", path, query: { force: force === true ? true : undefined } });
+      await confirm(context.person, yes, `The value of version ${version} of ${name} would be destroyed for good.`);
+      const ways = {
+        "purge=true": `On this command line: factory-secrets secrets promote ${name} with the number of another version, or factory-secrets secrets rm ${name} --purge`,
+      };
+      await ask(client, { method: "DELETE", path, query: { force: force === true ? true : undefined }, ways });
       context.terminal.say(`Destroyed version ${version} of ${name}.`);
     },
   );
@@ -155,7 +158,7 @@ const purgeCommand = (deps: CommandDeps): Command =>
     },
     async ({ context, client }, { yes }, [name = ""]) => {
       const path = pathOf("v1", "factories", factoryOf(client), "deleted-secrets", name);
-      await confirm(context.person, yes, `The deleted values of ${name} are destroyed for good.`);
+      await confirm(context.person, yes, `The deleted values of ${name} would be destroyed for good.`);
       await ask(client, { method: "DELETE", path });
       context.terminal.say(`Destroyed what was deleted as ${name}.`);
     },

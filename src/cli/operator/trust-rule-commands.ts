@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { isObject, listAt, textAt } from "../client/json-value.js";
+import { isObject, type JsonObject, listAt, textAt } from "../client/json-value.js";
+import { documentOf } from "../client/print-document.js";
 import { ask, listAll } from "./ask-service.js";
 import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
+import type { OperatorClient } from "./operator-client.js";
 import { confirm } from "./person.js";
 import { cellAt, type OutputFlags, printItems, printOne, printReply, tableOf } from "./print-reply.js";
 import { readDocument } from "./read-document.js";
@@ -63,7 +65,7 @@ const putCommand = (deps: CommandDeps): Command =>
       name: "put",
       about: "make the rule that a file describes, or change the one of its name",
       operands: [["<file>", "the rule as YAML or JSON, with the members of the API; - is standard input"]],
-      more: "What `show` and `templates` print is taken as it is.",
+      more: "What `show` and `templates NAME` print with --output yaml or json is taken as it is.",
       prints: true,
       example:
         "factory-secrets trust-rules show 'main branch' --output yaml > rule.yml\nfactory-secrets trust-rules put rule.yml",
@@ -108,9 +110,9 @@ const rmCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets trust-rules rm 'main branch'",
     },
     async ({ context, client }, { yes }, [rule = ""]) => {
-      const id = await idOfRule(client, rule);
-      await confirm(context.person, yes, `The rule ${rule} is withdrawn.`);
-      await ask(client, { method: "DELETE", path: rulesPath(client, id) });
+      const path = rulesPath(client, await idOfRule(client, rule));
+      await confirm(context.person, yes, `The rule ${rule} would be withdrawn.`);
+      await ask(client, { method: "DELETE", path });
       context.terminal.say(`Withdrew ${rule}.`);
     },
   );
@@ -121,9 +123,10 @@ const templatesCommand = (deps: CommandDeps): Command =>
     {
       name: "templates",
       about: "what is known of issuers: what their tokens say, and what a rule must bind",
-      operands: [["[name]", "only this one, with a rule to begin with"]],
+      operands: [["[name]", "only this one, with a rule to begin with; --output yaml prints that rule alone"]],
       prints: true,
-      example: "factory-secrets trust-rules templates\nfactory-secrets trust-rules templates gitlab --output yaml",
+      example:
+        "factory-secrets trust-rules templates gitlab\nfactory-secrets trust-rules templates gitlab --output yaml > rule.yml",
     },
     async ({ context, client }, { output }, [name]) => {
       const { body } = await ask(client, { method: "GET", path: "/v1/trust-rule-templates" });
@@ -136,8 +139,9 @@ const templatesCommand = (deps: CommandDeps): Command =>
         ]);
       const found = items.find((item) => textAt(item, "name") === name);
       if (found === undefined) throw new CommandFailure(exitCodes.refused, `There is no template "${name}".`);
-      const { stringify } = await import("yaml");
-      await printReply(context, output, found, () =>
+      const rule = ruleToBegin(client, name, found);
+      const text = await documentOf("yaml", rule);
+      await printReply(context, output, rule, () =>
         [
           `${cellAt(found, "title")}\n\nissuer:    ${cellAt(found, "issuer")}\naudience:  ${cellAt(found, "audience")}\nmust bind: ${cellAt(found, "mustBind")}\n`,
           tableOf(context, listAt(found, "claims"), [
@@ -146,11 +150,23 @@ const templatesCommand = (deps: CommandDeps): Command =>
             ["USE", "use"],
             ["ABOUT", "about"],
           ]),
-          `\nTo begin with (name, audience and grants are yours to add):\n\n${stringify(isObject(found) ? found.example : {}).trimEnd()}`,
+          `\nTo begin with (every value is an example; put takes it from a file):\n\n${text}`,
         ].join("\n"),
       );
     },
   );
+
+/** A whole rule, as `put` takes it. What the template cannot know is filled in: the rule says so with its name. */
+function ruleToBegin({ connection }: OperatorClient, name: string, template: unknown): JsonObject {
+  const example = isObject(template) && isObject(template.example) ? template.example : {};
+  return {
+    name: `example for ${name}`,
+    ...example,
+    // What a job names without --audience.
+    audience: connection.url,
+    grants: [{ registry: "registry.example.com", repositories: ["team/app"], actions: ["pull"] }],
+  };
+}
 
 const lintCommand = (deps: CommandDeps): Command =>
   serviceCommand(

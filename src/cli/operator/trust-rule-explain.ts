@@ -26,8 +26,9 @@ export const explainCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets trust-rules explain --token-file id-token.txt",
     },
     async ({ context, client, finish }, { tokenFile, claims, output }) => {
+      const path = `${rulesPath(client)}:explain`;
       const json = await questionOf(context, { tokenFile, claims });
-      const { body } = await ask(client, { method: "POST", path: `${rulesPath(client)}:explain`, json });
+      const { body } = await ask(client, { method: "POST", path, json });
       const isLetIn = isObject(body) && body.matches === true;
       await printReply(context, output, body, () => explanationText(context, body, isLetIn));
       if (!isLetIn) finish(exitCodes.failed);

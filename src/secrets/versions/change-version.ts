@@ -3,7 +3,7 @@ import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import type { Precondition } from "../../http/preconditions.js";
+import { notCurrent, type Precondition } from "../../http/preconditions.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import { type HeldSecret, holdSecret, raiseGeneration } from "./store.js";
@@ -55,8 +55,8 @@ export async function changeVersion<T>(
 
 /** @throws Problem `precondition-failed`, when the request holds to another current version */
 export function checkPrecondition(precondition: Precondition, currentVersion: number): void {
-  if (precondition === "absent" || (typeof precondition === "number" && precondition !== currentVersion)) {
-    const wanted = precondition === "absent" ? "none" : precondition;
-    throw new Problem("precondition-failed", `The current version is ${currentVersion}, not ${wanted}.`);
-  }
+  if (precondition === "absent")
+    throw new Problem("precondition-failed", `The current version is ${currentVersion}: there is one already.`);
+  if (typeof precondition === "number" && precondition !== currentVersion)
+    throw notCurrent(currentVersion, precondition);
 }

@@ -199,10 +199,14 @@ describe("registries", () => {
     expect((await registries("list")).out).toContain("europe-docker.pkg.dev, us-docker.pkg.dev");
     expect(await registries("rm", "ghcr.io")).toMatchObject({
       exitCode: 2,
-      err: expect.stringContaining("give --yes"),
+      err: expect.stringContaining("Give --yes"),
     });
-    expect(await registries("rm", "ghcr.io", "--yes", "--allow-missing-secrets")).toMatchObject({ exitCode: 0 });
+    const removed = await registries("rm", "ghcr.io", "--yes", "--allow-missing-secrets");
     expect((await config("get")).out).toMatch(/^# ours\n/);
+    expect((await registries("list")).out).not.toContain("ghcr.io");
+    const [, back = ""] = /^Removed ghcr\.io\. Back: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
+    expect(await desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
+    expect((await registries("list")).out).toContain("ghcr.io");
   });
 
   test("go from a secret to a role that trusts the factory, and back", async () => {

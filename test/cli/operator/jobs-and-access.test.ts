@@ -175,6 +175,22 @@ grants:
     });
     await put(rule);
   });
+
+  test("of every template are printed as put takes them", async () => {
+    const { items } = JSON.parse((await run("trust-rules", "templates", "-o", "json")).out);
+    expect(items.length).toBeGreaterThan(4);
+    for (const { name } of items) {
+      const yaml = await run("trust-rules", "templates", name, "-o", "yaml");
+      expect(await put(yaml.out)).toMatchObject({
+        exitCode: 0,
+        out: expect.stringMatching(`^Made "example for ${name}", `),
+      });
+      const json = await run("trust-rules", "templates", name, "-o", "json");
+      expect(await put(json.out)).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^Changed/) });
+      expect((await run("trust-rules", "templates", name)).out).toContain(`\n\n${yaml.out}`);
+      await run("trust-rules", "rm", `example for ${name}`, "--yes");
+    }
+  });
 });
 
 describe("devices", () => {

@@ -31,7 +31,7 @@ describe("login", () => {
     const done = await desk.run(["login", "--url", `${service.url}/`], `${token}\n`);
     expect(done).toMatchObject({ exitCode: 0, out: "" });
     expect(done.err).toBe(
-      `Note: the value ends with a line end, as \`echo\` adds one. \`printf %s\` adds none.\nLogged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Kept in ${path()}.\n`,
+      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Kept in ${path()}.\n`,
     );
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     expect(statSync(join(desk.directory, "logins")).mode & 0o777).toBe(0o700);
@@ -58,9 +58,26 @@ describe("login", () => {
       exitCode: 4,
       err: `That is a credential of the factory "${factory}", not of "${other}".\n`,
     });
+    const nowhere = await desk.run(["login", "--url", service.url, "--factory", "no-such"], service.operatorToken);
+    expect(nowhere).toMatchObject({
+      exitCode: 4,
+      err: expect.stringMatching(/^There is no factory "no-such"\.\n\(not-found, /),
+    });
     const blank = await desk.run(["login", "--url", service.url], "two words");
     expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("holds blanks") });
     expect(() => kept()).toThrow();
+  });
+
+  test("names what holds a URL that is none", async () => {
+    const sentence = "must be an http:// or https:// URL without a user, a query or a fragment.\n";
+    expect(await desk.run(["login", "--url", "localhost:8080"])).toMatchObject({
+      exitCode: 2,
+      err: `--url ${sentence}`,
+    });
+    const typed = await desk.runWith(["localhost:8080"], ["login"]);
+    expect(typed).toMatchObject({ exitCode: 2, err: `It ${sentence}` });
+    desk.environment.FACTORY_SECRETS_URL = "localhost:8080";
+    expect(await desk.run(["whoami"])).toMatchObject({ exitCode: 2, err: `FACTORY_SECRETS_URL ${sentence}` });
   });
 
   test("takes an OAuth client, and asks for an access token each time", async () => {

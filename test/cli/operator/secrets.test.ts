@@ -164,15 +164,34 @@ describe("the versions of a secret", () => {
     });
   });
 
+  test("are destroyed only where that is meant, and each refusal names the way on this command line", async () => {
+    for (let version = 1; version <= 2; version += 1) await secrets(["set", "kept"], secretValue());
+    const current = await secrets(["destroy", "kept", "2", "--force", "--yes"]);
+    expect(current.exitCode).toBe(5);
+    expect(current.err).toMatch(
+      /^Version 2 is the current one\. .*\nOn this command line: factory-secrets secrets promote kept with the number of another version, or factory-secrets secrets rm kept --purge\n\(secret-in-use, /,
+    );
+    expect(current.err).not.toContain("--force");
+    const before = await secrets(["destroy", "kept", "1", "--yes"]);
+    expect(before).toMatchObject({
+      exitCode: 5,
+      err: expect.stringContaining("with force=true.\nOn this command line: --force.\n(secret-in-use, "),
+    });
+    expect(await secrets(["destroy", "kept", "1", "--yes", "--force"])).toMatchObject({ exitCode: 0 });
+  });
+
   test("come back with a secret that was deleted", async () => {
     await secrets(["set", "deleted"], secretValue());
     const asked = await secrets(["rm", "deleted"]);
-    expect(asked).toMatchObject({ exitCode: 2, err: "deleted is deleted. Nobody is here to be asked: give --yes.\n" });
+    expect(asked).toMatchObject({
+      exitCode: 2,
+      err: "deleted would be deleted. Nothing was done: nobody is here to be asked. Give --yes.\n",
+    });
     const refused = await desk.runWith(["n"], ["secrets", "rm", "deleted"]);
     expect(refused).toMatchObject({
       exitCode: 1,
       err: "Nothing was done.\n",
-      asked: ["deleted is deleted. Go on? [y/N] "],
+      asked: ["deleted would be deleted. Go on? [y/N] "],
     });
     expect(await desk.runWith(["y"], ["secrets", "rm", "deleted"])).toMatchObject({ exitCode: 0 });
     expect((await secrets(["list", "--deleted"])).out).toMatch(/\ndeleted {2}1 /);

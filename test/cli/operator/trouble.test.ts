@@ -27,9 +27,8 @@ beforeEach(() => {
 });
 afterEach(() => desk.close());
 
-/** `secrets list`, then `secrets set`, of a service that answers so. */
-const at = (url: string, ...args: string[]) => desk.run([...args, "--url", url]);
-const list = (url: string, ...more: string[]) => at(url, "secrets", "list", ...more);
+/** `secrets list` of the service at that URL. */
+const list = (url: string, ...more: string[]) => desk.run(["secrets", "list", ...more, "--url", url]);
 
 describe("what an operator reads", () => {
   test("of a token that is not valid", async () => {
@@ -46,8 +45,15 @@ describe("what an operator reads", () => {
     desk.environment.FACTORY_SECRETS_TOKEN = (await service.createApiToken(factory, ["config:read"])).token;
     expect(await desk.run(["secrets", "list"])).toMatchObject({
       exitCode: 4,
-      err: expect.stringMatching(/^This credential lacks the permission secrets:list\.\n\(forbidden, request /),
+      err: expect.stringMatching(
+        /^This credential lacks the permission secrets:list\.\nThat is the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
+      ),
     });
+    const token = desk.environment.FACTORY_SECRETS_TOKEN;
+    desk.environment.FACTORY_SECRETS_TOKEN = "";
+    await desk.run(["login"], token);
+    const kept = await desk.run(["secrets", "list"]);
+    expect(kept.err).toMatch(/^This credential lacks the permission secrets:list\.\n\(forbidden, request /);
   });
 
   test("of a factory that does not exist, or is another's, and of a thing that is not there", async () => {
@@ -142,6 +148,31 @@ describe("a service", () => {
     await close();
   });
 
+  test("that speaks TLS and is asked in the clear: that is guessed at the end", async () => {
+    const authority = await createTestCertificateAuthority();
+    const { cert, key } = await authority.issue(["127.0.0.1"]);
+    const { port, close } = await listenOnLoopback(createTlsServer({ cert, key }));
+    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "1");
+    await close();
+    expect(done.exitCode).toBe(6);
+    const lines = done.err.trimEnd().split("\n");
+    expect(lines.at(-1)).toMatch(
+      / broke \(\w+\)\. Tried for 1 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
+    );
+    expect(lines.slice(0, -1).join("\n")).not.toContain("TLS");
+  });
+
+  test("whose answer breaks off is not taken for one that speaks TLS", async () => {
+    const done = await whileAnswering(
+      (_, response) => {
+        response.writeHead(200, { "content-length": "100" });
+        response.write("{", () => response.destroy());
+      },
+      (url) => list(url, "--timeout", "1"),
+    );
+    expect(done).toMatchObject({ exitCode: 6, err: expect.not.stringContaining("TLS") });
+  });
+
   test("that fails is asked again to read, and not to write what it may have written", async () => {
     const count = async (...args: string[]): Promise<number> => {
       let tries = 0;
@@ -178,98 +209,5 @@ describe("a service", () => {
       (url) => list(url),
     );
     expect(done.out).toContain("a [2Jb");
-  });
-});
-
-test("audit tail --follow prints each event once, a late one too, and asks for the pages between", async () => {
-  const event = (id: number) => ({
-    id: String(id),
-    at: "2026-01-01T00:00:00.000Z",
-    action: "x",
-    outcome: "allowed",
-    actor: {},
-  });
-  const first = [event(300), event(298)];
-  const busy = Array.from({ length: 250 }, (_, index) => event(550 - index));
-  // 299 was committed after 300.
-  const later = [...busy, event(300), event(299), event(298)];
-  let looks = 0;
-  const done = whileAnswering(
-    (request, response) => {
-      const { searchParams } = new URL(request.url ?? "", "http://localhost");
-      const token = searchParams.get("pageToken");
-      if (token === null) looks += 1;
-      if (looks === 3)
-        return void response
-          .writeHead(403, { "content-type": "application/json" })
-          .end('{"code":"forbidden","detail":"Enough."}');
-      const all = looks === 1 ? first : later;
-      const start = Number(token ?? 0);
-      const next = start + 200 < all.length ? { nextPageToken: String(start + 200) } : {};
-      response.writeHead(200).end(JSON.stringify({ items: all.slice(start, start + 200), ...next }));
-    },
-    (url) => desk.run(["audit", "tail", "--follow", "-o", "json", "--url", url]),
-  );
-  const { exitCode, out } = await done;
-  expect(exitCode).toBe(4);
-  const ids = out
-    .trimEnd()
-    .split("\n")
-    .map((line) => Number(JSON.parse(line).id));
-  expect(ids).toEqual([298, 300, 299, ...busy.map(({ id }) => Number(id)).reverse()]);
-}, 15_000);
-
-test("secrets doctor shows what each registry says, and ends with 1 when jobs get no token", async () => {
-  const report = {
-    name: "ghcr_creds",
-    version: 2,
-    currentVersion: 2,
-    outcome: "failed",
-    passed: false,
-    checks: [{ code: "quoted", outcome: "warning", message: "It stands in quotes." }],
-    registries: [
-      {
-        entry: "ghcr.io",
-        registry: "ghcr.io",
-        type: "generic",
-        outcome: "failed",
-        principal: "ci",
-        checks: [
-          { code: "destination", outcome: "ok", message: "It may be sent there." },
-          { code: "login", outcome: "failed", message: "The registry refuses it." },
-        ],
-      },
-    ],
-  };
-  let asked: unknown;
-  const done = await whileAnswering(
-    async (request, response) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      asked = { url: request.url, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) };
-      response.writeHead(200).end(JSON.stringify(report));
-    },
-    (url) =>
-      at(
-        url,
-        "secrets",
-        "doctor",
-        "ghcr_creds",
-        "--version",
-        "2",
-        "--registry",
-        "ghcr.io",
-        "--repository",
-        "acme/base",
-      ),
-  );
-  expect(asked).toEqual({
-    url: `/v1/factories/${factory}/secrets/ghcr_creds/versions/2:doctor`,
-    body: { registry: "ghcr.io", repositories: ["acme/base"] },
-  });
-  expect(done).toEqual({
-    exitCode: 1,
-    err: "",
-    out: "ghcr_creds, version 2\n  warning  quoted: It stands in quotes.\n\nghcr.io (generic)\n  as ci\n  ok       destination: It may be sent there.\n  failed   login: The registry refuses it.\n\nJobs would not get every token by it.\n",
   });
 });

@@ -12,6 +12,7 @@ afterAll(() => desk.close());
 const commands: readonly (readonly [command: string, would: string])[] = [
   ["secrets rm x", "x would be deleted."],
   ["secrets rm x --purge", "Every value of x would be destroyed for good."],
+  ["secrets purge x", "The deleted values of x would be destroyed for good."],
   ["secrets destroy x 5", "The value of version 5 of x would be destroyed for good."],
   ["registries rm ghcr.io", "The entry ghcr.io would be removed, and jobs would get no more tokens for it."],
   [

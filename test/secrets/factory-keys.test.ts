@@ -31,7 +31,7 @@ beforeEach(() => {
     },
   };
   const { prisma } = service.database;
-  const ring = new KeyRing([key], async () => key.id);
+  const ring = new KeyRing([key], async () => ({ id: key.id, checkValue: await key.createCheckValue() }));
   keys = new FactoryKeys({ prisma, keys: ring }, { nowMs: () => nowMs });
 });
 

@@ -60,9 +60,9 @@ async function sealAgain(
 ): Promise<Buffer | undefined> {
   if (isDestroyed) return ciphertext;
   const place = { factoryId, secretId, version };
-  const key = await factoryKeys.find(factoryId, dataKeyId);
-  if (!key) return undefined;
   try {
+    const key = await factoryKeys.find(factoryId, dataKeyId);
+    if (!key) return undefined;
     const value = openSecret(key, place, ciphertext);
     try {
       return sealSecret(seal, place, value);

@@ -11,8 +11,8 @@ export type KeyWork = {
   /** How many are left to move. */
   count(): Promise<number>;
   /**
-   * Moves at most so many. `isLast`: this was the end of them, as far as was seen. `broken`: those that do not open, of
-   * this and all batches before.
+   * Moves at most so many. `isLast`: this was the end of them, as far as was seen; the next batch begins again with all
+   * that are left. `broken`: those that do not open, each once, of this batch and those before it since the beginning.
    */
   batch(most: number): Promise<{ moved: number; isLast: boolean; broken: readonly string[] }>;
   /** What is to be done when nothing is left, and what the audit says then. */
@@ -55,7 +55,8 @@ export async function runTask(
     onProgress?.(done, total);
     const left = isLast ? await work.count() : total - done;
     if (isLast && left === 0 && (await end(deps, task.id, work, done))) return "ended";
-    if (isLast && moved === 0 && left > 0 && left <= broken.length) return fail(deps, task.id, brokenText(broken));
+    // Fewer are left than were broken: some are mended or gone by now, and are not to be named.
+    if (isLast && moved === 0 && left > 0 && left === broken.length) return fail(deps, task.id, brokenText(broken));
     // What others hold just now is looked for again.
     const pauseMs = Math.max((moved * 1_000) / task.perSecond - (performance.now() - startedMs), isLast ? idleMs : 0);
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => undefined);

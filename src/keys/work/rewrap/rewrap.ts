@@ -14,12 +14,14 @@ import { type MovedKey, readWrapped, replaceWrapped, type StoredKey } from "./st
  */
 export function rewrapWork({ prisma, keys }: { prisma: PrismaClient; keys: KeyRing }, keyId: string): KeyWork {
   const broken: string[] = [];
+  let isRoundOver = false;
   return {
     // Made the active one again meanwhile: what it wraps is where it belongs.
     count: async () => ((await keys.active()).id === keyId ? 0 : countWrapped(prisma, keyId)),
     async batch(most) {
       const by = await keys.active();
       if (by.id === keyId) return { moved: 0, isLast: true, broken: [] };
+      if (isRoundOver) broken.length = 0;
       const stored = await readWrapped(prisma, keyId, { limit: most, except: broken });
       const moved: MovedKey[] = [];
       await Promise.all(
@@ -32,7 +34,8 @@ export function rewrapWork({ prisma, keys }: { prisma: PrismaClient; keys: KeyRi
       // The last moment in which nothing is lost: another key may have answered while these were wrapped.
       const isActiveStill = (await keys.active()).id === by.id;
       const count = moved.length === 0 || !isActiveStill ? 0 : await replaceWrapped(prisma, moved);
-      return { moved: count, isLast: stored.length < most, broken };
+      isRoundOver = stored.length < most;
+      return { moved: count, isLast: isRoundOver, broken };
     },
     finish: async (_transaction, count) => ({ body: { action: "key.rewrapped", keyId, count } }),
   };

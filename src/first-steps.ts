@@ -9,14 +9,13 @@ Lost the operator token? Make another: npx factory-secrets operator-token`;
 
 /**
  * What the first start prints, once: the operator's token and commands that work as they stand.
+ * @param where.keySource - where the active key is, as `KeyEncryptionKey` says it
  * @param where.ownTls - the service shows a certificate of its own, which clients have to trust
  */
-export function firstSteps({ url, token, dataDirectory, ownTls }: Where & { token: string; ownTls: boolean }): string {
-  const backup =
-    dataDirectory === undefined
-      ? "Keep a copy of the key-encryption key: nothing opens without it."
-      : `Data: ${dataDirectory}
-Keep a copy of ${dataDirectory}/key-encryption-key: nothing opens without it.`;
+export function firstSteps(where: Where & { token: string; keySource: string | undefined; ownTls: boolean }): string {
+  const { url, token, dataDirectory, keySource, ownTls } = where;
+  const data = dataDirectory === undefined ? "" : `Data: ${dataDirectory}\n`;
+  const backup = `${data}${howToKeep(keySource)}: nothing opens without it.`;
   const trust = ownTls
     ? `
   # Only if your own authority made the certificate: where its root is, for curl and for fioctl
@@ -56,4 +55,11 @@ ${trust}
 
   curl -sS --fail-with-body "$FS_URL/v1/factories/acme/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" -H 'Content-Type: application/json' -d '{"format":"docker-config"}' -o config.json; cat config.json
 `;
+}
+
+function howToKeep(keySource: string | undefined): string {
+  const [, scheme, place] = /^(file|env):(.+)$/.exec(keySource ?? "") ?? [];
+  if (scheme === "file") return `Keep a copy of ${place}`;
+  if (scheme === "env") return `Keep a copy of the key in ${place}`;
+  return keySource === undefined ? "Keep a copy of the key-encryption key" : `Do not delete ${keySource}`;
 }

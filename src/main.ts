@@ -5,6 +5,7 @@ import { AuditWriter } from "./audit/record.js";
 import { KeyUnavailable } from "./crypto/key-encryption-key.js";
 import type { KeyRing } from "./crypto/key-ring.js";
 import { isReadableByOthers, KeyFormatError } from "./crypto/read-key.js";
+import { readActiveKey } from "./crypto/store.js";
 import { DatabaseUnusable } from "./db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "./db/open-service-database.js";
 import { firstSteps, laterStart } from "./first-steps.js";
@@ -76,7 +77,7 @@ async function startOn(
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
     if (app.deviceServer)
       await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT");
-    await greet(app.publicUrl(), settings, database);
+    await greet(app.publicUrl(), settings, database, keys);
     if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
@@ -96,12 +97,14 @@ async function warnOfOpenFiles(keys: KeyRing): Promise<void> {
   }
 }
 
-async function greet(url: string, { tls }: Settings, database: ServiceDatabase): Promise<void> {
+async function greet(url: string, { tls }: Settings, database: ServiceDatabase, keys: KeyRing): Promise<void> {
   const { prisma, pool, dataDirectory } = database;
   if (!(await claimInstallation(prisma))) return say(laterStart({ url, dataDirectory }));
   const audit = new AuditWriter(pool);
   const { token } = await createOperatorToken({ prisma, audit }, { name: "first operator", maker: undefined });
-  say(firstSteps({ url, token, dataDirectory, ownTls: tls !== undefined }));
+  const active = await readActiveKey(prisma);
+  const keySource = active && keys.find(active.id)?.source;
+  say(firstSteps({ url, token, dataDirectory, keySource, ownTls: tls !== undefined }));
 }
 
 function listen(server: Server, host: string, port: number, setting: string): Promise<number> {

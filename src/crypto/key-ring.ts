@@ -1,7 +1,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { Problem } from "../http/problem.js";
-import { type DataKeyPurpose, keyBytes } from "./envelope.js";
+import { type DataKeyPurpose, EnvelopeError, keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, type KeyPlace, KeyUnavailable } from "./key-encryption-key.js";
+import type { KnownKey } from "./store.js";
 
 /** A data key in memory. */
 export type DataKey = { id: string; bytes: Buffer };
@@ -17,16 +18,22 @@ export type WrappedSigningKey = SigningKeyRef & { keyEncryptionKeyId: string; wr
 
 /**
  * The key-encryption keys this process holds. New keys are wrapped by the active one. Which that is, the database says,
- * and it is asked each time: wrapping is rare, and so no replica wraps by a key that another one has just replaced.
+ * and it is asked each time: wrapping is rare, and so no replica wraps by a key that another one has just replaced. Each
+ * time the key must also open its check value: another one may answer at its address by now.
  */
 export class KeyRing {
   readonly #keys: ReadonlyMap<string, KeyEncryptionKey>;
-  readonly #readActiveId: () => Promise<string | undefined>;
+  readonly #readActive: () => Promise<Pick<KnownKey, "id" | "checkValue"> | undefined>;
   readonly #unavailable = new Map<string, KeyUnavailable>();
+  /** Keys that are not those that were added. Only a check value that opens again says otherwise. */
+  readonly #changed = new Map<string, KeyUnavailable>();
 
-  constructor(keys: readonly KeyEncryptionKey[], readActiveId: () => Promise<string | undefined>) {
+  constructor(
+    keys: readonly KeyEncryptionKey[],
+    readActive: () => Promise<Pick<KnownKey, "id" | "checkValue"> | undefined>,
+  ) {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
-    this.#readActiveId = readActiveId;
+    this.#readActive = readActive;
   }
 
   get keys(): readonly KeyEncryptionKey[] {
@@ -38,14 +45,22 @@ export class KeyRing {
     return this.#keys.get(idOrSource) ?? this.keys.find(({ source }) => source === idOrSource);
   }
 
-  /** Why the last call of this key failed, for the operator; `undefined` when it did not. */
+  /** Why this key cannot be used, as far as its last calls have shown, for the operator. */
   problemOf(id: string): string | undefined {
-    return this.#unavailable.get(id)?.message;
+    return (this.#changed.get(id) ?? this.#unavailable.get(id))?.message;
   }
 
-  /** @throws Problem `key-unavailable` when another key is active by now, which this process does not hold */
+  /**
+   * The key that wraps what is new, just found to be the one that was added.
+   * @throws Problem `key-unavailable` when it is not, does not answer, or is not held by this process
+   */
   async active(): Promise<KeyEncryptionKey> {
-    return this.#held((await this.#readActiveId()) ?? "");
+    const known = await this.#readActive();
+    const key = this.#held(known?.id ?? "");
+    await this.#call(key, () => this.fits(key, known?.checkValue ?? Buffer.alloc(0)));
+    const changed = this.#changed.get(key.id);
+    if (changed) throw keyChanged(changed);
+    return key;
   }
 
   /**
@@ -56,13 +71,19 @@ export class KeyRing {
     return this.wrapDataKey(factoryId, { id: randomUUID(), purpose, bytes: randomBytes(keyBytes) });
   }
 
-  /** Wraps a data key by the active key. @throws Problem `key-unavailable` */
-  async wrapDataKey(factoryId: string, key: DataKey & { purpose: DataKeyPurpose }): Promise<WrappedDataKey> {
-    const { id, purpose, bytes } = key;
-    const active = await this.active();
+  /**
+   * Wraps a data key by the active key.
+   * @param by - what `active` gave a moment ago, for who wraps many
+   * @throws Problem `key-unavailable`
+   */
+  async wrapDataKey(
+    factoryId: string,
+    { id, purpose, bytes }: DataKey & { purpose: DataKeyPurpose },
+    by?: KeyEncryptionKey,
+  ): Promise<WrappedDataKey> {
+    const active = by ?? (await this.active());
     const place = dataKeyPlace(factoryId, { id, purpose, keyEncryptionKeyId: active.id });
-    const wrapped = await this.#call(active, () => active.wrap(place, bytes));
-    return { id, purpose, keyEncryptionKeyId: active.id, wrapped };
+    return { id, purpose, keyEncryptionKeyId: active.id, wrapped: await this.#wrap(active, place, bytes) };
   }
 
   /**
@@ -74,15 +95,15 @@ export class KeyRing {
     return { id: key.id, bytes: await this.#call(by, () => by.unwrap(dataKeyPlace(factoryId, key), key.wrapped)) };
   }
 
-  /** @param privateKey - PKCS #8, DER; it is not kept here. @throws Problem `key-unavailable` */
-  async wrapSigningKey(key: SigningKeyRef, privateKey: Buffer): Promise<WrappedSigningKey> {
-    const active = await this.active();
-    const place = signingKeyPlace(key, active.id);
-    return {
-      ...key,
-      keyEncryptionKeyId: active.id,
-      wrapped: await this.#call(active, () => active.wrap(place, privateKey)),
-    };
+  /**
+   * @param privateKey - PKCS #8, DER; it is not kept here
+   * @param by - as of `wrapDataKey`
+   * @throws Problem `key-unavailable`
+   */
+  async wrapSigningKey(key: SigningKeyRef, privateKey: Buffer, by?: KeyEncryptionKey): Promise<WrappedSigningKey> {
+    const active = by ?? (await this.active());
+    const wrapped = await this.#wrap(active, signingKeyPlace(key, active.id), privateKey);
+    return { ...key, keyEncryptionKeyId: active.id, wrapped };
   }
 
   /**
@@ -95,11 +116,14 @@ export class KeyRing {
   }
 
   /**
-   * Checks a key against what the database knows of it.
+   * Checks a key against what the database knows of it. One that does not fit has a problem from then on, until it does.
    * @throws KeyUnavailable when it does not answer
    */
   async fits(key: KeyEncryptionKey, checkValue: Buffer): Promise<boolean> {
-    return this.#watch(key, () => key.fitsCheckValue(checkValue));
+    const fits = await this.#watch(key, () => key.fitsCheckValue(checkValue));
+    if (fits) this.#changed.delete(key.id);
+    else this.#changed.set(key.id, new KeyUnavailable(changedText(key)));
+    return fits;
   }
 
   #held(id: string): KeyEncryptionKey {
@@ -110,11 +134,24 @@ export class KeyRing {
     );
   }
 
+  /** What is wrapped is unwrapped at once: it may come to be the only copy of what it holds. */
+  #wrap(by: KeyEncryptionKey, place: KeyPlace, plain: Buffer): Promise<Buffer> {
+    return this.#call(by, async () => {
+      const wrapped = await by.wrap(place, plain);
+      if (!(await givesBack(by, place, wrapped, plain)))
+        throw new KeyUnavailable(`${by.source} does not unwrap what it has wrapped.`);
+      return wrapped;
+    });
+  }
+
   async #call<T>(key: KeyEncryptionKey, use: () => Promise<T>): Promise<T> {
     try {
       return await this.#watch(key, use);
     } catch (error) {
-      throw error instanceof KeyUnavailable ? keyUnavailable(error) : error;
+      if (error instanceof KeyUnavailable) throw keyUnavailable(error);
+      // What another key does not open may well be whole.
+      const changed = error instanceof EnvelopeError ? this.#changed.get(key.id) : undefined;
+      throw changed ? keyChanged(changed) : error;
     }
   }
 
@@ -128,6 +165,29 @@ export class KeyRing {
       throw error;
     }
   }
+}
+
+async function givesBack(key: KeyEncryptionKey, place: KeyPlace, wrapped: Buffer, plain: Buffer): Promise<boolean> {
+  try {
+    const opened = await key.unwrap(place, wrapped);
+    const isSame = opened.equals(plain);
+    opened.fill(0);
+    return isSame;
+  } catch (error) {
+    if (error instanceof EnvelopeError) return false;
+    throw error;
+  }
+}
+
+const changedText = ({ id, source }: KeyEncryptionKey): string =>
+  `${source} is another key now than the one that was added as ${id}. Nothing is wrapped by it. Bring that one back.`;
+
+function keyChanged(cause: KeyUnavailable): Problem {
+  return new Problem(
+    "key-unavailable",
+    "The key-encryption key is another one than was added, so it is not used. An operator finds which at GET /v1/keys.",
+    { retryAfterSeconds: 30, cause },
+  );
 }
 
 // The cause is for the log: where the key is is nobody's business but the operator's.

@@ -2,7 +2,7 @@ import type { PrismaClient } from "../db/database.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "./key-encryption-key.js";
 import { KeyRing } from "./key-ring.js";
 import { KeyFormatError, parseKey, readKeyFileIfPresent, readOrCreateKeyFile } from "./read-key.js";
-import { countWrapped, type KnownKey, readActiveKeyId, readKnownKeys, recordFirstKey } from "./store.js";
+import { countWrapped, type KnownKey, readActiveKey, readKnownKeys, recordFirstKey } from "./store.js";
 
 /** Where the first key comes from: the setting, or a file that an embedded installation makes for itself. */
 export type KeySource = { kind: "setting"; text: string | undefined } | { kind: "file"; path: string };
@@ -26,7 +26,7 @@ export async function openKeyRing(
   const known = (await readKnownKeys(prisma)).filter(isInUse);
   const active = known.find(({ state }) => state === "active");
   if (!active) throw new KeyFormatError("The database knows no active key-encryption key.");
-  const ring = new KeyRing(keys, () => readActiveKeyId(prisma));
+  const ring = new KeyRing(keys, () => readActiveKey(prisma));
   const held = ring.find(active.id);
   if (!held) {
     throw new KeyFormatError(

@@ -4,13 +4,18 @@ import type { PrismaClient } from "../db/database.js";
 export type KnownKey = { id: string; state: string; checkValue: Buffer };
 
 export async function readKnownKeys(prisma: PrismaClient): Promise<KnownKey[]> {
-  const rows = await prisma.keyEncryptionKey.findMany({ orderBy: { createdAt: "asc" } });
-  return rows.map(({ id, state, checkValue }) => ({ id, state, checkValue: Buffer.from(checkValue) }));
+  return (await prisma.keyEncryptionKey.findMany({ orderBy: { createdAt: "asc" } })).map(knownKey);
 }
 
-export async function readActiveKeyId(prisma: PrismaClient): Promise<string | undefined> {
-  return (await prisma.keyEncryptionKey.findFirst({ select: { id: true }, where: { state: "active" } }))?.id;
+export async function readActiveKey(prisma: PrismaClient): Promise<KnownKey | undefined> {
+  const row = await prisma.keyEncryptionKey.findFirst({ where: { state: "active" } });
+  return row ? knownKey(row) : undefined;
 }
+
+const knownKey = ({ id, state, checkValue }: { id: string; state: string; checkValue: Uint8Array }): KnownKey => ({
+  ...{ id, state },
+  checkValue: Buffer.from(checkValue),
+});
 
 /** How many stored keys are wrapped by this one. */
 export async function countWrapped(prisma: PrismaClient, id: string): Promise<number> {

@@ -6,6 +6,7 @@ import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import { Problem } from "../http/problem.js";
 import type { Actor } from "../identity/caller.js";
+import { proveActiveKey } from "./prove-active-key.js";
 import {
   activeKeyId,
   findKeyRow,
@@ -50,7 +51,7 @@ export async function addKey(deps: KeyDeps, command: KeyCommand): Promise<string
 export async function activateKey(deps: KeyDeps, command: KeyCommand & { forced: boolean }): Promise<string> {
   const key = heldKey(deps.keys, command.key);
   const row = await addedKey(deps.prisma, key.id);
-  const fits = await useKey(() => key.fitsCheckValue(row.checkValue));
+  const fits = await useKey(() => deps.keys.fits(key, row.checkValue));
   if (!fits) throw new Problem("key-unsuitable", `${key.source} is another key of the same name as ${key.id}.`);
   // That it opens does not say that it may wrap.
   await useKey(() => key.createCheckValue());
@@ -73,26 +74,37 @@ export async function activateKey(deps: KeyDeps, command: KeyCommand & { forced:
 }
 
 /**
- * Ends a key that nothing needs any more. From then on nothing can come to need it.
- * @throws Problem `not-found`, `key-unsuitable` for the active one, `key-in-use` with what still needs it
+ * Ends a key that nothing needs any more. From then on nothing can come to need it. The active key has to show first that
+ * it opens what it has wrapped: until then the one before may be all there is.
+ * @throws Problem `not-found`, `key-in-use` with what still needs it, `key-unsuitable` for the active one or when that does
+ *   not open what it should, `key-unavailable`
  */
-export function retireKey(deps: Omit<KeyDeps, "keys">, command: KeyCommand): Promise<string> {
+export async function retireKey(deps: KeyDeps, command: KeyCommand): Promise<string> {
   const { key: id } = command;
+  if (!(await canRetire(deps.prisma, id))) return id;
+  // Asked before the transaction begins: a cloud KMS answers over the network.
+  await useKey(() => proveActiveKey(deps));
   return inTurn(deps, command, async (transaction) => {
-    const row = await findKeyRow(transaction, id);
-    if (!row) throw noKey(id);
-    if (row.state === "retired") return { result: id };
-    if (row.state === "active")
-      throw new Problem("key-unsuitable", `The key ${id} is the active one. Activate another first.`);
-    const needed = wrapsText(row.wraps);
-    if (needed !== undefined)
-      throw new Problem(
-        "key-in-use",
-        `The key ${id} still wraps ${needed}. Move them first: npx factory-secrets keys rewrap ${id}`,
-      );
+    if (!(await canRetire(transaction, id))) return { result: id };
     await setKeyState(transaction, id, "retired");
     return { result: id, event: { action: "key.retired", keyId: id } };
   });
+}
+
+/** @returns false when it is retired already. @throws Problem when it is needed */
+async function canRetire(prisma: PrismaClient | Transaction, id: string): Promise<boolean> {
+  const row = await findKeyRow(prisma, id);
+  if (!row) throw noKey(id);
+  if (row.state === "retired") return false;
+  if (row.state === "active")
+    throw new Problem("key-unsuitable", `The key ${id} is the active one. Activate another first.`);
+  const needed = wrapsText(row.wraps);
+  if (needed !== undefined)
+    throw new Problem(
+      "key-in-use",
+      `The key ${id} still wraps ${needed}. Move them first: npx factory-secrets keys rewrap ${id}`,
+    );
+  return true;
 }
 
 /** What a key wraps, in words; `undefined` when it is nothing. */
@@ -139,8 +151,9 @@ async function useKey<T>(use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {
-    if (!(error instanceof KeyUnavailable)) throw error;
-    throw new Problem("key-unavailable", error.message, { cause: error, retryAfterSeconds: 5 });
+    const cause = error instanceof Problem ? error.cause : error;
+    if (!(cause instanceof KeyUnavailable)) throw error;
+    throw new Problem("key-unavailable", cause.message, { cause, retryAfterSeconds: 5 });
   }
 }
 

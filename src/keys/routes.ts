@@ -150,7 +150,8 @@ const retire = route(
     path: "/v1/keys/{id}:retire",
     tag: "Keys",
     summary: "End a key that nothing needs",
-    description: "Refused while anything is wrapped by it. Afterwards it may leave the settings.",
+    description:
+      "Refused while anything is wrapped by it, and while the active key does not open what that has wrapped. Afterwards it may leave the settings.",
     auth: "operator",
     params: KeyParams,
     replies: { 200: keyReply },

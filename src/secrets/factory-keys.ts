@@ -1,22 +1,14 @@
 import { LRUCache } from "lru-cache";
 import { EnvelopeError } from "../crypto/envelope.js";
-import type { DataKey, KeyRing } from "../crypto/key-ring.js";
+import type { DataKey, KeyRing, WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { insertDataKey, readDataKeys } from "./store.js";
-
-/** The keys of one factory, unwrapped. New values are sealed under `seal`. */
-export type UnwrappedKeys = {
-  seal: DataKey;
-  fingerprint: DataKey;
-  /** Once a job of the factory has asked for AWS-shaped keys. */
-  awsKeys: DataKey | undefined;
-  byId: ReadonlyMap<string, DataKey>;
-};
+import { UnwrappedKeys, type Unwrapping } from "./unwrapped-keys.js";
 
 /** `keptMs`: the most that a data key stays in memory. From `renewAfterMs` on it is unwrapped anew ahead of that. */
 type Times = { keptMs: number; renewAfterMs: number; retryMs: number; nowMs: () => number };
 
-type Held = { keys: UnwrappedKeys; atMs: number; tryAgainAtMs: number };
+type Held = { keys: UnwrappedKeys; atMs: number; renewAtMs: number };
 
 const maxFactories = 1_000;
 const minuteMs = 60_000;
@@ -44,28 +36,35 @@ export class FactoryKeys {
   }
 
   /**
-   * @throws EnvelopeError when a key does not open, or the factory has none
-   * @throws Problem `key-unavailable` when its time in memory is over and the key-encryption key does not answer
+   * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it does not open, or that its time in memory
+   * is over and the key-encryption key does not answer.
+   * @throws EnvelopeError when the factory has none
    */
   async of(factoryId: string): Promise<UnwrappedKeys> {
-    const { keptMs, renewAfterMs, retryMs, nowMs } = this.#times;
+    const { keptMs, retryMs, nowMs } = this.#times;
     const held = this.#kept.get(factoryId);
     const now = nowMs();
-    if (!held || now - held.atMs >= keptMs) return this.#unwrapOnce(factoryId);
-    if (now - held.atMs >= renewAfterMs && now >= held.tryAgainAtMs) {
-      held.tryAgainAtMs = now + retryMs;
+    if (!held || now - held.atMs >= keptMs) {
+      this.#kept.delete(factoryId);
+      return this.#unwrapOnce(factoryId);
+    }
+    if (now >= held.renewAtMs) {
+      held.renewAtMs = now + retryMs;
       // What went wrong is told when there is nothing left to fall back on.
       void this.#unwrapOnce(factoryId).catch(() => undefined);
     }
     return held.keys;
   }
 
-  /** The key of this id; read again once when it is not known, for it may be new. `undefined`: there is none. */
+  /**
+   * The key of this id; read again once when it is not known, for it may be new. `undefined`: there is none.
+   * @throws EnvelopeError when it does not open; Problem `key-unavailable`
+   */
   async find(factoryId: string, dataKeyId: string): Promise<DataKey | undefined> {
-    const known = (await this.of(factoryId)).byId.get(dataKeyId);
+    const known = (await this.of(factoryId)).byId(dataKeyId);
     if (known) return known;
     this.forget(factoryId);
-    return (await this.of(factoryId)).byId.get(dataKeyId);
+    return (await this.of(factoryId)).byId(dataKeyId);
   }
 
   /** The factory has other data keys by now. */
@@ -80,7 +79,7 @@ export class FactoryKeys {
     const atMs = this.#times.nowMs();
     const unwrapping = this.#unwrap(factoryId).then((keys) => {
       // Forgotten meanwhile: what was read then may be old.
-      if (this.#unwrapping.get(factoryId) === unwrapping) this.#kept.set(factoryId, { keys, atMs, tryAgainAtMs: 0 });
+      if (this.#unwrapping.get(factoryId) === unwrapping) this.#keep(factoryId, keys, atMs);
       return keys;
     });
     this.#unwrapping.set(factoryId, unwrapping);
@@ -89,6 +88,13 @@ export class FactoryKeys {
     };
     void unwrapping.then(done, done);
     return unwrapping;
+  }
+
+  /** Keys that have opened are not given up for some that do not, before their time. Those are looked at again soon. */
+  #keep(factoryId: string, keys: UnwrappedKeys, atMs: number): void {
+    if (keys.isWaiting || (!keys.isWhole && this.#kept.has(factoryId))) return;
+    const { renewAfterMs, retryMs } = this.#times;
+    this.#kept.set(factoryId, { keys, atMs, renewAtMs: atMs + (keys.isWhole ? renewAfterMs : retryMs) });
   }
 
   /** The key that AWS-shaped keys are derived from, once there is one. Another replica may have made it a moment ago. */
@@ -113,13 +119,17 @@ export class FactoryKeys {
 
   async #unwrap(factoryId: string): Promise<UnwrappedKeys> {
     const stored = await readDataKeys(this.#deps.prisma, factoryId);
-    const unwrapped = await Promise.all(
-      stored.map(async (key) => ({ purpose: key.purpose, key: await this.#deps.keys.unwrap(factoryId, key) })),
-    );
-    const seal = unwrapped.find(({ purpose }) => purpose === "secret")?.key;
-    const fingerprint = unwrapped.find(({ purpose }) => purpose === "fingerprint")?.key;
-    if (!seal || !fingerprint) throw new EnvelopeError();
-    const awsKeys = unwrapped.find(({ purpose }) => purpose === "aws-keys")?.key;
-    return { seal, fingerprint, awsKeys, byId: new Map(unwrapped.map(({ key }) => [key.id, key])) };
+    const has = (purpose: string): boolean => stored.some((key) => key.purpose === purpose);
+    if (!has("secret") || !has("fingerprint")) throw new EnvelopeError();
+    return new UnwrappedKeys(await Promise.all(stored.map((key) => this.#unwrapOne(factoryId, key))));
+  }
+
+  async #unwrapOne(factoryId: string, stored: WrappedDataKey): Promise<Unwrapping> {
+    const { id, purpose } = stored;
+    try {
+      return { id, purpose, key: await this.#deps.keys.unwrap(factoryId, stored) };
+    } catch (error) {
+      return { id, purpose, error };
+    }
   }
 }

@@ -1,4 +1,5 @@
 import type { AuditWriter } from "../audit/record.js";
+import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
@@ -22,7 +23,8 @@ export type SealedValue = { dataKeyId: string; ciphertext: Buffer };
  * @param input.sealed - what is stored of it, when it was read already
  * @returns `undefined` when that version is gone
  * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric;
- *   `key-unavailable` when the data key is not in memory and its key-encryption key does not answer
+ *   `key-unavailable` when the data key is not in memory and its key-encryption key does not answer, or when nothing can
+ *   be sealed for this factory either
  */
 export async function openSecretVersion(
   deps: OpenDeps,
@@ -41,10 +43,23 @@ export async function openSecretVersion(
     deps.onOpenFailed();
     const body = { action: "secret.open-failed", secret: secret.name, secretVersion: secret.version } as const;
     await deps.audit.write({ at: new Date(), outcome: "failed", actor, factory, body });
-    throw new Problem(
-      "secret-unreadable",
-      `The stored bytes of the secret "${secret.name}" do not open. Set it again: fioctl secrets update ${secret.name}=...`,
+    throw (
+      (await whyNotSetAgain(deps.factoryKeys, factory.id)) ??
+      new Problem(
+        "secret-unreadable",
+        `The stored bytes of the secret "${secret.name}" do not open. Set it again: fioctl secrets update ${secret.name}=...`,
+      )
     );
+  }
+}
+
+/** What is in the way of sealing a value for this factory, if anything is. */
+async function whyNotSetAgain(factoryKeys: FactoryKeys, factoryId: string): Promise<Problem | undefined> {
+  try {
+    await factoryKeys.of(factoryId).then(({ seal, fingerprint }) => [seal, fingerprint]);
+    return undefined;
+  } catch (error) {
+    return error instanceof DataKeyUnreadable ? error : undefined;
   }
 }
 

@@ -3,8 +3,8 @@ import { fingerprint, sealSecret } from "../crypto/envelope.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
-import type { UnwrappedKeys } from "./factory-keys.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
+import type { UnwrappedKeys } from "./unwrapped-keys.js";
 
 type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
 
@@ -30,7 +30,7 @@ export type SecretItem =
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
+ * @throws Problem `key-unavailable`, `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
  */
 export function planChange(
   keys: UnwrappedKeys,

@@ -43,7 +43,8 @@ const maxAttempts = 60;
  * Writes and deletes secrets, all or none, in one statement with their audit rows. A deletion of a name that does not
  * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
  * whoever loses a race seals anew for the next version.
- * @throws Problem `invalid-request` for a name that no secret can have, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`
+ * @throws Problem `invalid-request` for a name that no secret can have, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
+ *   `key-unavailable` when the data keys that it needs do not open or cannot be asked for
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;

@@ -1,11 +1,11 @@
-import { hash } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { endServerProcesses, startServerProcess } from "../crash/server-process.js";
 import { runCommand } from "../support/command-process.js";
-import { recordText, secretValue } from "../support/leak-watch.js";
+import { recordText, secretValue, watched } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { runHere } from "./run-here.js";
@@ -145,4 +145,21 @@ it("an embedded installation goes from one data directory to another, while it r
   const second = startServerProcess({ FACTORY_SECRETS_DATA_DIR: to });
   const list = await fetch(`${await second.listening()}/v1/factories/acme/secrets`, { headers });
   expect(await list.json()).toMatchObject({ items: [{ name: "one", version: 1 }] });
+}, 90_000);
+
+it("an embedded installation with a key of its settings is told of that one, first and when it is restored", async () => {
+  const [from, to, key] = [file("keyed-from"), file("keyed-to"), file("key-2")];
+  await writeFile(key, `${watched(randomBytes(32).toString("base64"))}\n`, { mode: 0o600 });
+  const keys = { FACTORY_SECRETS_KEYS: `file:${key}` };
+  const first = startServerProcess({ FACTORY_SECRETS_DATA_DIR: from, ...keys });
+  await first.listening();
+  expect(first.said()).toContain(`Keep a copy of ${key}: nothing opens without it.`);
+  expect(first.said()).not.toContain("key-encryption-key");
+  const backup = await runCommand({ FACTORY_SECRETS_DATA_DIR: from, ...keys }, "backup", "--out", file("keyed"));
+  expect(backup).toMatchObject({ code: 0 });
+  const restored = await runCommand({ FACTORY_SECRETS_DATA_DIR: to, ...keys }, "restore", "--in", file("keyed"));
+  expect(restored.err).toMatch(
+    /The server starts with the key-encryption key kek-\w+ in FACTORY_SECRETS_KEYS, or at \S+$/m,
+  );
+  await startServerProcess({ FACTORY_SECRETS_DATA_DIR: to, ...keys }).listening();
 }, 90_000);

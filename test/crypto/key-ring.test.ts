@@ -6,7 +6,8 @@ import { KeyRing } from "../../src/crypto/key-ring.js";
 
 const newKey = () => localKeyEncryptionKey("env:KEY", randomBytes(32));
 const ringOf = (active: KeyEncryptionKey, ...others: KeyEncryptionKey[]) =>
-  new KeyRing([active, ...others], async () => active.id);
+  new KeyRing([active, ...others], () => knownOf(active));
+const knownOf = async (key: KeyEncryptionKey) => ({ id: key.id, checkValue: await key.createCheckValue() });
 const factoryId = randomUUID();
 
 test("a new data key is wrapped by the active key and opens again", async () => {
@@ -66,11 +67,52 @@ test("a signing key opens under the key-encryption key that wrapped it, as what 
 
 test("every key that is wrapped is wrapped by the one that is active just then", async () => {
   const [older, newer] = [newKey(), newKey()];
-  let activeId = older.id;
-  const ring = new KeyRing([older, newer], async () => activeId);
+  let active = await knownOf(older);
+  const ring = new KeyRing([older, newer], async () => active);
   expect((await ring.createDataKey(factoryId, "secret")).keyEncryptionKeyId).toBe(older.id);
-  activeId = newer.id;
+  active = await knownOf(newer);
   expect((await ring.createDataKey(factoryId, "secret")).keyEncryptionKeyId).toBe(newer.id);
-  activeId = "kek-0000000000000000";
+  active = { ...active, id: "kek-0000000000000000" };
   await expect(ring.createDataKey(factoryId, "secret")).rejects.toMatchObject({ code: "key-unavailable", status: 503 });
+});
+
+test("another key at the address of the active one wraps nothing, and has a problem until the right one is back", async () => {
+  const [right, other] = [newKey(), newKey()];
+  let answers = right;
+  const remote: KeyEncryptionKey = {
+    ...right,
+    isRemote: true,
+    wrap: (place, bytes) => answers.wrap(place, bytes),
+    unwrap: (place, wrapped) => answers.unwrap(place, wrapped),
+    fitsCheckValue: (stored) => answers.fitsCheckValue(stored),
+  };
+  const ring = new KeyRing([remote], () => knownOf(right));
+  const wrapped = await ring.createDataKey(factoryId, "secret");
+  answers = other;
+  await expect(ring.createDataKey(factoryId, "secret")).rejects.toMatchObject({
+    code: "key-unavailable",
+    detail: expect.stringContaining("is another one than was added"),
+    cause: { message: expect.stringContaining(`than the one that was added as ${right.id}`) },
+  });
+  await expect(ring.unwrap(factoryId, wrapped)).rejects.toMatchObject({ code: "key-unavailable" });
+  expect(ring.problemOf(right.id)).toMatch(/another key now/);
+  answers = right;
+  await ring.createDataKey(factoryId, "secret");
+  expect(ring.problemOf(right.id)).toBeUndefined();
+  await expect(ring.unwrap(factoryId, wrapped)).resolves.toMatchObject({ id: wrapped.id });
+});
+
+test("what does not unwrap to the same bytes at once is not given out as wrapped", async () => {
+  const key = newKey();
+  const spoiling: [string, Partial<KeyEncryptionKey>][] = [
+    ["bytes of something else", { unwrap: async () => randomBytes(32) }],
+    ["a ciphertext that does not open", { wrap: async () => randomBytes(61) }],
+  ];
+  for (const [, spoilt] of spoiling) {
+    const ring = ringOf({ ...key, ...spoilt });
+    await expect(ring.createDataKey(factoryId, "secret")).rejects.toMatchObject({
+      code: "key-unavailable",
+      cause: { message: expect.stringContaining("does not unwrap what it has wrapped") },
+    });
+  }
 });

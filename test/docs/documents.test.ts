@@ -75,7 +75,7 @@ test("docs/keyless.md shows entries that are valid without a remark, and none wi
 
 test("the README shows the commands that the first start prints", () => {
   const readme = read("README.md").replace(/^ +/gm, "");
-  const where = { url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined };
+  const where = { url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined, keySource: undefined };
   const printed = firstSteps({ ...where, ownTls: false });
   const commands = [...printed.matchAll(/^ {2}(\S.*)$/gm)].map(([, command]) => command ?? "");
   expect(commands.length).toBeGreaterThan(8);

@@ -74,7 +74,7 @@ describe("an installation whose only key is in KMS", () => {
     expect(degraded.body.checks).toContainEqual({ name: "keys", ok: true, degraded: true });
     expect(degraded.text).not.toContain("arn:");
     const { body } = await service.as(service.operatorToken).get("/v1/keys").expect(200);
-    expect(body.items[0].problem).toMatch(/kms:Encrypt failed/);
+    expect(body.items[0].problem).toMatch(/kms:Decrypt failed/);
     clouds.aws.kms.heal();
     await service.createFactory("later");
     expect((await ready()).body).toMatchObject({ status: "ready" });

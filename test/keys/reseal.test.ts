@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { resealWork } from "../../src/keys/work/reseal/reseal.js";
+import { placeDataKey } from "../../src/keys/work/reseal/store.js";
+import { FactoryKeys } from "../../src/secrets/factory-keys.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
@@ -123,6 +126,44 @@ describe("a new data key", () => {
       (event) => event.action === "data-key.replaced" && JSON.stringify(event.factory).includes("damaged"),
     );
     expect(replaced).toHaveLength(1);
+  });
+
+  it("ends in failure where secrets of one name are broken, says which is deleted, and forgets what has gone", async () => {
+    const factory = await keyed.service.createFactory("twice");
+    const dup = "/v1/factories/twice/secrets/dup";
+    await put("twice", "dup").expect(201);
+    await remove(dup).expect(204);
+    await put("twice", "dup").expect(201);
+    await keyed.service.database.pool.query(
+      `UPDATE secret_versions SET ciphertext = set_byte(ciphertext, 40, get_byte(ciphertext, 40) # 1)
+       WHERE secret_id IN (SELECT id FROM secrets WHERE factory_id = $1)`,
+      [factory.id],
+    );
+    const failed = await keyed.ended((await rotate("twice").expect(202)).body);
+    expect(failed).toMatchObject({ state: "failed", problem: expect.stringMatching(/^2 of them do not open/) });
+    const names = String(failed.problem).split(": ")[1]?.split(", ").sort();
+    expect(names).toEqual(["dup version 1", "dup version 1 (deleted)"]);
+    await remove(`${dup}?purge=true`).expect(204);
+    const { problem } = await keyed.ended((await rotate("twice").expect(202)).body);
+    expect(problem).toBe("1 of them do not open and stay as they are: dup version 1 (deleted)");
+  });
+
+  it("names at its end only what is broken then, whatever was mended while it ran", async () => {
+    const factory = await keyed.service.createFactory("mended");
+    for (const secret of ["a", "b"]) await put("mended", secret).expect(201);
+    const { prisma, pool } = keyed.service.database;
+    await pool.query(
+      "UPDATE secret_versions SET ciphertext = $2 WHERE secret_id IN (SELECT id FROM secrets WHERE factory_id = $1)",
+      [factory.id, randomBytes(80)],
+    );
+    const keys = await keyed.ring();
+    await prisma.$transaction(async (transaction) =>
+      placeDataKey(transaction, factory.id, await keys.createDataKey(factory.id, "secret")),
+    );
+    const work = resealWork({ prisma, factoryKeys: new FactoryKeys({ prisma, keys }) }, factory.id);
+    expect((await work.batch(50)).broken).toHaveLength(2);
+    await remove("/v1/factories/mended/secrets/a?purge=true").expect(204);
+    expect(await work.batch(50)).toEqual({ moved: 0, isLast: true, broken: ["b version 1"] });
   });
 
   it("is for a factory that there is", async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { AuditSigningKey } from "../../src/audit/chain/signing-key.js";
 import { AuditWriter } from "../../src/audit/record.js";
 import { KeyRing } from "../../src/crypto/key-ring.js";
+import { readKnownKeys } from "../../src/crypto/store.js";
 import { apiAccess } from "../../src/identity/oauth/keys/key-use.js";
 import { rotateSigningKey } from "../../src/identity/oauth/keys/rotate-signing-key.js";
 import { readSigningKeys } from "../../src/identity/oauth/keys/store.js";
@@ -21,7 +22,8 @@ it("moves keys of every kind, and those that a replica with the old key makes me
   const { prisma, pool } = service.database;
   const all = await keyed.ring();
   // A replica that has read which key is active just before another was activated.
-  const late = new KeyRing(all.keys, async () => first);
+  const firstKey = (await readKnownKeys(prisma)).find(({ id }) => id === first);
+  const late = new KeyRing(all.keys, async () => firstKey);
   const audit = new AuditWriter(pool);
   const signing = { prisma, audit, keys: late };
   const rotate = async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { EnvelopeError } from "../../src/crypto/envelope.js";
 import { KeyUnavailable, localKeyEncryptionKey } from "../../src/crypto/key-encryption-key.js";
 import { KeyRing } from "../../src/crypto/key-ring.js";
 import { FactoryKeys } from "../../src/secrets/factory-keys.js";
@@ -17,9 +18,10 @@ let isDown: boolean;
 let unwrapped: number;
 let nowMs: number;
 let answer: Promise<void>;
+let damaged: Set<string>;
 let keys: FactoryKeys;
 beforeEach(() => {
-  [isDown, unwrapped, nowMs, answer] = [false, 0, 0, Promise.resolve()];
+  [isDown, unwrapped, nowMs, answer, damaged] = [false, 0, 0, Promise.resolve(), new Set()];
   const local = localKeyEncryptionKey("env:KEY", Buffer.from(service.key, "base64"));
   const key: typeof local = {
     ...local,
@@ -27,11 +29,12 @@ beforeEach(() => {
       unwrapped += 1;
       await answer;
       if (isDown) throw new KeyUnavailable("it is down");
+      if (place.kind === "data-key" && damaged.has(place.purpose)) throw new EnvelopeError();
       return local.unwrap(place, wrapped);
     },
   };
   const { prisma } = service.database;
-  const ring = new KeyRing([key], async () => key.id);
+  const ring = new KeyRing([key], async () => ({ id: key.id, checkValue: await key.createCheckValue() }));
   keys = new FactoryKeys({ prisma, keys: ring }, { nowMs: () => nowMs });
 });
 
@@ -67,7 +70,8 @@ it("serves for ten minutes while the key-encryption key is down, and no longer",
     await new Promise((resolve) => setImmediate(resolve));
   }
   nowMs = minutes(10);
-  await expect(keys.of(factoryId)).rejects.toMatchObject({ code: "key-unavailable", status: 503 });
+  const sealing = keys.of(factoryId).then(({ seal }) => seal);
+  await expect(sealing).rejects.toMatchObject({ code: "key-unavailable", status: 503 });
   isDown = false;
   await expect(keys.of(factoryId)).resolves.toMatchObject({ seal: { id: before.seal.id } });
 });
@@ -82,4 +86,31 @@ it("forgets at once when it is told, also what is just being read", async () => 
 
 it("knows no data key that is not there", async () => {
   expect(await keys.find(factoryId, "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d")).toBeUndefined();
+});
+
+it("gives the keys that open beside one that does not, and looks at that again after ten seconds", async () => {
+  damaged.add("fingerprint");
+  const some = await keys.of(factoryId);
+  expect(some.seal.bytes).toHaveLength(32);
+  expect(() => some.fingerprint).toThrow(/key of this factory's fingerprints does not open/);
+  damaged.clear();
+  nowMs = 9_999;
+  expect(await keys.of(factoryId)).toBe(some);
+  nowMs = 10_000;
+  await keys.of(factoryId);
+  await expect.poll(async () => (await keys.of(factoryId)) === some).toBe(false);
+  expect((await keys.of(factoryId)).fingerprint.bytes).toHaveLength(32);
+});
+
+it("keeps what has opened for its time when it is read again and does not open", async () => {
+  const whole = await keys.of(factoryId);
+  damaged.add("secret");
+  nowMs = minutes(5);
+  await keys.of(factoryId);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(unwrapped).toBe(4);
+  expect(await keys.of(factoryId)).toBe(whole);
+  nowMs = minutes(10);
+  const later = await keys.of(factoryId);
+  expect(() => later.seal).toThrow(/seals this factory's values does not open/);
 });

@@ -82,10 +82,6 @@ function checked(path: string, { header, sha256 }: ReadBackup): string[] {
 function done(path: string, { header }: ReadBackup, restored: Restored, settings: Settings): string[] {
   const { rows, ended, live } = restored;
   const count = (kind: string): string => number(live.get(kind) ?? 0);
-  const key =
-    settings.database.kind === "embedded" && settings.key === undefined
-      ? `Before the start, put your copy of the key-encryption key ${header.keys.join(", ")} at ${join(resolve(settings.database.dataDirectory), "key-encryption-key")}`
-      : `The server starts with the key-encryption key ${header.keys.join(", ")} in FACTORY_SECRETS_KEY.`;
   return [
     `Restored ${number(rows)} rows from ${path}: all is as it was at ${header.madeAt}.`,
     `Ended ${number(ended)} jobs, sessions and credentials that were live then.`,
@@ -95,6 +91,16 @@ function done(path: string, { header }: ReadBackup, restored: Restored, settings
           `Live again: ${count("operator")} operator tokens, ${count("api-token")} API tokens, ${count("oauth-client")} OAuth clients.`,
           `What was withdrawn after ${header.madeAt} is valid again. Withdraw it again before anybody can reach the server, or restore with --revoke-credentials.`,
         ]),
-    key,
+    whereKeyGoes(header.keys.join(", "), settings),
   ];
+}
+
+function whereKeyGoes(ids: string, { database, key, keys }: Settings): string {
+  const starts = `The server starts with the key-encryption key ${ids} in`;
+  if (database.kind !== "embedded" || key !== undefined)
+    return `${starts} ${keys.length === 0 ? "FACTORY_SECRETS_KEY" : "FACTORY_SECRETS_KEYS or FACTORY_SECRETS_KEY"}.`;
+  const path = join(resolve(database.dataDirectory), "key-encryption-key");
+  return keys.length === 0
+    ? `Before the start, put your copy of the key-encryption key ${ids} at ${path}`
+    : `${starts} FACTORY_SECRETS_KEYS, or at ${path}`;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KeyUnavailable } from "../../crypto/key-encryption-key.js";
 import { readKnownKeys } from "../../crypto/store.js";
+import { proveActiveKey } from "../prove-active-key.js";
 import { forgetReplica, reportReplica } from "../store.js";
 import { runTask } from "./run-task.js";
 import { claimTask, listIdleTasks, releaseTask } from "./store.js";
@@ -14,14 +15,14 @@ const retrySeconds = 10;
 /**
  * What a replica does for keys in the background: it tells the others which ones it holds, works on tasks that nobody
  * works on (they are taken up after a crash, by whichever replica is first), and asks keys that are elsewhere whether
- * they still answer, so that `/readyz` tells of it before somebody needs them.
+ * they still answer and are still those that were added, so that `/readyz` tells of it before somebody needs them.
  */
 export class KeyTasks {
   readonly #deps: TaskDeps & { onError: (error: unknown, what: string) => void };
   readonly #holder = randomUUID();
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
-  #loop: Promise<void> | undefined;
+  #loop: Promise<unknown> | undefined;
   #checkedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: TaskDeps & { onError: (error: unknown, what: string) => void }) {
@@ -29,7 +30,7 @@ export class KeyTasks {
   }
 
   start(): void {
-    this.#loop = this.#tickUntilClosed();
+    this.#loop = Promise.all([this.#tickUntilClosed(), this.#proveActiveKey()]);
   }
 
   /** Works on a task, if nobody does yet. */
@@ -63,6 +64,13 @@ export class KeyTasks {
     await this.#checkKeys();
   }
 
+  /** Once at a start: that the check value opens does not say that what is stored does. */
+  async #proveActiveKey(): Promise<void> {
+    await proveActiveKey(this.#deps).catch((error: unknown) =>
+      this.#deps.onError(error, "the active key was not seen to open what it has wrapped"),
+    );
+  }
+
   async #checkKeys(): Promise<void> {
     const { prisma, keys } = this.#deps;
     const nowMs = performance.now();
@@ -70,7 +78,7 @@ export class KeyTasks {
     if (remote.length === 0 || nowMs - this.#checkedAtMs < checkKeysMs) return;
     this.#checkedAtMs = nowMs;
     const known = (await readKnownKeys(prisma)).filter(({ state }) => state !== "retired");
-    // The ring remembers what went wrong. What is not there any more is told by who needs it.
+    // The ring remembers what went wrong, or that it is another key. What is not there any more is told by who needs it.
     for (const { id, checkValue } of known) {
       const key = remote.find((one) => one.id === id);
       if (key) await keys.fits(key, checkValue).catch(() => undefined);

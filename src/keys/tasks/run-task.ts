@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AuditEvent } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
+import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import { sqlState } from "../../db/database-errors.js";
 import { advanceTask, endTask, type TaskRow } from "./store.js";
@@ -10,8 +11,8 @@ export type KeyWork = {
   /** How many are left to move. */
   count(): Promise<number>;
   /**
-   * Moves at most so many. `isLast`: this was the end of them, as far as was seen. `broken`: those that do not open, of
-   * this and all batches before.
+   * Moves at most so many. `isLast`: this was the end of them, as far as was seen; the next batch begins again with all
+   * that are left. `broken`: those that do not open, each once, of this batch and those before it since the beginning.
    */
   batch(most: number): Promise<{ moved: number; isLast: boolean; broken: readonly string[] }>;
   /** What is to be done when nothing is left, and what the audit says then. */
@@ -45,14 +46,17 @@ export async function runTask(
   let total = done + (await work.count());
   while (!signal.aborted) {
     const startedMs = performance.now();
-    const { moved, isLast, broken } = await work.batch(Math.min(maxBatch, task.perSecond));
+    const batch = await work.batch(Math.min(maxBatch, task.perSecond)).catch(unreadable);
+    if (batch instanceof DataKeyUnreadable) return fail(deps, task.id, batch.detail);
+    const { moved, isLast, broken } = batch;
     done += moved;
     total = Math.max(total, done);
     if (!(await advanceTask(deps.prisma, { id: task.id, holder, done, total }))) return "stopped";
     onProgress?.(done, total);
     const left = isLast ? await work.count() : total - done;
     if (isLast && left === 0 && (await end(deps, task.id, work, done))) return "ended";
-    if (isLast && moved === 0 && left > 0 && left <= broken.length) return fail(deps, task.id, broken);
+    // Fewer are left than were broken: some are mended or gone by now, and are not to be named.
+    if (isLast && moved === 0 && left > 0 && left === broken.length) return fail(deps, task.id, brokenText(broken));
     // What others hold just now is looked for again.
     const pauseMs = Math.max((moved * 1_000) / task.perSecond - (performance.now() - startedMs), isLast ? idleMs : 0);
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
@@ -79,9 +83,18 @@ async function end({ prisma, audit }: RunDeps, id: string, work: KeyWork, done: 
   }
 }
 
-async function fail({ prisma }: RunDeps, id: string, broken: readonly string[]): Promise<"ended"> {
+/** Another try would not open it: the next command has to make a new one. */
+function unreadable(error: unknown): DataKeyUnreadable {
+  if (error instanceof DataKeyUnreadable) return error;
+  throw error;
+}
+
+function brokenText(broken: readonly string[]): string {
   const some = broken.slice(0, 5).join(", ");
-  const problem = `${broken.length} of them do not open and stay as they are: ${some}${broken.length > 5 ? ", ..." : ""}`;
+  return `${broken.length} of them do not open and stay as they are: ${some}${broken.length > 5 ? ", ..." : ""}`;
+}
+
+async function fail({ prisma }: RunDeps, id: string, problem: string): Promise<"ended"> {
   await prisma.$transaction((transaction) => endTask(transaction, id, { state: "failed", problem, at: new Date() }));
   return "ended";
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { EventBody } from "../../audit/events.js";
+import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import { countWrapped } from "../../crypto/store.js";
 import type { Transaction } from "../../db/database.js";
 import { Problem } from "../../http/problem.js";
@@ -32,7 +33,7 @@ export async function startRewrap(deps: KeyDeps, input: Start & { key: string })
 
 /**
  * Gives a factory a new data key and begins to seal its values anew. Where that was begun before and has not come to its
- * end, it is taken up: no further key is made.
+ * end, it is taken up: no further key is made, unless the one that was made then does not open.
  * @throws Problem `not-found`, `key-unavailable`
  */
 export async function startReseal(
@@ -44,9 +45,10 @@ export async function startReseal(
   // Wrapped before the transaction begins: a cloud KMS answers over the network.
   const key = await deps.keys.createDataKey(factory.id, "secret");
   const total = await countSealedBefore(deps.prisma, factory.id);
+  const sealsAlready = await canSeal(deps.factoryKeys, factory.id);
   const task = await begin(deps, { ...input, subject, total }, async (transaction) => {
     if (!(await lockFactory(transaction, factory.id))) throw new Problem("not-found", "There is no such factory.");
-    if (await hasRetiredDataKey(transaction, factory.id))
+    if (sealsAlready && (await hasRetiredDataKey(transaction, factory.id)))
       return { factory, body: { action: "data-key.reseal-started" } };
     await placeDataKey(transaction, factory.id, key);
     const body = { action: "data-key.replaced", dataKeyId: key.id, keyId: key.keyEncryptionKeyId } as const;
@@ -54,6 +56,16 @@ export async function startReseal(
   });
   deps.factoryKeys.forget(factory.id);
   return task;
+}
+
+/** False only when its data key is there and does not open: one that cannot be asked for just now may well. */
+async function canSeal(factoryKeys: FactoryKeys, factoryId: string): Promise<boolean> {
+  factoryKeys.forget(factoryId);
+  try {
+    return (await factoryKeys.of(factoryId)).seal !== undefined;
+  } catch (error) {
+    return !(error instanceof DataKeyUnreadable);
+  }
 }
 
 async function begin(

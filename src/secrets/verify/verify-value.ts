@@ -20,7 +20,7 @@ export type VerifyDeps = {
 /**
  * Compares a candidate with the current version of a secret by their keyed fingerprints, in constant time: the stored
  * value is not opened. The answer leaves when its audit row is durable, whatever it is: guessing leaves a trail.
- * @throws Problem `not-found`, `too-many-requests`
+ * @throws Problem `not-found`, `too-many-requests`, `key-unavailable` when the key of the fingerprints does not open
  */
 export async function verifyValue(
   deps: VerifyDeps,

@@ -24,24 +24,25 @@ export function resealWork(
   { prisma, factoryKeys }: { prisma: PrismaClient; factoryKeys: FactoryKeys },
   factoryId: string,
 ): KeyWork {
-  const broken = new Set<string>();
+  const broken: string[] = [];
   let after: Position | undefined;
   factoryKeys.forget(factoryId);
   return {
     count: () => countSealedBefore(prisma, factoryId),
     async batch(most) {
+      if (after === undefined) broken.length = 0;
       const versions = await readSealedBefore(prisma, factoryId, { after, limit: most });
       const isLast = versions.length < most;
       after = isLast ? undefined : versions.at(-1);
-      if (versions.length === 0) return { moved: 0, isLast, broken: [...broken] };
+      if (versions.length === 0) return { moved: 0, isLast, broken };
       const { seal } = await factoryKeys.of(factoryId);
       const resealed: ResealedVersion[] = [];
       for (const was of versions) {
         const ciphertext = await sealAgain(factoryKeys, factoryId, seal, was);
         if (ciphertext) resealed.push({ was, ciphertext });
-        else broken.add(`${was.secret} version ${was.version}`);
+        else broken.push(`${was.secret} version ${was.version}${was.isDeleted ? " (deleted)" : ""}`);
       }
-      return { moved: await replaceSealed(prisma, seal.id, resealed), isLast, broken: [...broken] };
+      return { moved: await replaceSealed(prisma, seal.id, resealed), isLast, broken };
     },
     async finish(transaction, count) {
       await deleteRetiredDataKeys(transaction, factoryId);
@@ -60,9 +61,9 @@ async function sealAgain(
 ): Promise<Buffer | undefined> {
   if (isDestroyed) return ciphertext;
   const place = { factoryId, secretId, version };
-  const key = await factoryKeys.find(factoryId, dataKeyId);
-  if (!key) return undefined;
   try {
+    const key = await factoryKeys.find(factoryId, dataKeyId);
+    if (!key) return undefined;
     const value = openSecret(key, place, ciphertext);
     try {
       return sealSecret(seal, place, value);

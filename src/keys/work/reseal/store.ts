@@ -9,6 +9,8 @@ export type SealedVersion = {
   dataKeyId: string;
   ciphertext: Buffer;
   isDestroyed: boolean;
+  /** Its secret can be undeleted, and a newer one may have its name. */
+  isDeleted: boolean;
 };
 
 export type Position = { secretId: string; version: number };
@@ -73,9 +75,11 @@ export async function readSealedBefore(
       data_key_id: string;
       ciphertext: Uint8Array;
       destroyed: boolean;
+      deleted: boolean;
     }[]
   >(
-    `SELECT v.secret_id, s.name, v.version, v.data_key_id, v.ciphertext, v.destroyed_at IS NOT NULL AS destroyed
+    `SELECT v.secret_id, s.name, v.version, v.data_key_id, v.ciphertext, v.destroyed_at IS NOT NULL AS destroyed,
+       s.deleted_at IS NOT NULL AS deleted
      FROM ${sealedElsewhere} AND (v.secret_id, v.version) > ($2::uuid, $3::int)
      ORDER BY v.secret_id, v.version LIMIT $4`,
     factoryId,
@@ -90,6 +94,7 @@ export async function readSealedBefore(
     dataKeyId: row.data_key_id,
     ciphertext: Buffer.from(row.ciphertext),
     isDestroyed: row.destroyed,
+    isDeleted: row.deleted,
   }));
 }
 

@@ -18,6 +18,14 @@ type Row = {
   wrapped: Uint8Array;
 };
 
+const wrappedBy = `(
+  SELECT 'data' AS kind, id::text, factory_id::text AS owner, purpose, '' AS detail, wrapped
+  FROM data_keys WHERE key_encryption_key_id = $1
+  UNION ALL SELECT 'signing', id, '', purpose, alg, wrapped FROM signing_keys WHERE key_encryption_key_id = $1
+  UNION ALL SELECT 'audit', k.id, i.id::text, '', k.data_key_id::text, k.wrapped
+  FROM audit_keys k CROSS JOIN installation i WHERE k.key_encryption_key_id = $1
+) AS stored`;
+
 /** Some of what this key wraps, but for those of `except` (their ids). */
 export async function readWrapped(
   prisma: PrismaClient,
@@ -25,18 +33,18 @@ export async function readWrapped(
   { limit, except }: { limit: number; except: readonly string[] },
 ): Promise<StoredKey[]> {
   const rows = await prisma.$queryRawUnsafe<Row[]>(
-    `/* read-wrapped */ SELECT * FROM (
-       SELECT 'data' AS kind, id::text, factory_id::text AS owner, purpose, '' AS detail, wrapped
-       FROM data_keys WHERE key_encryption_key_id = $1
-       UNION ALL SELECT 'signing', id, '', purpose, alg, wrapped FROM signing_keys WHERE key_encryption_key_id = $1
-       UNION ALL SELECT 'audit', k.id, i.id::text, '', k.data_key_id::text, k.wrapped
-       FROM audit_keys k CROSS JOIN installation i WHERE k.key_encryption_key_id = $1
-     ) AS stored WHERE NOT id = ANY($2::text[]) ORDER BY kind, id LIMIT $3`,
+    `/* read-wrapped */ SELECT * FROM ${wrappedBy} WHERE NOT id = ANY($2::text[]) ORDER BY kind, id LIMIT $3`,
     keyId,
     except,
     limit,
   );
   return rows.map(storedKey);
+}
+
+/** Some of what this key wraps, others each time. */
+export async function readSomeWrapped(prisma: PrismaClient, keyId: string, limit: number): Promise<StoredKey[]> {
+  const statement = `/* read-some-wrapped */ SELECT * FROM ${wrappedBy} ORDER BY random() LIMIT $2`;
+  return (await prisma.$queryRawUnsafe<Row[]>(statement, keyId, limit)).map(storedKey);
 }
 
 function storedKey({ kind, id, owner, purpose, detail, wrapped }: Row): StoredKey {

@@ -1,0 +1,19 @@
+import { Problem } from "../http/problem.js";
+import type { DataKeyPurpose } from "./envelope.js";
+
+const sentences: Record<DataKeyPurpose, string> = {
+  secret:
+    "The data key that seals this factory's values does not open. Bring back the key-encryption key that wrapped it, or have an operator give the factory a new one: POST /v1/factories/{factory}/data-keys:rotate",
+  fingerprint:
+    "The key of this factory's fingerprints does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup.",
+  "aws-keys":
+    "The key that this factory's AWS-shaped keys are derived from does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup.",
+  "audit-checkpoint": "The key of the audit does not open.",
+};
+
+/** A data key is needed that does not open. To try again does not help: an operator has something to do (docs/keys.md). */
+export class DataKeyUnreadable extends Problem {
+  constructor(purpose: DataKeyPurpose) {
+    super("key-unavailable", sentences[purpose]);
+  }
+}

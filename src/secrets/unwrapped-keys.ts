@@ -1,0 +1,52 @@
+import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
+import { type DataKeyPurpose, EnvelopeError } from "../crypto/envelope.js";
+import type { DataKey } from "../crypto/key-ring.js";
+
+/** A stored data key: unwrapped, or why it was not. */
+export type Unwrapping = { id: string; purpose: DataKeyPurpose } & ({ key: DataKey } | { error: unknown });
+
+/** The data keys of one factory. One that does not open is in the way only of what needs it. */
+export class UnwrappedKeys {
+  /** Each of them was opened. */
+  readonly isWhole: boolean;
+  /** Of one it could not even be asked whether it opens. */
+  readonly isWaiting: boolean;
+  readonly #byId: ReadonlyMap<string, Unwrapping>;
+  readonly #byPurpose: ReadonlyMap<DataKeyPurpose, Unwrapping>;
+
+  /** @param keys - of each purpose the active one first */
+  constructor(keys: readonly Unwrapping[]) {
+    this.isWhole = keys.every((one) => "key" in one);
+    this.isWaiting = keys.some((one) => "error" in one && !(one.error instanceof EnvelopeError));
+    this.#byId = new Map(keys.map((one) => [one.id, one]));
+    this.#byPurpose = new Map([...keys].reverse().map((one) => [one.purpose, one]));
+  }
+
+  /** New values are sealed under this one. @throws Problem `key-unavailable`, like all others here */
+  get seal(): DataKey {
+    return needed(this.#byPurpose.get("secret"));
+  }
+
+  get fingerprint(): DataKey {
+    return needed(this.#byPurpose.get("fingerprint"));
+  }
+
+  /** There once a job of the factory has asked for AWS-shaped keys. */
+  get awsKeys(): DataKey | undefined {
+    const one = this.#byPurpose.get("aws-keys");
+    return one && needed(one);
+  }
+
+  /** The key that something stored was sealed under. @throws EnvelopeError too, when it does not open */
+  byId(id: string): DataKey | undefined {
+    const one = this.#byId.get(id);
+    if (one && "error" in one) throw one.error;
+    return one?.key;
+  }
+}
+
+function needed(one: Unwrapping | undefined): DataKey {
+  if (!one) throw new EnvelopeError();
+  if ("key" in one) return one.key;
+  throw one.error instanceof EnvelopeError ? new DataKeyUnreadable(one.purpose) : one.error;
+}

@@ -88,14 +88,21 @@ describe("audit verify on the database", () => {
     expect(await audit("verify")).toMatchObject({ code: 0, err: "" });
   });
 
-  test("finds an event that was put beside the chain", async () => {
-    await sealed.tamper(
+  test.each([
+    ["3", "all of its time were sealed"],
+    ["9000000000000", "has not begun here"],
+  ])("finds an event that was put beside the chain with the transaction %s", async (transaction, said) => {
+    await sealed.service.database.pool.query(
       `INSERT INTO audit_events (at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
-       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '3', event FROM audit_events
+       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, $1::text::xid8, event FROM audit_events
        WHERE factory_id IS NULL AND action = 'operator-token.created' LIMIT 1`,
+      [transaction],
     );
-    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
-    await sealed.tamper("DELETE FROM audit_events WHERE transaction = '3'");
+    await sealed.exported();
+    const { code, err } = await audit("verify");
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
+    expect(err).toContain(said);
+    await sealed.tamper("DELETE FROM audit_events WHERE transaction = $1::text::xid8", [transaction]);
   });
 
   test("finds an event that was hidden from searches", async () => {

@@ -6,6 +6,8 @@ export type PageCheck = {
   last: bigint | undefined;
   /** Has no seal although everything of its time has: it was put in behind our back, or its seal was removed. */
   unsealed: bigint | undefined;
+  /** Has none and names a transaction that is still to come: no sealer would look at it for a long time. */
+  ahead: bigint | undefined;
   /** Its columns, by which it is found, say something else than its sealed bytes. */
   disagreeing: bigint | undefined;
 };
@@ -19,23 +21,25 @@ export async function checkPage(
     `/* check-audit-page */ WITH page AS MATERIALIZED (
        SELECT *, convert_from(event, 'UTF8')::jsonb AS told FROM audit_events
        WHERE id > $1::bigint ORDER BY id LIMIT $2
-     ), sealed AS MATERIALIZED (
-       SELECT CASE WHEN frontier > pg_snapshot_xmax(pg_current_snapshot()) THEN '0' ELSE frontier END AS frontier
-       FROM audit_sealer
+     ), sealer AS MATERIALIZED (
+       SELECT frontier, pg_snapshot_xmax(pg_current_snapshot()) AS next FROM audit_sealer
      ), judged AS (
-       SELECT id,
-         transaction < (SELECT frontier FROM sealed) AND (
+       SELECT id, (
            NOT EXISTS (SELECT FROM audit_seals WHERE event_id = page.id AND chain_id = (SELECT id FROM installation))
            OR factory_id IS NOT NULL
              AND NOT EXISTS (SELECT FROM audit_seals WHERE event_id = page.id AND chain_id = page.factory_id)
-         ) AS unsealed,
+         ) AS is_unsealed,
+         -- Nothing is late or ahead in a database that was restored into another cluster, as the sealer calls it.
+         transaction < frontier AND frontier <= next AS is_late,
+         transaction >= next AND frontier <= next AS is_ahead,
          (at, action, outcome, actor_kind, actor_id, factory_id::text, secret) IS DISTINCT FROM (
            (told->>'at')::timestamptz, told->>'action', told->>'outcome', told->'actor'->>'kind',
            nullif(told->'actor'->>'id', ''), told->'factory'->>'id', told->>'secret'
-         ) AS disagreeing
-       FROM page
+         ) AS is_disagreeing
+       FROM page, sealer
      )
-     SELECT max(id) AS last, min(id) FILTER (WHERE unsealed) AS unsealed, min(id) FILTER (WHERE disagreeing) AS disagreeing
+     SELECT max(id) AS last, min(id) FILTER (WHERE is_unsealed AND is_late) AS unsealed,
+       min(id) FILTER (WHERE is_unsealed AND is_ahead) AS ahead, min(id) FILTER (WHERE is_disagreeing) AS disagreeing
      FROM judged`,
     afterId,
     limit,
@@ -43,6 +47,7 @@ export async function checkPage(
   return {
     last: row?.last ?? undefined,
     unsealed: row?.unsealed ?? undefined,
+    ahead: row?.ahead ?? undefined,
     disagreeing: row?.disagreeing ?? undefined,
   };
 }

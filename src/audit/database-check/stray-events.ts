@@ -10,9 +10,12 @@ const pageSize = 10_000;
 export async function findStray(prisma: PrismaClient): Promise<string | undefined> {
   let afterId = 0n;
   for (;;) {
-    const { last, unsealed, disagreeing } = await checkPage(prisma, { afterId, limit: pageSize });
+    const { last, unsealed, ahead, disagreeing } = await checkPage(prisma, { afterId, limit: pageSize });
     if (unsealed !== undefined) {
       return `the event with the id ${unsealed} stands in no chain, and all of its time were sealed: it was inserted later, or its seal was removed`;
+    }
+    if (ahead !== undefined) {
+      return `the event with the id ${ahead} stands in no chain, and its transaction has not begun here: it was inserted with a number of somebody's choice`;
     }
     if (disagreeing !== undefined) {
       return `the columns of the event with the id ${disagreeing} say something else than the event: a search would miss it`;

@@ -2,9 +2,9 @@ import type { AuditBroken, Verified } from "../../audit/chain/verified.js";
 
 const count = (value: number): string => value.toLocaleString("en");
 
-/** What was checked, for whoever asked. */
-export function verifiedSentences(verified: Verified, keyWasGiven: boolean): string {
-  const { chain, installation, from, through, cut, firstAt, lastAt } = verified;
+/** What was checked, for whoever asked. `factories`: whose chains were compared with the installation's. */
+export function verifiedSentences(verified: Verified & { factories?: number }, keyWasGiven: boolean): string {
+  const { chain, installation, from, through, cut, firstAt, lastAt, factories } = verified;
   const whose = chain === installation ? `the installation ${chain}` : `the factory ${chain}`;
   const events = through - from + 1;
   const key = `Signed by:   ${verified.keyIds.join(", ")}`;
@@ -14,6 +14,7 @@ export function verifiedSentences(verified: Verified, keyWasGiven: boolean): str
       ? []
       : [`Positions:   ${count(from)} to ${count(through)}`, `Time:        ${firstAt} to ${lastAt}`]),
     `End:         signed at ${verified.signedAt}`,
+    ...(factories === undefined ? [] : [`Factories:   ${count(factories)}, each with its events in the same order`]),
     `Checkpoints: ${count(verified.checkpoints)}, each fits`,
     ...(verified.held > 0 ? [`Held:        ${count(verified.held)} of your own, each fits`] : []),
     ...(verified.heldBeforeCut > 0 ? [`Held:        ${count(verified.heldBeforeCut)} are about what was cut off`] : []),

@@ -7,6 +7,7 @@ import type { SignedStatement } from "../../audit/chain/statement.js";
 import { installationId } from "../../audit/chain/store.js";
 import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
 import { type VerifyOptions, verifyExport } from "../../audit/chain/verify-export.js";
+import { checkFactoryStatements } from "../../audit/database-check/factory-statements.js";
 import { findStray } from "../../audit/database-check/stray-events.js";
 import type { PrismaClient } from "../../db/database.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
@@ -29,7 +30,8 @@ export async function verifyFile(file: string, given: VerifyArguments): Promise<
 }
 
 /**
- * Checks what is in the database, up to the last signed checkpoint, and that no event stands beside the chain.
+ * Checks what is in the database: the chain of the installation up to the last signed checkpoint, that the chain of each
+ * factory has the same events in the same order, and that no event stands beside them.
  * @throws CommandFailure as `verifyFile`
  */
 export async function verifyDatabase(prisma: PrismaClient, given: VerifyArguments): Promise<string> {
@@ -43,9 +45,22 @@ export async function verifyDatabase(prisma: PrismaClient, given: VerifyArgument
     );
   }
   const result = await verified(exportNdjson(prisma, range), options);
-  const stray = await findStray(prisma);
-  if (stray !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${stray}.`);
-  return verifiedSentences(result, given.publicKey !== undefined);
+  const factories = await compared(prisma, options, result.through - result.from + 1);
+  return verifiedSentences({ ...result, factories }, given.publicKey !== undefined);
+}
+
+/** @returns how many factories have a chain */
+async function compared(prisma: PrismaClient, { keys }: VerifyOptions, total: number): Promise<number> {
+  const bar = progressBar("Comparing");
+  try {
+    const stray = await findStray(prisma, (done) => bar.show(done, total));
+    const { factories, unfit } = await checkFactoryStatements(prisma, keys);
+    const broken = stray ?? unfit;
+    if (broken !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${broken}.`);
+    return factories;
+  } finally {
+    bar.clear();
+  }
 }
 
 async function verified(chunks: AsyncIterable<string>, options: VerifyOptions): Promise<Verified> {

@@ -64,6 +64,24 @@ describe("audit export and verify", () => {
   });
 
   test.each([
+    ["an empty file", () => "", "there is no checkpoint in it"],
+    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "there is no checkpoint in it"],
+    ["the checkpoint of another chain", (line: string) => line.startsWith('{"type":"end"'), "1 is about another chain"],
+  ])("do not call %s compared", async (_what, isHeld, said) => {
+    await audit("export", "--factory", "two", "--out", file("two.ndjson"));
+    const lines = (await readFile(file("two.ndjson"), "utf8")).split("\n").filter(isHeld);
+    await writeFile(file("not-held"), lines.join("\n"));
+    const given = ["--file", file("whole.ndjson"), "--checkpoint", file("not-held")];
+    const { code, out, err } = await audit("verify", ...given);
+    expect({ code, out, err }).toMatchObject({ code: 2, out: "", err: expect.stringContaining(said) });
+    expect(err).toContain("nothing that you hold was compared");
+    const mixed = await audit("verify", ...given, file("held"));
+    expect(mixed).toMatchObject({ code: 0, out: expect.stringContaining("1 of your own, each fits") });
+    expect(mixed.out.includes("1 is about another chain")).toBe(said.startsWith("1"));
+    await rm(file("two.ndjson"));
+  });
+
+  test.each([
     ["a file that is not there", ["--file", "/nonexistent/file"]],
     ["a key that is none", ["--public-key", "package.json"]],
     ["a checkpoint that is none", ["--checkpoint", "package.json"]],
@@ -150,6 +168,8 @@ describe("audit prune", () => {
       out: expect.stringMatching(/^Removed \d+ events, up to position \d+\./),
     });
     await audit("export", "--out", file("rest.ndjson"));
+    const old = await audit("verify", "--file", file("rest.ndjson"), "--checkpoint", file("held"));
+    expect(old).toMatchObject({ code: 2, err: expect.stringContaining("1 is about what was cut off") });
     const { out: report } = await audit("verify", "--file", file("rest.ndjson"));
     expect(report).toMatch(/Cut: {9}up to position \d+, older than /);
     expect(await audit("verify")).toMatchObject({ code: 0 });

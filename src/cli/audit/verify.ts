@@ -12,21 +12,21 @@ import { findStray } from "../../audit/database-check/stray-events.js";
 import type { PrismaClient } from "../../db/database.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
-import { brokenSentences, verifiedSentences } from "./sentences.js";
+import { brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
 
 /** `publicKey` and `checkpoint` are paths. */
 export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: readonly string[] | undefined };
 
 /**
  * Checks an export and says what it checked, or the first break.
- * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read
+ * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read or compared
  */
 export async function verifyFile(file: string, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
   const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
   await handle.close();
   const chunks = createReadStream(file, { encoding: "utf8", highWaterMark: 1024 * 1024 });
-  return verifiedSentences(await verified(chunks, options), given.publicKey !== undefined);
+  return report(await verified(chunks, options), options, given);
 }
 
 /**
@@ -46,7 +46,17 @@ export async function verifyDatabase(prisma: PrismaClient, given: VerifyArgument
   }
   const result = await verified(exportNdjson(prisma, range), options);
   const factories = await compared(prisma, options, result.through - result.from + 1);
-  return verifiedSentences({ ...result, factories }, given.publicKey !== undefined);
+  return report(result, options, given, factories);
+}
+
+/** @throws CommandFailure when a comparison was asked for, and nothing was there to compare */
+function report(result: Verified, options: VerifyOptions, given: VerifyArguments, factories?: number): string {
+  const held = options.held?.length ?? 0;
+  if (given.checkpoint !== undefined && result.held === 0) {
+    throw new CommandFailure(exitCodes.usage, nothingHeldSentence(result, held));
+  }
+  const keyWasGiven = given.publicKey !== undefined;
+  return verifiedSentences(result, { keyWasGiven, held, ...(factories !== undefined && { factories }) });
 }
 
 /** @returns how many factories have a chain */

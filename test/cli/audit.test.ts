@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { rotateAuditKey } from "../../src/cli/audit/audit-work.js";
 import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
 import { runHere } from "./run-here.js";
 
@@ -151,6 +152,24 @@ describe("audit rotate-key", () => {
     await sealed.service.createFactory();
     expect((await sealed.exported()).at(-1)).toContain('"type":');
     expect(await audit("verify")).toMatchObject({ code: 0 });
+  });
+});
+
+describe("two audit rotate-key at once", () => {
+  const keyCount = async () => (await audit("keys")).out.match(/BEGIN PUBLIC KEY/g)?.length ?? 0;
+  const rotate = (since: Date) => {
+    const environment = { DATABASE_URL: sealed.service.databaseUrl, FACTORY_SECRETS_KEY: sealed.service.key };
+    return rotateAuditKey({ environment, say: () => undefined }, since);
+  };
+
+  test("make one new key, and both print it", async () => {
+    const before = await keyCount();
+    const since = new Date();
+    const [first, second] = await Promise.all([rotate(since), rotate(since)]);
+    expect(second).toBe(first);
+    // The third one was started with them and came late to its work.
+    expect(await rotate(since)).toBe(first);
+    expect(await keyCount()).toBe(before + 1);
   });
 });
 

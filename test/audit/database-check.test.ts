@@ -168,3 +168,16 @@ it("an end that is noted elsewhere than at the last event is found", async () =>
   await sealed.tamper("UPDATE audit_chains SET position = position + 5 WHERE id = $1", [acme.id]);
   expect(await verify()).toContain(`the end of the chain ${acme.id} is noted otherwise`);
 });
+
+it.each(["-9223372036854775808", "-1", "9223372036854775807"])(
+  "an event that was put in with the id %s is found",
+  async (id) => {
+    await sealed.service.database.pool.query(
+      `INSERT INTO audit_events (id, at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
+     SELECT $1, at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '0', event
+     FROM audit_events WHERE factory_id IS NULL LIMIT 1`,
+      [id],
+    );
+    expect(await verify()).toContain(`the event with the id ${id} stands in no chain`);
+  },
+);

@@ -25,34 +25,47 @@ const lastCutOf = (chain: string, condition: string): string =>
   `(SELECT position, decode(convert_from(statement, 'UTF8')::jsonb->>'hash', 'hex') AS hash FROM audit_statements
     WHERE ${condition} AND chain_id = ${chain} AND kind = 'cut' ORDER BY position DESC LIMIT 1)`;
 
-/** Where an event stands in the order of all, for a seal in another chain than the installation's. */
-const placeOf = (event: string): string =>
-  `(SELECT position FROM audit_seals
-    WHERE seal.chain_id <> installation AND event_id = ${event} AND chain_id = installation LIMIT 1)`;
-
 /** `linkHash` in SQL, where the events are: `docs/audit.md`, "The chain". */
 const linkHashSql = `sha256($3::bytea
   || int4send(16) || uuid_send(seal.chain_id)
-  || int4send(32) || coalesce(before.hash, cut.hash, decode(repeat('00', 32), 'hex'))
+  || int4send(32) || coalesce(seal.before_hash, cut.hash, decode(repeat('00', 32), 'hex'))
   || int4send(8) || int8send(seal.position) || int4send(8) || int8send(page.id)
   || int4send(16) || uuid_send(page.writer) || int4send(8) || int8send(page.sequence)
   || int4send(length(page.event)) || page.event)`;
 
-// LIMIT and OFFSET 0 keep Postgres from reading all seals into a hash for each page: it has to look them up.
+/**
+ * `placed` and `followed`: the seals of the page, each with the place of its event in the order of all, and with the hash
+ * and that place of the seal before it. That is mostly in the page too, and looked up only where it is not.
+ */
 const checkPageSql = `/* check-audit-page */ WITH sealer AS MATERIALIZED (
     SELECT frontier, pg_snapshot_xmax(pg_current_snapshot()) AS next, (SELECT id FROM installation) AS installation
     FROM audit_sealer LIMIT 1
-  ), page AS MATERIALIZED (
+  ), page AS (
     SELECT id, factory_id, transaction, writer, sequence, event,
       (at, action, outcome, actor_kind, actor_id, factory_id::text, secret) IS DISTINCT FROM (
         (told->>'at')::timestamptz, told->>'action', told->>'outcome', told->'actor'->>'kind',
         nullif(told->'actor'->>'id', ''), told->'factory'->>'id', told->>'secret'
-      ) AS is_disagreeing,
-      (SELECT count(*) FROM audit_seals WHERE event_id = id AND chain_id IN ((SELECT installation FROM sealer), factory_id))
-        < CASE WHEN factory_id IS NULL THEN 1 ELSE 2 END AS lacks_seal
+      ) AS is_disagreeing
     FROM (
-      SELECT *, convert_from(event, 'UTF8')::jsonb AS told FROM audit_events WHERE id > $1::bigint ORDER BY id LIMIT $2
+      SELECT *, convert_from(event, 'UTF8')::jsonb AS told FROM audit_events WHERE id BETWEEN $1::bigint AND $2::bigint OFFSET 0
     ) AS e
+  ), placed AS (
+    SELECT *, max(position) FILTER (WHERE chain_id = installation) OVER event AS place, array_agg(chain_id) OVER event AS chains
+    FROM audit_seals CROSS JOIN sealer WHERE event_id BETWEEN $1::bigint AND $2::bigint
+    WINDOW event AS (PARTITION BY event_id)
+  ), followed AS (
+    SELECT placed.*, lag(position) OVER chain = position - 1 AS is_beside, lag(hash) OVER chain AS hash_beside,
+      lag(place) OVER chain AS place_beside
+    FROM placed WINDOW chain AS (PARTITION BY chain_id ORDER BY position)
+  ), seal AS (
+    SELECT event_id, chain_id, position, followed.hash, followed.place, chains,
+      CASE WHEN is_beside THEN hash_beside ELSE before.hash END AS before_hash,
+      CASE WHEN is_beside THEN place_beside ELSE before.place END AS before_place
+    FROM followed LEFT JOIN LATERAL (
+      SELECT hash, (SELECT position FROM audit_seals WHERE event_id = one.event_id AND chain_id = installation) AS place
+      FROM audit_seals AS one
+      WHERE is_beside IS NOT TRUE AND chain_id = followed.chain_id AND position = followed.position - 1 LIMIT 1
+    ) AS before ON true
   ), judged AS (
     SELECT page.id, seal.chain_id AS chain, CASE
       WHEN is_disagreeing THEN 'disagreeing'
@@ -61,33 +74,32 @@ const checkPageSql = `/* check-audit-page */ WITH sealer AS MATERIALIZED (
       WHEN lacks_seal AND transaction >= next AND frontier <= next THEN 'ahead'
       WHEN seal.chain_id IS NULL THEN NULL
       WHEN seal.chain_id <> installation AND seal.chain_id IS DISTINCT FROM factory_id THEN 'foreign'
-      WHEN before.hash IS NULL AND seal.position <> coalesce(cut.position, 0) + 1
-        OR before.hash IS NOT NULL AND seal.chain_id <> installation AND (place_before.position < place.position) IS NOT TRUE
+      WHEN before_hash IS NULL AND seal.position <> coalesce(cut.position, 0) + 1
+        OR before_hash IS NOT NULL AND (before_place < place) IS NOT TRUE
         OR seal.hash <> ${linkHashSql} THEN 'misplaced'
     END AS reason
-    FROM page CROSS JOIN sealer
-    LEFT JOIN LATERAL (SELECT * FROM audit_seals WHERE event_id = page.id OFFSET 0) AS seal ON true
-    LEFT JOIN LATERAL (
-      SELECT hash, event_id FROM audit_seals WHERE chain_id = seal.chain_id AND position = seal.position - 1 LIMIT 1
-    ) AS before ON true
-    LEFT JOIN LATERAL ${placeOf("page.id")} AS place ON true
-    LEFT JOIN LATERAL ${placeOf("before.event_id")} AS place_before ON true
-    LEFT JOIN LATERAL ${lastCutOf("seal.chain_id", "before.hash IS NULL")} AS cut ON true
+    FROM page CROSS JOIN sealer LEFT JOIN seal ON seal.event_id = page.id
+    CROSS JOIN LATERAL (
+      SELECT place IS NULL OR factory_id IS NOT NULL AND NOT factory_id = ANY (chains) AS lacks_seal
+    ) AS whole
+    LEFT JOIN LATERAL ${lastCutOf("seal.chain_id", "before_hash IS NULL")} AS cut ON true
   )
-  SELECT (SELECT max(id) FROM page) AS last, (SELECT count(*)::int FROM page) AS count, found.*
-  FROM (VALUES (1)) AS one
-  LEFT JOIN (SELECT * FROM judged WHERE reason IS NOT NULL ORDER BY id LIMIT 1) AS found ON true`;
+  SELECT id, reason, chain FROM judged WHERE reason IS NOT NULL ORDER BY id LIMIT 1`;
 
-/** Looks at the events after an id, in the order of ids: at each with its seals, and at what those follow on. */
+/** Looks at the events from an id on, in the order of ids: at each with its seals, and at what those follow on. */
 export async function checkPage(
   prisma: PrismaClient,
-  { afterId, limit }: { afterId: bigint; limit: number },
+  { fromId, limit }: { fromId: bigint; limit: number },
 ): Promise<PageCheck> {
-  type Row = { last: bigint | null; count: number } & { [Member in keyof Finding]: Finding[Member] | null };
-  const [row] = await prisma.$queryRawUnsafe<Row[]>(checkPageSql, afterId, limit, label);
-  if (row === undefined) return { last: undefined, count: 0, found: undefined };
-  const { last, count, id, reason, chain } = row;
-  return { last: last ?? undefined, count, found: id !== null && reason !== null ? { id, reason, chain } : undefined };
+  const [page] = await prisma.$queryRawUnsafe<{ last: bigint | null; count: number }[]>(
+    `/* end-of-audit-page */ SELECT max(id) AS last, count(*)::int AS count
+     FROM (SELECT id FROM audit_events WHERE id >= $1::bigint ORDER BY id LIMIT $2) AS page`,
+    fromId,
+    limit,
+  );
+  if (page === undefined || page.last === null) return { last: undefined, count: 0, found: undefined };
+  const [found] = await prisma.$queryRawUnsafe<Finding[]>(checkPageSql, fromId, page.last, label);
+  return { last: page.last, count: page.count, found };
 }
 
 /** A chain whose end is noted otherwise than its last seal says, or has a seal of an event that is not there. */

@@ -3,6 +3,9 @@ import { checkPage, type Finding, wrongEnd } from "./store.js";
 
 /** Small enough that Postgres keeps a page in memory and compiles nothing for it. */
 const pageSize = 1_000;
+/** The ids that Postgres can hold: whoever puts in an event chooses its id. */
+const smallestId = -(2n ** 63n);
+const largestId = 2n ** 63n - 1n;
 
 /**
  * Looks for what the verified chain of the installation cannot show: events that stand beside it, columns that hide an
@@ -14,13 +17,12 @@ export async function findStray(
   prisma: PrismaClient,
   onProgress: (done: number) => void = () => undefined,
 ): Promise<string | undefined> {
-  let afterId = 0n;
   let done = 0;
-  for (;;) {
-    const { last, count, found } = await checkPage(prisma, { afterId, limit: pageSize });
+  for (let fromId = smallestId; fromId <= largestId; ) {
+    const { last, count, found } = await checkPage(prisma, { fromId, limit: pageSize });
     if (found !== undefined) return sentence(found);
     if (last === undefined) break;
-    afterId = last;
+    fromId = last + 1n;
     done += count;
     onProgress(done);
   }

@@ -65,6 +65,25 @@ describe("retention", () => {
     expect(await prune(new Date(0))).toBeUndefined();
   });
 
+  it("believes the sealed bytes of an event, not the columns beside them", async () => {
+    await sealed.service.createApiToken(factory.name, ["audit:read"]);
+    const lines = await sealed.exported();
+    await sealed.tamper("UPDATE audit_events SET at = '2020-01-01T00:00:00Z'");
+    expect(await prune(new Date("2025-01-01T00:00:00Z"))).toBeUndefined();
+    expect(await sealed.exported()).toEqual(lines);
+  });
+
+  it("keeps an event that does not say when it was", async () => {
+    await sealed.exported();
+    await sealed.service.database.pool.query(
+      `INSERT INTO audit_events (at, action, outcome, actor_kind, writer, sequence, event)
+       SELECT '2020-01-01T00:00:00Z', action, outcome, actor_kind, gen_random_uuid(), 1, convert_to('{"action":"x"}', 'UTF8')
+       FROM audit_events LIMIT 1`,
+    );
+    await prune(new Date());
+    expect((await sealed.exported()).join("")).toContain('"event":{"action":"x"}');
+  });
+
   it.each([
     "DELETE FROM audit_events",
     "DELETE FROM audit_seals",

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { rotateAuditKey } from "../../src/cli/audit/audit-work.js";
 import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
 import { runHere } from "./run-here.js";
 
@@ -67,6 +68,24 @@ describe("audit export and verify", () => {
   });
 
   test.each([
+    ["an empty file", () => "", "there is no checkpoint in it"],
+    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "there is no checkpoint in it"],
+    ["the checkpoint of another chain", (line: string) => line.startsWith('{"type":"end"'), "1 is about another chain"],
+  ])("do not call %s compared", async (_what, isHeld, said) => {
+    await audit("export", "--factory", "two", "--out", file("two.ndjson"));
+    const lines = (await readFile(file("two.ndjson"), "utf8")).split("\n").filter(isHeld);
+    await writeFile(file("not-held"), lines.join("\n"));
+    const given = ["--file", file("whole.ndjson"), "--checkpoint", file("not-held")];
+    const { code, out, err } = await audit("verify", ...given);
+    expect({ code, out, err }).toMatchObject({ code: 2, out: "", err: expect.stringContaining(said) });
+    expect(err).toContain("nothing that you hold was compared");
+    const mixed = await audit("verify", ...given, file("held"));
+    expect(mixed).toMatchObject({ code: 0, out: expect.stringContaining("1 of your own, each fits") });
+    expect(mixed.out.includes("1 is about another chain")).toBe(said.startsWith("1"));
+    await rm(file("two.ndjson"));
+  });
+
+  test.each([
     ["a file that is not there", ["--file", "/nonexistent/file"]],
     ["a folder", ["--file", "docs"]],
     ["a key that is none", ["--public-key", "package.json"]],
@@ -117,14 +136,21 @@ describe("audit verify on the database", () => {
     expect(await audit("verify")).toMatchObject({ code: 0, err: "" });
   });
 
-  test("finds an event that was put beside the chain", async () => {
-    await sealed.tamper(
+  test.each([
+    ["3", "all of its time were sealed"],
+    ["9000000000000", "has not begun here"],
+  ])("finds an event that was put beside the chain with the transaction %s", async (transaction, said) => {
+    await sealed.service.database.pool.query(
       `INSERT INTO audit_events (at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
-       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '3', event FROM audit_events
+       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, $1::text::xid8, event FROM audit_events
        WHERE factory_id IS NULL AND action = 'operator-token.created' LIMIT 1`,
+      [transaction],
     );
-    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
-    await sealed.tamper("DELETE FROM audit_events WHERE transaction = '3'");
+    await sealed.exported();
+    const { code, err } = await audit("verify");
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
+    expect(err).toContain(said);
+    await sealed.tamper("DELETE FROM audit_events WHERE transaction = $1::text::xid8", [transaction]);
   });
 
   test("finds an event that was hidden from searches", async () => {
@@ -158,6 +184,24 @@ describe("audit rotate-key", () => {
   });
 });
 
+describe("two audit rotate-key at once", () => {
+  const keyCount = async () => (await audit("keys")).out.match(/BEGIN PUBLIC KEY/g)?.length ?? 0;
+  const rotate = (since: Date) => {
+    const environment = { DATABASE_URL: sealed.service.databaseUrl, FACTORY_SECRETS_KEY: sealed.service.key };
+    return rotateAuditKey({ environment, say: () => undefined }, since);
+  };
+
+  test("make one new key, and both print it", async () => {
+    const before = await keyCount();
+    const since = new Date();
+    const [first, second] = await Promise.all([rotate(since), rotate(since)]);
+    expect(second).toBe(first);
+    // The third one was started with them and came late to its work.
+    expect(await rotate(since)).toBe(first);
+    expect(await keyCount()).toBe(before + 1);
+  });
+});
+
 describe("audit prune", () => {
   test("refuses a time that is none, or to come", async () => {
     for (const time of ["yesterday", "2100-01-01T00:00:00Z"]) {
@@ -172,6 +216,8 @@ describe("audit prune", () => {
       out: expect.stringMatching(/^Removed \d+ events, up to position \d+\./),
     });
     await audit("export", "--out", file("rest.ndjson"));
+    const old = await audit("verify", "--file", file("rest.ndjson"), "--checkpoint", file("held"));
+    expect(old).toMatchObject({ code: 2, err: expect.stringContaining("1 is about what was cut off") });
     const { out: report } = await audit("verify", "--file", file("rest.ndjson"));
     expect(report).toMatch(/Cut: {9}up to position \d+, older than /);
     expect(await audit("verify")).toMatchObject({ code: 0 });

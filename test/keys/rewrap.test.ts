@@ -34,7 +34,7 @@ it("moves keys of every kind, and those that a replica with the old key makes me
   await rotate();
   const auditKey = new AuditSigningKey({ prisma, keys: late, audit });
   const { rows } = await pool.query<{ id: string }>("SELECT id FROM installation");
-  await auditKey.rotate(rows[0]?.id ?? "");
+  await auditKey.rotate(rows[0]?.id ?? "", new Date());
   for (let n = 0; n < 20; n += 1) await service.createFactory();
   const withAwsKeys = await service.createFactory();
   const derived = (await new FactoryKeys({ prisma, keys: late }).awsKeys(withAwsKeys.id)).bytes;
@@ -43,7 +43,7 @@ it("moves keys of every kind, and those that a replica with the old key makes me
   // Beginning again while it runs is the same task.
   expect((await keyed.post(`/v1/keys/${first}:rewrap`).expect(202)).body.id).toBe(task.id);
   await rotate();
-  await auditKey.rotate(rows[0]?.id ?? "");
+  await auditKey.rotate(rows[0]?.id ?? "", new Date());
   const factory = await service.createFactory();
   const key = await late.createDataKey(factory.id, "fingerprint");
   await pool.query("DELETE FROM data_keys WHERE factory_id = $1 AND purpose = 'fingerprint'", [factory.id]);

@@ -13,7 +13,7 @@ const EventLine = z.strictObject({
   type: z.literal("event"),
   position: z.int().min(1),
   id: z.string().regex(/^\d{1,18}$/),
-  writer: z.uuid(),
+  writer: z.uuid().lowercase(),
   sequence: z.int().min(0),
   hash: Hex,
   // A record keeps the order of the members, which is part of the bytes.

@@ -16,7 +16,8 @@ export type Link = {
 /** What stands before the first link of every chain. */
 export const beforeFirst: Buffer = Buffer.alloc(32);
 
-const label = field(Buffer.from("factory-secrets audit link v1", "utf8"));
+/** What every link begins with, its length in front. */
+export const label = field(Buffer.from("factory-secrets audit link v1", "utf8"));
 
 /**
  * The hash of a link: SHA-256 over the label, the chain's id, the hash before it, the position, the event's id, its

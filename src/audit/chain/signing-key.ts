@@ -37,19 +37,23 @@ export class AuditSigningKey {
   /**
    * Makes a new key sign from now on, on every replica. The public half of the old one is kept: what it signed stays
    * verifiable. Asks a key-encryption key, maybe over the network: not for a transaction.
+   * @param since when this was asked for. A key that another rotation made since then is new enough: of two at once both
+   *   give the same, and none is retired before it has signed
    * @returns the id of the key that signs now
    */
-  async rotate(installationId: string): Promise<string> {
+  async rotate(installationId: string, since: Date): Promise<string> {
     const { prisma } = this.#deps;
     const old = await activeKey(prisma);
     if (old === undefined) return (await this.#create(installationId)).id;
+    if (old.createdAt >= since) return old.id;
     const key = await this.#make(installationId);
-    await prisma.$transaction(async (transaction) => {
-      if (!(await retireKey(transaction, old.id))) throw new Error("another rotation was faster");
+    const isFirst = await prisma.$transaction(async (transaction) => {
+      if (!(await retireKey(transaction, old.id))) return false;
       await insertKey(transaction, key);
       await this.#deps.audit.writeWith(transaction, [keyEvent("signing-key.replaced", key.id)]);
+      return true;
     });
-    return key.id;
+    return isFirst ? key.id : this.rotate(installationId, since);
   }
 
   /** Of several replicas that make one at once, the first one's key stands, and alone has an event. */

@@ -202,12 +202,12 @@ export async function insertCheckpoint(
 }
 
 /** The key that signs now, if one was made. */
-export async function activeKey(prisma: PrismaClient): Promise<AuditKey | undefined> {
+export async function activeKey(prisma: PrismaClient): Promise<(AuditKey & { createdAt: Date }) | undefined> {
   const row = await prisma.auditKey.findFirst({ where: { state: "active" } });
   if (row === null) return undefined;
-  const { id, dataKeyId, keyEncryptionKeyId } = row;
+  const { id, createdAt, dataKeyId, keyEncryptionKeyId } = row;
   const wrappedKey = { id: dataKeyId, keyEncryptionKeyId, wrapped: Buffer.from(row.wrapped) };
-  return { id, publicKey: Buffer.from(row.publicKey), wrappedKey };
+  return { id, createdAt, publicKey: Buffer.from(row.publicKey), wrappedKey };
 }
 
 /** @returns false when another was first */

@@ -115,9 +115,12 @@ export function eventParts(client: pg.ClientBase, { name, columns }: Table, isCh
   const place = "row_number() OVER (ORDER BY e.transaction, e.id) - 1";
   const waiting = selectWith(`(${firstWaiting} + (${place}) / ${eventsOfTransaction})::text::xid8`);
   if (!isChained) return [{ table: name, columns, select: waiting }];
-  const isDone = `(e.transaction < (
-      SELECT CASE WHEN frontier > pg_snapshot_xmax(pg_current_snapshot()) THEN '0' ELSE frontier END FROM audit_sealer
-    ) OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
+  // Scalar subqueries are computed once, not for each event.
+  const frontier = "(SELECT frontier FROM audit_sealer)";
+  const next = "(SELECT pg_snapshot_xmax(pg_current_snapshot()))";
+  // An event of a transaction that is still to come is as much beside the chain as one of a time that is sealed.
+  const isBeside = `${frontier} <= ${next} AND (e.transaction < ${frontier} OR e.transaction >= ${next})`;
+  const isDone = `(${isBeside} OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
   return [
     { table: name, columns, select: `${selectWith("'0'::xid8")} WHERE ${isDone}` },
     { table: name, columns, select: `${waiting} WHERE NOT ${isDone}` },

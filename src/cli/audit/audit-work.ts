@@ -35,14 +35,15 @@ export function auditKeys(deps: ServerDeps): Promise<string[]> {
 }
 
 /**
- * Makes a new key sign checkpoints and cuts. @returns its public half as PEM
+ * Makes a new key sign checkpoints and cuts, unless somebody else did `since` this was asked for.
+ * @returns its public half as PEM
  * @throws CommandFailure before the first start, and as `withDatabase`
  */
-export function rotateAuditKey(deps: ServerDeps): Promise<string> {
+export function rotateAuditKey(deps: ServerDeps, since: Date): Promise<string> {
   return withAudit(deps, async ({ prisma, signingKey, sealer }) => {
     const installation = await installationId(prisma);
     if (installation === undefined) throw new CommandFailure(exitCodes.failed, "Nothing was started here yet.");
-    const keyId = await signingKey.rotate(installation);
+    const keyId = await signingKey.rotate(installation, since);
     // The event of the rotation stands under the first signature of the new key.
     await sealer.seal();
     await sealer.checkpoint(installation);

@@ -7,25 +7,26 @@ import type { SignedStatement } from "../../audit/chain/statement.js";
 import { installationId } from "../../audit/chain/store.js";
 import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
 import { type VerifyOptions, verifyExport } from "../../audit/chain/verify-export.js";
+import { checkFactoryStatements } from "../../audit/database-check/factory-statements.js";
 import { findStray } from "../../audit/database-check/stray-events.js";
 import type { PrismaClient } from "../../db/database.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
-import { brokenSentences, verifiedSentences } from "./sentences.js";
+import { brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
 
 /** `publicKey` and `checkpoint` are paths. */
 export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: readonly string[] | undefined };
 
 /**
  * Checks an export and says what it checked, or the first break.
- * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read or is something else
+ * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read or compared, or is something else
  */
 export async function verifyFile(file: string, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
   const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
   await requireExport(file, handle).finally(() => handle.close());
   const chunks = createReadStream(file, { encoding: "utf8", highWaterMark: 1024 * 1024 });
-  return verifiedSentences(await verified(chunks, options), given.publicKey !== undefined);
+  return report(await verified(chunks, options), options, given);
 }
 
 /** How every line of an export begins. */
@@ -41,7 +42,8 @@ async function requireExport(file: string, handle: FileHandle): Promise<void> {
 }
 
 /**
- * Checks what is in the database, up to the last signed checkpoint, and that no event stands beside the chain.
+ * Checks what is in the database: the chain of the installation up to the last signed checkpoint, that the chain of each
+ * factory has the same events in the same order, and that no event stands beside them.
  * @throws CommandFailure as `verifyFile`
  */
 export async function verifyDatabase(prisma: PrismaClient, given: VerifyArguments): Promise<string> {
@@ -55,9 +57,32 @@ export async function verifyDatabase(prisma: PrismaClient, given: VerifyArgument
     );
   }
   const result = await verified(exportNdjson(prisma, range), options);
-  const stray = await findStray(prisma);
-  if (stray !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${stray}.`);
-  return verifiedSentences(result, given.publicKey !== undefined);
+  const factories = await compared(prisma, options, result.through - result.from + 1);
+  return report(result, options, given, factories);
+}
+
+/** @throws CommandFailure when a comparison was asked for, and nothing was there to compare */
+function report(result: Verified, options: VerifyOptions, given: VerifyArguments, factories?: number): string {
+  const held = options.held?.length ?? 0;
+  if (given.checkpoint !== undefined && result.held === 0) {
+    throw new CommandFailure(exitCodes.usage, nothingHeldSentence(result, held));
+  }
+  const keyWasGiven = given.publicKey !== undefined;
+  return verifiedSentences(result, { keyWasGiven, held, ...(factories !== undefined && { factories }) });
+}
+
+/** @returns how many factories have a chain */
+async function compared(prisma: PrismaClient, { keys }: VerifyOptions, total: number): Promise<number> {
+  const bar = progressBar("Comparing");
+  try {
+    const stray = await findStray(prisma, (done) => bar.show(done, total));
+    const { factories, unfit } = await checkFactoryStatements(prisma, keys);
+    const broken = stray ?? unfit;
+    if (broken !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${broken}.`);
+    return factories;
+  } finally {
+    bar.clear();
+  }
 }
 
 async function verified(chunks: AsyncIterable<string>, options: VerifyOptions): Promise<Verified> {

@@ -130,6 +130,9 @@ describe("in an export is found", () => {
     expect(await breakOf(spaced)).toBe("this is no line of an export");
     const doubled = lines.with(at, (lines[at] ?? "").replace('"event":{', '"event":{"action":"nothing",'));
     expect(await breakOf(doubled)).toBe("this is no line of an export");
+    const writer = /"writer":"[^"]+"/;
+    const upper = (lines[at] ?? "").replace(writer, (text) => text.toUpperCase().replace("WRITER", "writer"));
+    expect(await breakOf(lines.with(at, upper))).toBe("this is no line of an export");
   });
 
   it("a statement with another signature, or of another key than was asked for", async () => {

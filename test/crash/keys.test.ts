@@ -186,7 +186,8 @@ it("a data-key rotation under writers, killed at each step, goes on by itself, e
   await beginning;
   expect(await checked()).toEqual(old);
   await start();
-  const { id } = await ask("POST", path, { perSecond: 60 });
+  // So few that some are left after all kills, however slow the machine.
+  const { id } = await ask("POST", path, { perSecond: 5 });
   for (let round = 0; round < killedInBatches; round += 1) {
     const writers = ["s0", "s1", "s2", `new-${round}`].map(writeUntilLost);
     const [{ done } = { done: 0 }] = await query<{ done: number }>("SELECT done FROM key_tasks WHERE id = $1", [id]);

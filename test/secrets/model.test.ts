@@ -69,15 +69,27 @@ async function request(life: SecretLife, operation: Operation, headers: Record<s
   }
 }
 
+/** The stored fingerprints of a secret by version: those of one factory are equal where the values are. */
+async function storedFingerprints(factoryId: string, name: string): Promise<Map<number, string>> {
+  const { rows } = await service.database.pool.query<{ version: number; fingerprint: string }>(
+    `SELECT v.version, encode(v.fingerprint, 'hex') AS fingerprint
+     FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
+     WHERE s.factory_id = $1 AND s.name = $2 AND s.deleted_at IS NULL`,
+    [factoryId, name],
+  );
+  return new Map(rows.map(({ version, fingerprint }) => [version, fingerprint]));
+}
+
 async function look({ lives: [life], fingerprints }: Real): Promise<Sight> {
   if (!life) throw new Error("there is a replica");
+  const stored = await storedFingerprints(life.factory.id, "a");
   const path = `/v1/factories/${life.factory.name}/deleted-secrets`;
   const { body: deleted } = await service.as(service.operatorToken).get(path).expect(200);
   const { body } = await life.get("/versions?pageSize=200");
   const versions = (body.items ?? []).map((item: { version: number; state: string; fingerprint?: string }) => ({
     version: item.version,
     state: item.state,
-    value: item.fingerprint === undefined ? undefined : (fingerprints.get(item.fingerprint) ?? -1),
+    value: item.fingerprint === undefined ? undefined : (fingerprints.get(stored.get(item.version) ?? "") ?? -1),
   }));
   return { versions, undeletable: deleted.items[0]?.version ?? 0 };
 }
@@ -169,7 +181,7 @@ async function setUp(): Promise<{ model: Model; real: Real }> {
   for (const [index, text] of values.entries()) {
     const probe = lifeOf(service, factory, `probe-${index}`);
     await probe.put(text).expect(201);
-    fingerprints.set((await probe.get("/versions")).body.items[0].fingerprint, index);
+    fingerprints.set((await storedFingerprints(factory.id, `probe-${index}`)).get(1) ?? "", index);
   }
   const lives = [lifeOf(service, factory, "a"), lifeOf(replica, factory, "a")];
   return { model: { worlds: [{ live: undefined, deleted: [] }] }, real: { lives, fingerprints } };

@@ -67,10 +67,10 @@ describe("undelete", () => {
     expect((await openStored(service, { factory: life.factory, name: "a" }))?.toString()).toBe(value);
     await life.remove("?purge=true").expect(204);
     expectProblem(await life.post(":undelete"), "not-found");
-    expect((await life.events()).filter(({ action }) => action === "secret.purged")).toMatchObject([
-      { secretVersion: 2, actor: { kind: "operator" }, requestId: expect.any(String) },
-      { secretVersion: 1 },
-    ]);
+    const purged = (await life.events()).filter(({ action }) => action === "secret.purged");
+    expect(purged.map(({ secretVersion }) => secretVersion).sort()).toEqual([1, 2]);
+    for (const event of purged)
+      expect(event).toMatchObject({ actor: { kind: "operator" }, requestId: expect.any(String) });
   });
 
   it("leaves a new secret of the name alone, and brings back the one deleted last", async () => {

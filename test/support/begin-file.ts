@@ -4,4 +4,5 @@ import { forgetOtherFiles } from "./leak-watch.js";
 
 forgetOtherFiles();
 vi.restoreAllMocks();
+vi.unstubAllEnvs();
 vi.useRealTimers();

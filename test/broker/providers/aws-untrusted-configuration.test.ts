@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AwsEntry } from "../../../src/factory-config/entry.js";
 import { type StandInClouds, startStandInClouds } from "../../support/clouds/start-stand-in-clouds.js";
 import { mintAgainst } from "./mint-against.js";
@@ -15,14 +15,13 @@ let clouds: StandInClouds;
 const directory = mkdtempSync(join(tmpdir(), "aws-untrusted-"));
 const trace = join(directory, "a-program-ran");
 const program = `touch ${trace}`;
-const before = { ...process.env };
 
 beforeAll(async () => {
   clouds = await startStandInClouds();
   clouds.aws.iam.addUser({ accountId, userName: "puller", ...user });
 });
 afterAll(async () => {
-  process.env = before;
+  vi.unstubAllEnvs();
   rmSync(directory, { recursive: true });
   await clouds.close();
 });
@@ -51,7 +50,7 @@ describe("configuration that an SDK would act upon", () => {
     const hostile = `endpoint_url = https://attacker2.example.test\ncredential_process = ${program}\nuse_fips_endpoint = nonsense\nmax_attempts = nonsense\nretry_mode = nonsense\ndefaults_mode = nonsense\nregion = eu-west-1\n`;
     writeFileSync(config, `[default]\n${hostile}[profile hostile]\n${hostile}`);
     const attacker = clouds.docker.addAttacker("attacker2.example.test");
-    Object.assign(process.env, {
+    const hostileVariables = {
       AWS_CONFIG_FILE: config,
       AWS_SHARED_CREDENTIALS_FILE: config,
       AWS_PROFILE: "hostile",
@@ -68,7 +67,8 @@ describe("configuration that an SDK would act upon", () => {
       AWS_MAX_ATTEMPTS: "1",
       HTTPS_PROXY: "http://127.0.0.1:9",
       https_proxy: "http://127.0.0.1:9",
-    });
+    };
+    for (const [name, text] of Object.entries(hostileVariables)) vi.stubEnv(name, text);
     await expect(mintAgainst(clouds, entry, file, { repositories: ["team/app"] })).resolves.toMatchObject({
       registry: `${accountId}.dkr.ecr.us-east-2.amazonaws.com`,
       scopeEnforcedBy: "iam-session-policy",

@@ -23,7 +23,7 @@ const defaultMinTtlSeconds = 300;
  * version or a changed entry never meets an old token. However many callers ask at once, upstream is asked once.
  */
 export class TokenCache<T extends Minted> {
-  readonly #tokens = new LRUCache<string, CachedToken<T>>({ ...atMost(maxTokens) });
+  readonly #tokens = new LRUCache<string, CachedToken<T>>(atMost(maxTokens));
   readonly #minting = new Map<string, Promise<CachedToken<T>>>();
   readonly #random: () => number;
   readonly #now: () => Date;

@@ -1,6 +1,5 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
-import { atMost } from "../at-most.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import type { Caller } from "./caller.js";
@@ -13,7 +12,6 @@ import { presentedToken } from "./presented-token.js";
 import { findCallerByHash, findCallerById, type StoredCaller } from "./store.js";
 import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
 
-const maxRemembered = 20_000;
 const maxRememberedBytes = 64 * 1_024 * 1_024;
 
 /**
@@ -27,7 +25,6 @@ export class Callers {
   readonly #workloads: Workloads;
   readonly #devices: Devices;
   readonly #remembered = new LRUCache<string, StoredCaller>({
-    ...atMost(maxRemembered),
     maxSize: maxRememberedBytes,
     sizeCalculation: ({ caller, evidence }) => callerWeight(caller, evidence),
   });

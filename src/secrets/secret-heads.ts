@@ -14,8 +14,8 @@ const maxRemembered = 50_000;
  */
 export class SecretHeads {
   readonly #prisma: PrismaClient;
-  readonly #heads = new LRUCache<string, SecretHead>({ ...atMost(maxRemembered) });
-  readonly #counts = new LRUCache<string, number>({ ...atMost(10_000) });
+  readonly #heads = new LRUCache<string, SecretHead>(atMost(maxRemembered));
+  readonly #counts = new LRUCache<string, number>(atMost(10_000));
   readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(prisma: PrismaClient) {

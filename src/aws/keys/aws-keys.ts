@@ -36,7 +36,7 @@ export class AwsKeys {
   readonly #deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date };
   readonly #seen = new SeenSignatures(2 * toleranceMs);
   /** Ids of keys that have signed well. */
-  readonly #remembered = new LRUCache<string, true>({ ...atMost(maxRemembered) });
+  readonly #remembered = new LRUCache<string, true>(atMost(maxRemembered));
 
   constructor(deps: { callers: Callers; facts: Facts; factoryKeys: FactoryKeys; now: () => Date }) {
     this.#deps = deps;

@@ -42,7 +42,7 @@ export class Devices {
   readonly #refusals: DeviceRefusals;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
-  readonly #remembered = new LRUCache<string, Remembered>({ ...atMost(maxRemembered) });
+  readonly #remembered = new LRUCache<string, Remembered>(atMost(maxRemembered));
   // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and the listener refuses it in 1.2.
   readonly #ofSocket = new WeakMap<object, Presented>();
   readonly #ofCaller = new WeakMap<Caller, Presented>();

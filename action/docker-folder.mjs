@@ -71,11 +71,14 @@ function parse(text) {
 
 /** What later steps need to find the tokens, by name. */
 export function variablesFor(folder, users, environment) {
+  const given = environment.REGISTRY_AUTH_FILE;
+  // Where the action is used twice, the folder of the first use is the user's for the second.
+  const isOfDocker = !given || resolve(given) === join(users, "config.json");
   return {
     DOCKER_CONFIG: folder,
     // Where there are no builders yet, those made later would be removed with the folder.
     BUILDX_CONFIG: environment.BUILDX_CONFIG || join(users, "buildx"),
     // podman, buildah and skopeo do not look at DOCKER_CONFIG (containers-auth.json(5)).
-    REGISTRY_AUTH_FILE: environment.REGISTRY_AUTH_FILE || join(folder, "config.json"),
+    REGISTRY_AUTH_FILE: isOfDocker ? join(folder, "config.json") : given,
   };
 }

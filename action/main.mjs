@@ -38,7 +38,8 @@ async function main() {
 function loginArguments({ url, factory, audience, registries, repositories, folder, caFile, ...inputs }) {
   return [
     ...["ci", "login", "--url", url, "--factory", factory, "--timeout", String(inputs.timeoutSeconds)],
-    ...(audience === "" ? [] : ["--audience", audience]),
+    // Another use of the action may have left its audience in the environment.
+    ...["--audience", audience || url],
     ...(caFile === "" ? [] : ["--ca-file", caFile]),
     ...(folder === "" ? [] : ["--for", folder]),
     ...registries.flatMap((registry) => ["--registry", registry]),
@@ -50,9 +51,10 @@ function loginArguments({ url, factory, audience, registries, repositories, fold
 
 /** So that `factory-secrets ci token` and the others need no flags in later steps. */
 async function exportSettings({ url, factory, audience, caFile }) {
-  const settings = { URL: url, FACTORY: factory, AUDIENCE: audience, CA_FILE: caFile };
+  const settings = { URL: url, FACTORY: factory, AUDIENCE: audience || url, CA_FILE: caFile };
   for (const [name, value] of Object.entries(settings))
-    if (value !== "") await exportVariable(environment, `FACTORY_SECRETS_${name}`, value);
+    if (value !== "" || environment[`FACTORY_SECRETS_${name}`])
+      await exportVariable(environment, `FACTORY_SECRETS_${name}`, value);
 }
 
 async function exportFolder(folder, { dockerConfig }) {

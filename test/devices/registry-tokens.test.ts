@@ -1,11 +1,12 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
+import { whileAnswering } from "../cli/stand-in-service.js";
 import { watched } from "../support/leak-watch.js";
 import { type Issued, makeDevice, makeRoot } from "./device-certificates.js";
 import { makeServerFiles, type Reply, register } from "./device-service.js";
@@ -103,12 +104,12 @@ it.skipIf(!hasCurl)("examples/device.sh writes a config.json, and leaves the old
   const known = await makeDevice(root, broker.factory.name);
   const directory = await mkdtemp(join(tmpdir(), "device-sh-"));
   const config = join(directory, "docker", "config.json");
-  const run = async (who: Issued) => {
+  const run = async (who: Issued, url = broker.service.deviceUrl) => {
     await writeFile(join(directory, "client.pem"), who.pem);
     await writeFile(join(directory, "pkey.pem"), who.keyPem);
     await writeFile(join(directory, "root.crt"), files.caPem);
     const env = { PATH: process.env.PATH, CERTIFICATES: directory, CONFIG: config, FACTORY: broker.factory.name };
-    const child = spawn("sh", [script], { env: { ...env, DEVICE_URL: broker.service.deviceUrl }, stdio: "ignore" });
+    const child = spawn("sh", [script], { env: { ...env, DEVICE_URL: url }, stdio: "ignore" });
     return new Promise<number | null>((resolve) => child.on("exit", resolve));
   };
   expect(await run(known)).toBe(0);
@@ -116,6 +117,15 @@ it.skipIf(!hasCurl)("examples/device.sh writes a config.json, and leaves the old
   expect(Object.keys(JSON.parse(written).auths)).toEqual(["ghcr.io"]);
   expect((await stat(config)).mode & 0o777).toBe(0o600);
   expect(await run(await makeDevice(await makeRoot(), broker.factory.name))).toBe(1);
+  expect(await readFile(config, "utf8")).toBe(written);
+  for (const status of [200, 302])
+    expect(
+      await whileAnswering(
+        (_, response) => void response.writeHead(status, { location: "/" }).end("<html></html>"),
+        (url) => run(known, url),
+      ),
+    ).toBe(1);
+  expect(await readdir(join(directory, "docker"))).toEqual(["config.json"]);
   expect(await readFile(config, "utf8")).toBe(written);
   await rm(directory, { recursive: true });
 });

@@ -101,6 +101,19 @@ describe("the GitHub action", patience, () => {
     await step.post();
   });
 
+  test("used twice, gives all programs what both uses got, and each its own audience", async () => {
+    const first = runner.uses({ ...inputs, registries: passwordHost, audience: factory.service.url });
+    await first.main();
+    const second = runner.uses({ ...inputs, registries: bearerHost, repositories: "acme/base" });
+    expect(await second.main()).toMatchObject({ exitCode: 0 });
+    const { DOCKER_CONFIG = "", REGISTRY_AUTH_FILE, FACTORY_SECRETS_AUDIENCE } = runner.exported;
+    expect(REGISTRY_AUTH_FILE).toBe(join(DOCKER_CONFIG, "config.json"));
+    expect(FACTORY_SECRETS_AUDIENCE).toBe(factory.service.url);
+    expect(Object.keys((await readConfig()).auths ?? {}).sort()).toEqual([bearerHost, passwordHost].sort());
+    await second.post();
+    await first.post();
+  });
+
   test("asks for the registry and the repositories that are named, one on each line", async () => {
     const step = runner.uses({ ...inputs, registries: `\n  ${bearerHost}\n\n`, repositories: "acme/base\n" });
     const done = await step.main();

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { bearerHost, passwordHost } from "../cli/ci/factory-for-jobs.js";
+import { whileAnswering } from "../cli/stand-in-service.js";
 import { componentJob } from "./gitlab-component.js";
 import { type GitLabRunner, type JobOptions, openGitLabRunner } from "./gitlab-runner.js";
 import { findProgram } from "./link-programs.js";
@@ -115,7 +117,9 @@ describe("GitLab's component", patience, () => {
     mkdirSync(folder);
     const theirs = { auths: { "other.example.com": { auth: "bm9ib2R5Om5vdGhpbmc=" } } };
     writeFileSync(join(folder, "config.json"), JSON.stringify(theirs));
-    const job = runner.job(inputs, read, { ...withNode(), variables: { DOCKER_CONFIG: folder } });
+    // podman and skopeo read it by another name.
+    const script = 'cat "$REGISTRY_AUTH_FILE"';
+    const job = runner.job(inputs, script, { ...withNode(), variables: { DOCKER_CONFIG: folder } });
     const done = await job.run();
     expect(configIn(done.stdout).auths).toEqual({ ...theirs.auths, ...bothAuths });
     await job.end();
@@ -206,6 +210,20 @@ describe("GitLab's component refuses", patience, () => {
 
   test("to fetch the command line over plain HTTP unpinned", async () => {
     expect(await failing({ url: "http://secrets.example.com" }, withNode())).toContain("Over plain HTTP anybody");
+  });
+
+  test.skipIf(noCurl !== "")(`to send a token over plain HTTP${noCurl}`, async () => {
+    expect(await failing({ url: "http://secrets.example.com" }, withCurl())).toContain("over plain HTTP anybody");
+  });
+
+  test.skipIf(noCurl !== "").each([
+    ["a redirect", 302],
+    ["a page of somebody else", 200],
+  ])(`%s in the place of tokens${noCurl}`, async (_, status) => {
+    const answer = (_request: unknown, response: ServerResponse) =>
+      void response.writeHead(status, { location: "https://elsewhere.example.com" }).end("<html></html>");
+    const said = await whileAnswering(answer, (url) => failing({ url }, withCurl()));
+    expect(said).toContain("is not factory-secrets. Is the url right?");
   });
 
   test("a service that is down", async () => {

@@ -21,7 +21,7 @@ test("/cli says to anyone what there is and how to install it, by the public nam
   expect(url).toBe(`https://secrets.example.com/cli/${file}`);
   expect(install).toEqual([
     `curl -fsSO ${url}`,
-    `echo "${sha256}  ${file}" | sha256sum --check && npm install --global --offline ./${file}`,
+    `echo "${sha256}  ${file}" | sha256sum -c && npm install --global --offline ./${file}`,
   ]);
   const text = await get("/cli");
   expect(text.headers).toMatchObject({

@@ -21,8 +21,9 @@ export function serveCredentialsCommand(): Command {
       "after",
       `
 It serves them on 127.0.0.1, renews them, and ends with the command: with its exit code, 128 and the signal's number
-after a signal, 125 when it was not started. Other AWS credentials in the environment, and ~/.aws/credentials, are kept
-from the command: AWS's programs would take those first.
+after a signal, 125 when it was not started. Other AWS credentials in the environment, ~/.aws/credentials and
+~/.aws/config are kept from the command: AWS's programs would take those first. The region is then said by AWS_REGION, or
+by the command.
 
 Example:
   factory-secrets ci serve-credentials -- aws ecr get-login-password --region us-east-2`,
@@ -85,6 +86,8 @@ function withCredentials(environment: Environment, { url, token }: CredentialsSe
     ...Object.fromEntries(kept),
     AWS_CONTAINER_CREDENTIALS_FULL_URI: url,
     AWS_CONTAINER_AUTHORIZATION_TOKEN: token,
+    // A profile in either, with a role or a program of its own, would come first too.
     AWS_SHARED_CREDENTIALS_FILE: devNull,
+    AWS_CONFIG_FILE: devNull,
   };
 }

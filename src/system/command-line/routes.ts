@@ -31,15 +31,15 @@ const isHeld = ({ ifNoneMatch }: RequestFacts, { sha256 }: OfferedFile): boolean
   ifNoneMatch?.includes(`"${sha256}"`) === true;
 
 /** Commands that fetch a file, compare it, and only then install it. `-c` is what busybox knows too. */
-function installCommands({ file, sha256 }: OfferedFile, url: string, check: string, install: string): string[] {
-  return [`curl -fsSO ${url}/cli/${file}`, `echo "${sha256}  ${file}" | sha256sum ${check} && ${install}`];
+function installCommands({ file, sha256 }: OfferedFile, url: string, install: string): string[] {
+  return [`curl -fsSO ${url}/cli/${file}`, `echo "${sha256}  ${file}" | sha256sum -c && ${install}`];
 }
 
 const installCli = (offered: OfferedCli, url: string): string[] =>
-  installCommands(offered, url, "--check", `npm install --global --offline ./${offered.file}`);
+  installCommands(offered, url, `npm install --global --offline ./${offered.file}`);
 
 const installHelper = (offered: OfferedFile, url: string): string[] =>
-  installCommands(offered, url, "-c", `install -m 755 ${offered.file} /usr/local/bin/`);
+  installCommands(offered, url, `install -m 755 ${offered.file} /usr/local/bin/`);
 
 const getCommandLine = route(
   {
@@ -91,8 +91,8 @@ const page = (
 
   ${install.join(" &&\n  ")}
 
-It needs Node 20.19 or later, and asks no package registry. On macOS it is \`shasum -a 256 --check\`. The checksum comes from the same place as the file: in a
-pipeline keep a copy of it, and compare with that.
+It needs Node 20.19 or later, and asks no package registry. On macOS it is \`shasum -a 256 -c\`. The checksum comes from
+the same place as the file: in a pipeline keep a copy of it, and compare with that.
 
 file    ${file}
 sha256  ${sha256}

@@ -64,6 +64,7 @@ describe("ci serve-credentials", () => {
         .filter((name) => name.startsWith("AWS_"))
         .sort(),
     ).toEqual([
+      "AWS_CONFIG_FILE",
       "AWS_CONTAINER_AUTHORIZATION_TOKEN",
       "AWS_CONTAINER_CREDENTIALS_FULL_URI",
       "AWS_SHARED_CREDENTIALS_FILE",

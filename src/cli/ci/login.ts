@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { textAt } from "../client/json-value.js";
+import { hasMark, withMark } from "../client/marks.js";
 import { authOf, keyOfHost, markOf, withAuths } from "./docker-config/auth-entries.js";
 import { changeDockerConfig, readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper, refuseStore, storeFor } from "./docker-config/credential-stores.js";
@@ -37,7 +38,10 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
     asksItself.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter(isOurs).map(({ registry }) => registry));
     if (written.length === 0) return config;
     const earlier = await readLoginRecord(realDirectory);
-    const marks = written.map((token): [string, string] => [keyOfHost(token.registry), markOf(authOf(token)) ?? ""]);
+    const marks = written.map((token): [string, string] => {
+      const key = keyOfHost(token.registry);
+      return [key, withMark(earlier?.marks.get(key), markOf(authOf(token)) ?? "")];
+    });
     await writeLoginRecord(realDirectory, {
       marks: new Map([...(earlier?.marks ?? []), ...marks]),
       hasMadeAuths: earlier?.hasMadeAuths ?? config.auths === undefined,
@@ -59,8 +63,7 @@ export async function logout(directory: string): Promise<LoggedOut> {
     const record = await readLoginRecord(realDirectory);
     if (!record) return config;
     const entries = Object.entries(config.auths ?? {});
-    const isOurs = ([key, entry]: [string, unknown]): boolean =>
-      record.marks.has(key) && record.marks.get(key) === markOf(entry);
+    const isOurs = ([key, entry]: [string, unknown]): boolean => hasMark(record.marks.get(key), markOf(entry));
     removed = entries.filter(isOurs).map(([key]) => key);
     kept = entries.filter((entry) => record.marks.has(entry[0]) && !isOurs(entry)).map(([key]) => key);
     await removeLoginRecord(realDirectory);

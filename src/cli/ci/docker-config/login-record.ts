@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { objectAt, parseJson, textAt } from "../../client/json-value.js";
 import { replaceFile } from "../../client/replace-file.js";
 
-/** What `ci login` has written into `auths`: the mark of each entry by its key. No credential stands in it. */
+/** What `ci login` has written into `auths`: the marks of each entry by its key. No credential stands in it. */
 export type LoginRecord = {
   marks: ReadonlyMap<string, string>;
   /** There was no `auths` before. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { objectAt, parseJson, textAt } from "../../client/json-value.js";
 import { replaceFile } from "../../client/replace-file.js";
 
-/** What this program has written into a folder: the SHA-256 of each file by its name. No value stands in it. */
+/** What this program has written into a folder: marks of each file by its name, which are SHA-256. No value stands in it. */
 export type FilesRecord = ReadonlyMap<string, string>;
 
 // A name with a dot in front: whoever passes on all that `ls` shows of the folder passes over it.

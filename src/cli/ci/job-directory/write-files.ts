@@ -2,6 +2,7 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { holdLock } from "../../client/hold-lock.js";
+import { hasMark, withMark } from "../../client/marks.js";
 import { replaceFile } from "../../client/replace-file.js";
 import { digestOf, readFilesRecord, writeFilesRecord } from "./files-record.js";
 import { type JobFile, registriesFile } from "./request-files.js";
@@ -40,18 +41,20 @@ async function replaceAll(directory: string, files: readonly JobFile[], keepExis
   const foreign: string[] = [];
   for (const { name, content } of files) {
     const found = await digestAt(directory, name);
-    if (found !== undefined && found !== record.get(name) && found !== digestOf(content)) foreign.push(name);
+    if (found !== undefined && !hasMark(record.get(name), found) && found !== digestOf(content)) foreign.push(name);
   }
   if (foreign.includes(registriesFile) || (foreign.length > 0 && !keepExisting)) throw inTheWay(directory, foreign);
   const wanted = files.filter(({ name }) => !foreign.includes(name));
   const digests = wanted.map(({ name, content }): [string, string] => [name, digestOf(content)]);
-  // Written before the files: one without a record would be taken for somebody else's by the next run.
-  await writeFilesRecord(directory, new Map([...record, ...digests]));
+  // Written before the files: one without a record would be taken for somebody else's by the next run. What is replaced
+  // stays in it meanwhile: this run may be killed before it comes to that file.
+  const meanwhile = digests.map(([name, digest]): [string, string] => [name, withMark(record.get(name), digest)]);
+  await writeFilesRecord(directory, new Map([...record, ...meanwhile]));
   // The list comes last: whoever sees it finds all that it names.
   for (const { name, content } of wanted.toSorted(byListLast)) await replaceFile(join(directory, name), content);
   const removed: string[] = [];
   for (const [name, digest] of record) {
-    if (files.some((file) => file.name === name) || (await digestAt(directory, name)) !== digest) continue;
+    if (files.some((file) => file.name === name) || !hasMark(digest, await digestAt(directory, name))) continue;
     await rm(join(directory, name));
     removed.push(name);
   }

@@ -11,8 +11,9 @@ export default defineConfig({
     // The service is some 600 modules: importing them anew for each file took longer than all tests.
     isolate: false,
     setupFiles: ["test/support/begin-file.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    // Many start real programs, which takes seconds each where several share a slow processor.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 30_000,
   },
 });

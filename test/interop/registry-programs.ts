@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
@@ -16,6 +16,9 @@ export const programs = { dockerRegistry: dockerRegistry ?? "", skopeo: skopeo ?
 
 export const docker = process.env.FACTORY_SECRETS_TEST_DOCKER;
 export const withoutDocker = docker === undefined ? " (skipped: FACTORY_SECRETS_TEST_DOCKER does not name docker)" : "";
+
+export const podman = process.env.FACTORY_SECRETS_TEST_PODMAN;
+export const withoutPodman = podman === undefined ? " (skipped: FACTORY_SECRETS_TEST_PODMAN does not name podman)" : "";
 
 const bin = fileURLToPath(new URL("../../bin", import.meta.url));
 
@@ -52,6 +55,17 @@ export const copyImage = (
     ],
     machine.environment,
   );
+
+/** `podman pull` into a storage of the machine, with the machine's own logins. */
+export function pullImage(machine: JobMachine, registry: PrivateRegistry, repository: string): Promise<ProgramResult> {
+  const folder = join(machine.home, "podman");
+  mkdirSync(folder, { recursive: true });
+  const policy = join(folder, "policy.json");
+  writeFileSync(policy, JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }));
+  const storage = ["--root", join(folder, "root"), "--runroot", join(folder, "run"), "--storage-driver", "vfs"];
+  const pull = ["pull", "--quiet", "--signature-policy", policy, `${registry.host}/${repository}:1`];
+  return runProgram(podman ?? "", [...storage, ...pull], machine.environment);
+}
 
 /** `docker manifest inspect`, which needs no daemon. */
 export const inspectManifest = (

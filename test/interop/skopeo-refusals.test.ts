@@ -3,7 +3,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { JobMachine } from "../cli/ci/job-machine.js";
 import { listenOnLoopback, whileAnswering } from "../cli/stand-in-service.js";
 import { type AzureRegistry, startAzureRegistry } from "./azure-registry.js";
-import { copyImage, isMissing, openRegistryMachine, whyMissing } from "./registry-programs.js";
+import {
+  copyImage,
+  isMissing,
+  openRegistryMachine,
+  podman,
+  pullImage,
+  whyMissing,
+  withoutPodman,
+} from "./registry-programs.js";
 
 type Job = { id: string; token: string };
 
@@ -47,6 +55,19 @@ describe.skipIf(isMissing)(
       expect(await copy(machine)).toMatchObject({ exitCode: 0, stderr: "" });
       const other = await copy(machine, "acme/secret");
       expect(other).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("access to the resource is denied") });
+    });
+
+    test.skipIf(podman === undefined)(`podman pulls and is refused as skopeo is${withoutPodman}`, async () => {
+      const machine = machineOf(job.token);
+      const pulled = await pullImage(machine, azure.registry, "acme/base");
+      expect(pulled, pulled.stderr).toMatchObject({ exitCode: 0 });
+      const other = await pullImage(machine, azure.registry, "acme/secret");
+      expect(other).toMatchObject({
+        exitCode: 125,
+        stderr: expect.stringContaining("access to the resource is denied"),
+      });
+      const refused = await pullImage(machineOf(await ended()), azure.registry, "acme/base");
+      expect(refused).toMatchObject({ exitCode: 125, stderr: expect.stringMatching(/has ended or expired/) });
     });
 
     test("reads the registry's own words of a password that has expired, and pulls with the next", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { rotateAuditKey } from "../../src/cli/audit/audit-work.js";
 import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
+import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
 import { runHere } from "./run-here.js";
 
 let directory: string;
@@ -166,6 +167,7 @@ describe("audit rotate-key", () => {
     const { code, out: added, err } = await audit("rotate-key");
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect((await audit("keys")).out).toBe(before + added);
+    await earlierTransactionsEnded(sealed.service.database);
     await audit("export", "--out", file("rotated.ndjson"));
     await writeFile(file("old.pem"), before);
     await writeFile(file("both.pem"), before + added);

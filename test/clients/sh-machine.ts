@@ -90,7 +90,7 @@ export function openShMachine({ program, args }: Shell, environment: Record<stri
       const done = doNothing
         ? ""
         : `exec ${find(target.split(" ")[0] ?? "")} ${target.split(" ")[1] ?? ""} "$@" ${moreArguments}\n`;
-      writeFileSync(path, `#!/bin/sh\nprintf '%s ' ${tool} "$@" >>${calls}\necho >>${calls}\n${done}`);
+      writeFileSync(path, `#!/bin/sh\nprintf '%s\\n' "${tool} $*" >>${calls}\n${done}`);
       chmodSync(path, 0o755);
     },
     calls: () => (existsSync(calls) ? readFileSync(calls, "utf8").trimEnd().split(/ *\n/) : []),

@@ -102,9 +102,10 @@ describe("the GitHub action", patience, () => {
   });
 
   test("used twice, gives all programs what both uses got, and each its own audience", async () => {
-    const first = runner.uses({ ...inputs, registries: passwordHost, audience: factory.service.url });
+    const first = runner.uses({ ...inputs, registries: passwordHost });
     await first.main();
-    const second = runner.uses({ ...inputs, registries: bearerHost, repositories: "acme/base" });
+    const wanted = { ...inputs, registries: bearerHost, repositories: "acme/base" };
+    const second = runner.uses(wanted, { FACTORY_SECRETS_AUDIENCE: "https://elsewhere.example.com" });
     expect(await second.main()).toMatchObject({ exitCode: 0 });
     const { DOCKER_CONFIG = "", REGISTRY_AUTH_FILE, FACTORY_SECRETS_AUDIENCE } = runner.exported;
     expect(REGISTRY_AUTH_FILE).toBe(join(DOCKER_CONFIG, "config.json"));

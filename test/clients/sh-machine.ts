@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { recordText } from "../support/leak-watch.js";
+import { type ProgramResult, runProgram } from "../support/programs/run-to-end.js";
 
 const helper = fileURLToPath(new URL("../../clients/docker-credential-factory-secrets", import.meta.url));
 
@@ -45,8 +45,6 @@ function shell(name: string, program: string, args: readonly string[]): Shell {
 /** One of them that is here, for what does not depend on the shell. */
 export const anyShell: Shell = shells.find(({ isMissing }) => !isMissing) ?? shell("sh", "sh", []);
 
-export type Done = { exitCode: number; stdout: string; stderr: string };
-
 /** A machine with a shell and curl, and settings of its own. */
 export type ShMachine = {
   directory: string;
@@ -58,9 +56,9 @@ export type ShMachine = {
   /** The arguments of every program that is watched, a call on a line. */
   calls(): string[];
   /** `docker-credential-factory-secrets MODE`. */
-  helper(mode: string, input?: string, environment?: Record<string, string>): Promise<Done>;
+  helper(mode: string, input?: string, environment?: Record<string, string>): Promise<ProgramResult>;
   /** A script by its text, as a container's `sh -c` runs it. */
-  script(text: string, environment?: Record<string, string>): Promise<Done>;
+  script(text: string, environment?: Record<string, string>): Promise<ProgramResult>;
   close(): void;
 };
 
@@ -74,7 +72,7 @@ export function openShMachine({ program, args }: Shell, environment: Record<stri
   const shellPath = find(program) ?? program;
   const own = { PATH: folder, HOME: directory, FACTORY_SECRETS_CLIENT_CONF: "", ...environment };
   const run = (rest: readonly string[], input: string, extra: Record<string, string>) =>
-    runProgram(shellPath, [...args, ...rest], { input, env: { ...own, ...extra } });
+    runProgram(shellPath, [...args, ...rest], { ...own, ...extra }, input);
   return {
     directory,
     environment: own,
@@ -98,27 +96,4 @@ export function openShMachine({ program, args }: Shell, environment: Record<stri
     script: (text, extra = {}) => run(["-c", text], "", extra),
     close: () => rmSync(directory, { recursive: true }),
   };
-}
-
-function runProgram(
-  program: string,
-  args: readonly string[],
-  { input, env }: { input: string; env: Record<string, string> },
-): Promise<Done> {
-  const child = spawn(program, args, { env, stdio: ["pipe", "pipe", "pipe"] });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-  });
-  child.stdin.on("error", () => undefined).end(input);
-  return new Promise((resolve, reject) => {
-    child.once("error", reject).once("close", (code) => {
-      recordText(`${stdout}\n${stderr}`);
-      resolve({ exitCode: code ?? -1, stdout, stderr });
-    });
-  });
 }

@@ -4,18 +4,18 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json prisma.config.ts LICENSE ./
+COPY tsconfig.json prisma.config.ts LICENSE ./
 COPY prisma ./prisma
 COPY scripts ./scripts
 COPY src ./src
 RUN node scripts/build.mjs
 
-# The optional packages are the embedded Postgres; prisma and typescript have done their work in the stage above.
+# The optional packages are the embedded Postgres; prisma and esbuild have done their work in the stage above.
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
- && npm uninstall prisma typescript --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+ && npm uninstall prisma esbuild --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080

@@ -1,5 +1,5 @@
-// Builds what Node runs: the Prisma client into src/db/generated, then src/ into dist/, then the command line that the
-// service offers into dist/offered/. Each step is skipped when nothing it reads has changed, so that `npm start` stays
+// Builds what Node runs: the Prisma client into src/db/generated, then src/ as bundles into dist/, then the command line
+// that the service offers into dist/offered/. Each step is skipped when nothing it reads has changed, so that `npm start` stays
 // fast. Used by the other scripts and by `npm run build`.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -8,7 +8,6 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packCli } from "./cli-package.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
@@ -16,6 +15,15 @@ const require = createRequire(import.meta.url);
 const generated = join(root, "src/db/generated");
 const dist = join(root, "dist");
 const offered = join(dist, "offered");
+
+/** What Node is started with, and what scripts/write-openapi.mjs reads. */
+const programs = [
+  "src/main.ts",
+  "src/cli/factory-secrets.ts",
+  "src/cli/docker-credential-factory-secrets.ts",
+  "src/http/openapi.ts",
+  "src/routes.ts",
+];
 
 const steps = [
   {
@@ -25,14 +33,14 @@ const steps = [
     work: () => run(packageFile("prisma", "build/index.js"), "generate"),
   },
   {
-    name: "compiling TypeScript",
-    reads: ["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"],
+    name: "bundling TypeScript",
+    reads: ["src", "scripts/bundle.mjs", "tsconfig.json", "package-lock.json"],
     output: dist,
-    work: () => run(packageFile("typescript", "bin/tsc"), "-p", "tsconfig.build.json"),
+    work: bundlePrograms,
   },
   {
     name: "packing the command line",
-    // Below dist/, which goes with each compilation: what it is made of is never newer than it.
+    // Below dist/, which goes with each change of src/: what it is made of is never newer than it.
     reads: ["scripts/cli-package.mjs", "scripts/tarball.mjs", "package.json", "package-lock.json", "LICENSE"],
     output: offered,
     work: packOffered,
@@ -88,7 +96,14 @@ function packageFile(name, file) {
   return join(dirname(require.resolve(`${name}/package.json`)), file);
 }
 
+// The tools are loaded only when they have work: most starts have none.
+async function bundlePrograms() {
+  const { bundle } = await import("./bundle.mjs");
+  await bundle(programs, { outdir: dist });
+}
+
 async function packOffered() {
+  const { packCli } = await import("./cli-package.mjs");
   const { fileName, tarball } = await packCli();
   await mkdir(offered, { recursive: true });
   await writeFile(join(offered, fileName), tarball);

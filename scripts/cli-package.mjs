@@ -1,25 +1,33 @@
-// Makes the command line as a package of its own: our built files that need no server, and the packages that they load.
+// Makes the command line as a package of its own: our files that need no server, bundled, and the packages that they load.
 // `npm install -g` takes it without asking any registry.
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join, posix } from "node:path";
+import { join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle } from "./bundle.mjs";
 import { makeTarball } from "./tarball.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const programs = {
-  "factory-secrets": "dist/cli/packed-program.js",
-  "docker-credential-factory-secrets": "dist/cli/docker-credential-factory-secrets.js",
+  "factory-secrets": "packed-program",
+  "docker-credential-factory-secrets": "docker-credential-factory-secrets",
 };
 
-/** Gives `{ fileName, tarball }`. dist/ must be built. */
+/** Gives `{ fileName, tarball }`. */
 export async function packCli() {
   const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-  const { files, packages } = await filesWithImports(Object.values(programs));
+  const { outputFiles, metafile } = await bundle(
+    Object.values(programs).map((program) => `src/cli/${program}.ts`),
+    { outdir: join(root, "dist"), write: false },
+  );
+  const packages = packagesOf(metafile);
   const bins = Object.entries(programs).map(([name, program]) => [`bin/${name}.mjs`, starterOf(program)]);
   const entries = [
-    ...files,
+    ...outputFiles.map(({ path, contents }) => ({
+      path: slashed(relative(root, path)),
+      content: Buffer.from(contents),
+    })),
     ...bins.map(([path, text]) => ({ path, content: Buffer.from(text), isExecutable: true })),
     { path: "LICENSE", content: await readFile(join(root, "LICENSE")) },
     { path: "package.json", content: Buffer.from(manifestOf(manifest, packages)) },
@@ -47,28 +55,17 @@ function manifestOf({ version, description, license, engines, dependencies }, pa
 
 function starterOf(program) {
   return `#!/usr/bin/env node
-import { run } from "../${program}";
+import { run } from "../dist/cli/${program}.js";
 
 process.exitCode = await run(process.argv.slice(2));
 `;
 }
 
-/** These built files and all that they import, and the packages among that. */
-async function filesWithImports(paths) {
-  const packages = new Set();
-  const seen = new Set(paths);
-  const files = [];
-  for (const path of seen) {
-    const text = await readFile(join(root, path), "utf8");
-    files.push({ path, content: Buffer.from(text.replace(/^\/\/# sourceMappingURL=.*$/m, "")) });
-    const imports = text.matchAll(/^(?:import|export)\b[^;"]*?\bfrom "([^"]+)";$|\bimport\("([^"]+)"\)/gm);
-    for (const [, from, loaded] of imports) {
-      const target = from ?? loaded;
-      if (target.startsWith(".")) seen.add(posix.join(posix.dirname(path), target));
-      else if (!target.startsWith("node:")) packages.add(target);
-    }
-  }
-  return { files, packages: [...packages].sort() };
+/** The packages that a bundle imports, other than Node's own. */
+function packagesOf({ outputs }) {
+  const imports = Object.values(outputs).flatMap((output) => output.imports);
+  const names = imports.filter(({ external, path }) => external && !path.startsWith("node:")).map(({ path }) => path);
+  return [...new Set(names)].sort();
 }
 
 /** These packages and all that they depend on. */

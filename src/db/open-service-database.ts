@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
+import { packageRoot } from "../package-root.js";
 import type { Settings } from "../settings.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
@@ -9,7 +10,7 @@ import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
 
 /** Where the migrations of this release are. */
-export const migrationsDirectory = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
+export const migrationsDirectory = fileURLToPath(new URL("prisma/migrations", packageRoot));
 
 export type ServiceDatabase = Database & {
   /** For the one LISTEN connection. */

@@ -42,6 +42,7 @@ const common = [
   "identity/permissions.ts",
   "nearest-name.ts",
   "at-most.ts",
+  "package-root.ts",
 ];
 
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
@@ -89,7 +90,7 @@ const mayImport: Record<string, readonly string[]> = {
   backup: ["db/", "audit/record.ts"],
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["db/database.ts", "outbound/", "http/problem.ts"],
-  db: ["settings.ts"],
+  db: ["settings.ts", "package-root.ts"],
   limits: ["at-most.ts", "http/problem.ts", "identity/caller.ts", "db/database.ts"],
   outbound: ["http/problem.ts"],
   observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
@@ -161,6 +162,7 @@ describe("the import lines of src/", () => {
     const isClient = ({ path }: SourceFile): boolean =>
       isWithin(path, [...folders, "cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"]);
     const pure = [
+      "package-root.ts",
       "settings/client-names.ts",
       "factory-config/normalise-host.ts",
       "broker/references/image-reference.ts",

@@ -82,15 +82,16 @@ describe("the command line that the service offers", () => {
     const offered = await fetch(`${factory.service.url}/cli/factory-secrets-cli-${manifest.version}.tgz`);
     expect(Buffer.from(await offered.arrayBuffer()).equals(readFileSync(tarball))).toBe(true);
     const { stdout: listed } = await run("tar", ["-tzf", tarball]);
-    const ours = listed.split("\n").filter((name) => name.startsWith("package/dist/"));
-    // The two that read a name and ask nobody.
-    const pure = ["factory-config/normalise-host.js", "broker/references/image-reference.js"];
+    const { stdout: bundled } = await run("tar", ["-xzOf", tarball, "package/dist"], { maxBuffer: 2 ** 26 });
+    // The bundler writes above each module where it came from.
+    const ours = [...bundled.matchAll(/^\/\/ src\/(.+)\.ts$/gm)].map(([, name = ""]) => name);
+    expect(ours).toContain("cli/packed-program");
+    // The ones that ask nobody: two read a name, one finds package.json.
+    const pure = ["factory-config/normalise-host", "broker/references/image-reference", "package-root"];
     const isExpected = (name: string) =>
-      /^package\/dist\/cli\/((ci|client|operator|completion)\/|[\w-]+\.js$)/.test(name) ||
-      pure.some((file) => name === `package/dist/${file}`);
+      /^cli\/((ci|client|operator|completion)\/|[\w-]+$)/.test(name) || pure.includes(name);
     expect(ours.filter((name) => !isExpected(name))).toEqual([]);
-    for (const file of ["server-work", "factory-secrets", "signing-keys"])
-      expect(ours).not.toContain(`package/dist/cli/${file}.js`);
+    for (const file of ["server-work", "factory-secrets", "signing-keys"]) expect(ours).not.toContain(`cli/${file}`);
     const packages = new Set([...listed.matchAll(/^package\/node_modules\/([^/]+)\//gm)].map(([, name]) => name));
     const ofDockerfiles = ["dockerfile-ast", "vscode-languageserver-textdocument", "vscode-languageserver-types"];
     expect([...packages].toSorted()).toEqual(["commander", ...ofDockerfiles, "yaml"]);
@@ -116,9 +117,12 @@ test("the package of the whole has the program and what it offers, wherever its 
   expect(version.stdout).toBe(`${manifest.version}\n`);
   const keys = await run(process.execPath, [program, "signing-keys", "--help"], { cwd: directory });
   expect(keys.stdout).toContain("rotate");
-  const module = join(home, "dist", "system", "command-line", "read-offered.js");
-  const script = `const m = await import(${JSON.stringify(module)}); process.stdout.write((await m.readOffered(m.offeredDirectory)).sha256 + " " + (await m.readOfferedHelper()).sha256)`;
-  const offered = await run(process.execPath, ["--input-type=module", "-e", script], { cwd: directory });
+  // What the service offers, where it looks for it: beside its package.json.
   const facts = await offeredFacts();
-  expect(offered.stdout).toBe(`${facts.sha256} ${facts.helper.sha256}`);
+  const sha256Of = (...path: string[]) =>
+    createHash("sha256")
+      .update(readFileSync(join(home, ...path)))
+      .digest("hex");
+  expect(sha256Of("dist", "offered", `factory-secrets-cli-${manifest.version}.tgz`)).toBe(facts.sha256);
+  expect(sha256Of("clients", "docker-credential-factory-secrets")).toBe(facts.helper.sha256);
 }, 60_000);

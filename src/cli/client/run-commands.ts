@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { packageRoot } from "../../package-root.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
 /** Where the program itself speaks: help, and what went wrong. */
@@ -60,7 +61,7 @@ function programOf(commands: readonly Command[]): Command {
 
 /** Of the package that this file is in, whichever that is. */
 function ownVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const manifest: unknown = JSON.parse(readFileSync(new URL("package.json", packageRoot), "utf8"));
   const version = typeof manifest === "object" && manifest !== null && "version" in manifest ? manifest.version : "";
   return String(version);
 }

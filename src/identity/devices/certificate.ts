@@ -1,15 +1,7 @@
 import { hash, type KeyObject, X509Certificate as NodeCertificate } from "node:crypto";
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  ExtendedKeyUsageExtension,
-  type Extension,
-  KeyUsagesExtension,
-  type Name,
-  SubjectKeyIdentifierExtension,
-  X509Certificate,
-} from "@peculiar/x509";
+import type { Extension, Name, X509Certificate } from "@peculiar/x509";
 import { z } from "zod";
+import { x509 } from "./x509-library.js";
 
 /** An X.509 certificate (RFC 5280) as far as the verification of a chain needs it. */
 export type Certificate = {
@@ -34,7 +26,7 @@ export type Certificate = {
   authorityKeyId: string | undefined;
   isCa: boolean;
   pathLength: number | undefined;
-  /** The bits of `KeyUsageFlags`; `undefined` when the certificate does not say. */
+  /** The bits of `keyUsages`; `undefined` when the certificate does not say. */
   keyUsage: number | undefined;
   /** Object identifiers; `undefined` when the certificate does not say. */
   extendedKeyUsage: readonly string[] | undefined;
@@ -46,6 +38,9 @@ export type Certificate = {
   /** Whether the key made this certificate's signature. */
   isSignedBy(key: KeyObject): boolean;
 };
+
+/** What a key may be used for: the bits of RFC 5280, 4.2.1.3, as `Certificate.keyUsage` has them. */
+export const keyUsages = { digitalSignature: 1, keyCertSign: 32, cRLSign: 64 } as const;
 
 /** More than any certificate needs, whatever its key; parsing takes time that grows with the size. */
 export const maxCertificateBytes = 8 * 1024;
@@ -63,7 +58,7 @@ export function readCertificate(der: Buffer): Certificate | undefined {
     const node = new NodeCertificate(der);
     // Both readers must have seen the same certificate, and nothing behind it.
     if (!node.raw.equals(der)) return undefined;
-    const certificate = new X509Certificate(der);
+    const certificate = new (x509().X509Certificate)(der);
     if (!areSameTimes(node, certificate)) return undefined;
     const types = certificate.extensions.map(({ type }) => type);
     if (new Set(types).size !== types.length) return undefined;
@@ -80,7 +75,8 @@ function areSameTimes(node: NodeCertificate, { notBefore, notAfter }: X509Certif
 
 function describe(der: Buffer, node: NodeCertificate, certificate: X509Certificate): Certificate {
   const { extensions, subjectName } = certificate;
-  const constraints = certificate.getExtension(BasicConstraintsExtension);
+  const library = x509();
+  const constraints = certificate.getExtension(library.BasicConstraintsExtension);
   return {
     der,
     fingerprint: hash("sha256", der),
@@ -93,12 +89,12 @@ function describe(der: Buffer, node: NodeCertificate, certificate: X509Certifica
     serial: normalSerial(certificate.serialNumber),
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
-    subjectKeyId: certificate.getExtension(SubjectKeyIdentifierExtension)?.keyId,
-    authorityKeyId: certificate.getExtension(AuthorityKeyIdentifierExtension)?.keyId,
+    subjectKeyId: certificate.getExtension(library.SubjectKeyIdentifierExtension)?.keyId,
+    authorityKeyId: certificate.getExtension(library.AuthorityKeyIdentifierExtension)?.keyId,
     isCa: constraints?.ca ?? false,
     pathLength: constraints?.pathLength,
-    keyUsage: certificate.getExtension(KeyUsagesExtension)?.usages,
-    extendedKeyUsage: certificate.getExtension(ExtendedKeyUsageExtension)?.usages.map(String),
+    keyUsage: certificate.getExtension(library.KeyUsagesExtension)?.usages,
+    extendedKeyUsage: certificate.getExtension(library.ExtendedKeyUsageExtension)?.usages.map(String),
     extensionsAreKnown: extensions.every(isKnown),
     hasStrongSignature: isStrongSignature(() => certificate.signatureAlgorithm),
     publicKey: node.publicKey,

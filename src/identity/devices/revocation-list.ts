@@ -1,6 +1,7 @@
-import { KeyUsageFlags, PublicKey, X509Crl } from "@peculiar/x509";
-import { type Certificate, hashOf, isStrongKey, isStrongSignature, normalSerial } from "./certificate.js";
+import type { X509Crl } from "@peculiar/x509";
+import { type Certificate, hashOf, isStrongKey, isStrongSignature, keyUsages, normalSerial } from "./certificate.js";
 import { allows } from "./verify-chain.js";
+import { x509 } from "./x509-library.js";
 
 /** A certificate revocation list (RFC 5280, section 5) whose signature was verified. */
 export type RevocationList = {
@@ -37,7 +38,7 @@ export async function readRevocationList(
 ): Promise<RevocationList | { unsuitable: string }> {
   let crl: X509Crl;
   try {
-    crl = new X509Crl(der);
+    crl = new (x509().X509Crl)(der);
   } catch {
     return { unsuitable: "This is no revocation list, or one with more entries than can be read (about 1,400)." };
   }
@@ -88,7 +89,7 @@ function hasKnownExtensions(crl: X509Crl): boolean {
 async function issuerOf(crl: X509Crl, issuers: readonly Certificate[]): Promise<Certificate | undefined> {
   const name = hashOf(crl.issuerName);
   for (const issuer of issuers) {
-    const mayHaveSigned = issuer.subjectHash === name && allows(issuer, KeyUsageFlags.cRLSign);
+    const mayHaveSigned = issuer.subjectHash === name && allows(issuer, keyUsages.cRLSign);
     if (mayHaveSigned && isStrongKey(issuer.publicKey) && (await isSignedBy(crl, issuer))) return issuer;
   }
   return undefined;
@@ -96,6 +97,7 @@ async function issuerOf(crl: X509Crl, issuers: readonly Certificate[]): Promise<
 
 async function isSignedBy(crl: X509Crl, issuer: Certificate): Promise<boolean> {
   try {
+    const { PublicKey } = x509();
     return await crl.verify({ publicKey: new PublicKey(issuer.publicKey.export({ type: "spki", format: "der" })) });
   } catch {
     return false;

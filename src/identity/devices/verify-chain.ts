@@ -1,5 +1,4 @@
-import { KeyUsageFlags } from "@peculiar/x509";
-import { type Certificate, isStrongKey } from "./certificate.js";
+import { type Certificate, isStrongKey, keyUsages } from "./certificate.js";
 import type { RevocationList } from "./revocation-list.js";
 
 /** Why a certificate is refused. The audit of the factory names one of these; the device is told none. */
@@ -124,14 +123,14 @@ function failureOfCertificate(certificate: Certificate, now: Date): RefusalReaso
  * @param below - the intermediates between it and the leaf
  */
 export function failureOfIssuer(ca: Certificate, below: readonly Certificate[]): RefusalReason | undefined {
-  if (!ca.isCa || !allows(ca, KeyUsageFlags.keyCertSign)) return "not-a-ca";
+  if (!ca.isCa || !allows(ca, keyUsages.keyCertSign)) return "not-a-ca";
   if (!isForClients(ca)) return "wrong-key-usage";
   const counted = below.filter(({ subjectHash, issuerHash }) => subjectHash !== issuerHash).length;
   return ca.pathLength !== undefined && counted > ca.pathLength ? "path-too-long" : undefined;
 }
 
 function failureOfLeaf(leaf: Certificate): RefusalReason | undefined {
-  const isSigner = allows(leaf, KeyUsageFlags.digitalSignature);
+  const isSigner = allows(leaf, keyUsages.digitalSignature);
   return !leaf.isCa && isSigner && isForClients(leaf) ? undefined : "wrong-key-usage";
 }
 
@@ -148,7 +147,7 @@ function failureOfRevocation(
 }
 
 /** Whether the certificate's key may be used so. One that does not say may be used for everything: RFC 5280, 4.2.1.3. */
-export function allows({ keyUsage }: Certificate, flag: KeyUsageFlags): boolean {
+export function allows({ keyUsage }: Certificate, flag: number): boolean {
   return keyUsage === undefined || (keyUsage & flag) !== 0;
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { packageRoot } from "../../package-root.js";
 
 export type OfferedFile = {
   file: string;
@@ -11,8 +12,8 @@ export type OfferedFile = {
 /** The command line as a tarball that `npm install -g` takes. */
 export type OfferedCli = OfferedFile & { version: string };
 
-/** Where scripts/build.mjs puts it: the same folder seen from src/ and from dist/. */
-export const offeredDirectory = new URL("../../../dist/offered/", import.meta.url);
+/** Where scripts/build.mjs puts it. */
+export const offeredDirectory = new URL("dist/offered/", packageRoot);
 
 /** @returns what the build has packed; `undefined` where that was not done */
 export async function readOffered(directory: URL): Promise<OfferedCli | undefined> {
@@ -28,8 +29,7 @@ export async function readOffered(directory: URL): Promise<OfferedCli | undefine
 /** The credential helper for machines without Node: a script, offered as it stands in clients/. */
 export const helperFile = "docker-credential-factory-secrets";
 
-export const readOfferedHelper = (): Promise<OfferedFile> =>
-  readFileOf(new URL("../../../clients/", import.meta.url), helperFile);
+export const readOfferedHelper = (): Promise<OfferedFile> => readFileOf(new URL("clients/", packageRoot), helperFile);
 
 async function readFileOf(directory: URL, file: string): Promise<OfferedFile> {
   const content = await readFile(new URL(file, directory));

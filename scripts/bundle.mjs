@@ -1,0 +1,32 @@
+// Bundles our own modules: Node reads a few files at a start instead of some 600, in half the time. Packages stay
+// outside, where `npm audit` and scanners of images find them.
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/**
+ * Bundles these entries, which may share parts.
+ * @param entryPoints - below src/; each stays where it was, below `outdir`
+ * @returns `{ outputFiles, metafile }` as esbuild has them, the former only with `write: false`
+ */
+export function bundle(entryPoints, { outdir, write = true, sourcemap = write }) {
+  return build({
+    absWorkingDir: root,
+    entryPoints,
+    outbase: "src",
+    outdir,
+    bundle: true,
+    splitting: true,
+    chunkNames: "chunks/[name]-[hash]",
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "node20.19",
+    sourcemap,
+    sourcesContent: false,
+    metafile: true,
+    write,
+    logLevel: "silent",
+  });
+}

@@ -15,5 +15,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
+    // What is waited for is an event, not a time. Where it must come soon, the test says before what.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

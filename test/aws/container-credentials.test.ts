@@ -61,10 +61,10 @@ describe("a container's credentials endpoint", () => {
   it("answers from memory, with one audit row and no call of the cloud", async () => {
     const first = await ask(job.token);
     factory.clouds.aws.sts.forget();
-    const started = performance.now();
+    // AWS's programs wait for two seconds: no time to ask a cloud that is slow.
+    factory.clouds.aws.sts.fail("stall");
     const again = await ask(job.token);
-    // AWS's programs wait for two seconds.
-    expect(performance.now() - started).toBeLessThan(1_000);
+    factory.clouds.aws.sts.heal();
     expect(again.body).toEqual(first.body);
     expect(factory.clouds.aws.sts.requests).toHaveLength(0);
     const [event] = (await factory.events("aws-credentials.issued")).slice(-1);

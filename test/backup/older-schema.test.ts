@@ -71,4 +71,4 @@ it("a backup of an older release is restored, and brought up to date", async () 
   expect(text.split("\n").filter((line) => line.startsWith('{"type":"event"')).length).toBeGreaterThan(20);
   await service.close();
   await database.drop();
-}, 30_000);
+});

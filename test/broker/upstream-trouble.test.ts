@@ -104,16 +104,18 @@ describe("a registry that is down", () => {
   it("that stalls is given up after 5 s, while the others answer at once", async () => {
     upstream("four.example.test").fail("stall");
     const startedAt = performance.now();
-    const stalled = broker.ask(job, { registry: "four.example.test", repositories });
+    let isGivenUp = false;
+    const stalled = broker.ask(job, { registry: "four.example.test", repositories }).finally(() => {
+      isGivenUp = true;
+    });
     await upstream("four.example.test").received(1);
     const other = await broker.ask(job, { registry: "five.example.test", repositories });
-    expect(other.status).toBe(200);
-    expect(performance.now() - startedAt).toBeLessThan(4_000);
+    expect([other.status, isGivenUp]).toEqual([200, false]);
     const reply = await stalled;
-    const seconds = (performance.now() - startedAt) / 1_000;
     expect(reply.body).toMatchObject({ status: 504, code: "upstream-timeout" });
-    expect(seconds).toBeGreaterThan(4.5);
-    expect(seconds).toBeLessThan(8);
+    // By which of its limits, it says: the registry would be silent for ever.
+    expect(reply.body.detail).toContain("four.example.test did not answer within 5 s.");
+    expect((performance.now() - startedAt) / 1_000).toBeGreaterThan(4.5);
   });
 
   it("is not called any more after five failures in a row, and the others stay as fast as they were", async () => {

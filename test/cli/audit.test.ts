@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { rotateAuditKey } from "../../src/cli/audit/audit-work.js";
-import { type SealedService, startSealedService } from "../audit/chain/sealed-service.js";
+import { type SealedService, signedOf, startSealedService } from "../audit/chain/sealed-service.js";
 import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
 import { runHere } from "./run-here.js";
 
@@ -12,8 +12,11 @@ let sealed: SealedService;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "factory-secrets-audit-"));
   sealed = await startSealedService();
-  for (const name of ["one", "two"]) await sealed.service.createFactory(name);
-  await sealed.exported();
+  // A checkpoint behind each: the first one vouches for what comes before the last event.
+  for (const name of ["one", "two"]) {
+    await sealed.service.createFactory(name);
+    await sealed.exported();
+  }
 });
 afterAll(async () => {
   await sealed.service.close();
@@ -55,10 +58,15 @@ describe("audit export and verify", () => {
   test("name the first break, and how far a checkpoint vouches, with exit code 1", async () => {
     const lines = (await readFile(file("whole.ndjson"), "utf8")).split("\n");
     const last = lines.findLastIndex((line) => line.startsWith('{"type":"event"'));
+    const { position } = JSON.parse(lines[last] ?? "");
+    const vouching = signedOf(lines.slice(0, last).findLast((line) => line.startsWith('{"type":"checkpoint"')));
     await writeFile(file("broken.ndjson"), lines.toSpliced(last, 1).join("\n"));
     const { code, err } = await audit("verify", "--file", file("broken.ndjson"));
     expect(code).toBe(1);
-    expect(err).toMatch(/^BROKEN at line \d+: the event at position \d+ is missing\.\nA signed checkpoint vouches for/);
+    expect(err).toBe(
+      `BROKEN at line ${last + 1}: the event at position ${position} is missing.\n` +
+        `A signed checkpoint vouches for everything up to position ${JSON.parse(vouching.text).position}.\n`,
+    );
   });
 
   test("compare with a checkpoint that was kept elsewhere", async () => {

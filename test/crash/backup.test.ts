@@ -71,7 +71,7 @@ describe("SIGKILL", () => {
       const hit = await killWhile(restore, client, table === "audit_events" ? table : "");
       expect(hit).toBe(true);
       const others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
-      await expect.poll(async () => (await client.query(others)).rowCount, { timeout: 20_000 }).toBe(0);
+      await expect.poll(async () => (await client.query(others)).rowCount).toBe(0);
       expect((await client.query(relations)).rowCount).toBe(0);
     }
     expect(await runCommand(settings, "restore", "--in", file)).toMatchObject({ code: 0 });

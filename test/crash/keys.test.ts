@@ -104,12 +104,12 @@ async function killWhileWaiting(
   const waiting = `SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`;
   const countWaiting = async () => (await query(waiting, [`%${statement}%`])).length;
-  await expect.poll(countWaiting, { timeout: 15_000, interval: 10 }).toBeGreaterThan(0);
+  await expect.poll(countWaiting, { interval: 10 }).toBeGreaterThan(0);
   await killAndExpire();
   await holder.query("ROLLBACK");
   await holder.end();
   // What the killed server has sent already is ended one way or the other before anybody looks.
-  await expect.poll(countWaiting, { timeout: 15_000, interval: 10 }).toBe(0);
+  await expect.poll(countWaiting, { interval: 10 }).toBe(0);
 }
 
 const lockAudit = { sql: "LOCK TABLE audit_events IN SHARE MODE" };
@@ -117,7 +117,7 @@ const eventsOf = (action: string) =>
   query<{ event: string }>("SELECT convert_from(event, 'UTF8') AS event FROM audit_events WHERE action = $1", [action]);
 const stateOf = async (id: string) =>
   (await query<{ state: string }>("SELECT state FROM key_tasks WHERE id = $1", [id]))[0]?.state;
-const isDone = (id: string) => expect.poll(() => stateOf(id), { timeout: 20_000, interval: 50 }).toBe("done");
+const isDone = (id: string) => expect.poll(() => stateOf(id), { interval: 50 }).toBe("done");
 
 it("a rewrap, killed between batches, in a batch and at its end, goes on by itself and ends once", async () => {
   const before = await everything();
@@ -137,7 +137,7 @@ it("a rewrap, killed between batches, in a batch and at its end, goes on by itse
     const enough = left - 6;
     const sql = "SELECT count(*)::int AS count FROM data_keys WHERE key_encryption_key_id = $1";
     const leftNow = async () => (await query<{ count: number }>(sql, [first.id]))[0]?.count ?? 0;
-    await expect.poll(leftNow, { timeout: 15_000, interval: 5 }).toBeLessThanOrEqual(enough);
+    await expect.poll(leftNow, { interval: 5 }).toBeLessThanOrEqual(enough);
     await killAndExpire();
     left = await unchanged();
     expect(left).toBeGreaterThan(0);
@@ -193,7 +193,7 @@ it("a data-key rotation under writers, killed at each step, goes on by itself, e
     const [{ done } = { done: 0 }] = await query<{ done: number }>("SELECT done FROM key_tasks WHERE id = $1", [id]);
     const doneNow = async () =>
       (await query<{ done: number }>("SELECT done FROM key_tasks WHERE id = $1", [id]))[0]?.done ?? 0;
-    await expect.poll(doneNow, { timeout: 15_000, interval: 5 }).toBeGreaterThan(Math.min(done, secrets / 2));
+    await expect.poll(doneNow, { interval: 5 }).toBeGreaterThan(Math.min(done, secrets / 2));
     await killAndExpire();
     await Promise.all(writers);
     expect((await checked()).length).toBeLessThanOrEqual(2);

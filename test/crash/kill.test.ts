@@ -39,7 +39,7 @@ async function liveAndDie(server: ServerProcess, round: number, job: string): Pr
   // Not always at the same point.
   const enough = 60 + 11 * (round % 10);
   await vi.waitUntil(() => seen.acknowledged.length >= enough && seen.issued.length >= round % 3, {
-    timeout: 15_000,
+    timeout: 30_000,
     interval: 2,
   });
   server.signal("SIGKILL");

@@ -2,7 +2,6 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { keyEncryptionKeyId } from "../../src/crypto/envelope.js";
 import { openKeyRing } from "../../src/crypto/open-key-ring.js";
@@ -109,7 +108,8 @@ describe("a key from the settings", () => {
       [first.id, randomBytes(32)],
     );
     const opening = open(key.text).catch((error: unknown) => error);
-    await sleep(200);
+    const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await expect.poll(async () => (await database.pool.query(waiting)).rowCount).toBe(1);
     await replica.query("COMMIT");
     replica.release();
     expect(await opening).toEqual(

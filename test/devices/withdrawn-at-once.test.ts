@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Agent } from "node:https";
 import { connect, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { polledAnew } from "../support/polled-anew.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { type Issued, makeDevice, makeRevocationList, makeRoot } from "./device-certificates.js";
 import { makeServerFiles, putRevocationLists, refusals, register, whoAmI, withdraw } from "./device-service.js";
@@ -64,9 +65,8 @@ it.each<[string, (known: Known) => Promise<unknown>, string[]]>([
   for (const { where, agent } of agents) expect(await whoAmI(where, device, { agent })).toMatchObject({ status: 200 });
   await change({ factory, root, authority, device });
   for (const { where, agent } of agents) {
-    await expect
-      .poll(() => whoAmI(where, device, { agent }), { timeout: 5_000 })
-      .toMatchObject({ status: 401, isReused: true });
+    await polledAnew(where);
+    expect(await whoAmI(where, device, { agent })).toMatchObject({ status: 401, isReused: true });
     agent.destroy();
   }
   const said = new Set((await refusals(service, factory.name)).map(({ reason }) => reason));

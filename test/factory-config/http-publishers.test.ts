@@ -3,7 +3,7 @@ import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 
 const publishers = 8;
-const publishingMs = 2_000;
+const turns = 20;
 const names = ["a", "b", "c", "d"];
 let service: TestService;
 beforeAll(async () => {
@@ -20,18 +20,16 @@ it("publishers of one factory take turns: none of them waits for another in a ci
   // In this process and on this machine, so the clock is that of Postgres.
   const since = new Date();
   const publisher = await startTestService({}, service);
-  const until = Date.now() + publishingMs;
-  const loops = Array.from({ length: publishers }, () => publishUntil(until, publisher, `${path}/config`));
+  const loops = Array.from({ length: publishers }, () => publishInTurn(publisher, `${path}/config`));
   const statuses = (await Promise.all(loops)).flat();
   await publisher.close();
   expect(statuses.filter((status) => status !== 200 && status !== 201)).toEqual([]);
-  expect(statuses.length).toBeGreaterThan(publishers);
   expect(await deadlocksOnceAllAreCounted(since)).toBe(0);
 });
 
-async function publishUntil(until: number, { as, operatorToken }: TestService, path: string): Promise<number[]> {
+async function publishInTurn({ as, operatorToken }: TestService, path: string): Promise<number[]> {
   const statuses: number[] = [];
-  while (Date.now() < until) {
+  for (let turn = 0; turn < turns; turn += 1) {
     const request = as(operatorToken).put(path).set("Content-Type", "application/yaml");
     statuses.push((await request.send(documentOf(names.filter(() => Math.random() < 0.5)))).status);
   }
@@ -47,7 +45,7 @@ const documentOf = (named: readonly string[]): string =>
 async function deadlocksOnceAllAreCounted(publishersSince: Date): Promise<number | undefined> {
   const { pool } = service.database;
   const left = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_start > $1";
-  await expect.poll(async () => (await pool.query(left, [publishersSince])).rowCount, { timeout: 5_000 }).toBe(0);
+  await expect.poll(async () => (await pool.query(left, [publishersSince])).rowCount).toBe(0);
   const { rows } = await pool.query<{ deadlocks: number }>(
     "SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()",
   );

@@ -9,8 +9,11 @@ import {
   untilEverythingWorks,
 } from "./requests-of-all-kinds.js";
 
-/** A request waits for a connection and for its statement, 5 s each; the rest is a slow machine's. */
-const timeoutSeconds = 12;
+/**
+ * A request waits for a connection and for its statement, 5 s each, the rest is a slow machine's; the database would be
+ * away for ever. That it is 5 s: no-room.test.ts.
+ */
+const timeoutSeconds = 30;
 
 let own: OwnPostgres;
 let broker: BrokeredFactory;

@@ -69,7 +69,7 @@ export async function askEverything(broker: BrokeredFactory, jobToken: string): 
 }
 
 /** Asks until everything works again, as clients do that try again. @throws after `seconds` */
-export async function untilEverythingWorks(broker: BrokeredFactory, jobToken: string, seconds = 15): Promise<void> {
+export async function untilEverythingWorks(broker: BrokeredFactory, jobToken: string, seconds = 30): Promise<void> {
   const deadline = performance.now() + seconds * 1_000;
   for (;;) {
     const answers = await askEverything(broker, jobToken);

@@ -25,7 +25,7 @@ afterAll(async () => {
 /** Resolves when so many more writes were acknowledged. */
 async function furtherWrites(load: Load, count: number): Promise<void> {
   const wanted = load.acknowledged.length + count;
-  await expect.poll(() => load.acknowledged.length, { timeout: 20_000, interval: 10 }).toBeGreaterThan(wanted);
+  await expect.poll(() => load.acknowledged.length, { interval: 10 }).toBeGreaterThan(wanted);
 }
 
 /** Every acknowledged write is there with its value, and every version that is there has its one audit row. */

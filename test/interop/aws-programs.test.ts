@@ -56,7 +56,7 @@ describe.skipIf(awsCli === undefined)(`the AWS CLI${withoutCli}`, () => {
     const { exitCode, stdout } = await runAws(["ecr", "get-login-password"], machine);
     expect(exitCode).toBe(0);
     expect(await pulls(stdout)).toEqual([200, 403]);
-  }, 30_000);
+  });
 
   test("gets it with a credentials file alone, as ci-scripts runs it, and prints why it gets nothing else", async () => {
     putAwsFile("credentials", (await awsFiles("aws-credentials-file")).credentialsFile);
@@ -65,7 +65,7 @@ describe.skipIf(awsCli === undefined)(`the AWS CLI${withoutCli}`, () => {
     const refused = await runAws(["s3", "ls", "--region", region], machine);
     expect(refused.exitCode).not.toBe(0);
     expect(refused.stderr).toContain("(AccessDenied) when calling the ListBuckets operation: This is factory-secrets");
-  }, 30_000);
+  });
 });
 
 describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
@@ -129,7 +129,7 @@ describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
     });
     expect(exitCode).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject([{ ok: { accessKeyId: expect.stringMatching(/^ASIA/) } }]);
-  }, 30_000);
+  });
 });
 
 describe("the AWS SDK for JavaScript", () => {

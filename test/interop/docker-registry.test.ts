@@ -28,7 +28,7 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${whyMiss
     for (const repository of ["acme/base", "acme/app"]) {
       expect(await registry.push(repository, publisher)).toMatchObject({ exitCode: 0 });
     }
-  }, 30_000);
+  });
 
   afterAll(async () => {
     await broker?.close();
@@ -91,7 +91,7 @@ describe.skipIf(isMissing)(`a docker-registry with a password file${whyMissing}`
       auth: { kind: "htpasswd", htpasswd },
     });
     expect(await registry.push("acme/base", publisher)).toMatchObject({ exitCode: 0 });
-  }, 30_000);
+  });
 
   afterAll(() => registry?.close());
 

@@ -30,7 +30,7 @@ describe.skipIf(program === undefined)(`keys in KMS against moto${reason}`, () =
     const Statement = [{ Effect: "Allow", Action, Resource: "*" }];
     user = await moto.createUser("keeper", { Version: "2012-10-17", Statement });
     await moto.enforceIam(true);
-  }, 30_000);
+  });
 
   afterAll(async () => {
     await outbound?.close();

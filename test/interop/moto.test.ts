@@ -33,7 +33,7 @@ describe.skipIf(program === undefined)(`the aws provider against moto${reason}`,
     roleArn = await moto.createRole("puller-role", allow("ecr:*"));
     puller = await moto.createUser("puller", allow("ecr:GetAuthorizationToken", "ecr:BatchGetImage"));
     await moto.enforceIam(true);
-  }, 30_000);
+  });
 
   afterAll(async () => {
     await outbound?.close();

@@ -62,7 +62,7 @@ export async function startKeyedService(settings: Record<string, string> = {}): 
     },
     async ended({ id }) {
       const read = async () => (await get(`/v1/key-tasks/${id}`).expect(200)).body;
-      await expect.poll(async () => (await read()).state, { timeout: 15_000, interval: 20 }).not.toBe("running");
+      await expect.poll(async () => (await read()).state, { interval: 20 }).not.toBe("running");
       return read();
     },
     async events() {

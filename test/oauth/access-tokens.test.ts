@@ -125,7 +125,7 @@ describe("refuses a token, even with the service's own signature,", () => {
 });
 
 it("refuses the same token once it has expired, though it is remembered", async () => {
-  const soon = withPayload({ iat: now() - 800, exp: now() + 2 });
+  const soon = withPayload({ iat: now() - 800, exp: now() + 5 });
   expect(await statusOf(soon)).toBe(200);
-  await expect.poll(() => statusOf(soon), { timeout: 5_000, interval: 200 }).toBe(401);
+  await expect.poll(() => statusOf(soon), { interval: 200 }).toBe(401);
 });

@@ -161,26 +161,26 @@ describe("what is at the url, and is not the service as it should be,", patience
   test("a redirect is not followed: what is fetched is run", async () => {
     answers["/cli"] = { status: 302, body: "", location: "https://elsewhere.example.com/cli" };
     await expectRefusal(
-      runner.uses({ ...inputs, url, timeout: "2" }),
+      runner.uses({ ...inputs, url }),
       "answered 302. It redirects to https://elsewhere.example.com.",
     );
   });
 
   test("a page of somebody else is no command line", async () => {
     answers["/cli"] = { status: 200, body: "<html></html>" };
-    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "is not what factory-secrets does");
+    await expectRefusal(runner.uses({ ...inputs, url }), "is not what factory-secrets does");
     offer("../../factory-secrets-cli-1.tgz", "0".repeat(64), "");
-    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "is not what factory-secrets does");
+    await expectRefusal(runner.uses({ ...inputs, url }), "is not what factory-secrets does");
   });
 
   test("a tarball that did not come whole is not run", async () => {
     offer("factory-secrets-cli-0.1.0.tgz", "0".repeat(64), "half of it");
-    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "did not come whole");
+    await expectRefusal(runner.uses({ ...inputs, url }), "did not come whole");
   });
 
   test("a tarball as long as a disk is not read", async () => {
     answers["/cli"] = { status: 200, body: " ".repeat(65 * 1024) };
-    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "far too long");
+    await expectRefusal(runner.uses({ ...inputs, url }), "far too long");
   });
 });
 

@@ -15,7 +15,7 @@ let inputs: Record<string, string>;
 let sha256: string;
 beforeAll(async () => {
   factory = await startTrustingFactory();
-  inputs = { url: factory.service.url, factory: factory.factory.name, timeout: "5" };
+  inputs = { url: factory.service.url, factory: factory.factory.name, timeout: "30" };
   const { file } = JSON.parse((await offered("application/json")).toString());
   sha256 = createHash("sha256")
     .update(await offered("application/gzip", `/${file}`))

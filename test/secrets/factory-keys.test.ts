@@ -107,8 +107,7 @@ it("keeps what has opened for its time when it is read again and does not open",
   damaged.add("secret");
   nowMs = minutes(5);
   await keys.of(factoryId);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  expect(unwrapped).toBe(4);
+  await expect.poll(() => unwrapped).toBe(4);
   expect(await keys.of(factoryId)).toBe(whole);
   nowMs = minutes(10);
   const later = await keys.of(factoryId);

@@ -197,7 +197,7 @@ describe("the loop", () => {
     const deps = { prisma, targets: [target], onError: (_label: string, error: unknown) => void errors.push(error) };
     const loop = new AuditShipper({ ...deps, random: () => 0 });
     loop.start();
-    await expect.poll(() => tries, { timeout: 10_000 }).toBe(3);
+    await expect.poll(() => tries).toBe(3);
     await loop.close();
     expect(errors).toHaveLength(1);
     await sealed.service.createFactory();

@@ -209,14 +209,14 @@ describe("trouble with a registry", () => {
   });
 
   it.each([
-    ["garbage", "upstream-invalid"],
-    ["empty-object", "upstream-invalid"],
-    ["stall", "upstream-timeout"],
-  ] as const)("turns %s of the realm into %s", async (fault, code) => {
+    ["garbage", "upstream-invalid", {}],
+    ["empty-object", "upstream-invalid", {}],
+    ["stall", "upstream-timeout", { totalTimeoutMs: 300 }],
+  ] as const)("turns %s of the realm into %s", async (fault, code, options) => {
     const realmHost = `realm-${fault}.example.test`;
     const { host, realm } = addRegistry({ realmHost });
     realm.fail(fault);
     const allowedRealms = [{ registryHost: host, realmHost }];
-    await expect(mint(host, { allowedRealms, totalTimeoutMs: 300 })).rejects.toMatchObject({ name: "Problem", code });
+    await expect(mint(host, { allowedRealms, ...options })).rejects.toMatchObject({ name: "Problem", code });
   });
 });

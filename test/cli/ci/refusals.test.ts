@@ -112,7 +112,7 @@ describe("a service", () => {
         response.writeHead(200, { "content-type": "application/json", "content-length": "1000" }).write("{");
         response.destroy();
       },
-      (url) => login(["--timeout", "1", "--url", url]),
+      (url) => login(["--timeout", "3", "--url", url]),
     );
     expect(done).toMatchObject({ exitCode: 6, stderr: expect.stringContaining("broke") });
     expect(tries).toBeGreaterThan(1);
@@ -144,19 +144,21 @@ describe("a service", () => {
   });
 
   test("that asks for more time than there is ends the wait at once", async () => {
-    const startedAt = Date.now();
+    let tries = 0;
     const done = await whileAnswering(
       (_, response) => {
+        tries += 1;
         response.writeHead(429, { "content-type": "application/problem+json", "retry-after": "3600" });
         response.end(JSON.stringify({ code: "too-many-requests", detail: "Too many requests." }));
       },
-      (url) => login(["--url", url]),
+      // Far longer than this test may take.
+      (url) => login(["--timeout", "600", "--url", url]),
     );
     expect(done).toMatchObject({
       exitCode: 6,
       stderr: expect.stringContaining("Too many requests.\n(too-many-requests)"),
     });
-    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    expect(tries).toBe(1);
   });
 
   test("is not asked again about a credential that the cloud refuses", async () => {

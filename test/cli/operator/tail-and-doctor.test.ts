@@ -47,7 +47,7 @@ test("audit tail --follow prints each event once, a late one too, and asks for t
     .split("\n")
     .map((line) => Number(JSON.parse(line).id));
   expect(ids).toEqual([298, 300, 299, ...busy.map(({ id }) => Number(id)).reverse()]);
-}, 15_000);
+});
 
 test("secrets doctor shows what each registry says, and ends with 1 when jobs get no token", async () => {
   const report = {

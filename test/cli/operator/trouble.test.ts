@@ -77,10 +77,10 @@ describe("a service", () => {
   test("that is down is asked again until patience runs out", async () => {
     const { port, close } = await listenOnLoopback(createServer());
     await close();
-    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "1");
+    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "3");
     expect(done).toMatchObject({ exitCode: 6, out: "" });
     expect(done.err).toMatch(
-      /^Nothing listens at .* Trying again for up to 1 s \.\.\.\nNothing listens at .* Tried for 1 s \(--timeout\)\.\n$/,
+      /^Nothing listens at .* Trying again for up to 3 s \.\.\.\nNothing listens at .* Tried for 3 s \(--timeout\)\.\n$/,
     );
   });
 
@@ -152,12 +152,12 @@ describe("a service", () => {
     const authority = await createTestCertificateAuthority();
     const { cert, key } = await authority.issue(["127.0.0.1"]);
     const { port, close } = await listenOnLoopback(createTlsServer({ cert, key }));
-    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "1");
+    const done = await list(`http://127.0.0.1:${port}`, "--timeout", "3");
     await close();
     expect(done.exitCode).toBe(6);
     const lines = done.err.trimEnd().split("\n");
     expect(lines.at(-1)).toMatch(
-      / broke \(\w+\)\. Tried for 1 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
+      / broke \(\w+\)\. Tried for 3 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
     );
     expect(lines.slice(0, -1).join("\n")).not.toContain("TLS");
   });
@@ -168,7 +168,7 @@ describe("a service", () => {
         response.writeHead(200, { "content-length": "100" });
         response.write("{", () => response.destroy());
       },
-      (url) => list(url, "--timeout", "1"),
+      (url) => list(url, "--timeout", "3"),
     );
     expect(done).toMatchObject({ exitCode: 6, err: expect.not.stringContaining("TLS") });
   });
@@ -183,7 +183,7 @@ describe("a service", () => {
           response.writeHead(503, { "content-type": "application/problem+json", "retry-after": "0" });
           response.end(JSON.stringify({ code: "unavailable", detail: "The database did not answer." }));
         },
-        (url) => desk.run([...args, "--url", url, "--timeout", "1"], value),
+        (url) => desk.run([...args, "--url", url, "--timeout", "3"], value),
       );
       return tries;
     };

@@ -21,7 +21,7 @@ export function outboundTo(clouds: StandInClouds): Outbound {
     connectTo: parseConnectTo(clouds.connectTo).rules,
     allowAddresses: parseAddressRanges("127.0.0.0/8").ranges,
     caCertificates: [clouds.caPem],
-    totalTimeoutMs: 1_000,
+    totalTimeoutMs: 3_000,
     circuit: { ...outboundDefaults.circuit, failureLimit: 1_000 },
   });
 }

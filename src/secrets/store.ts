@@ -13,7 +13,7 @@ const change =
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
 // others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
-// `fingerprinting` holds the keys of the fingerprints that are still there: one made with another could be compared with none.
+// `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
@@ -27,7 +27,6 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     ORDER BY s.id FOR UPDATE OF s
   ), fingerprinting AS MATERIALIZED (
     SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
-    ORDER BY k.id FOR KEY SHARE OF k
   ), ready AS MATERIALIZED (
     SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS raises,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added

@@ -6,7 +6,7 @@ import { Problem } from "../../http/problem.js";
 import type { FactoryRef } from "../../identity/caller.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import type { KeyCommand, KeyDeps } from "../change-keys.js";
-import { forgetFingerprints, readDataKeysOf, type StoredDataKey, takePlace } from "./store.js";
+import { forgetFingerprints, holdWriters, readDataKeysOf, type StoredDataKey, takePlace } from "./store.js";
 
 /** What seals values is replaced by `startReseal`, which saves what opens. */
 const replaceable = ["fingerprint", "aws-keys"] as const;
@@ -88,6 +88,7 @@ function exchange(
 ): Promise<ReplacedKey[]> {
   return prisma.$transaction(
     async (transaction) => {
+      await holdWriters(transaction);
       const replaced: ReplacedKey[] = [];
       for (const { old, key } of exchanges) {
         if (!(await takePlace(transaction, factory.id, old, key)))

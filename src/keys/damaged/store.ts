@@ -17,8 +17,15 @@ export async function readDataKeysOf(prisma: PrismaClient, factoryId: string): P
 }
 
 /**
- * Puts a data key in the place of another, which is gone for good; each replica is told. Who writes a secret holds the key
- * of its fingerprint, so this waits for them, and who comes later does not find it any more.
+ * Waits until those who write versions of secrets are done, and keeps others from it until the transaction ends: they look
+ * then whether the key that they made their fingerprints with is still there. So the writers themselves hold nothing.
+ */
+export async function holdWriters(transaction: Transaction): Promise<void> {
+  await transaction.$executeRawUnsafe("LOCK TABLE secret_versions IN SHARE ROW EXCLUSIVE MODE");
+}
+
+/**
+ * Puts a data key in the place of another, which is gone for good; each replica is told.
  * @returns false when the old one is no longer there as it was read
  */
 export async function takePlace(

@@ -31,6 +31,14 @@ export type EventBody =
   | { action: "key.rewrap-started"; keyId: string }
   | { action: "key.rewrapped"; keyId: string; count: number }
   | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
+  | {
+      action: "data-key.damaged-replaced";
+      purpose: "fingerprint" | "aws-keys";
+      dataKeyId: string;
+      keyId: string;
+      /** Versions whose fingerprint is not known any more. */
+      count?: number;
+    }
   | { action: "data-key.reseal-started" }
   | { action: "data-key.resealed"; count: number }
   | { action: "audit.pruned"; before: string; position: number; count: number }

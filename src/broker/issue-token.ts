@@ -29,6 +29,8 @@ export type IssueInput = {
   allowBroader: boolean;
   allowPartial: boolean;
   minTtlSeconds: number | undefined;
+  /** Why what a demand would be given could not go out, when that is known beforehand: then nothing is opened for it. */
+  unfit?: ((demand: Demand) => Problem | undefined) | undefined;
   requested: { requestId: string; address: string };
   via?: AwsWire;
   isRepeated?: boolean;
@@ -72,13 +74,13 @@ export async function issueTokens<T extends Minted>(
       deps.facts.forget(input.factory);
       continue;
     }
-    const { ready, failures } = prepared;
+    const { ready, failures, asked } = prepared;
     const isRefused = failures.length > 0 && !input.allowPartial;
     if (isRefused || ready.length === 0) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
       await recordKept(asking, caller, ready);
       if (await deps.facts.areOutdated(facts)) continue;
-      if (isRefused) throw problemOf(failures, ready.length + failures.length);
+      if (isRefused) throw problemOf(failures, asked);
     }
     const stale = await findStale(asking, caller, facts, ready);
     if (!stale) {
@@ -98,9 +100,13 @@ async function prepare<T extends Minted>(
   asking: Asking<T>,
   caller: Caller,
   facts: FactoryFacts,
-): Promise<{ ready: Ready<T>[]; failures: Failed[] }> {
+): Promise<{ ready: Ready<T>[]; failures: Failed[]; asked: number }> {
   const { input } = asking;
   const decided = decideDemands(facts, caller, input.asked, input.allowBroader);
+  const unfit = input.allowPartial ? [] : decided.flatMap((one) => unfitOf(input, one));
+  const asked = decided.reduce((sum, one) => sum + ("problem" in one ? 1 : one.demands.length), 0);
+  // All or nothing, and it will be nothing.
+  if (unfit.length > 0) return { ready: [], failures: unfit, asked };
   const outcomes = await Promise.all(decided.flatMap((one) => tokensOf(asking, caller, facts, one)));
   const ready: Ready<T>[] = [];
   const failures: Failed[] = [];
@@ -108,7 +114,15 @@ async function prepare<T extends Minted>(
     if ("cached" in outcome) ready.push(outcome);
     else failures.push(outcome);
   }
-  return { ready, failures };
+  return { ready, failures, asked };
+}
+
+function unfitOf({ unfit }: IssueInput, decided: Decided): Failed[] {
+  if ("problem" in decided) return [];
+  return decided.demands.flatMap((demand) => {
+    const problem = unfit?.(demand);
+    return problem ? [failed(demand.host ?? demand.entry.id, problem)] : [];
+  });
 }
 
 function tokensOf<T extends Minted>(
@@ -119,6 +133,8 @@ function tokensOf<T extends Minted>(
 ): Promise<Ready<T> | Failed>[] {
   if ("problem" in decided) return [Promise.resolve(failed(decided.registry, decided.problem))];
   return decided.demands.map(async (demand) => {
+    const unfit = asking.input.unfit?.(demand);
+    if (unfit) return failed(demand.host ?? demand.entry.id, unfit);
     try {
       const ready = await tokenOf(asking, caller, facts, demand);
       const tooLong = livesTooLong(ready, caller.maxTtlSeconds);

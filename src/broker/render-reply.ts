@@ -1,6 +1,7 @@
 import { dockerHubHost } from "../factory-config/normalise-host.js";
 import { Problem } from "../http/problem.js";
 import { PreparedJson } from "../http/route.js";
+import { type BearerlessFormat, bearerRefused } from "./bearers.js";
 import type { Issued } from "./issue-token.js";
 import type { MintedToken } from "./provider.js";
 
@@ -48,11 +49,7 @@ function dockerAuth(token: MintedToken): DockerAuth {
 }
 
 function kubernetesSecret(tokens: readonly MintedToken[]): Record<string, unknown> {
-  refuseBearers(
-    tokens,
-    "the kubelet",
-    'skopeo (--registry-token), docker, buildx and crane can: ask with "format": "docker-config".',
-  );
+  refuseBearers(tokens, "kubernetes-secret");
   return {
     apiVersion: "v1",
     kind: "Secret",
@@ -63,11 +60,7 @@ function kubernetesSecret(tokens: readonly MintedToken[]): Record<string, unknow
 }
 
 function login(tokens: readonly MintedToken[]): { username: string; password: string } {
-  refuseBearers(
-    tokens,
-    "docker login",
-    'docker, BuildKit, buildx and crane read it from a config.json: ask with "format": "docker-config".',
-  );
+  refuseBearers(tokens, "login");
   const [token, ...more] = tokens;
   if (token?.kind !== "password" || more.length > 0) {
     throw new Problem("registry-required", 'The format "login" is for one registry. Name it: "registry": "<host>".');
@@ -75,11 +68,8 @@ function login(tokens: readonly MintedToken[]): { username: string; password: st
   return { username: token.username, password: token.password };
 }
 
-function refuseBearers(tokens: readonly MintedToken[], client: string, way: string): void {
+/** They were refused before they were minted; nothing that slipped through may go out in the wrong place. */
+function refuseBearers(tokens: readonly MintedToken[], format: BearerlessFormat): void {
   const bearer = tokens.find(({ kind }) => kind === "bearer");
-  if (!bearer) return;
-  throw new Problem(
-    "not-representable",
-    `${bearer.registry} gives a bearer, which is no password and which ${client} cannot carry. ${way}`,
-  );
+  if (bearer) throw bearerRefused(format, bearer.registry);
 }

@@ -4,6 +4,7 @@ import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import type { AwsFiles, AwsFilesInput } from "./aws-files.js";
+import { unfitFor } from "./bearers.js";
 import { issueJobFiles } from "./ci-scripts/issue-job-files.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
 import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
@@ -75,7 +76,8 @@ const issue = route(
     if (format === "aws-config" || format === "aws-credentials-file") {
       return { status: 200, body: await deps.awsFiles({ factory, caller, asked, format, requested }) };
     }
-    const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, requested };
+    const unfit = unfitFor(format);
+    const input = { factory, caller, asked, allowBroader, allowPartial, minTtlSeconds, unfit, requested };
     if (format === "ci-scripts") return { status: 200, body: await issueJobFiles(deps, input) };
     const issued = await issueTokens(deps, deps.registryTokens, input);
     if (issued.tokens.length === 0 && issued.failures.length === 0) throw nothingToIssue();

@@ -8,6 +8,7 @@ import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import { type ParsedConfig, parseDocument } from "./parse-document.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
+import { remarkOnWholeRequests } from "./whole-requests.js";
 
 export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter };
 
@@ -36,7 +37,7 @@ const maxAttempts = 5;
 export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
   const parsed = parseDocument(input.document);
   if (!parsed.ok) throw invalidConfig(parsed.invalid);
-  const warnings = parsed.warnings.map(({ at, reason }) => ({ at, message: reason }));
+  const warnings = [...parsed.warnings, ...remarkOnWholeRequests(parsed.config.entries)].map(asRemark);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await deps.prisma.$transaction((transaction) =>
@@ -115,8 +116,10 @@ function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): 
   }
   if (delivered.length > 0) throw invalidConfig(delivered);
   if (missing.length > 0 && !allowMissing) throw invalidConfig(missing);
-  return missing.map(({ at, reason }) => ({ at, message: reason }));
+  return missing.map(asRemark);
 }
+
+const asRemark = ({ at, reason }: Invalid): ConfigRemark => ({ at, message: reason });
 
 // Whoever may write the config alone must not be able to send any secret to a host of their own.
 function checkDestinations(caller: Caller, added: readonly Destination[]): void {

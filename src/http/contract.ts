@@ -56,6 +56,10 @@ export const NextPageToken = z
   .optional()
   .meta({ description: "Ask for the next page with it. Absent on the last page." });
 
+export const Warning = z
+  .object({ code: z.string(), message: z.string() })
+  .meta({ id: "Warning", description: "Something that was accepted and looks like a mistake." });
+
 export const RegistryFailure = z
   .object({ registry: z.string(), code: z.string(), message: z.string() })
   .meta({ id: "RegistryFailure", description: "A registry that gave no token, and why." });

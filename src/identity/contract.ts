@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../http/contract.js";
+import { hasNoControls, NextPageToken, noControlsRule, Timestamp, Warning } from "../http/contract.js";
 import { Grant, GrantView } from "./grant.js";
 import { permissions, roleNames } from "./permissions.js";
 
@@ -119,9 +119,10 @@ export const Job = z
   })
   .meta({ id: "Job" });
 
-export const CreatedJob = Job.extend({ token: z.string().meta({ description: "Shown this once." }) }).meta({
-  id: "CreatedJob",
-});
+export const CreatedJob = Job.extend({
+  token: z.string().meta({ description: "Shown this once." }),
+  warnings: z.array(Warning).meta({ description: "`registry-unknown`: a grant names what no registry entry serves." }),
+}).meta({ id: "CreatedJob" });
 
 export const JobList = z.object({ items: z.array(Job), nextPageToken: NextPageToken }).meta({ id: "JobList" });
 

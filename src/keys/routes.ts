@@ -7,6 +7,7 @@ import { actorOf, type Caller } from "../identity/caller.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import { activateKey, addKey, type KeyDeps, noKey, retireKey } from "./change-keys.js";
 import { AddKey, Key, KeyList, KeyParams, KeyTask, KeyTaskList, StartTask } from "./contract.js";
+import { replaceDamaged } from "./damaged/routes.js";
 import { type ListedKey, listKeys } from "./list-keys.js";
 import { findFactoryRef } from "./store.js";
 import type { KeyTasks } from "./tasks/key-tasks.js";
@@ -223,4 +224,4 @@ const task = route(
   },
 );
 
-export const keyRoutes = [list, get, add, activate, rewrap, retire, rotateDataKey, tasks, task];
+export const keyRoutes = [list, get, add, activate, rewrap, retire, rotateDataKey, replaceDamaged, tasks, task];

@@ -6,6 +6,7 @@ import {
   noControlsRule,
   secretNamePattern,
   Timestamp,
+  Warning,
 } from "../http/contract.js";
 
 /** The largest value, in bytes. */
@@ -69,10 +70,6 @@ export const NamedSecretWrite = z
 export const SecretBatch = z
   .strictObject({ secrets: z.array(NamedSecretWrite).min(1).max(maxBatch, "at most 100 names in one batch") })
   .meta({ id: "SecretBatch" });
-
-export const Warning = z
-  .object({ code: z.string(), message: z.string() })
-  .meta({ id: "Warning", description: "Something that was accepted and looks like a mistake." });
 
 export const WrittenSecret = z
   .object({ name: z.string(), version: z.int(), warnings: z.array(Warning) })

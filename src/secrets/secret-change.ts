@@ -32,6 +32,8 @@ export type SecretChange = {
   data_key_id: string | null;
   ciphertext: string | null;
   fingerprint: string | null;
+  /** What it was made with. Only if that is still the key of the fingerprints. */
+  fingerprint_key_id: string | null;
   restored_from: number | null;
   /** `null` leaves these three as they are. */
   description: string | null;

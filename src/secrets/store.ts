@@ -5,7 +5,7 @@ import type { PrismaClient } from "../db/database.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -13,6 +13,7 @@ const change =
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
 // others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
+// `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
@@ -24,11 +25,15 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
     ORDER BY s.id FOR UPDATE OF s
+  ), fingerprinting AS MATERIALIZED (
+    SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
   ), ready AS MATERIALIZED (
     SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS raises,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
+         LEFT JOIN fingerprinting ON fingerprinting.id = change.fingerprint_key_id
     GROUP BY change.set, change.factory_id HAVING bool_and(change.op = 'create' OR locked.id IS NOT NULL)
+      AND bool_and(change.fingerprint_key_id IS NULL OR fingerprinting.id IS NOT NULL)
   ), factory AS (
     UPDATE factories f SET generation = f.generation + 1, secret_count = f.secret_count + ready.added FROM ready
     WHERE $2::bool AND ready.raises AND f.id = ready.factory_id AND f.deleted_at IS NULL
@@ -75,7 +80,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
 /**
  * Writes several sets of changes in one statement, each whole or not at all.
  * @returns for each set, whether it was written: not when one of its secrets is no longer as the writer saw it, when the
- *   factory has no room, or when it changes token answers and is not alone
+ *   factory has no room or another key of its fingerprints, or when it changes token answers and is not alone
  * @throws unique violation (23505) when a name to create has come to be meanwhile: then nothing was written
  */
 export async function writeChangeSets(

@@ -64,6 +64,8 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
         deps.heads.remember(factory.id, items, changes);
         return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));
       }
+      // Lost twice, it may be for a key that was replaced, and the word of it has not come here yet.
+      if (attempt === 1) deps.factoryKeys.forget(factory.id);
       heads = await deps.heads.readAgain(factory.id, names);
       await refuseWhatCannotSucceed(deps, input, heads);
     }

@@ -1,11 +1,14 @@
 import { createDoctors } from "../broker/doctor/create-doctors.js";
 import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
 import { requirePassed } from "../broker/doctor/require-passed.js";
+import type { Facts } from "../broker/factory-facts.js";
 import type { BrokerDeps } from "../broker/issue-token.js";
 import { createProducts, type Products } from "../broker/products.js";
 import { createProviders } from "../broker/providers/create-providers.js";
 import type { CheckDeps } from "../broker/references/check-references.js";
+import { unservedRegistries } from "../broker/unserved-registries.js";
 import { signAssertion } from "../federation/sign-assertion.js";
+import type { FactoryRef } from "../identity/caller.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
 import { SecretQuestions } from "../limits/secret-questions.js";
 import type { Metrics } from "../observability/metrics.js";
@@ -36,6 +39,14 @@ export function createMinting(input: {
     registryAccess: { outbound, allowedRealms },
     onOpenFailed: () => metrics.secretOpenFailed(),
     onToken: countTokens(metrics, uses),
+  };
+}
+
+/** What a job is opened for is asked of the entries: identity/ grants, broker/ knows what an entry serves. */
+export function createGrantCheck(facts: Facts) {
+  return {
+    unservedRegistries: (factory: FactoryRef, registries: readonly string[]) =>
+      unservedRegistries(facts, factory, registries),
   };
 }
 

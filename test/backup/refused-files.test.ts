@@ -142,8 +142,52 @@ describe("a restore", () => {
       rows: (text) => text.replace(/(\n[0-9a-f-]{36}\t[0-9a-f-]{36}\t)one\t/, "$1no name\t"),
     });
     await expect(restoreInto(empty.url, broken)).rejects.toThrow("secrets_name_check");
+    await expect(restoreInto(empty.url, broken)).rejects.toThrow(BackupRefused);
     expect(await isEmpty()).toBe(true);
   });
+
+  type Header = {
+    migrations: { name: string }[];
+    tables: { name: string; columns: string[]; rows: number }[];
+    sequences: { name: string; lastValue: string }[];
+  };
+  const tableIn = ({ tables }: Header, name: string) => {
+    const table = tables.find((one) => one.name === name);
+    if (!table) throw new Error(`no ${name}`);
+    return table;
+  };
+  const first = "The first line of this backup was altered: ";
+  it.each<[string, (header: Header) => unknown, string]>([
+    ["another table", (of) => Object.assign(tableIn(of, "secrets"), { name: "secretz" }), `${first}it names a table`],
+    ["a table of Postgres", (of) => Object.assign(tableIn(of, "secrets"), { name: "pg_class" }), `${first}it names a`],
+    ["the record of migrations", (of) => Object.assign(tableIn(of, "secrets"), { name: "_prisma_migrations" }), first],
+    ["another column", (of) => tableIn(of, "secrets").columns.splice(0, 1, "idd"), `${first}the columns of secrets`],
+    ["a column twice", (of) => tableIn(of, "secrets").columns.splice(0, 1, "name"), `${first}the columns of secrets`],
+    ["a column less", (of) => tableIn(of, "secrets").columns.pop(), `${first}the columns of secrets`],
+    ["columns in another order", (of) => tableIn(of, "secrets").columns.reverse(), "take the rows of secrets (code 22"],
+    ["tables in another order", ({ tables }) => tables.reverse(), "damaged"],
+    ["a migration less", ({ migrations }) => migrations.splice(-2), first],
+    ["another sequence", ({ sequences: [one] }) => Object.assign(one ?? {}, { name: "secrets_id_seq" }), first],
+    [
+      "a number that no sequence has",
+      ({ sequences: [one] }) => Object.assign(one ?? {}, { lastValue: "9".repeat(30) }),
+      "does not take the numbers of its sequences",
+    ],
+  ])(
+    "of a file whose first line names %s, under a SHA-256 that fits, is refused in a sentence",
+    async (_what, alter, sentence) => {
+      const header = (text: string): string => {
+        const parsed = JSON.parse(text);
+        alter(parsed);
+        return `${JSON.stringify(parsed)}\n`;
+      };
+      const refused = await restoreInto(empty.url, rewritten({ header })).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(BackupRefused);
+      expect(String(refused)).toContain(sentence);
+      expect(String(refused)).toMatch(/Nothing (of it )?was restored\.$/);
+      expect(await isEmpty()).toBe(true);
+    },
+  );
 
   it("into a database that is in use is refused, and changes nothing there", async () => {
     const before = await service.database.pool.query("SELECT count(*)::int AS n FROM audit_events");

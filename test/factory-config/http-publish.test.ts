@@ -116,6 +116,14 @@ describe("what is wrong with a document", () => {
     expect(reply.body.message).toBe(reply.body.detail);
   });
 
+  it("warns of an entry that a request for everything fails at, and of none that stands alone", async () => {
+    const aws = "- type: aws\n  region: us-east-2\n  aws_creds_secret_name: aws_creds\n";
+    expect((await http.put(http.operator, asList)).body.warnings).toEqual([]);
+    expect((await http.put(http.operator, aws + asList)).body.warnings).toEqual([
+      { at: "line 4, column 3", message: expect.stringContaining('Ask for them with "registry" and "repositories"') },
+    ]);
+  });
+
   it("allowMissingSecrets makes a missing one a warning", async () => {
     const reply = await http.put(http.operator, asList.replace("ghcr_creds", "later"), { allowMissingSecrets: "true" });
     expect(reply.status).toBe(200);

@@ -60,6 +60,7 @@ describe("writes at the same time", () => {
       } as const),
       ...({
         fingerprint: null,
+        fingerprint_key_id: null,
         restored_from: null,
         if_destroyed: null,
         description: null,

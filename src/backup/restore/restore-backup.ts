@@ -4,6 +4,7 @@ import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
+import { refuseUnfitHeader, refusingUnfit } from "./refuse-unfit.js";
 import * as store from "./store.js";
 
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
@@ -52,8 +53,8 @@ type Deps = { client: pg.ClientBase; audit: AuditWriter; migrations: readonly Mi
 /**
  * Puts a backup that was verified into an empty database, in one transaction: whatever stops it, nothing is there.
  * The schema is made as it was when the backup was made, filled, and brought up to date like any other.
- * @throws BackupRefused when the database is not empty, or the file is not the one that was verified; DatabaseUnusable
- * when its encoding is not UTF8, or a migration fails
+ * @throws BackupRefused when the database is not empty, the file is not the one that was verified, or no service has
+ * written it; DatabaseUnusable when its encoding is not UTF8, or a migration fails
  */
 export async function restoreBackup(
   deps: Deps,
@@ -68,14 +69,15 @@ export async function restoreBackup(
   const ofBackup = new Set(header.migrations.map(({ name }) => name));
   await refuseLaterSchema(client, ofBackup);
   await refuseOthers(client, migrations);
-  await migrate(
-    client,
-    migrations.filter(({ name }) => ofBackup.has(name)),
-  );
+  const before = migrations.filter(({ name }) => ofBackup.has(name));
+  await migrate(client, before);
   await refuseRows(client, migrations);
-  const read = await readBackup(backup.open(), (table, rows) => store.copyIn(client, table, rows));
+  await refuseUnfitHeader(client, header, tablesOf(before));
+  const read = await readBackup(backup.open(), (table, rows) =>
+    refusingUnfit(`the rows of ${table.name}`, () => store.copyIn(client, table, rows)),
+  );
   if (read.sha256 !== backup.sha256) throw new BackupRefused("The file was changed while it was being restored.");
-  await store.setSequences(client, header.sequences);
+  await refusingUnfit("the numbers of its sequences", () => store.setSequences(client, header.sequences));
   await migrate(client, migrations);
   const restored = await settle(deps, backup, options);
   await store.analyse(client, [...new Set(header.tables.map(({ name }) => name))]);

@@ -16,9 +16,10 @@ const examples: Readonly<Record<string, string>> = {
   rewrap: "npx factory-secrets keys rewrap --per-second 200",
   retire: "npx factory-secrets keys retire kek-6f1d1c4c3c1f2a10",
   "rotate-data-key": "npx factory-secrets keys rotate-data-key --factory acme",
+  "replace-damaged": "npx factory-secrets keys replace-damaged --factory acme",
 };
 
-/** `keys list|add|activate|rewrap|retire|rotate-data-key`. */
+/** `keys list|add|activate|rewrap|retire|rotate-data-key|replace-damaged`. */
 export function keysCommand(server: ServerDeps): Command {
   const keys = new Command("keys").description("the key-encryption keys, and the data keys of factories");
   keys
@@ -62,6 +63,15 @@ export function keysCommand(server: ServerDeps): Command {
       const { retireOne } = await loadKeysWork();
       print(await retireOne(server, key));
     });
+  addDataKeyCommands(keys, server);
+  for (const command of keys.commands) command.addHelpText("after", `\nExample:\n  ${examples[command.name()]}`);
+  return keys.addHelpText(
+    "after",
+    "\nThey use the settings of the server, also while it runs. What was begun goes on when a command is ended: the server\ntakes it up, or the same command does.\n\nExample:\n  npx factory-secrets keys list",
+  );
+}
+
+function addDataKeyCommands(keys: Command, server: ServerDeps): void {
   keys
     .command("rotate-data-key")
     .description("give a factory a new data key and seal its values anew, also while the server runs")
@@ -71,11 +81,14 @@ export function keysCommand(server: ServerDeps): Command {
       const { rotateDataKey } = await loadKeysWork();
       print(await rotateDataKey(server, factory, perSecond));
     });
-  for (const command of keys.commands) command.addHelpText("after", `\nExample:\n  ${examples[command.name()]}`);
-  return keys.addHelpText(
-    "after",
-    "\nThey use the settings of the server, also while it runs. What was begun goes on when a command is ended: the server\ntakes it up, or the same command does.\n\nExample:\n  npx factory-secrets keys list",
-  );
+  keys
+    .command("replace-damaged")
+    .description("replace the keys of fingerprints and of AWS-shaped keys that do not open")
+    .requiredOption("--factory <name>", "whose")
+    .action(async ({ factory }: { factory: string }) => {
+      const { replaceDamaged } = await loadKeysWork();
+      for (const line of await replaceDamaged(server, factory)) print(line);
+    });
 }
 
 function parseRate(text: string): number {

@@ -6,6 +6,7 @@ import { type CommandDeps, group, type Run, serviceCommand } from "./define-comm
 import { factoryOf, type OperatorClient } from "./operator-client.js";
 import { printNewCredential } from "./print-new-credential.js";
 import { type OutputFlags, printItems, printOne } from "./print-reply.js";
+import { sayWarnings } from "./say-warnings.js";
 
 /** `jobs ...`. */
 export function ciJobCommands(deps: CommandDeps): Command {
@@ -73,6 +74,7 @@ async function openJob(
     deliverSecrets,
   };
   const { body } = await ask(client, { method: "POST", path: jobPath(client), json });
+  sayWarnings(context, body);
   const id = textAt(body, "id") ?? "";
   await printNewCredential(context, output, body, "token", `Job ${id}, until ${textAt(body, "expiresAt") ?? ""}.`);
 }

@@ -6,6 +6,7 @@ import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.j
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { Problem } from "../../http/problem.js";
 import { json, route } from "../../http/route.js";
+import type { FactoryRef } from "../caller.js";
 import { CreatedJob, Job, JobList, NewJob } from "../contract.js";
 import { openJob } from "./create-credential.js";
 import { findCredential, listCredentials } from "./store.js";
@@ -13,6 +14,10 @@ import { jobView } from "./views.js";
 import { withdrawCredential } from "./withdraw-credential.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter };
+type OpenDeps = Deps & {
+  /** Those of these registries that the factory has no entry for. */
+  unservedRegistries(factory: FactoryRef, registries: readonly string[]): Promise<string[]>;
+};
 
 const createJob = route(
   {
@@ -29,8 +34,9 @@ const createJob = route(
     problems: [],
     holdsCredential: true,
   },
-  async (deps: Deps, { caller, factory, body, request }) => {
+  async (deps: OpenDeps, { caller, factory, body, request }) => {
     const { name, ttlSeconds, grants, deliverSecrets = grants === undefined } = body;
+    const unserved = await deps.unservedRegistries(factory, grants?.map(({ registry }) => registry) ?? []);
     const made = await openJob(deps, {
       name,
       ttlSeconds,
@@ -52,10 +58,16 @@ const createJob = route(
         token: made.token,
         deliverSecrets,
         ...(grants && { grants }),
+        warnings: unserved.map(unservedWarning),
       },
     };
   },
 );
+
+const unservedWarning = (registry: string) => ({
+  code: "registry-unknown",
+  message: `No entry of the factory config serves ${registry}: the job gets nothing by that grant until one does.`,
+});
 
 const listJobs = route(
   {

@@ -17,7 +17,7 @@ const verify = route(
     params: SecretParams,
     body: json(SecretCandidate, { maxBytes: 8 * maxValueBytes }),
     replies: { 200: { description: "Whether it does.", content: { "application/json": SecretComparison } } },
-    problems: ["not-found", "too-many-requests"],
+    problems: ["not-found", "version-unsuitable", "too-many-requests"],
   },
   async (deps: VerifyDeps, { caller, factory, params, body, request }) => {
     const candidate = plaintextOf(body);

@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { fingerprint } from "../../crypto/envelope.js";
+import type { DataKey } from "../../crypto/key-ring.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { PrismaClient } from "../../db/database.js";
 import { Problem } from "../../http/problem.js";
@@ -20,7 +21,8 @@ export type VerifyDeps = {
 /**
  * Compares a candidate with the current version of a secret by their keyed fingerprints, in constant time: the stored
  * value is not opened. The answer leaves when its audit row is durable, whatever it is: guessing leaves a trail.
- * @throws Problem `not-found`, `too-many-requests`, `key-unavailable` when the key of the fingerprints does not open
+ * @throws Problem `not-found`, `too-many-requests`, `version-unsuitable` when its fingerprint is not known any more,
+ *   `key-unavailable` when the key of the fingerprints does not open
  */
 export async function verifyValue(
   deps: VerifyDeps,
@@ -31,11 +33,28 @@ export async function verifyValue(
   const current = await currentFingerprint(deps.prisma, factory.id, name);
   if (!current) throw new Problem("not-found", `There is no secret "${name}".`);
   const { version } = current;
-  const keys = await deps.factoryKeys.of(factory.id);
-  const matches = timingSafeEqual(fingerprint(keys.fingerprint.bytes, candidate.revealBytes()), current.fingerprint);
+  const key = await fingerprintKey(deps.factoryKeys, factory.id, current.keyId);
+  if (current.fingerprint.length === 0) throw fingerprintUnknown(version);
+  const matches = timingSafeEqual(fingerprint(key.bytes, candidate.revealBytes()), current.fingerprint);
   await deps.audit.write({
     ...{ at: new Date(), outcome: "allowed", actor: actorOf(caller), factory, ...requested },
     body: { action: "secret.verified", secret: name, secretVersion: version, matches },
   });
   return { matches, version };
 }
+
+/** The key of this id: by the one before it everything would look different. */
+async function fingerprintKey(factoryKeys: FactoryKeys, factoryId: string, keyId: string | null): Promise<DataKey> {
+  const known = (await factoryKeys.of(factoryId)).fingerprint;
+  if (known.id === keyId) return known;
+  factoryKeys.forget(factoryId);
+  const read = (await factoryKeys.of(factoryId)).fingerprint;
+  if (read.id === keyId) return read;
+  throw new Problem("conflict", "The key of the fingerprints was just replaced. Ask again.", { retryAfterSeconds: 1 });
+}
+
+const fingerprintUnknown = (version: number): Problem =>
+  new Problem(
+    "version-unsuitable",
+    `Version ${version} is older than the key of the fingerprints, so whether it holds this value is not known. Set the secret again to compare what comes then.`,
+  );

@@ -18,7 +18,7 @@ export const SecretVersion = z
     }),
     fingerprint: z.string().optional().meta({
       description:
-        "Keyed: two versions of one secret hold the same value when theirs are equal. Absent once destroyed.",
+        "Keyed: two versions of one secret hold the same value when theirs are equal. Absent once destroyed, and where it is not known since its key was replaced.",
       example: "fp-5e1f0c9a3b7d2468ace0",
     }),
     createdAt: Timestamp,

@@ -45,7 +45,7 @@ const versionView =
       state,
       createdAt: row.createdAt.toISOString(),
       createdBy: row.createdByName,
-      ...(!row.destroyedAt && { fingerprint: fingerprintText(secret.id, row.fingerprint) }),
+      ...(row.fingerprint.length > 0 && { fingerprint: fingerprintText(secret.id, row.fingerprint) }),
       ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
       ...(row.restoredFrom !== null && { restoredFrom: row.restoredFrom }),
       ...(keptUntil && { keptUntil: keptUntil.toISOString() }),

@@ -1,42 +1,24 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { secretValue } from "../../support/leak-watch.js";
-import { startTestService, type TestService } from "../../support/test-service.js";
-import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
+import { describe, expect, test } from "vitest";
+import { documentOf, serveDesk } from "./served-desk.js";
 
-let service: TestService;
-let desk: OperatorDesk;
-beforeAll(async () => {
-  service = await startTestService();
-  desk = openOperatorDesk({ FACTORY_SECRETS_URL: service.url, FACTORY_SECRETS_TOKEN: service.operatorToken });
-}, 60_000);
-afterAll(async () => {
-  desk?.close();
-  await service?.close();
-});
+const served = serveDesk();
 
-beforeEach(async () => {
-  desk.environment.FACTORY_SECRETS_FACTORY = (await service.createFactory()).name;
-  await desk.run(["secrets", "set", "creds"], `ci:${secretValue()}`);
-});
-
-const config = (...args: string[]) => desk.run(["config", ...args]);
-const documentOf = (host: string): string =>
-  `# ours\ncontainer_registries:\n- type: generic\n  url: ${host}\n  generic_secret_name: creds\n`;
-const put = (host: string) => desk.run(["config", "put", "-"], documentOf(host));
+const config = (...args: string[]) => served.desk.run(["config", ...args]);
+const put = (host: string) => served.desk.run(["config", "put", "-"], documentOf(host));
 
 /** An editor that writes this text, another each time it is opened. */
 function editorWriting(...texts: readonly string[]): string {
-  const editor = join(desk.directory, "editor.sh");
+  const editor = join(served.desk.directory, "editor.sh");
   texts.forEach((text, index) => {
-    writeFileSync(join(desk.directory, `text-${index + 1}`), text);
+    writeFileSync(join(served.desk.directory, `text-${index + 1}`), text);
   });
-  const count = join(desk.directory, "count");
+  const count = join(served.desk.directory, "count");
   writeFileSync(count, "0");
   writeFileSync(
     editor,
-    `#!/bin/sh\nn=$(($(cat ${count}) + 1)); echo $n > ${count}\ntest "$1" = --wait || exit 9\ncp ${desk.directory}/text-$n "$2"\n`,
+    `#!/bin/sh\nn=$(($(cat ${count}) + 1)); echo $n > ${count}\ntest "$1" = --wait || exit 9\ncp ${served.desk.directory}/text-$n "$2"\n`,
   );
   chmodSync(editor, 0o755);
   return `${editor} --wait`;
@@ -46,7 +28,7 @@ describe("config", () => {
   test("put, get, history and restore go together", async () => {
     expect(await put("ghcr.io")).toEqual({ exitCode: 0, out: "Published version 1.\n", err: "" });
     expect((await put("ghcr.io")).out).toBe("Version 1 says the same already.\n");
-    const second = await desk.run(
+    const second = await served.desk.run(
       ["config", "put", "-", "--reason", "moved", "--if-version", "1"],
       documentOf("quay.io"),
     );
@@ -61,7 +43,7 @@ describe("config", () => {
     expect((await config("history")).out).toMatch(/^VERSION {2}CURRENT .*\n2 +yes .* moved\n1 +no .*\n$/);
     expect((await config("restore", "1", "--reason", "back")).out).toBe("Published version 3.\n");
     expect((await config("get")).out).toBe(documentOf("ghcr.io"));
-    const late = await desk.run(["config", "put", "-", "--if-version", "2"], documentOf("quay.io"));
+    const late = await served.desk.run(["config", "put", "-", "--if-version", "2"], documentOf("quay.io"));
     expect(late).toMatchObject({
       exitCode: 5,
       err: expect.stringContaining("Look at it again, then repeat the command."),
@@ -69,7 +51,7 @@ describe("config", () => {
   });
 
   test("check names file, line and column, as compilers do, and publishes nothing", async () => {
-    const file = join(desk.directory, "factory-config.yml");
+    const file = join(served.desk.directory, "factory-config.yml");
     writeFileSync(file, documentOf("not a host").replace("generic_secret_name", "generic_secret_nam"));
     const done = await config("check", file);
     expect(done.exitCode).toBe(1);
@@ -78,28 +60,28 @@ describe("config", () => {
     expect((await config("history", "-o", "json")).out).toBe('{\n  "items": []\n}\n');
     writeFileSync(file, documentOf("ghcr.io"));
     expect(await config("check", file)).toMatchObject({ exitCode: 0, out: `${file} is valid.\n` });
-    const json = await desk.run(["config", "check", "-", "-o", "json"], "container_registries: 1\n");
+    const json = await served.desk.run(["config", "check", "-", "-o", "json"], "container_registries: 1\n");
     expect(json).toMatchObject({ exitCode: 1 });
     expect(JSON.parse(json.out)).toMatchObject({ valid: false, invalid: [{ at: "line 1, column 23" }] });
-    const empty = await desk.run(["config", "check", "-"], "");
+    const empty = await served.desk.run(["config", "check", "-"], "");
     expect(empty).toMatchObject({ exitCode: 1, out: expect.stringMatching(/^-: The document is empty/) });
   });
 });
 
 describe("config edit", () => {
   test("publishes what the editor leaves, a first config too", async () => {
-    desk.environment.EDITOR = editorWriting(documentOf("ghcr.io"), documentOf("quay.io"));
+    served.desk.environment.EDITOR = editorWriting(documentOf("ghcr.io"), documentOf("quay.io"));
     expect(await config("edit", "--reason", "first")).toEqual({ exitCode: 0, out: "", err: "Published version 1.\n" });
     expect(await config("edit")).toMatchObject({ exitCode: 0, err: "Published version 2.\n" });
     expect((await config("get")).out).toBe(documentOf("quay.io"));
-    desk.environment.EDITOR = editorWriting(documentOf("quay.io"));
+    served.desk.environment.EDITOR = editorWriting(documentOf("quay.io"));
     expect(await config("edit")).toMatchObject({ exitCode: 0, err: "Nothing was changed.\n" });
   });
 
   test("shows what is wrong, and opens the same text again", async () => {
     await put("ghcr.io");
-    desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
-    const done = await desk.runWith(["y"], ["config", "edit"]);
+    served.desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
+    const done = await served.desk.runWith(["y"], ["config", "edit"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Edit again? [Y/n] "] });
     expect(done.err).toMatch(/factory-config\.yml:4:8: .*\nIt cannot be published so\.\nPublished version 2\.\n$/);
   });
@@ -107,10 +89,10 @@ describe("config edit", () => {
   test("keeps the text when it is given up, and says where", async () => {
     await put("ghcr.io");
     const bad = documentOf("not a host");
-    desk.environment.EDITOR = editorWriting(bad, bad);
-    const givenUp = await desk.runWith(["n"], ["config", "edit"]);
+    served.desk.environment.EDITOR = editorWriting(bad, bad);
+    const givenUp = await served.desk.runWith(["n"], ["config", "edit"]);
     const alone = await (() => {
-      desk.environment.EDITOR = editorWriting(bad);
+      served.desk.environment.EDITOR = editorWriting(bad);
       return config("edit");
     })();
     for (const done of [givenUp, alone]) {
@@ -125,11 +107,11 @@ describe("config edit", () => {
 
   test("does not undo what somebody else has published meanwhile, and keeps the text", async () => {
     await put("ghcr.io");
-    const meanwhile = `${service.url}/v1/factories/${desk.environment.FACTORY_SECRETS_FACTORY}/config`;
-    const mine = join(desk.directory, "mine");
+    const meanwhile = `${served.service.url}/v1/factories/${served.desk.environment.FACTORY_SECRETS_FACTORY}/config`;
+    const mine = join(served.desk.directory, "mine");
     writeFileSync(mine, documentOf("quay.io"));
-    writeFileSync(join(desk.directory, "theirs"), documentOf("docker.io"));
-    desk.environment.EDITOR = `f() { curl -sS -o /dev/null -X PUT ${meanwhile} -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" -H 'Content-Type: application/yaml' --data-binary @${desk.directory}/theirs && cp ${mine} "$1"; }; f`;
+    writeFileSync(join(served.desk.directory, "theirs"), documentOf("docker.io"));
+    served.desk.environment.EDITOR = `f() { curl -sS -o /dev/null -X PUT ${meanwhile} -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" -H 'Content-Type: application/yaml' --data-binary @${served.desk.directory}/theirs && cp ${mine} "$1"; }; f`;
     const done = await config("edit");
     expect(done).toMatchObject({ exitCode: 5, err: expect.stringContaining("(precondition-failed") });
     expect(readFileSync(keptPath(done.err), "utf8")).toBe(documentOf("quay.io"));
@@ -138,19 +120,19 @@ describe("config edit", () => {
 
   test("keeps the text when the editor fails after writing, and leaves nothing when it wrote nothing", async () => {
     await put("ghcr.io");
-    desk.environment.EDITOR = `f() { echo '# more' >> "$1"; exit 3; }; f`;
+    served.desk.environment.EDITOR = `f() { echo '# more' >> "$1"; exit 3; }; f`;
     const failed = await config("edit");
     expect(failed).toMatchObject({ exitCode: 1, err: expect.stringContaining("ended with exit code 3") });
     expect(readFileSync(keptPath(failed.err), "utf8")).toContain("# more");
-    desk.environment.EDITOR = "false";
+    served.desk.environment.EDITOR = "false";
     const missing = await config("edit");
     expect(missing).toMatchObject({ exitCode: 1, err: expect.stringContaining("Set EDITOR to another.") });
     expect(missing.err).not.toContain("Your text is kept");
   });
 
   test("of a factory that is not there opens no editor", async () => {
-    const touched = join(desk.directory, "touched");
-    desk.environment.EDITOR = `touch ${touched}; true`;
+    const touched = join(served.desk.directory, "touched");
+    served.desk.environment.EDITOR = `touch ${touched}; true`;
     const done = await config("edit", "--factory", "no-such-factory");
     expect(done).toMatchObject({ exitCode: 4, err: expect.stringMatching(/^There is no factory "no-such-factory"\./) });
     expect(existsSync(touched)).toBe(false);

@@ -26,6 +26,8 @@ const whoIs = async (token: string) => (await service.as(token).get("/v1/whoami"
 
 describe("jobs", () => {
   test("open prints the token alone, and what it is beside it", async () => {
+    const entries = ["ghcr.io", "quay.io"].map((host) => `- { type: generic, url: ${host}, generic_secret_name: a }\n`);
+    await desk.run(["config", "put", "-", "--allow-missing-secrets"], entries.join(""));
     const grants = ["--grant", "ghcr.io=acme/base,acme/app", "--grant", "quay.io"];
     const done = await run("jobs", "open", "nightly", "--ttl", "600", ...grants);
     expect(done).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^fsj_\S+\n$/) });
@@ -38,6 +40,12 @@ describe("jobs", () => {
         { registry: "quay.io", actions: ["pull"] },
       ],
     });
+  });
+
+  test("open warns of a grant for what no entry serves", async () => {
+    const done = await run("jobs", "open", "mistyped", "--grant", "gchr.io=acme/base", "--grant", "ghcr.io");
+    expect(done).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^fsj_\S+\n$/) });
+    expect(done.err).toMatch(/^Warning: No entry of the factory config serves gchr\.io: .*\nJob .*\n$/);
   });
 
   test("are listed, shown and ended", async () => {

@@ -1,33 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { secretValue } from "../../support/leak-watch.js";
-import { startTestService, type TestService } from "../../support/test-service.js";
-import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
+import { documentOf, serveDesk } from "./served-desk.js";
 
-let service: TestService;
-let desk: OperatorDesk;
-beforeAll(async () => {
-  service = await startTestService();
-  desk = openOperatorDesk({ FACTORY_SECRETS_URL: service.url, FACTORY_SECRETS_TOKEN: service.operatorToken });
-}, 60_000);
-afterAll(async () => {
-  desk?.close();
-  await service?.close();
-});
+const served = serveDesk();
 
-beforeEach(async () => {
-  desk.environment.FACTORY_SECRETS_FACTORY = (await service.createFactory()).name;
-  await desk.run(["secrets", "set", "creds"], `ci:${secretValue()}`);
-});
-
-const config = (...args: string[]) => desk.run(["config", ...args]);
-const put = (host: string) =>
-  desk.run(
-    ["config", "put", "-"],
-    `# ours\ncontainer_registries:\n- type: generic\n  url: ${host}\n  generic_secret_name: creds\n`,
-  );
+const config = (...args: string[]) => served.desk.run(["config", ...args]);
+const put = (host: string) => served.desk.run(["config", "put", "-"], documentOf(host));
 
 describe("registries", () => {
-  const registries = (...args: string[]) => desk.run(["registries", ...args]);
+  const registries = (...args: string[]) => served.desk.run(["registries", ...args]);
 
   test("are added, shown, changed and removed, and the rest of the document stays", async () => {
     await put("ghcr.io");
@@ -45,10 +26,10 @@ describe("registries", () => {
     expect(added.err).toMatch(/^Warning: line \d+, column \d+: /);
     expect((await registries("list")).out).toMatch(/^ID .*\nghcr\.io .*\naws:us-east-2 {2}aws .*\n$/);
     expect((await registries("show", "aws:us-east-2", "-o", "yaml")).out).toContain("region: us-east-2\n");
-    await desk.run(["secrets", "set", "creds_2"], `ci:${secretValue()}`);
+    await served.desk.run(["secrets", "set", "creds_2"], `ci:${secretValue()}`);
     const changed = await registries("set", "ghcr.io", "--secret", "creds_2", "--allow-missing-secrets");
     expect(changed).toMatchObject({ exitCode: 0, out: "Changed ghcr.io, in version 3 of the config.\n" });
-    const gar = await desk.run(
+    const gar = await served.desk.run(
       ["registries", "add", "--from-file", "-", "--allow-missing-secrets"],
       "type: gar\nsecretName: gar_creds\nhosts:\n- us-docker.pkg.dev\n",
     );
@@ -72,7 +53,7 @@ describe("registries", () => {
     expect((await config("get")).out).toMatch(/^# ours\n/);
     expect((await registries("list")).out).not.toContain("ghcr.io");
     const [, back = ""] = /^Removed ghcr\.io\. Back: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
-    expect(await desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
+    expect(await served.desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
     expect((await registries("list")).out).toContain("ghcr.io");
   });
 
@@ -115,7 +96,7 @@ describe("registries", () => {
       exitCode: 5,
       err: expect.stringContaining("(not-found"),
     });
-    const broken = await desk.run(["registries", "add", "--from-file", "-"], "type: [gar\n");
+    const broken = await served.desk.run(["registries", "add", "--from-file", "-"], "type: [gar\n");
     expect(broken).toMatchObject({
       exitCode: 2,
       err: expect.stringMatching(/^-:\d+:\d+: this is neither YAML nor JSON\.\n$/),

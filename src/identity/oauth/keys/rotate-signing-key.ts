@@ -73,7 +73,7 @@ export async function promoteKey(
 async function record(
   { audit }: Pick<RotateDeps, "audit">,
   transaction: Transaction,
-  action: Extract<EventBody, { keyId: string; purpose: string }>["action"],
+  action: Extract<EventBody, { keyId: string; alg: string }>["action"],
   keyId: string,
   { use, now, requested }: Rotation,
 ): Promise<void> {

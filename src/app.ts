@@ -63,7 +63,8 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const chain = startAuditChain({ database, keys, audit, outbound, settings, log });
+  const onOdd = () => metrics.oddEventFound();
+  const chain = startAuditChain({ database, keys, audit, outbound, settings, log, onOdd });
   metrics.watchAuditShipping(chain.shippingLag);
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };

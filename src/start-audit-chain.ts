@@ -17,14 +17,20 @@ export function startAuditChain(input: {
   outbound: Outbound;
   settings: Pick<Settings, "auditShipTo"> & { outbound: Pick<Settings["outbound"], "caCertificates"> };
   log: Logger;
+  /** An event was found that the service cannot have written. */
+  onOdd: () => void;
 }) {
-  const { database, keys, audit, outbound, settings, log } = input;
+  const { database, keys, audit, outbound, settings, log, onOdd } = input;
   const { prisma } = database;
   const signingKey = new AuditSigningKey({ prisma, keys, audit });
   const sealer = new AuditSealer({
     prisma,
     signingKey,
     onError: (err) => log.error({ err }, "the audit is not being sealed"),
+    onOdd: (event) => {
+      log.error(event, "an event was put into the database by somebody else, and stands in no chain: audit verify");
+      onOdd();
+    },
   });
   const { caCertificates } = settings.outbound;
   const targetDeps = { prisma, outbound, signingKey, stdout: process.stdout, caCertificates };

@@ -98,6 +98,10 @@ export const AuditEvent = z
     position: z.int().optional(),
     madeAt: Timestamp.optional(),
     sha256: z.string().optional(),
+    damaged: z.literal(true).optional().meta({
+      description:
+        "Its stored bytes are none that the service writes: somebody altered the database. What is shown is from the columns beside them.",
+    }),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });
 

@@ -3,9 +3,10 @@ import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, pageOf, pageStart } from "../http/page.js";
 import { route } from "../http/route.js";
+import { readEvent } from "./chain/read-event.js";
 import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
-import { listEvents } from "./store.js";
+import { columnsOfEvents, type EventColumns, listEvents } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
 
@@ -17,20 +18,53 @@ const AuditQuery = PageQuery.extend({
   to: Timestamp.optional().meta({ description: "Events before this time." }),
 });
 
+/** Whoever puts an event into the database chooses its id: any that Postgres holds. */
+const isEventId = (text: string): boolean =>
+  /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+
 async function page(
   prisma: PrismaClient,
   factoryId: string | undefined,
   query: z.output<typeof AuditQuery>,
 ): Promise<Page<z.output<typeof AuditEvent>>> {
   const { secret, actor, action, from, to, pageSize } = query;
-  const start = pageStart(query.pageToken, (text) => /^\d{1,18}$/.test(text));
+  const start = pageStart(query.pageToken, isEventId);
   const before = start === undefined ? undefined : BigInt(start);
   const rows = await listEvents(prisma, { factoryId, secret, actor, action, from, to, before, pageSize });
-  return pageOf(rows, pageSize, (row) => String(row.id), eventView);
+  const views = await eventViews(prisma, rows);
+  return pageOf(
+    views,
+    pageSize,
+    ({ id }) => id,
+    (view) => view,
+  );
 }
 
-function eventView(row: { id: bigint; event: Uint8Array }): z.output<typeof AuditEvent> {
-  return AuditEvent.parse({ ...JSON.parse(Buffer.from(row.event).toString("utf8")), id: String(row.id) });
+/** One event that somebody altered in the database must not hide all others: it is shown by its columns, and marked. */
+async function eventViews(
+  prisma: PrismaClient,
+  rows: readonly { id: bigint; event: Uint8Array }[],
+): Promise<z.output<typeof AuditEvent>[]> {
+  const read = rows.map(({ id, event }) => {
+    const told = ToldEvent.safeParse(readEvent(Buffer.from(event)).event);
+    return { id, told: told.success ? told.data : undefined };
+  });
+  const damaged = read.flatMap(({ id, told }) => (told === undefined ? [id] : []));
+  const columns = await columnsOfEvents(prisma, damaged);
+  return read.flatMap(({ id, told }) => {
+    if (told !== undefined) return [{ ...told, id: String(id) }];
+    const row = columns.get(id);
+    // Pruned a moment ago.
+    return row === undefined ? [] : [damagedView(row)];
+  });
+}
+
+const ToldEvent = AuditEvent.omit({ id: true, damaged: true });
+
+function damagedView({ id, at, action, outcome, actor_kind, actor_id }: EventColumns): z.output<typeof AuditEvent> {
+  const actor = { kind: actor_kind, id: actor_id ?? "", name: "" };
+  const known = AuditEvent.shape.outcome.catch("failed").parse(outcome);
+  return { id: String(id), at: at.toISOString(), action, outcome: known, actor, damaged: true };
 }
 
 const ofFactory = route(

@@ -29,3 +29,28 @@ export async function listEvents(prisma: PrismaClient, filter: AuditFilter) {
     take: filter.pageSize + 1,
   });
 }
+
+/** What the columns beside an event say of it. */
+export type EventColumns = {
+  id: bigint;
+  at: Date;
+  action: string;
+  outcome: string;
+  actor_kind: string;
+  actor_id: string | null;
+};
+
+/** The columns of events, by id. Whoever writes them directly can write any time: one that no reply can hold is the nearest. */
+export async function columnsOfEvents(
+  prisma: PrismaClient,
+  ids: readonly bigint[],
+): Promise<Map<bigint, EventColumns>> {
+  if (ids.length === 0) return new Map();
+  const rows = await prisma.$queryRawUnsafe<EventColumns[]>(
+    `/* columns-of-events */ SELECT id, action, outcome, actor_kind, actor_id,
+       greatest(least(at, '9999-12-31T23:59:59Z'), '0001-01-01T00:00:00Z') AS at
+     FROM audit_events WHERE id = ANY ($1::bigint[])`,
+    ids,
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}

@@ -17,6 +17,7 @@ export class Metrics {
   readonly #tokens: Counter<"type" | "cache">;
   readonly #upstream: Histogram<"outcome">;
   readonly #openFailed: Counter;
+  readonly #oddEvents: Counter;
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
 
@@ -48,6 +49,11 @@ export class Metrics {
       help: "Ciphertexts that did not open. Anything above zero needs a look at the audit.",
       registers,
     });
+    this.#oddEvents = new Counter({
+      name: "factory_secrets_audit_odd_events_total",
+      help: "Events in the database that the service cannot have written, met while sealing. Above zero: audit verify.",
+      registers,
+    });
     this.#authenticationFailed = new Counter({
       name: "factory_secrets_authentication_failures_total",
       help: "Requests with no valid credential.",
@@ -75,6 +81,10 @@ export class Metrics {
 
   secretOpenFailed(): void {
     this.#openFailed.inc();
+  }
+
+  oddEventFound(): void {
+    this.#oddEvents.inc();
   }
 
   requestLimited(limit: Limit): void {

@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => sealed.service.close());
 
 const verify = () =>
-  verifyDatabase(sealed.service.database.prisma, {}).catch((error: unknown) =>
+  verifyDatabase(sealed.service.database, {}).catch((error: unknown) =>
     error instanceof Error ? error.message : String(error),
   );
 
@@ -181,3 +181,44 @@ it.each(["-9223372036854775808", "-1", "9223372036854775807"])(
     expect(await verify()).toContain(`the event with the id ${id} stands in no chain`);
   },
 );
+
+it("a place of an event that is not there is found, in whatever chain it is", async () => {
+  const chain = "7d3b4a5e-6f70-4a81-92b3-c4d5e6f70819";
+  await sealed.service.database.pool.query("INSERT INTO audit_seals VALUES ($1, 1, 9000000000, sha256(''))", [chain]);
+  expect(await verify()).toContain(
+    `the event with the id 9000000000 has a place in the chain ${chain}, and is not there`,
+  );
+});
+
+it.each(["0", "-3"])(
+  "an event that was given the place %s in the chain of the installation is found",
+  async (place) => {
+    const { rows } = await sealed.service.database.pool.query<{ id: string }>(
+      `WITH forged AS (
+       INSERT INTO audit_events (at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
+       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '0', event
+       FROM audit_events WHERE factory_id IS NULL LIMIT 1 RETURNING id
+     ) INSERT INTO audit_seals SELECT $1::uuid, $2::bigint, id, sha256('') FROM forged RETURNING event_id AS id`,
+      [sealed.installation, place],
+    );
+    expect(await verify()).toContain(`the event with the id ${rows[0]?.id} does not follow`);
+  },
+);
+
+it("an event that the service cannot have written is found before anything looks at it", async () => {
+  await sealed.service.database.pool.query(
+    `INSERT INTO audit_events (at, action, outcome, actor_kind, writer, sequence, transaction, event)
+     SELECT now(), 'x', 'allowed', 'service', gen_random_uuid(), 1, (frontier::text::numeric + 1000)::text::xid8, '\\xff'
+     FROM audit_sealer`,
+  );
+  expect(await verify()).toMatch(/stands in no chain, and is none that the service can have written: .* not UTF-8\.$/);
+});
+
+it("a cut that is no statement at all is a break, as any that was not signed", async () => {
+  await sealed.service.database.pool.query(
+    `INSERT INTO audit_statements SELECT chain_id, 'cut', 1, '\\xff', key_id, signature FROM audit_statements
+     WHERE chain_id = $1 LIMIT 1`,
+    [acme.id],
+  );
+  expect(await verify()).toMatch(/^BROKEN: /);
+});

@@ -47,7 +47,7 @@ async function prune(): Promise<number | undefined> {
   const audit = new AuditWriter(pool);
   const signingKey = new AuditSigningKey({ prisma, keys, audit });
   const sealer = new AuditSealer({ prisma, signingKey, onError: () => undefined });
-  return (await pruneAudit({ prisma, audit, sealer, signingKey }, new Date()))?.removed;
+  return (await pruneAudit({ prisma, audit, sealer, signingKey }, new Date()))?.pruned?.removed;
 }
 
 const refused = expect.objectContaining({ code: "42501" });

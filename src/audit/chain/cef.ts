@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { readEvent } from "./read-event.js";
 import type { SealedEvent } from "./store.js";
 
 const severities: Readonly<Record<string, number>> = { allowed: 3, refused: 5, failed: 7 };
@@ -8,19 +9,20 @@ const severities: Readonly<Record<string, number>> = { allowed: 3, refused: 5, f
  * where, for a SIEM to search; it holds no hashes, so nothing can be proved with it.
  */
 export function cefLine({ position, eventId, event }: SealedEvent): string {
-  const read = readerOf(JSON.parse(event.toString("utf8")));
-  const action = read("action") ?? "";
+  const { event: told, damage } = readEvent(event);
+  const read = readerOf(told);
+  const action = read("action") ?? (damage === undefined ? "" : "damaged");
   const outcome = read("outcome") ?? "";
   const address = read("address");
   const extension = Object.entries({
-    rt: String(Date.parse(read("at") ?? "")),
+    rt: timeOf(read("at")),
     externalId: eventId,
     outcome,
     spriv: read("actor", "kind"),
     suid: read("actor", "id"),
     suser: read("actor", "name"),
     src: address !== undefined && isIP(address) !== 0 ? address : undefined,
-    reason: read("code") ?? read("reason"),
+    reason: damage ?? read("code") ?? read("reason"),
     ...labelled("cs1", "factory", read("factory", "name")),
     ...labelled("cs2", "secret", read("secret")),
     ...labelled("cs3", "requestId", read("requestId")),
@@ -32,6 +34,11 @@ export function cefLine({ position, eventId, event }: SealedEvent): string {
   }).flatMap(([key, value]) => (value === undefined || value === "" ? [] : [`${key}=${escapedValue(value)}`]));
   const header = ["factory-secrets", "factory-secrets", "1", action, action, String(severities[outcome] ?? 5)];
   return `CEF:0|${header.map(escapedHeader).join("|")}|${extension.join(" ")}`;
+}
+
+function timeOf(at: string | undefined): string | undefined {
+  const ms = Date.parse(at ?? "");
+  return Number.isNaN(ms) ? undefined : String(ms);
 }
 
 function labelled(key: string, label: string, value: string | undefined): Record<string, string> {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type ReadEvent, readEvent, readEventText } from "./read-event.js";
 import type { SignedStatement } from "./statement.js";
 import type { SealedEvent } from "./store.js";
 
@@ -9,22 +10,26 @@ const Hex = z.string().regex(/^[0-9a-f]{64}$/);
 const Signed = { statement: z.string(), keyId: Hex, signature: z.base64() };
 const KeyLine = z.strictObject({ type: z.literal("key"), keyId: Hex, publicKey: z.base64() });
 const SignedLine = z.strictObject({ type: z.enum(["end", "cut", "checkpoint"]), ...Signed });
-const EventLine = z.strictObject({
-  type: z.literal("event"),
-  position: z.int().min(1),
-  id: z.string().regex(/^\d{1,18}$/),
+const idForm = /^\d{1,18}$/;
+const Place = {
+  id: z.string().regex(idForm),
   writer: z.uuid().lowercase(),
   sequence: z.int().min(0),
-  hash: Hex,
-  // A record keeps the order of the members, which is part of the bytes.
-  event: z.record(z.string(), z.unknown()),
-});
-const ExportLine = z.discriminatedUnion("type", [KeyLine, SignedLine, EventLine]);
+};
+/** What stands in front of the event in its line. */
+const BeforeEvent = z.strictObject({ type: z.literal("event"), position: z.int().min(1), ...Place, hash: Hex });
+const ExportLine = z.discriminatedUnion("type", [KeyLine, SignedLine]);
 
 export type ExportLine =
   | { type: "key"; keyId: string; publicKey: Buffer }
   | { type: "end" | "cut" | "checkpoint"; signed: SignedStatement }
-  | { type: "event"; sealed: SealedEvent; event: Readonly<Record<string, unknown>> };
+  | ({ type: "event"; sealed: SealedEvent } & ReadEvent);
+
+/** Whether an event with these numbers can stand in an export. */
+export function isPlace({ id, writer, sequence }: { id: string; writer: string; sequence: number }): boolean {
+  // Written out, for it is asked of every event: zod takes longer than the hash.
+  return idForm.test(id) && Number.isSafeInteger(sequence) && sequence >= 0 && Place.writer.safeParse(writer).success;
+}
 
 export function keyLine(key: { id: string; publicKey: Buffer }): string {
   return JSON.stringify({ type: "key", keyId: key.id, publicKey: key.publicKey.toString("base64") });
@@ -34,57 +39,61 @@ export function signedLine(type: "end" | "cut" | "checkpoint", { text, keyId, si
   return JSON.stringify({ type, statement: text, keyId, signature: signature.toString("base64") });
 }
 
-/** The bytes of the event stand in the line as they are stored. */
-export function eventLine({ position, eventId, writer, sequence, hash, event }: SealedEvent): string {
+/** The bytes of the event stand in the line as they are stored; damaged ones, which could not, in base64. */
+export function eventLine(sealed: SealedEvent): { line: string; damage: string | undefined } {
+  const { event } = sealed;
+  const { damage } = readEvent(event);
+  const told = damage === undefined ? `"event":${event.toString("utf8")}` : `"bytes":"${event.toString("base64")}"`;
+  return { line: `${beginningOf(sealed)},${told}}`, damage };
+}
+
+function beginningOf({ position, eventId, writer, sequence, hash }: Omit<SealedEvent, "event">): string {
   const place = { type: "event", position, id: eventId, writer, sequence, hash: hash.toString("hex") };
-  return `${JSON.stringify(place).slice(0, -1)},"event":${event.toString("utf8")}}`;
+  return JSON.stringify(place).slice(0, -1);
 }
 
 /** Reads a line. @returns `undefined` when it is none that this release could have written */
 export function readExportLine(text: string): ExportLine | undefined {
+  if (text.startsWith('{"type":"event"')) return readEventLine(text);
   const parsed = ExportLine.safeParse(jsonOf(text));
   if (!parsed.success) return undefined;
-  const line = exportLineOf(parsed.data);
-  return textOf(line) === text ? line : undefined;
-}
-
-function exportLineOf(data: z.output<typeof ExportLine>): ExportLine {
+  const { data } = parsed;
   switch (data.type) {
-    case "key":
-      return { type: "key", keyId: data.keyId, publicKey: Buffer.from(data.publicKey, "base64") };
-    case "event": {
-      const { position, id, writer, sequence } = data;
-      const event = Buffer.from(JSON.stringify(data.event), "utf8");
-      const hash = Buffer.from(data.hash, "hex");
-      return { type: "event", sealed: { position, eventId: id, writer, sequence, hash, event }, event: data.event };
+    case "key": {
+      const publicKey = Buffer.from(data.publicKey, "base64");
+      return keyLine({ id: data.keyId, publicKey }) === text ? { ...data, publicKey } : undefined;
     }
     case "end":
     case "cut":
     case "checkpoint": {
-      const { statement, keyId } = data;
-      return {
-        type: data.type,
-        signed: { text: statement, keyId, signature: Buffer.from(data.signature, "base64") },
-      };
+      const { type, statement, keyId } = data;
+      const signed = { text: statement, keyId, signature: Buffer.from(data.signature, "base64") };
+      return signedLine(type, signed) === text ? { type, signed } : undefined;
     }
     default:
       return data satisfies never;
   }
 }
 
-function textOf(line: ExportLine): string {
-  switch (line.type) {
-    case "key":
-      return keyLine({ id: line.keyId, publicKey: line.publicKey });
-    case "event":
-      return eventLine(line.sealed);
-    case "end":
-    case "cut":
-    case "checkpoint":
-      return signedLine(line.type, line.signed);
-    default:
-      return line satisfies never;
+/** No value in front of the event has a quotation mark, so its member is the first of that name. */
+const eventLineForm = /^(.*?),"(event|bytes)":(.*)\}$/s;
+
+function readEventLine(text: string): ExportLine | undefined {
+  const [, before = "", member, told = ""] = eventLineForm.exec(text) ?? [];
+  const parsed = BeforeEvent.safeParse(jsonOf(`${before}}`));
+  if (!parsed.success) return undefined;
+  const { position, id, writer, sequence } = parsed.data;
+  const place = { position, eventId: id, writer, sequence, hash: Buffer.from(parsed.data.hash, "hex") };
+  if (beginningOf(place) !== before) return undefined;
+  if (member === "event") {
+    const { event } = readEventText(told);
+    return event && { type: "event", sealed: { ...place, event: Buffer.from(told, "utf8") }, event };
   }
+  const bytes = Buffer.from(told.slice(1, -1), "base64");
+  const { damage } = readEvent(bytes);
+  // Sound bytes have one form in an export, and this is not it.
+  if (damage === undefined || `"${bytes.toString("base64")}"` !== told) return undefined;
+  return { type: "event", sealed: { ...place, event: bytes }, damage };
 }
 
 function jsonOf(text: string): unknown {

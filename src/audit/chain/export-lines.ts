@@ -1,55 +1,67 @@
 import type { PrismaClient } from "../../db/database.js";
 import { cefLine } from "./cef.js";
 import { eventLine, keyLine, signedLine } from "./export-format.js";
+import { publicKeys } from "./keys/store.js";
+import { damagedSentence } from "./read-event.js";
+import type { SignedStatement } from "./statement.js";
 import * as store from "./store.js";
 
 /** Events that are read, and written out, at a time. */
 const pageSize = 1_000;
 
-/** What an export of a chain covers: from behind its last cut up to its last checkpoint. */
-export type ExportRange = { chain: string; after: number; through: number };
+/** What an export of a chain covers: from behind its last `cut` up to its last checkpoint, the `end`. */
+export type ExportRange = {
+  chain: string;
+  after: number;
+  through: number;
+  end: SignedStatement;
+  cut: SignedStatement | undefined;
+};
 
 /** @returns `undefined` when no checkpoint of the chain was signed yet */
 export async function exportRange(prisma: PrismaClient, chain: string): Promise<ExportRange | undefined> {
   const end = await store.lastStatement(prisma, chain, "checkpoint");
   if (end === undefined) return undefined;
   const cut = await store.lastStatement(prisma, chain, "cut");
-  return { chain, after: cut?.position ?? 0, through: end.position };
+  return { chain, after: cut?.position ?? 0, through: end.position, end, cut };
 }
 
 /**
  * A chain with all that its verification needs, as NDJSON: public keys, the signed end, the last cut, then the events with
  * the checkpoints between them. Pages are read as they are taken, so a slow reader costs no memory.
+ * @param onDamaged told of each event whose bytes are none of the service's: they stand in the export as they are
  * @returns texts of whole lines
  */
-export async function* exportNdjson(prisma: PrismaClient, range: ExportRange): AsyncGenerator<string> {
-  const { chain, after, through } = range;
-  const keys = await store.publicKeys(prisma);
-  const checkpoints = await store.checkpointsWithin(prisma, chain, { after, through });
-  const end = checkpoints.at(-1) ?? (await store.lastStatement(prisma, chain, "checkpoint"));
-  const cut = await store.lastStatement(prisma, chain, "cut");
-  const first = [
-    ...keys.map(keyLine),
-    ...(end ? [signedLine("end", end)] : []),
-    ...(cut ? [signedLine("cut", cut)] : []),
-  ];
-  yield lines(first);
+export async function* exportNdjson(
+  prisma: PrismaClient,
+  range: ExportRange,
+  onDamaged: (sentence: string) => void = () => undefined,
+): AsyncGenerator<string> {
+  const { chain, through, end, cut } = range;
+  const keys = await publicKeys(prisma);
+  yield lines([...keys.map(keyLine), signedLine("end", end), ...(cut ? [signedLine("cut", cut)] : [])]);
+  let { after } = range;
   for await (const page of pages(prisma, range)) {
+    const last = page.at(-1)?.position ?? after;
+    const checkpoints = await store.checkpointsWithin(prisma, chain, { after, through: last });
     const texts: string[] = [];
     for (const sealed of page) {
-      while ((checkpoints[0]?.position ?? Number.POSITIVE_INFINITY) < sealed.position) takeCheckpoint(texts);
-      texts.push(eventLine(sealed));
+      for (const one of takeBefore(checkpoints, sealed.position)) texts.push(signedLine("checkpoint", one));
+      const { line, damage } = eventLine(sealed);
+      if (damage !== undefined) onDamaged(damagedSentence({ ...sealed, chain, damage }));
+      texts.push(line);
     }
-    yield lines(texts);
+    yield lines([...texts, ...checkpoints.map((one) => signedLine("checkpoint", one))]);
+    after = last;
   }
-  const rest: string[] = [];
-  while (checkpoints.length > 0) takeCheckpoint(rest);
-  yield lines(rest);
+  const rest = await store.checkpointsWithin(prisma, chain, { after, through });
+  yield lines(rest.map((one) => signedLine("checkpoint", one)));
+}
 
-  function takeCheckpoint(texts: string[]): void {
-    const next = checkpoints.shift();
-    if (next !== undefined) texts.push(signedLine("checkpoint", next));
-  }
+/** Takes those out of a list that stand in front of the event at a position. */
+export function takeBefore<T extends { position: number }>(checkpoints: T[], position: number): T[] {
+  const due = checkpoints.findIndex((one) => one.position >= position);
+  return checkpoints.splice(0, due < 0 ? checkpoints.length : due);
 }
 
 /** The events of a chain as CEF, oldest first. @returns texts of whole lines */

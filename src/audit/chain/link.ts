@@ -19,6 +19,13 @@ export const beforeFirst: Buffer = Buffer.alloc(32);
 /** What every link begins with, its length in front. */
 export const label = field(Buffer.from("factory-secrets audit link v1", "utf8"));
 
+/** The label, then seven fields, each with its length: all but the bytes of the hash before and of the event. */
+const fixedLength = label.length + 7 * 4 + 16 + 8 + 8 + 16 + 8;
+
+// What a hash covers is put together here: a million events are two million hashes, and to make a buffer for each takes
+// as long as the hash itself.
+let scratch = Buffer.alloc(4_096);
+
 /**
  * The hash of a link: SHA-256 over the label, the chain's id, the hash before it, the position, the event's id, its
  * writer and sequence, and its bytes, each with its length in front (docs/audit.md, "The chain").
@@ -26,21 +33,45 @@ export const label = field(Buffer.from("factory-secrets audit link v1", "utf8"))
  */
 export function linkHash(previous: Buffer, link: Link): Buffer {
   const { chain, position, eventId, writer, sequence, event } = link;
-  return hash(
-    "sha256",
-    Buffer.concat([
-      label,
-      field(uuidBytes(chain)),
-      field(previous),
-      field(u64(BigInt(position))),
-      field(u64(BigInt(eventId))),
-      field(uuidBytes(writer)),
-      field(u64(BigInt(sequence))),
-      u32(event.length),
-      event,
-    ]),
-    "buffer",
-  );
+  const length = fixedLength + previous.length + event.length;
+  if (scratch.length < length) scratch = Buffer.alloc(2 * length);
+  scratch.set(label, 0);
+  let at = putBytes(label.length, uuidBytes(chain));
+  at = putBytes(at, previous);
+  at = putNumber(at, position);
+  at = putNumber(at, eventId.length < 16 ? Number(eventId) : BigInt(eventId));
+  at = putBytes(at, uuidBytes(writer));
+  at = putNumber(at, sequence);
+  at = putBytes(at, event);
+  return hash("sha256", scratch.subarray(0, at), "buffer");
+}
+
+function putBytes(at: number, bytes: Buffer): number {
+  const start = scratch.writeUInt32BE(bytes.length, at);
+  scratch.set(bytes, start);
+  return start + bytes.length;
+}
+
+function putNumber(at: number, value: number | bigint): number {
+  const start = scratch.writeUInt32BE(8, at);
+  if (typeof value === "number" && value >= 0 && Number.isSafeInteger(value)) {
+    return scratch.writeUInt32BE(value % 2 ** 32, scratch.writeUInt32BE(Math.floor(value / 2 ** 32), start));
+  }
+  // A negative one, that only a forger has, is as Postgres sends it.
+  return scratch.writeBigUInt64BE(BigInt.asUintN(64, BigInt(value)), start);
+}
+
+/** The bytes of the ids that came last: of factories and processes there are few. */
+const knownUuids = new Map<string, Buffer>();
+const maxKnownUuids = 1_000;
+
+function uuidBytes(id: string): Buffer {
+  const known = knownUuids.get(id);
+  if (known !== undefined) return known;
+  if (knownUuids.size >= maxKnownUuids) knownUuids.clear();
+  const bytes = Buffer.from(id.replaceAll("-", ""), "hex");
+  knownUuids.set(id, bytes);
+  return bytes;
 }
 
 // Each field has its length in front: no two lists of fields give the same bytes.
@@ -52,14 +83,4 @@ function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(value);
   return bytes;
-}
-
-function u64(value: bigint): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeBigUInt64BE(value);
-  return bytes;
-}
-
-function uuidBytes(id: string): Buffer {
-  return Buffer.from(id.replaceAll("-", ""), "hex");
 }

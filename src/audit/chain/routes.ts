@@ -5,9 +5,10 @@ import { Problem } from "../../http/problem.js";
 import { route, StreamedText } from "../../http/route.js";
 import { AuditCheckpointKeyList, AuditExportNdjson } from "./contract.js";
 import { exportCef, exportNdjson, exportRange } from "./export-lines.js";
+import { publicKeys } from "./keys/store.js";
 import { pem } from "./public-keys.js";
 import type { AuditSealer } from "./sealer.js";
-import { installationId, publicKeys } from "./store.js";
+import { installationId } from "./store.js";
 
 type Exporter = { prisma: PrismaClient; sealer: AuditSealer };
 

@@ -1,25 +1,26 @@
 import { setTimeout } from "node:timers/promises";
-import type { PrismaClient, Transaction } from "../../db/database.js";
-import { beforeFirst, linkHash } from "./link.js";
+import type { PrismaClient } from "../../db/database.js";
+import { batchSize, type OddEvent, type Pass, sealBatch } from "./seal-batch.js";
 import type { AuditSigningKey } from "./signing-key.js";
 import { signStatement } from "./statement.js";
 import * as store from "./store.js";
 
 /** How often it looks for what was committed since. */
 const roundMs = 1_000;
-/** Events in one transaction of the sealer: what it does at a stretch keeps requests waiting for a few milliseconds. */
-const batchSize = 200;
 /** After a batch the rounds rest this many times as long as it took: requests come first, a backlog can wait. */
 const restFactor = 4;
 /** A checkpoint is signed when this many events or this much time came since the last, whichever is first. */
 const checkpointEvents = 10_000;
 const checkpointMs = 60_000;
+const maxToldOf = 1_000;
 
 type Deps = {
   prisma: PrismaClient;
   signingKey: AuditSigningKey;
   /** Told once when rounds begin to fail, not every second. */
   onError: (error: unknown) => void;
+  /** Told once of each event that it passes over, and of a thousand at most: then there are plenty to look at. */
+  onOdd?: (event: OddEvent) => void;
 };
 
 /**
@@ -34,6 +35,7 @@ export class AuditSealer {
   #closing = false;
   #lookedAtMs = Date.now();
   #sealedSince = 0;
+  readonly #toldOf = new Set<string>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -61,12 +63,15 @@ export class AuditSealer {
     const { prisma } = this.#deps;
     const installation = await store.installationId(prisma);
     if (installation === undefined) return;
+    let pass: Pass | undefined;
     for (let done = 0; done < maxEvents && !this.#closing && (await store.hasUnsealed(prisma)); ) {
       const startedMs = performance.now();
-      const sealed = await prisma.$transaction((transaction) => sealBatch(transaction, installation, { wait }));
-      this.#sealedSince += sealed;
-      done += sealed;
-      if (sealed < batchSize) return;
+      const batch = await prisma.$transaction((transaction) => sealBatch(transaction, { installation, wait, pass }));
+      this.#sealedSince += batch.sealed;
+      this.#tellOf(batch.odd);
+      pass = batch.pass;
+      if (pass === undefined) return;
+      done += batchSize;
       if (rest) await setTimeout((performance.now() - startedMs) * restFactor, undefined, { ref: false });
     }
   }
@@ -103,6 +108,14 @@ export class AuditSealer {
     await this.#round;
   }
 
+  #tellOf(odd: readonly OddEvent[]): void {
+    for (const event of odd) {
+      if (this.#toldOf.size >= maxToldOf || this.#toldOf.has(event.eventId)) continue;
+      this.#toldOf.add(event.eventId);
+      this.#deps.onOdd?.(event);
+    }
+  }
+
   async #runRound(): Promise<void> {
     try {
       await this.seal({ wait: false, rest: true });
@@ -119,31 +132,4 @@ export class AuditSealer {
       this.#failing = true;
     }
   }
-}
-
-/** @returns how many events it sealed */
-async function sealBatch(transaction: Transaction, installation: string, options: { wait: boolean }): Promise<number> {
-  const start = await store.becomeSealer(transaction, options);
-  if (start === undefined) return 0;
-  const events = await store.nextUnsealed(transaction, start, batchSize);
-  const chainsOf = (event: store.UnsealedEvent): string[] =>
-    event.factory_id === null ? [installation] : [installation, event.factory_id];
-  const heads = await store.headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
-  const seals = events.flatMap((event) => chainsOf(event).map((chain) => append(heads, chain, event)));
-  if (seals.length > 0) await store.insertSeals(transaction, seals, heads);
-  const last = events.at(-1);
-  if (last === undefined || events.length < batchSize) await store.moveFrontier(transaction, start.xmin);
-  else if (!start.restored) await store.moveFrontier(transaction, last.xid);
-  return events.length;
-}
-
-function append(heads: Map<string, store.Head>, chain: string, row: store.UnsealedEvent): store.SealRow {
-  const head = heads.get(chain) ?? { position: 0, hash: beforeFirst };
-  const position = head.position + 1;
-  const eventId = String(row.id);
-  const { writer } = row;
-  const link = { chain, position, eventId, writer, sequence: Number(row.sequence), event: Buffer.from(row.event) };
-  const hash = linkHash(head.hash, link);
-  heads.set(chain, { position, hash });
-  return { chain_id: chain, position, event_id: eventId, hash: hash.toString("hex") };
 }

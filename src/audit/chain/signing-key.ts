@@ -2,8 +2,8 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { AuditWriter } from "../record.js";
+import { type AuditKey, activeKey, insertKey, retireKey } from "./keys/store.js";
 import { publicKeyId, type StatementSigner } from "./statement.js";
-import { type AuditKey, activeKey, insertKey, retireKey } from "./store.js";
 
 const purpose = "audit-checkpoint";
 

@@ -3,7 +3,8 @@ import { z } from "zod";
 
 const Position = z.int().min(0);
 const Hash = z.string().regex(/^[0-9a-f]{64}$/);
-const Told = { at: z.iso.datetime(), chain: z.uuid(), hash: Hash, installation: z.uuid(), position: Position };
+const ChainId = z.uuid();
+const Told = { at: z.iso.datetime(), chain: ChainId, hash: Hash, installation: z.uuid(), position: Position };
 
 const Checkpoint = z.strictObject({ ...Told, type: z.literal("factory-secrets.audit-checkpoint.v1") });
 const Cut = z.strictObject({
@@ -47,6 +48,11 @@ export function readStatement(
   return parsed.success
     ? { ok: true, statement: parsed.data }
     : { ok: false, reason: "is signed but says something that this release does not know" };
+}
+
+/** Whether statements can be about a chain with this id. */
+export function isChainId(id: string): boolean {
+  return ChainId.safeParse(id).success;
 }
 
 /** The name of a public key: SHA-256 of its SPKI, DER, in hexadecimal. */

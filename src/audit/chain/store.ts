@@ -1,4 +1,3 @@
-import type { WrappedDataKey } from "../../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Link } from "./link.js";
 import type { SignedStatement } from "./statement.js";
@@ -31,8 +30,6 @@ type SealedRow = {
   sequence: bigint;
   event: Uint8Array;
 };
-
-export type AuditKey = { id: string; publicKey: Buffer; wrappedKey: Omit<WrappedDataKey, "purpose"> };
 
 export type StatementKind = "checkpoint" | "cut";
 
@@ -76,18 +73,19 @@ export async function becomeSealer(
 const withoutSeal =
   "LEFT JOIN LATERAL (SELECT true AS yes FROM audit_seals WHERE event_id = e.id LIMIT 1) AS sealed ON true";
 
-/** The next events to seal, in the order of the chain: by transaction, then id. */
+/** The next events to seal behind `after`, in the order of the chain: by transaction, then id. */
 export async function nextUnsealed(
   transaction: Transaction,
   { frontier, xmin, restored }: SealerStart,
-  limit: number,
+  { after, limit }: { after: Pick<UnsealedEvent, "xid" | "id"> | undefined; limit: number },
 ): Promise<UnsealedEvent[]> {
   return transaction.$queryRawUnsafe<UnsealedEvent[]>(
     `/* next-unsealed */ SELECT e.id, e.factory_id, e.writer, e.sequence, e.transaction::text AS xid, e.event
      FROM audit_events AS e ${withoutSeal}
-     WHERE e.transaction >= $1::xid8 AND e.transaction < $2::xid8 AND sealed.yes IS NULL
-     ORDER BY e.transaction, e.id LIMIT $3`,
-    restored ? "0" : frontier,
+     WHERE (e.transaction, e.id) > ($1::xid8, $2::bigint) AND e.transaction < $3::xid8 AND sealed.yes IS NULL
+     ORDER BY e.transaction, e.id LIMIT $4`,
+    after?.xid ?? (restored ? "0" : frontier),
+    after?.id ?? -(2n ** 63n),
     restored ? String(2n ** 64n - 1n) : xmin,
     limit,
   );
@@ -199,45 +197,6 @@ export async function insertCheckpoint(
     },
     skipDuplicates: true,
   });
-}
-
-/** The key that signs now, if one was made. */
-export async function activeKey(prisma: PrismaClient): Promise<(AuditKey & { createdAt: Date }) | undefined> {
-  const row = await prisma.auditKey.findFirst({ where: { state: "active" } });
-  if (row === null) return undefined;
-  const { id, createdAt, dataKeyId, keyEncryptionKeyId } = row;
-  const wrappedKey = { id: dataKeyId, keyEncryptionKeyId, wrapped: Buffer.from(row.wrapped) };
-  return { id, createdAt, publicKey: Buffer.from(row.publicKey), wrappedKey };
-}
-
-/** @returns false when another was first */
-export async function insertKey(transaction: Transaction, { id, publicKey, wrappedKey }: AuditKey): Promise<boolean> {
-  const inserted = await transaction.auditKey.createMany({
-    data: {
-      id,
-      publicKey: new Uint8Array(publicKey),
-      dataKeyId: wrappedKey.id,
-      keyEncryptionKeyId: wrappedKey.keyEncryptionKeyId,
-      wrapped: new Uint8Array(wrappedKey.wrapped),
-    },
-    skipDuplicates: true,
-  });
-  return inserted.count === 1;
-}
-
-/** Lets a key sign no more. @returns false when it did not sign any more already */
-export async function retireKey(transaction: Transaction, id: string): Promise<boolean> {
-  const retired = await transaction.auditKey.updateMany({ where: { id, state: "active" }, data: { state: "retired" } });
-  return retired.count === 1;
-}
-
-/** Every public key that ever signed, the oldest first. */
-export async function publicKeys(prisma: PrismaClient) {
-  const rows = await prisma.auditKey.findMany({
-    select: { id: true, state: true, publicKey: true, createdAt: true },
-    orderBy: { createdAt: "asc" },
-  });
-  return rows.map((row) => ({ ...row, publicKey: Buffer.from(row.publicKey) }));
 }
 
 function signedStatement(row: { statement: Uint8Array; keyId: string; signature: Uint8Array }): SignedStatement {

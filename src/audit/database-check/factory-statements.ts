@@ -1,7 +1,8 @@
 import type { KeyObject } from "node:crypto";
 import type { PrismaClient } from "../../db/database.js";
+import { publicKeys } from "../chain/keys/store.js";
 import { ed25519PublicKey, readStatement } from "../chain/statement.js";
-import { installationId, publicKeys } from "../chain/store.js";
+import { installationId } from "../chain/store.js";
 import { type FiledStatement, factoryChains, statementsOf } from "./store.js";
 
 /**

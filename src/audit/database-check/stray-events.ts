@@ -1,48 +1,72 @@
-import type { PrismaClient } from "../../db/database.js";
-import { checkPage, type Finding, wrongEnd } from "./store.js";
+import type { Database } from "../../db/database.js";
+import { oddityOf } from "../chain/odd-event.js";
+import { readEvent } from "../chain/read-event.js";
+import { endOfPage, placeOfNothing, type Unplaced, unplacedEvents } from "./beside/store.js";
+import { type Finding, findingSentence } from "./finding.js";
+import { lastCuts, wrongEnd } from "./store.js";
+import { agree } from "./walk/places.js";
 
-/** Small enough that Postgres keeps a page in memory and compiles nothing for it. */
-const pageSize = 1_000;
+type Reading = Pick<Database, "prisma" | "pool">;
+
+/** Ids that are compared with the places at a time. */
+const pageSize = 20_000;
+/** Events of them that are read at a time because they have no place. */
+const unplacedSize = 1_000;
 /** The ids that Postgres can hold: whoever puts in an event chooses its id. */
 const smallestId = -(2n ** 63n);
 const largestId = 2n ** 63n - 1n;
 
 /**
- * Looks for what the verified chain of the installation cannot show: events that stand beside it, columns that hide an
- * event from a search, and chains of factories that are anything but their events in the order of the installation.
+ * Looks for what is not met by following the chain of the installation: events beside it, places of events that are not
+ * there, and ends that are noted otherwise.
  * @param onProgress told how many events were looked at
  * @returns a sentence about the first one
  */
 export async function findStray(
-  prisma: PrismaClient,
+  { prisma, pool }: Reading,
+  installation: string,
   onProgress: (done: number) => void = () => undefined,
 ): Promise<string | undefined> {
   let done = 0;
-  for (let fromId = smallestId; fromId <= largestId; ) {
-    const { last, count, found } = await checkPage(prisma, { fromId, limit: pageSize });
-    if (found !== undefined) return sentence(found);
-    if (last === undefined) break;
-    fromId = last + 1n;
-    done += count;
+  for (let from = smallestId; from <= largestId; ) {
+    const page = await endOfPage(prisma, from, pageSize);
+    // Places may have ids behind the last event.
+    const to = page?.last ?? largestId;
+    const found =
+      (await findUnplaced(pool, installation, { from, to })) ?? (await placeOfNothing(prisma, { from, to }));
+    if (found !== undefined) return findingSentence(found);
+    from = to + 1n;
+    done += page?.count ?? 0;
     onProgress(done);
   }
-  const chain = await wrongEnd(prisma);
+  const chain = await wrongEnd(prisma, await lastCuts(prisma));
   return chain === undefined ? undefined : `the end of the chain ${chain} is noted otherwise than its last event says`;
 }
 
-function sentence({ id, reason, chain }: Finding): string {
-  switch (reason) {
-    case "disagreeing":
-      return `the columns of the event with the id ${id} say something else than the event: a search would miss it`;
-    case "unsealed":
-      return `the event with the id ${id} stands in no chain, or not in all that it belongs in, and all of its time were sealed: it was inserted later, or its seal was removed`;
-    case "ahead":
-      return `the event with the id ${id} stands in no chain, and its transaction has not begun here: it was inserted with a number of somebody's choice`;
-    case "foreign":
-      return `the event with the id ${id} stands in the chain ${chain}, which is not its own`;
-    case "misplaced":
-      return `the event with the id ${id} does not follow in the chain ${chain} on what stands before it: one of the two was altered, moved or inserted`;
-    default:
-      return reason satisfies never;
+async function findUnplaced(
+  pool: Reading["pool"],
+  installation: string,
+  { from, to }: { from: bigint; to: bigint },
+): Promise<Finding | undefined> {
+  for (let next = from; next <= to; ) {
+    const rows = await unplacedEvents(pool, installation, { from: next, to, limit: unplacedSize });
+    for (const one of rows) {
+      const finding = findingOf(one, installation);
+      if (finding !== undefined) return finding;
+    }
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < unplacedSize) return undefined;
+    next = last.row.id + 1n;
   }
+  return undefined;
+}
+
+/** What is merely not sealed yet is nothing to be found. */
+function findingOf({ row, columns, missing }: Unplaced, installation: string): Finding | undefined {
+  const id = String(row.id);
+  const why = oddityOf(row, installation);
+  if (why !== undefined) return { id, reason: "odd", why };
+  const { event } = readEvent(Buffer.from(row.event));
+  if (event !== undefined && !agree(columns, event)) return { id, reason: "disagreeing" };
+  return missing && { id, reason: missing };
 }

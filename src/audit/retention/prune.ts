@@ -4,31 +4,36 @@ import type { AuditSigningKey } from "../chain/signing-key.js";
 import { signStatement } from "../chain/statement.js";
 import { installationId, lastStatement } from "../chain/store.js";
 import type { AuditWriter } from "../record.js";
-import { cutEvents, lastBefore, partsOfCut } from "./store.js";
+import { lastBefore } from "./last-before.js";
+import { cutEvents, partsOfCut } from "./store.js";
 
 /** Events that go in one transaction, with a signed cut of their own. */
 const stepSize = 5_000;
 
 type Deps = { prisma: PrismaClient; sealer: AuditSealer; signingKey: AuditSigningKey; audit: AuditWriter };
 
+type Pruned = { removed: number; through: number };
+
 /**
  * Drops sealed events that are older than `before`, from the beginning of the chain up to the first that is not. Each
  * step writes its signed cuts, its event and removes what they cover, in one transaction: it can be stopped anywhere.
- * @returns how many events went, and the position of the last; `undefined` when none did
+ * @returns how many events went, and the position of the last; `undefined` when none did. `damaged`: a sentence about the
+ *   event in front of which it stopped, though that may be older
  */
 export async function pruneAudit(
   deps: Deps,
   before: Date,
   onProgress: (removed: number) => void = () => undefined,
-): Promise<{ removed: number; through: number } | undefined> {
+): Promise<{ pruned: Pruned | undefined; damaged: string | undefined }> {
   const { prisma, sealer } = deps;
   await sealer.seal();
   const installation = await installationId(prisma);
-  if (installation === undefined || !(await sealer.checkpoint(installation))) return undefined;
-  let pruned: { removed: number; through: number } | undefined;
+  if (installation === undefined || !(await sealer.checkpoint(installation)))
+    return { pruned: undefined, damaged: undefined };
+  let pruned: Pruned | undefined;
   for (;;) {
-    const step = await pruneStep(deps, installation, before);
-    if (step === undefined) return pruned;
+    const { step, damaged } = await pruneStep(deps, installation, before);
+    if (step === undefined) return { pruned, damaged };
     pruned = { removed: (pruned?.removed ?? 0) + step.removed, through: step.through };
     onProgress(pruned.removed);
   }
@@ -38,10 +43,10 @@ async function pruneStep(
   { prisma, signingKey, audit }: Deps,
   installation: string,
   before: Date,
-): Promise<{ removed: number; through: number } | undefined> {
+): Promise<{ step: Pruned | undefined; damaged: string | undefined }> {
   const after = (await lastStatement(prisma, installation, "cut"))?.position ?? 0;
-  const through = await lastBefore(prisma, installation, { after, limit: stepSize, before });
-  if (through === after) return undefined;
+  const { through, damaged } = await lastBefore(prisma, installation, { after, limit: stepSize, before });
+  if (through === after) return { step: undefined, damaged };
   const signer = await signingKey.current(installation);
   const at = new Date();
   const cuts = (await partsOfCut(prisma, installation, { after, through })).map((part) => ({
@@ -63,5 +68,5 @@ async function pruneStep(
     await audit.writeWith(transaction, [{ at, outcome: "allowed", actor, body }]);
     return count;
   });
-  return { removed, through };
+  return { step: { removed, through }, damaged };
 }

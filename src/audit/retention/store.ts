@@ -4,33 +4,6 @@ import type { SignedStatement } from "../chain/statement.js";
 /** A chain up to one of its positions, whose hash this is. */
 export type Part = { chain: string; position: number; hash: Buffer };
 
-/**
- * How far a chain may be cut: up to the last position in front of the first event that is not older than `before`. When an
- * event was, its sealed bytes say: the column beside them can be altered without breaking the chain.
- * @param limit how many positions behind `after` are looked at
- * @returns `after` when there is nothing older right behind it
- */
-export async function lastBefore(
-  prisma: PrismaClient,
-  chain: string,
-  { after, limit, before }: { after: number; limit: number; before: Date },
-): Promise<number> {
-  const [row] = await prisma.$queryRawUnsafe<{ last: bigint | null; kept: bigint | null }[]>(
-    `/* last-before */ SELECT max(position) AS last, min(position) FILTER (WHERE (at < $4::timestamptz) IS NOT TRUE) AS kept
-     FROM (
-       SELECT seal.position, (convert_from(e.event, 'UTF8')::jsonb->>'at')::timestamptz AS at
-       FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
-       WHERE seal.chain_id = $1::uuid AND seal.position > $2::bigint ORDER BY seal.position LIMIT $3
-     ) AS page`,
-    chain,
-    after,
-    limit,
-    before,
-  );
-  if (row === undefined || row.last === null) return after;
-  return row.kept === null ? Number(row.last) : Number(row.kept) - 1;
-}
-
 /** Where every chain is cut when the installation's is cut at `through`: their order is one. */
 export async function partsOfCut(
   prisma: PrismaClient,

@@ -89,7 +89,10 @@ export class AuditShipper {
     const position = events.at(-1)?.position ?? after;
     const since = Math.max(before.checkpoint, cut);
     const checkpoints = await checkpointsWithin(prisma, chain, { after: since, through: position });
-    const lines = [...events.map(eventLine), ...checkpoints.map((one) => signedLine("checkpoint", one))];
+    const lines = [
+      ...events.map((event) => eventLine(event).line),
+      ...checkpoints.map((one) => signedLine("checkpoint", one)),
+    ];
     if (lines.length === 0) return false;
     await target.deliver(lines.map((line) => `${line}\n`).join(""));
     const shipped = { position, checkpoint: checkpoints.at(-1)?.position ?? since };

@@ -14,7 +14,11 @@ const severities = { notice: 5, warning: 4 } as const;
 
 const Line = z.object({
   type: z.string(),
-  event: z.object({ at: z.iso.datetime({ offset: true }), outcome: z.string() }).optional(),
+  // What somebody put into the database may say less, and must not hold up what comes behind it.
+  event: z
+    .object({ at: z.iso.datetime({ offset: true }), outcome: z.string() })
+    .optional()
+    .catch({ at: "-", outcome: "damaged" }),
 });
 
 /**

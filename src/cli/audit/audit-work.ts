@@ -3,8 +3,9 @@ import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
+import { publicKeys } from "../../audit/chain/keys/store.js";
 import { pem } from "../../audit/chain/public-keys.js";
-import { installationId, publicKeys } from "../../audit/chain/store.js";
+import { installationId } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
 import { errorCode } from "../../db/error-code.js";
 import { findFactory } from "../../factories/store.js";
@@ -21,7 +22,7 @@ export type ExportArguments = { factory?: string; format: "ndjson" | "cef"; out?
  */
 export function verifyAudit(deps: ServerDeps, file: string | undefined, given: VerifyArguments): Promise<string> {
   if (file !== undefined) return verifyFile(file, given);
-  return withDatabase(deps, ({ prisma }) => verifyDatabase(prisma, given));
+  return withDatabase(deps, (database) => verifyDatabase(database, given));
 }
 
 /** Writes the events to `out`, or to standard output. @throws CommandFailure when there are none, and as `withDatabase` */
@@ -53,12 +54,16 @@ export function rotateAuditKey(deps: ServerDeps, since: Date): Promise<string> {
   });
 }
 
-/** Drops the events before that moment. @returns what was done @throws CommandFailure as `withDatabase` */
+/** Drops the events before that moment. @returns what was done @throws CommandFailure at a damaged one, and as `withDatabase` */
 export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
   return withAudit(deps, async (opened) => {
-    const pruned = await pruneAudit(opened, before);
-    if (pruned === undefined) return "Nothing is older.";
-    return `Removed ${pruned.removed} events, up to position ${pruned.through}. A signed cut says so in every export.`;
+    const { pruned, damaged } = await pruneAudit(opened, before);
+    const removed =
+      pruned &&
+      `Removed ${pruned.removed} events, up to position ${pruned.through}. A signed cut says so in every export.`;
+    if (damaged === undefined) return removed ?? "Nothing is older.";
+    const kept = `Nothing was removed from there on: ${damaged}, so nothing says how old it is. Look at it with audit verify.`;
+    throw new CommandFailure(exitCodes.failed, removed === undefined ? kept : `${removed}\n${kept}`);
   });
 }
 
@@ -74,7 +79,8 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   await sealer.seal();
   const range = (await sealer.checkpoint(chain)) ? await exportRange(prisma, chain) : undefined;
   if (range === undefined) throw new CommandFailure(exitCodes.failed, "No event of this chain is sealed yet.");
-  const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range);
+  const onDamaged = (sentence: string) => say(`Look at it with audit verify: ${sentence}.`);
+  const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range, onDamaged);
   if (out === undefined) return pipeline(Readable.from(chunks), process.stdout, { end: false });
   await intoNewFile(resolve(out), chunks);
   const number = (value: number): string => value.toLocaleString("en");

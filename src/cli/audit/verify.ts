@@ -1,18 +1,23 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
+import type { VerifyOptions } from "../../audit/chain/chain-verifier.js";
 import { readExportLine } from "../../audit/chain/export-format.js";
-import { exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
+import { exportRange } from "../../audit/chain/export-lines.js";
 import { readPublicKeys } from "../../audit/chain/public-keys.js";
 import type { SignedStatement } from "../../audit/chain/statement.js";
 import { installationId } from "../../audit/chain/store.js";
 import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
-import { type VerifyOptions, verifyExport } from "../../audit/chain/verify-export.js";
+import { verifyExport } from "../../audit/chain/verify-export.js";
 import { checkFactoryStatements } from "../../audit/database-check/factory-statements.js";
+import { findingSentence } from "../../audit/database-check/finding.js";
 import { findStray } from "../../audit/database-check/stray-events.js";
-import type { PrismaClient } from "../../db/database.js";
+import { walkInstallation } from "../../audit/database-check/walk/walk.js";
+import type { Database } from "../../db/database.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
+
+type Reading = Pick<Database, "prisma" | "pool">;
 
 /** `publicKey` and `checkpoint` are paths. */
 export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: readonly string[] | undefined };
@@ -26,7 +31,8 @@ export async function verifyFile(file: string, given: VerifyArguments): Promise<
   const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
   await requireExport(file, handle).finally(() => handle.close());
   const chunks = createReadStream(file, { encoding: "utf8", highWaterMark: 1024 * 1024 });
-  return report(await verified(chunks, options), options, given);
+  const result = await barred((bar) => verifyExport(chunks, { ...options, onProgress: bar.show }));
+  return report(result, options, given);
 }
 
 /** How every line of an export begins. */
@@ -46,8 +52,9 @@ async function requireExport(file: string, handle: FileHandle): Promise<void> {
  * factory has the same events in the same order, and that no event stands beside them.
  * @throws CommandFailure as `verifyFile`
  */
-export async function verifyDatabase(prisma: PrismaClient, given: VerifyArguments): Promise<string> {
+export async function verifyDatabase(database: Reading, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
+  const { prisma } = database;
   const installation = await installationId(prisma);
   const range = installation === undefined ? undefined : await exportRange(prisma, installation);
   if (range === undefined) {
@@ -56,8 +63,11 @@ export async function verifyDatabase(prisma: PrismaClient, given: VerifyArgument
       "No checkpoint is signed yet. The server signs the first after a minute.",
     );
   }
-  const result = await verified(exportNdjson(prisma, range), options);
-  const factories = await compared(prisma, options, result.through - result.from + 1);
+  const { verified: result, found } = await barred((bar) =>
+    walkInstallation(database, range, { ...options, onProgress: bar.show }),
+  );
+  if (found !== undefined) throw broken(findingSentence(found));
+  const factories = await compared(database, range.chain, options, result.through - result.from + 1);
   return report(result, options, given, factories);
 }
 
@@ -72,23 +82,30 @@ function report(result: Verified, options: VerifyOptions, given: VerifyArguments
 }
 
 /** @returns how many factories have a chain */
-async function compared(prisma: PrismaClient, { keys }: VerifyOptions, total: number): Promise<number> {
+async function compared(
+  database: Reading,
+  installation: string,
+  { keys }: VerifyOptions,
+  total: number,
+): Promise<number> {
   const bar = progressBar("Comparing");
   try {
-    const stray = await findStray(prisma, (done) => bar.show(done, total));
-    const { factories, unfit } = await checkFactoryStatements(prisma, keys);
-    const broken = stray ?? unfit;
-    if (broken !== undefined) throw new CommandFailure(exitCodes.failed, `BROKEN: ${broken}.`);
+    const stray = await findStray(database, installation, (done) => bar.show(done, total));
+    const { factories, unfit } = await checkFactoryStatements(database.prisma, keys);
+    const problem = stray ?? unfit;
+    if (problem !== undefined) throw broken(problem);
     return factories;
   } finally {
     bar.clear();
   }
 }
 
-async function verified(chunks: AsyncIterable<string>, options: VerifyOptions): Promise<Verified> {
+const broken = (sentence: string) => new CommandFailure(exitCodes.failed, `BROKEN: ${sentence}.`);
+
+async function barred<T>(verify: (bar: ReturnType<typeof progressBar>) => Promise<T>): Promise<T> {
   const bar = progressBar("Verifying");
   try {
-    return await verifyExport(chunks, { ...options, onProgress: bar.show });
+    return await verify(bar);
   } catch (error) {
     if (error instanceof AuditBroken) throw new CommandFailure(exitCodes.failed, brokenSentences(error));
     throw error;

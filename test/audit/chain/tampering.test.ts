@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { VerifyOptions } from "../../../src/audit/chain/chain-verifier.js";
 import { AuditBroken } from "../../../src/audit/chain/verified.js";
-import { type VerifyOptions, verifyExport } from "../../../src/audit/chain/verify-export.js";
+import { verifyExport } from "../../../src/audit/chain/verify-export.js";
 import { type SealedService, signedOf, startSealedService, storedLines } from "./sealed-service.js";
 
 let sealed: SealedService;

@@ -133,6 +133,22 @@ async function prune(): Promise<void> {
 }
 
 describe("behind a cut", () => {
+  it("what was pruned while it was read is no break, and it says to look again", async () => {
+    const { prisma, pool } = sealed.service.database;
+    let pruned: Promise<void> | undefined;
+    const query = async (...asked: Parameters<typeof pool.query>) => {
+      pruned ??= prune();
+      await pruned;
+      return pool.query(...asked);
+    };
+    const reading = { prisma, pool: Object.create(pool, { query: { value: query } }) };
+    await expect(verifyDatabase(reading, {})).rejects.toMatchObject({
+      exitCode: 2,
+      message: "Events were pruned while they were read, so this says nothing. Run it again.",
+    });
+    expect(await verify()).toContain("Nothing was altered");
+  });
+
   it("the chains hold, a chain that is cut off as a whole too", async () => {
     await prune();
     expect(await verify()).toContain("Nothing was altered");

@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { VerifyOptions } from "../../audit/chain/chain-verifier.js";
 import { readExportLine } from "../../audit/chain/export-format.js";
 import { exportRange } from "../../audit/chain/export-lines.js";
@@ -10,6 +11,7 @@ import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
 import { verifyExport } from "../../audit/chain/verify-export.js";
 import { checkFactoryStatements } from "../../audit/database-check/factory-statements.js";
 import { findingSentence } from "../../audit/database-check/finding.js";
+import { lastCuts } from "../../audit/database-check/store.js";
 import { findStray } from "../../audit/database-check/stray-events.js";
 import { walkInstallation } from "../../audit/database-check/walk/walk.js";
 import type { Database } from "../../db/database.js";
@@ -55,6 +57,7 @@ async function requireExport(file: string, handle: FileHandle): Promise<void> {
 export async function verifyDatabase(database: Reading, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
   const { prisma } = database;
+  const cutsBefore = await lastCuts(prisma);
   const installation = await installationId(prisma);
   const range = installation === undefined ? undefined : await exportRange(prisma, installation);
   if (range === undefined) {
@@ -63,13 +66,24 @@ export async function verifyDatabase(database: Reading, given: VerifyArguments):
       "No checkpoint is signed yet. The server signs the first after a minute.",
     );
   }
-  const { verified: result, found } = await barred((bar) =>
-    walkInstallation(database, range, { ...options, onProgress: bar.show }),
-  );
-  if (found !== undefined) throw broken(findingSentence(found));
-  const factories = await compared(database, range.chain, options, result.through - result.from + 1);
-  return report(result, options, given, factories);
+  try {
+    const { verified: result, found } = await barred((bar) =>
+      walkInstallation(database, range, { ...options, onProgress: bar.show }),
+    );
+    if (found !== undefined) throw broken(findingSentence(found));
+    const factories = await compared(database, range.chain, options, result.through - result.from + 1);
+    return report(result, options, given, factories);
+  } catch (error) {
+    // What a prune took away while it was looked for would look like a break.
+    if (isBreak(error) && !isDeepStrictEqual(await lastCuts(prisma), cutsBefore)) throw prunedMeanwhile();
+    throw error;
+  }
 }
+
+const isBreak = (error: unknown): boolean => error instanceof CommandFailure && error.exitCode === exitCodes.failed;
+
+const prunedMeanwhile = (): CommandFailure =>
+  new CommandFailure(exitCodes.usage, "Events were pruned while they were read, so this says nothing. Run it again.");
 
 /** @throws CommandFailure when a comparison was asked for, and nothing was there to compare */
 function report(result: Verified, options: VerifyOptions, given: VerifyArguments, factories?: number): string {

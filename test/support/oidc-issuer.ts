@@ -2,6 +2,7 @@ import { constants, createHmac, generateKeyPairSync, type KeyObject, randomUUID,
 import { createTestCertificateAuthority } from "./certificates.js";
 import { type CloudEndpoint, createCloudEndpoint, jsonReply } from "./clouds/cloud-endpoint.js";
 import { listenForHosts } from "./clouds/tls-listener.js";
+import { rsaKeyPair } from "./rsa-keys.js";
 
 export type SigningKey = { kid: string; alg: string; privateKey: KeyObject; jwk: Record<string, unknown> };
 
@@ -93,7 +94,7 @@ export function newSigningKey(alg: string, kid: string = randomUUID(), modulusLe
 
 function keyPair(alg: string, modulusLength: number): { privateKey: KeyObject; publicKey: KeyObject } {
   if (alg === "EdDSA") return generateKeyPairSync("ed25519");
-  if (!alg.startsWith("ES")) return generateKeyPairSync("rsa", { modulusLength });
+  if (!alg.startsWith("ES")) return rsaKeyPair(modulusLength);
   return generateKeyPairSync("ec", {
     namedCurve: { ES256: "P-256", ES384: "P-384", ES512: "P-521" }[alg] ?? "P-256",
   });

@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request as httpsRequest } from "node:https";
 import Provider from "oidc-provider";
 import { createTestCertificateAuthority } from "./certificates.js";
+import { rsaKeyPair } from "./rsa-keys.js";
 
 export type RealProvider = {
   issuer: string;
@@ -51,7 +51,7 @@ export async function startRealProvider(): Promise<RealProvider> {
 }
 
 function createProvider(issuer: string, client: { id: string; secret: string }): Provider {
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2_048 });
+  const { privateKey } = rsaKeyPair();
   const provider = new Provider(issuer, {
     clients: [
       {

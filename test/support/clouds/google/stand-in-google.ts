@@ -1,4 +1,5 @@
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
+import { rsaKeyPair } from "../../rsa-keys.js";
 import type { Clock } from "../clock.js";
 import { type CloudEndpoint, type CloudReply, type CloudRequest, createCloudEndpoint } from "../cloud-endpoint.js";
 import type { EndpointRegister } from "../endpoint-register.js";
@@ -121,18 +122,14 @@ function createServiceAccount(
   name: string,
   project: string,
 ): { key: Pick<ServiceAccountRecord, "email" | "keyId" | "publicKeyPem">; credentialsJson: string } {
-  const { privateKey, publicKey } = generateKeyPairSync("rsa", {
-    modulusLength: 2_048,
-    privateKeyEncoding: { type: "pkcs8", format: "pem" },
-    publicKeyEncoding: { type: "spki", format: "pem" },
-  });
+  const { privateKey, publicKey } = rsaKeyPair();
   const email = `${name}@${project}.iam.gserviceaccount.com`;
   const keyId = randomBytes(20).toString("hex");
   const credentials = {
     type: "service_account",
     project_id: project,
     private_key_id: keyId,
-    private_key: privateKey,
+    private_key: privateKey.export({ type: "pkcs8", format: "pem" }),
     client_email: email,
     client_id: "100000000000000000001",
     auth_uri: "https://accounts.google.com/o/oauth2/auth",
@@ -142,7 +139,7 @@ function createServiceAccount(
     universe_domain: "googleapis.com",
   };
   return {
-    key: { email, keyId, publicKeyPem: publicKey },
+    key: { email, keyId, publicKeyPem: publicKey.export({ type: "spki", format: "pem" }).toString() },
     credentialsJson: JSON.stringify(credentials, null, 2),
   };
 }

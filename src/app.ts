@@ -7,7 +7,6 @@ import { Generations } from "./db/generations.js";
 import { openTlsCertificate, type TlsCertificate } from "./http/tls-certificate.js";
 import { Callers } from "./identity/callers.js";
 import { Devices } from "./identity/devices/devices.js";
-import { x509 } from "./identity/devices/x509-library.js";
 import { AccessTokens } from "./identity/oauth/access-tokens.js";
 import { KeySets } from "./identity/oidc/key-sets.js";
 import { Workloads } from "./identity/oidc/workloads.js";
@@ -70,10 +69,7 @@ export function createApp(input: {
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });
   const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
-  const { port, proxies } = settings.devices;
-  // Now, so that no device has to wait for it.
-  if (port !== undefined || proxies !== undefined) x509();
-  const devices = new Devices({ prisma, generations, audit, proxies, onError: onUnrecorded });
+  const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });

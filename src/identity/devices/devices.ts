@@ -20,6 +20,7 @@ import { type Candidate, findCandidates } from "./lookup/store.js";
 import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
+import { x509 } from "./x509-library.js";
 
 const maxRemembered = 20_000;
 /** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
@@ -51,14 +52,16 @@ export class Devices {
     prisma: PrismaClient;
     generations: Generations;
     audit: AuditWriter;
-    proxies: DeviceProxySettings | undefined;
+    settings: { port: number | undefined; proxies: DeviceProxySettings | undefined };
     onError: (error: unknown) => void;
   }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
     this.#refusals = new DeviceRefusals(deps);
     this.#anchors = new TrustAnchors(deps.prisma);
-    this.#forwarded = deps.proxies && new ForwardedCertificateReader(deps.proxies);
+    const { port, proxies } = deps.settings;
+    this.#forwarded = proxies && new ForwardedCertificateReader(proxies);
+    if (port !== undefined || proxies) x509(); // Now, so that no device has to wait for it.
   }
 
   /**

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import { EnvelopeError } from "../crypto/envelope.js";
 import type { DataKey, KeyRing, WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import { Problem } from "../http/problem.js";
 import { insertDataKey, readDataKeys } from "./store.js";
 import { UnwrappedKeys, type Unwrapping } from "./unwrapped-keys.js";
 
@@ -38,7 +39,7 @@ export class FactoryKeys {
   /**
    * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it does not open, or that its time in memory
    * is over and the key-encryption key does not answer.
-   * @throws EnvelopeError when the factory has none
+   * @throws Problem `not-found` when the factory is gone
    */
   async of(factoryId: string): Promise<UnwrappedKeys> {
     const { keptMs, retryMs, nowMs } = this.#times;
@@ -58,7 +59,7 @@ export class FactoryKeys {
 
   /**
    * The key of this id; read again once when it is not known, for it may be new. `undefined`: there is none.
-   * @throws EnvelopeError when it does not open; Problem `key-unavailable`
+   * @throws EnvelopeError when it does not open; Problem `key-unavailable`, and `not-found` when the factory is gone
    */
   async find(factoryId: string, dataKeyId: string): Promise<DataKey | undefined> {
     const known = (await this.of(factoryId)).byId(dataKeyId);
@@ -105,7 +106,7 @@ export class FactoryKeys {
     return (await this.of(factoryId)).awsKeys;
   }
 
-  /** The same, made now if there was none. @throws EnvelopeError when the factory is gone */
+  /** The same, made now if there was none. @throws Problem `not-found` when the factory is gone */
   async awsKeys(factoryId: string): Promise<DataKey> {
     const known = await this.findAwsKeys(factoryId);
     if (known) return known;
@@ -119,6 +120,8 @@ export class FactoryKeys {
 
   async #unwrap(factoryId: string): Promise<UnwrappedKeys> {
     const stored = await readDataKeys(this.#deps.prisma, factoryId);
+    // They go with their factory, and not before.
+    if (stored.length === 0) throw new Problem("not-found", "The factory was deleted.");
     const has = (purpose: string): boolean => stored.some((key) => key.purpose === purpose);
     if (!has("secret") || !has("fingerprint")) throw new EnvelopeError();
     return new UnwrappedKeys(await Promise.all(stored.map((key) => this.#unwrapOne(factoryId, key))));

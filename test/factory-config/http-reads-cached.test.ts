@@ -60,8 +60,11 @@ describe("over HTTP", () => {
   });
 
   it("refuses a document of too many values before it is parsed", async () => {
+    // Another one each time: what was refused before may be known.
+    let values = 130_000;
     await expectCpuSecondsBelow(0.5, async () => {
-      const { invalid } = expectProblem(await put("-\n".repeat(130_000)), "invalid-config");
+      values += 1;
+      const { invalid } = expectProblem(await put("-\n".repeat(values)), "invalid-config");
       expect(invalid).toMatchObject([{ reason: expect.stringContaining("more than 40,000 values") }]);
     });
   });

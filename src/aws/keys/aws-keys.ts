@@ -124,9 +124,10 @@ const keysRefused = (): Problem =>
     "These keys are not valid: their job has ended or expired, their registry entry is gone, or they are not copied whole. Ask for new ones in a job that runs.",
   );
 
-/** The sentence for an invalid token speaks of tokens. */
+/** The sentences for an invalid token, and for an entry that went away meanwhile, speak of other things than keys. */
 export function asKeysRefused(error: unknown): unknown {
-  return error instanceof Problem && error.code === "unauthenticated" ? keysRefused() : error;
+  const isOfKeys = error instanceof Problem && (error.code === "unauthenticated" || error.code === "registry-unknown");
+  return isOfKeys ? keysRefused() : error;
 }
 
 function entryWithTag({ entries }: FactoryFacts, tag: string): AwsEntry | undefined {

@@ -60,6 +60,12 @@ export class Facts {
     return generation !== undefined && generation > facts.generation;
   }
 
+  /** The facts as the database has them, not as of a change that is yet to be announced. @throws as `of` does */
+  async present(factory: FactoryRef): Promise<FactoryFacts> {
+    const known = await this.of(factory);
+    return (await this.areOutdated(known)) ? this.of(factory) : known;
+  }
+
   /** For when they turned out to be out of date although no higher generation was seen yet. */
   forget(factory: FactoryRef): void {
     this.#facts.delete(factory.id);

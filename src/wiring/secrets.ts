@@ -42,7 +42,7 @@ export function createSecretsDeps(input: {
       return [...valueWarnings(value), ...remarks];
     },
     entriesNaming: async (factory, names) =>
-      (await facts.of(factory)).entries
+      (await facts.present(factory)).entries
         .filter(({ entry }) => entry.secretName !== undefined && names.includes(entry.secretName))
         .map(({ entry }) => entry.id),
   };

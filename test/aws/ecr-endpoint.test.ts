@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { pull } from "../broker/brokered-factory.js";
+import { deafen } from "../support/deafen.js";
 import { startTestService } from "../support/test-service.js";
 import {
   type AwsFactory,
@@ -219,10 +220,7 @@ describe("keys that are not good", () => {
     const at = `${broker.service.url}/aws/ecr/${broker.factory.name}`;
     const signing = { url: at, region: otherRegion };
     expect((await sendSigned(pair, signing)).status).toBe(200);
-    // Who listens is told at once; who does not asks twice a second.
-    await broker.service.database.pool.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
-    );
+    await deafen(broker.service);
     await broker.putConfig("container_registries: []\n");
     expect((await sendSigned(pair, signing)).json().message).toMatch(sentence);
     await broker.close();

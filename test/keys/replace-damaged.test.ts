@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectProblem } from "../http/expect-problem.js";
 import { openStored } from "../secrets/open-stored.js";
+import { deafen } from "../support/deafen.js";
 import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { type KeyedService, startKeyedService } from "./keyed-service.js";
@@ -42,12 +43,6 @@ async function withMemory(): Promise<{ factory: Factory; values: string[]; deaf:
   return { factory, values, deaf };
 }
 
-/** Ends what the replicas listen with; they come back to it after a second. */
-const deafen = () =>
-  keyed.service.database.pool.query(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
-  );
-
 describe("a key of the fingerprints that does not open", () => {
   it("is replaced: what was is unknown, never equal or different, and what comes is compared again", async () => {
     const { factory, values, deaf } = await withMemory();
@@ -76,7 +71,7 @@ describe("a key of the fingerprints that does not open", () => {
   it("makes no fingerprint any more on a replica that has it in memory and has not heard", async () => {
     const { factory, deaf } = await withMemory();
     await damage(factory, "fingerprint");
-    await deafen();
+    await deafen(keyed.service);
     await replace(factory).expect(200);
     const value = secretValue();
     await put(factory, value, deaf).expect(200);
@@ -89,7 +84,7 @@ describe("a key of the fingerprints that does not open", () => {
   it("compares by none that a replica has in memory and has not heard of", async () => {
     const { factory, deaf } = await withMemory();
     await damage(factory, "fingerprint");
-    await deafen();
+    await deafen(keyed.service);
     await replace(factory).expect(200);
     const value = secretValue();
     await put(factory, value, keyed.service).expect(200);

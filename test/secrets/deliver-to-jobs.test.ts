@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectProblem } from "../http/expect-problem.js";
+import { deafen } from "../support/deafen.js";
 import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 
@@ -52,8 +53,9 @@ describe("a secret that a registry entry names", () => {
     expect((await operator.get(`${path}/secrets`)).body.items).toHaveLength(1);
   });
 
-  it("is deleted with ?force=true only, and the problem names the entry", async () => {
+  it("is deleted with ?force=true only, and the problem names the entry, before it is announced as well", async () => {
     const { path, operator, put, publish } = await newFactory();
+    await deafen(service);
     await put("named").expect(201);
     await publish().expect(201);
     const { detail } = expectProblem(await operator.delete(`${path}/secrets/named`), "secret-in-use");

@@ -4,7 +4,7 @@ import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
-import type { FactoryFacts, Facts } from "../factory-facts.js";
+import type { Facts } from "../factory-facts.js";
 import type { MintDeps } from "../open-and-mint.js";
 import type { CheckOutcome } from "./check.js";
 import { worstOf } from "./check.js";
@@ -63,7 +63,8 @@ export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promi
   if (found.destroyed) {
     throw new Problem("version-unsuitable", `The value of version ${found.version} was destroyed for good.`);
   }
-  const places = placesOf(await presentFacts(deps.facts, factory), name, input.registry);
+  // A destination that was withdrawn a moment ago on another replica is sent nothing.
+  const places = placesOf(await deps.facts.present(factory), name, input.registry);
   const value = await open(deps, input, found, found.version);
   if (!value) throw new Problem("conflict", "The version was destroyed meanwhile.");
   let current: Plaintext | undefined;
@@ -105,12 +106,6 @@ async function examineValue(
     checks,
     registries,
   };
-}
-
-/** The facts as they are now: a destination that was withdrawn a moment ago on another replica is sent nothing. */
-async function presentFacts(facts: Facts, factory: FactoryRef): Promise<FactoryFacts> {
-  const known = await facts.of(factory);
-  return (await facts.areOutdated(known)) ? facts.of(factory) : known;
 }
 
 function open(

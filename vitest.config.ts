@@ -11,9 +11,10 @@ export default defineConfig({
     // The service is some 600 modules: importing them anew for each file took longer than all tests.
     isolate: false,
     setupFiles: ["test/support/begin-file.ts"],
-    // Many start real programs, which takes seconds each where several share a slow processor.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Only so that a test which hangs ends at all. Many start real programs, some of them twenty times in a row, which
+    // takes seconds each where several share a slow processor.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     teardownTimeout: 30_000,
     // What is waited for is an event, not a time. Where it must come soon, the test says before what.
     expect: { poll: { timeout: 30_000 } },

@@ -89,12 +89,12 @@ describe("a backup", () => {
     };
     expect(bytes.length).toBeGreaterThan(3_000);
     expect(await takenOf(bytes.length, altered)).toEqual([]);
-  }, 120_000);
+  });
 
   it("is refused cut short to any length, and with a byte more", async () => {
     expect(await takenOf(bytes.length, (length) => bytes.subarray(0, length))).toEqual([]);
     expect(await read(Buffer.concat([bytes, Buffer.of(10)]))).toBe("refused");
-  }, 120_000);
+  });
 
   it("is refused when its rows are not those of its header, though its SHA-256 fits", async () => {
     const oneLess = (text: string) => text.replace(/\n/, "");

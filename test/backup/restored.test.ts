@@ -51,7 +51,7 @@ beforeAll(async () => {
   database = await createTestDatabase("empty");
   await restoreInto(database.url, backedUp.bytes);
   restored = await startTestService(environment, { databaseUrl: database.url, key: sealed.service.key });
-}, 60_000);
+});
 afterAll(async () => {
   await restored.close();
   await database.drop();

@@ -145,7 +145,7 @@ it("an embedded installation goes from one data directory to another, while it r
   const second = startServerProcess({ FACTORY_SECRETS_DATA_DIR: to });
   const list = await fetch(`${await second.listening()}/v1/factories/acme/secrets`, { headers });
   expect(await list.json()).toMatchObject({ items: [{ name: "one", version: 1 }] });
-}, 90_000);
+});
 
 it("an embedded installation with a key of its settings is told of that one, first and when it is restored", async () => {
   const [from, to, key] = [file("keyed-from"), file("keyed-to"), file("key-2")];
@@ -162,4 +162,4 @@ it("an embedded installation with a key of its settings is told of that one, fir
     /The server starts with the key-encryption key kek-\w+ in FACTORY_SECRETS_KEYS, or at \S+$/m,
   );
   await startServerProcess({ FACTORY_SECRETS_DATA_DIR: to, ...keys }).listening();
-}, 90_000);
+});

@@ -17,7 +17,7 @@ let directory: string;
 beforeAll(async () => {
   factory = await startFactoryForJobs();
   directory = realpathSync(mkdtempSync(join(tmpdir(), "packed-cli-")));
-}, 60_000);
+});
 afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
   await factory?.close();
@@ -73,7 +73,7 @@ describe("the command line that the service offers", () => {
     expect(version.stdout).toBe(`${manifest.version}\n`);
     const help = await run(join(bin, "factory-secrets"), ["--help"], { env: bare() });
     expect(help.stdout).not.toContain("operator-token");
-  }, 60_000);
+  });
 
   test("holds nothing of the server", async () => {
     const { stdout } = await run(process.execPath, [join(root, "scripts", "pack-cli.mjs"), directory]);
@@ -95,7 +95,7 @@ describe("the command line that the service offers", () => {
     const packages = new Set([...listed.matchAll(/^package\/node_modules\/([^/]+)\//gm)].map(([, name]) => name));
     const ofDockerfiles = ["dockerfile-ast", "vscode-languageserver-textdocument", "vscode-languageserver-types"];
     expect([...packages].toSorted()).toEqual(["commander", ...ofDockerfiles, "yaml"]);
-  }, 60_000);
+  });
 });
 
 test("the package of the whole has the program and what it offers, wherever its packages are", async () => {
@@ -125,4 +125,4 @@ test("the package of the whole has the program and what it offers, wherever its 
       .digest("hex");
   expect(sha256Of("dist", "offered", `factory-secrets-cli-${manifest.version}.tgz`)).toBe(facts.sha256);
   expect(sha256Of("clients", "docker-credential-factory-secrets")).toBe(facts.helper.sha256);
-}, 60_000);
+});

@@ -7,7 +7,7 @@ import { anyShell, hasCurl, type ShMachine, shells } from "./sh-machine.js";
 let factory: DeviceFactory;
 beforeAll(async () => {
   factory = await startDeviceFactory();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 for (const shell of shells) {

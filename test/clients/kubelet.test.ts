@@ -27,7 +27,7 @@ beforeAll(async () => {
   factory = await startDeviceFactory();
   stub = await startStubService(jsonAnswer(200, { username: "u", password: "p" }));
   await trustServiceAccount(factory, [{ registry: tenantHost }]);
-}, 60_000);
+});
 afterAll(async () => {
   await stub?.close();
   await factory?.close();

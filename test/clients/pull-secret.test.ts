@@ -22,7 +22,7 @@ beforeAll(async () => {
   const authority = await createTestCertificateAuthority();
   clusterCa = authority.caPem;
   cluster = await startStubService(undefined, await authority.issue(["127.0.0.1"]));
-}, 60_000);
+});
 afterAll(async () => {
   await cluster?.close();
   await factory?.close();

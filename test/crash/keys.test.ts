@@ -43,7 +43,7 @@ beforeAll(async () => {
   await Promise.all(Array.from({ length: secrets }, (_, n) => put(`s${n}`)));
   await ask("POST", "/v1/keys", { key: second.id });
   await ask("POST", `/v1/keys/${second.id}:activate`);
-}, 60_000);
+});
 afterAll(async () => {
   await endServerProcesses();
   await database.close();
@@ -156,7 +156,7 @@ it("a rewrap, killed between batches, in a batch and at its end, goes on by itse
   expect(await eventsOf("key.rewrapped")).toHaveLength(1);
   expect(await eventsOf("key.rewrap-started")).toHaveLength(1);
   expect((await ask("POST", `/v1/keys/${first.id}:retire`)).state).toBe("retired");
-}, 120_000);
+});
 
 /** Writes until the server is gone. What was not acknowledged may be there or not. */
 async function writeUntilLost(name: string): Promise<void> {
@@ -212,7 +212,7 @@ it("a data-key rotation under writers, killed at each step, goes on by itself, e
   expect(others).toEqual([]);
   expect(old).not.toContain(kept);
   await put("s0");
-}, 120_000);
+});
 
 function newestOfEach(places: ReadonlyMap<string, string>): string[] {
   const newest = new Map<string, number>();

@@ -2,7 +2,7 @@ import pg from "pg";
 import { expect } from "vitest";
 import type { ServerProcess } from "./server-process.js";
 
-const patience = { timeout: 30_000, interval: 20 };
+const patience = { timeout: 120_000, interval: 20 };
 
 /**
  * Kills a server at one step of its work: it is held back there by a lock, dies, and the lock goes. Resolves when its

@@ -72,5 +72,5 @@ describe("a service that is killed in the middle of a migration", () => {
     }
     const server = startServerProcess({ DATABASE_URL: database.url, FACTORY_SECRETS_KEY: key });
     await server.listening();
-  }, 180_000);
+  });
 });

@@ -31,7 +31,7 @@ describe("replicas that start at once on one empty database", () => {
     for (const server of servers) server.signal("SIGTERM");
     expect(await Promise.all(servers.map(({ ended }) => ended))).toEqual([0, 0, 0]);
     await database.drop();
-  }, 60_000);
+  });
 });
 
 describe("the key-encryption key", () => {
@@ -57,7 +57,7 @@ describe("the key-encryption key", () => {
       expect(server.said()).not.toMatch(/\n\s+at /);
     }
     await database.drop();
-  }, 60_000);
+  });
 });
 
 it("names every mistake in the settings at once", async () => {
@@ -147,5 +147,5 @@ describe("the embedded database", () => {
     expect(await second.ended).toBe(0);
     expect(await findPostmaster(join(directory, "postgres"))).toBeUndefined();
     await rm(directory, { recursive: true });
-  }, 90_000);
+  });
 });

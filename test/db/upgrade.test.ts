@@ -117,7 +117,7 @@ describe("data of the first release", () => {
     await expectUsable(service);
     await expectChangeable(service);
     await expectVerified(service);
-  }, 60_000);
+  });
 
   it("can be written beside this release, which uses it: an old replica goes on during an upgrade", async () => {
     database = await createTestDatabase("migrated");
@@ -129,7 +129,7 @@ describe("data of the first release", () => {
     await expectUsable(service);
     await expectChangeable(service);
     await expectVerified(service);
-  }, 60_000);
+  });
 
   it("has tokens that are none", () => {
     database = { url: "", drop: async () => undefined };

@@ -24,7 +24,7 @@ beforeAll(async () => {
   broker = await startBrokeredFactory(openRegistry, few, { databaseUrl: own.url, key: own.key });
   job = await prepareFactory(broker);
   await untilEverythingWorks(broker, job);
-}, 60_000);
+});
 afterAll(async () => {
   await broker.close();
   await own.close();
@@ -49,7 +49,7 @@ describe("a Postgres that is stopped", () => {
     await own.start();
     await untilEverythingWorks(broker, job);
     expect(await statusOf("/readyz")).toBe(200);
-  }, 60_000);
+  });
 });
 
 describe("a Postgres that nothing is heard of", () => {
@@ -59,5 +59,5 @@ describe("a Postgres that nothing is heard of", () => {
     expect(await statusOf("/healthz")).toBe(200);
     own.resume();
     await untilEverythingWorks(broker, job);
-  }, 60_000);
+  });
 });

@@ -20,7 +20,7 @@ beforeAll(async () => {
   job = await prepareFactory(broker);
   admin = new pg.Client({ connectionString: own.directUrl() });
   await admin.connect();
-}, 60_000);
+});
 afterAll(async () => {
   await admin.end();
   await broker.close();
@@ -47,7 +47,7 @@ describe("a pool whose connections are all in use", () => {
     expect((await broker.service.as(undefined).get("/healthz")).status).toBe(200);
     await admin.query("ROLLBACK");
     await untilEverythingWorks(broker, job);
-  }, 60_000);
+  });
 });
 
 /** A file system of 24 MiB; `undefined` where this user may mount none. */

@@ -15,7 +15,7 @@ beforeAll(async () => {
   broker = await startBrokeredFactory(openRegistry, few, { databaseUrl: own.url, key: own.key });
   job = await prepareFactory(broker);
   stored = await createStoredValues({ databaseUrl: own.url, key: own.key }, broker.factory.id);
-}, 60_000);
+});
 afterAll(async () => {
   await stored.close();
   await broker.close();
@@ -52,7 +52,7 @@ describe("under load", () => {
     await load.stop();
     await expectWhole(load);
     await untilEverythingWorks(broker, job);
-  }, 60_000);
+  });
 
   it("connections that are cut are made anew; what they carried is done whole or not at all", async () => {
     const load = startWriters(broker, "cut_");
@@ -64,5 +64,5 @@ describe("under load", () => {
     await load.stop();
     await expectWhole(load);
     await untilEverythingWorks(broker, job);
-  }, 60_000);
+  });
 });

@@ -22,7 +22,7 @@ let job: Job;
 let machine: JobMachine;
 beforeAll(async () => {
   factory = await startAwsFactory();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 beforeEach(async () => {
   job = await factory.openJob({ grants: [{ registry: host, repositories: ["team/app"] }] });
@@ -79,7 +79,7 @@ describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
     const [region, operation] = await runBotocore(calls, machine, await environmentOf(factory, job));
     expect(region?.error).toContain("Credential should be scoped to the region us-east-2");
     expect(operation?.error).toContain("Of Amazon ECR factory-secrets answers GetAuthorizationToken only");
-  }, 60_000);
+  });
 
   test("prints our sentence for every protocol that AWS speaks, when all of it is led here", async () => {
     putAwsFile("credentials", (await awsFiles("aws-credentials-file")).credentialsFile);
@@ -100,7 +100,7 @@ describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
         expect.stringMatching(/An error occurred \(AccessDenied(Exception)?\) .*This is factory-secrets, not AWS/),
       ]);
     }
-  }, 60_000);
+  });
 
   test("finds narrowed credentials at the container's endpoint, by the token and by a file that holds it", async () => {
     const uri = `${factory.service.url}/v1/factories/${factory.factory.name}/aws-credentials`;
@@ -114,7 +114,7 @@ describe.skipIf(python === undefined)(`botocore${withoutPython}`, () => {
       const environment = { AWS_CONTAINER_CREDENTIALS_FULL_URI: uri, ...authorization };
       expect(await runBotocore([{ credentials: true }], machine, environment)).toMatchObject([found]);
     }
-  }, 60_000);
+  });
 
   test("finds them at what ci serve-credentials serves, before all others", async () => {
     putAwsFile("credentials", "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wrong\n");

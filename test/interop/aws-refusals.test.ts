@@ -13,7 +13,7 @@ let job: Job;
 let machine: JobMachine;
 beforeAll(async () => {
   factory = await startAwsFactory();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 beforeEach(async () => {
   job = await factory.openJob({ grants });
@@ -164,7 +164,7 @@ describe(`unmodified programs that speak to AWS (${present.map(({ name }) => nam
     });
     expect(down).toEqual(present.map(saying("down")));
     expect(slow).toEqual(present.map(saying("slow")));
-  }, 60_000);
+  });
 
   test("wait for a service that is slow because its cloud is, and print our sentence when the cloud is down", async () => {
     const { sts } = factory.clouds.aws;
@@ -182,5 +182,5 @@ describe(`unmodified programs that speak to AWS (${present.map(({ name }) => nam
     expect(down).toEqual(
       present.map(() => ({ said: expect.stringMatching(/ServerException.*(AWS STS|sts\.\S+) failed/s) })),
     );
-  }, 60_000);
+  });
 });

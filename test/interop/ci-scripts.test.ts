@@ -93,7 +93,7 @@ beforeAll(async () => {
     exitCode: 0,
     stderr: expect.stringMatching(/^Written to .*\n$/),
   });
-}, 60_000);
+});
 afterAll(async () => {
   machine.close();
   await broker.close();

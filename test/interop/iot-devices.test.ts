@@ -34,7 +34,7 @@ describe.skipIf(python === undefined)(`awscrt, the client of AWS IoT devices${wi
     root = await makeRoot();
     await register(factory.service, factory.factory, { certificates: [root], policy });
     device = await makeDevice(root, factory.factory.name);
-  }, 60_000);
+  });
   afterAll(async () => {
     await factory?.close();
     await files?.remove();
@@ -132,5 +132,5 @@ describe.skipIf(python === undefined)(`awscrt, the client of AWS IoT devices${wi
     silent.close();
     expect(down.error).toContain("AWS_IO_SOCKET_CLOSED");
     expect(slow.error).toContain("AWS_IO_TLS_NEGOTIATION_TIMEOUT");
-  }, 60_000);
+  });
 });

@@ -32,7 +32,7 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${whyMissing}`, () => {
       },
     });
     expect(await registry.push("acme/base", publisher)).toMatchObject({ exitCode: 0 });
-  }, 60_000);
+  });
   afterAll(() => registry?.close());
 
   let broker: BrokerUnderTest;

@@ -52,7 +52,7 @@ describe("on the machine where an AWS program got its token, nothing is of what 
     files = await makeServerFiles();
     factory = await startAwsFactory(files.environment);
     job = await factory.openJob({ grants: [{ registry: host, repositories: ["team/app"] }] });
-  }, 60_000);
+  });
   afterAll(async () => {
     await factory?.close();
     await files?.remove();
@@ -134,7 +134,7 @@ describe.skipIf(isMissing)(
     let azure: AzureRegistry;
     beforeAll(async () => {
       azure = await startAzureRegistry();
-    }, 60_000);
+    });
     afterAll(() => azure?.close());
 
     async function openMachine(): Promise<JobMachine> {
@@ -154,7 +154,7 @@ describe.skipIf(isMissing)(
       expect(await copyImage(machine, azure.registry, "acme/base")).toMatchObject(pulled);
       expect(machine.files()).toContain("home/image/manifest.json");
       expectNothingStoredOn(machine);
-    }, 60_000);
+    });
 
     test("after ci login, which leaves the password for three hours, where the search does find it", async () => {
       machine = await openMachine();
@@ -165,7 +165,7 @@ describe.skipIf(isMissing)(
       const password = Buffer.from(auth, "base64").toString().split(":")[1] ?? "";
       expect(formIn(everythingOn(machine), password)).toMatchObject({ encoding: "in base64" });
       expectNothingStoredOn(machine);
-    }, 60_000);
+    });
 
     test("inside ci exec, which shows its command the password for three hours and nothing else", async () => {
       machine = await openMachine();
@@ -174,7 +174,7 @@ describe.skipIf(isMissing)(
       const { exitCode, stdout } = await machine.run(["ci", "exec", "--", "sh", "-c", script, programs.skopeo, image]);
       expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/"auths"[\s\S]*"Digest"/)]);
       expectNothingStoredOn(machine, stdout);
-    }, 60_000);
+    });
 
     test.skipIf(docker === undefined)(
       `through the credential helper, docker${withoutDocker}`,

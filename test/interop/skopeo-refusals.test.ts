@@ -21,7 +21,7 @@ describe.skipIf(isMissing)(
     let azure: AzureRegistry;
     beforeAll(async () => {
       azure = await startAzureRegistry();
-    }, 60_000);
+    });
     afterAll(() => azure?.close());
 
     let job: Job;
@@ -128,6 +128,6 @@ describe.skipIf(isMissing)(
       const nothing = `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Tried for 20 s.\n`;
       expect(down).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(nothing) });
       expect(slow).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("did not answer within") });
-    }, 60_000);
+    });
   },
 );

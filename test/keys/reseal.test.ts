@@ -102,7 +102,7 @@ describe("a new data key", () => {
     const kept = valuesOf(values, "busy");
     expect(kept.size).toBeGreaterThan(names.length);
     for (const [place, value] of kept) expect(acknowledged.get(place)).toBe(value);
-  }, 60_000);
+  });
 
   it("is not made twice: what was begun is taken up, also when it ended in failure", async () => {
     const factory = await keyed.service.createFactory("damaged");

@@ -6,15 +6,12 @@ import { bearerHost } from "../cli/ci/factory-for-jobs.js";
 import { type ActionStep, type GitHubRunner, openGitHubRunner, type StepResult } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 
-/** Each step starts several programs. */
-const patience = { timeout: 60_000 };
-
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 beforeAll(async () => {
   factory = await startTrustingFactory();
   inputs = { url: factory.service.url, factory: factory.factory.name, timeout: "30" };
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 let runner: GitHubRunner;
@@ -38,7 +35,7 @@ async function expectRefusal(step: ActionStep, ...sentences: readonly string[]):
   return done;
 }
 
-describe("without the right to an ID token", patience, () => {
+describe("without the right to an ID token", () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken(), { permitted: false });
   });
@@ -66,7 +63,7 @@ describe("without the right to an ID token", patience, () => {
   });
 });
 
-describe("a login that cannot be", patience, () => {
+describe("a login that cannot be", () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken());
   });
@@ -117,7 +114,7 @@ describe("a login that cannot be", patience, () => {
   });
 });
 
-describe("what is at the url, and is not the service as it should be,", patience, () => {
+describe("what is at the url, and is not the service as it should be,", () => {
   let answers: Record<string, { status: number; body: string; location?: string }>;
   let server: Server;
   let url: string;
@@ -184,7 +181,7 @@ describe("what is at the url, and is not the service as it should be,", patience
   });
 });
 
-describe("the end of the job", patience, () => {
+describe("the end of the job", () => {
   beforeEach(async () => {
     runner = await openGitHubRunner(() => factory.idToken());
   });

@@ -7,9 +7,6 @@ import { bearerHost, passwordHost } from "../cli/ci/factory-for-jobs.js";
 import { action, type GitHubRunner, openGitHubRunner } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 
-/** Each step starts several programs. */
-const patience = { timeout: 60_000 };
-
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 let sha256: string;
@@ -20,7 +17,7 @@ beforeAll(async () => {
   sha256 = createHash("sha256")
     .update(await offered("application/gzip", `/${file}`))
     .digest("hex");
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 async function offered(accept: string, path = ""): Promise<Buffer> {
@@ -50,7 +47,7 @@ test("action.yml names files of this repository", () => {
   expect(action.runs["post-if"]).toBe("always()");
 });
 
-describe("the GitHub action", patience, () => {
+describe("the GitHub action", () => {
   test("gives later steps tokens, and leaves nothing on the machine", async () => {
     const before = runner.machine.files();
     const step = runner.uses({ ...inputs, "cli-sha256": sha256 });
@@ -146,7 +143,7 @@ describe("the GitHub action", patience, () => {
   });
 });
 
-describe("docker's configuration of the user", patience, () => {
+describe("docker's configuration of the user", () => {
   const theirs = { auths: { "other.example.com": { auth: "bm9ib2R5Om5vdGhpbmc=" } }, proxies: { default: {} } };
   const write = (config: unknown) => {
     mkdirSync(join(runner.machine.home, ".docker", "cli-plugins"), { recursive: true });
@@ -214,7 +211,7 @@ describe("docker's configuration of the user", patience, () => {
   });
 });
 
-describe("several logins", patience, () => {
+describe("several logins", () => {
   test("in one job add up, and each takes its own away", async () => {
     const first = runner.uses({ ...inputs, registries: passwordHost });
     const second = runner.uses({ ...inputs, registries: bearerHost, repositories: "acme/base" });

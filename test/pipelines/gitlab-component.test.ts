@@ -22,15 +22,12 @@ const shells = [
   return { name, args, path, absent: path === undefined ? " (skipped: this machine has none)" : "" };
 });
 
-/** Each job starts several programs. */
-const patience = { timeout: 60_000 };
-
 let factory: TrustingFactory;
 let inputs: Record<string, string>;
 beforeAll(async () => {
   factory = await startTrustingFactory();
   inputs = { url: factory.service.url, factory: factory.factory.name };
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 let runner: GitLabRunner;
@@ -64,7 +61,7 @@ const configIn = (stdout: string): { auths: Record<string, Record<string, string
 /** The image's own programs stay; all else goes with the job. */
 const left = () => runner.machine.files().filter((name) => !/^tmp\/image-\d+\//.test(name));
 
-describe("GitLab's component", patience, () => {
+describe("GitLab's component", () => {
   describe.each(shells)("in $name$absent", ({ path, args }) => {
     const shell = [path ?? "", ...args] as const;
 
@@ -163,7 +160,7 @@ describe("GitLab's component", patience, () => {
   });
 });
 
-describe("GitLab's component refuses", patience, () => {
+describe("GitLab's component refuses", () => {
   const failing = async (wanted: Record<string, string | boolean>, more: JobOptions) => {
     const job = runner.job({ ...inputs, ...wanted }, "echo the script runs", more);
     const done = await job.run();

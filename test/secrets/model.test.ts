@@ -193,4 +193,4 @@ it("agrees with a plain model of versions, conditions, deletion and rotation, wh
     await fc.asyncModelRun(setUp, commands);
   });
   await fc.assert(property, { numRuns: runs, endOnFailure: false });
-}, 120_000);
+});

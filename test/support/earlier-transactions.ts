@@ -9,7 +9,7 @@ export async function earlierTransactionsEnded({ pool }: Pick<Database, "pool">)
   const { rows } = await pool.query<{ next: string }>("SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next");
   const haveEnded = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8 AS ended";
   await vi.waitUntil(async () => (await pool.query(haveEnded, [rows[0]?.next])).rows[0]?.ended, {
-    timeout: 25_000,
+    timeout: 120_000,
     interval: 10,
   });
 }

@@ -10,7 +10,7 @@ import { startTestService, type TestService } from "../support/test-service.js";
 let service: TestService;
 beforeAll(async () => {
   service = await startTestService({ FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.com" });
-}, 60_000);
+});
 afterAll(() => service?.close());
 
 const get = (path: string, headers: Record<string, string> = {}) => service.as(undefined).get(path).set(headers);

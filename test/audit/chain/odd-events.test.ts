@@ -91,7 +91,7 @@ it("is told of in the log, once, and counted in the metrics", async () => {
        VALUES (-7, now(), 'x', 'allowed', 'service', gen_random_uuid(), 1, '{}')`,
     );
     const told = () => logLines.filter((line) => line.includes('"eventId":"-7"'));
-    await expect.poll(told, { timeout: 20_000 }).toHaveLength(1);
+    await expect.poll(told).toHaveLength(1);
     expect(JSON.parse(told()[0] ?? "")).toMatchObject({ level: "error", reason: expect.stringContaining("its id") });
     await other.service.createFactory();
     await other.seal();

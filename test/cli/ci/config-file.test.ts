@@ -8,7 +8,7 @@ import type { JobMachine } from "./job-machine.js";
 let factory: FactoryForJobs;
 beforeAll(async () => {
   factory = await startFactoryForJobs();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 let machine: JobMachine;
@@ -29,7 +29,7 @@ test("several logins at once on one config.json lose nothing", async () => {
   expect(machine.files()).toEqual(["home/.docker/.factory-secrets-login.json", "home/.docker/config.json"]);
   await machine.run(["ci", "logout"]);
   expect(auths()).toEqual(["registry.example.com"]);
-}, 60_000);
+});
 
 test("killed between writing and renaming, it leaves the old file whole, and the next login goes on", async () => {
   machine.writeConfig({ auths: { "registry.example.com": { auth: "bWU6bXk=" } } });
@@ -56,7 +56,7 @@ syncBuiltinESMExports();
   expect(await machine.run(["ci", "login"])).toMatchObject({ exitCode: 0 });
   expect(auths()).toEqual([passwordHost, bearerHost, "registry.example.com"].sort());
   expect(machine.files().filter((name) => left.includes(name))).toEqual([]);
-}, 60_000);
+});
 
 test("waits for the one that holds the lock", async () => {
   const lock = `${machine.configPath}.factory-secrets-lock`;
@@ -67,7 +67,7 @@ test("waits for the one that holds the lock", async () => {
   expect(machine.files()).toEqual(["home/.docker/config.json.factory-secrets-lock"]);
   utimesSync(lock, new Date(0), new Date(0));
   expect(await waiting).toMatchObject({ exitCode: 0 });
-}, 60_000);
+});
 
 test("docker's folder is where docker looks for it, on each system", () => {
   expect(dockerConfigDirectory({}, "/home/you", posix)).toBe("/home/you/.docker");

@@ -8,7 +8,7 @@ import type { JobMachine } from "./job-machine.js";
 let factory: FactoryForJobs;
 beforeAll(async () => {
   factory = await startFactoryForJobs();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 let machine: JobMachine;

@@ -27,7 +27,7 @@ beforeAll(async () => {
   const path = `/v1/factories/${factory.factory.name}/trust-rules`;
   const reply = await factory.service.as(factory.service.operatorToken).post(path).send(rule);
   expect(reply.status, reply.text).toBe(201);
-}, 60_000);
+});
 afterAll(() => factory?.close());
 
 let machine: JobMachine;

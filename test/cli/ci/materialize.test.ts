@@ -15,7 +15,7 @@ beforeAll(async () => {
   const operator = factory.service.as(factory.service.operatorToken);
   const put = operator.put(`/v1/factories/${factory.factory.name}/secrets/deploy_key`);
   await put.send({ value: deployKey, deliverToJobs: true });
-}, 60_000);
+});
 afterAll(() => factory?.close());
 beforeEach(async () => {
   machine = await factory.machine();

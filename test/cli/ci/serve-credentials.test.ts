@@ -7,7 +7,7 @@ let machine: JobMachine;
 let job: { id: string; token: string };
 beforeAll(async () => {
   factory = await startAwsFactory();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 beforeEach(async () => {
   job = await factory.openJob({ grants: [{ registry: host, repositories: ["team/app"] }] });

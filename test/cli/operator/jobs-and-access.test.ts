@@ -15,7 +15,7 @@ beforeAll(async () => {
     FACTORY_SECRETS_TOKEN: service.operatorToken,
     FACTORY_SECRETS_FACTORY: (await service.createFactory()).name,
   });
-}, 60_000);
+});
 afterAll(async () => {
   desk?.close();
   await service?.close();

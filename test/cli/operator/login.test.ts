@@ -12,7 +12,7 @@ beforeAll(async () => {
   service = await startTestService();
   factory = (await service.createFactory()).name;
   other = (await service.createFactory()).name;
-}, 60_000);
+});
 afterAll(() => service?.close());
 
 let desk: OperatorDesk;

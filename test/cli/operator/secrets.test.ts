@@ -16,7 +16,7 @@ beforeAll(async () => {
     FACTORY_SECRETS_FACTORY: factory,
     FACTORY_SECRETS_TOKEN: service.operatorToken,
   });
-}, 60_000);
+});
 afterAll(async () => {
   desk?.close();
   await service?.close();

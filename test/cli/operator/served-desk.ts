@@ -17,7 +17,7 @@ export function serveDesk(): ServedDesk {
     const service = await startTestService();
     const environment = { FACTORY_SECRETS_URL: service.url, FACTORY_SECRETS_TOKEN: service.operatorToken };
     opened = { service, desk: openOperatorDesk(environment) };
-  }, 60_000);
+  });
   afterAll(async () => {
     opened?.desk.close();
     await opened?.service.close();

@@ -14,7 +14,7 @@ let factory: string;
 beforeAll(async () => {
   service = await startTestService();
   factory = (await service.createFactory()).name;
-}, 60_000);
+});
 afterAll(() => service?.close());
 
 let desk: OperatorDesk;

@@ -8,7 +8,7 @@ let factory: FactoryForJobs;
 let machine: JobMachine;
 beforeAll(async () => {
   factory = await startFactoryForJobs();
-}, 60_000);
+});
 afterAll(() => factory?.close());
 beforeEach(async () => {
   machine = await factory.machine(await factory.narrowJob());

@@ -75,14 +75,16 @@ async function startOn(
     const port = await listen(app.server, settings.host, settings.port, "PORT");
     if (app.metricsServer)
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
-    if (app.deviceServer)
-      await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT");
+    const devicePort =
+      app.deviceServer &&
+      (await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT"));
     await greet(app.publicUrl(), settings, database, keys);
     if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
       );
-    log.info({ host: settings.host, port }, "listening");
+    if (devicePort !== undefined) say(`Devices are served on port ${devicePort}, by their certificates.`);
+    log.info({ host: settings.host, port, devicePort }, "listening");
     return app;
   } catch (error) {
     app.server.close();

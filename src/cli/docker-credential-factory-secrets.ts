@@ -5,6 +5,8 @@ import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
 import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
 import { CommandFailure } from "./client/command-failure.js";
 
+const takingInput: ReadonlySet<string> = new Set(["get", "store", "erase"]);
+
 /**
  * Runs docker's credential helper. An error stands on standard output, where docker looks for it, and on standard error
  * too: some commands (`docker manifest inspect`) pass over what a helper answers and go on without a login, and a person
@@ -21,7 +23,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       cacheDirectory: cacheDirectoryOf(environment, home),
       now: new Date(),
     };
-    const input = argv[0] === "list" ? "" : await text(process.stdin);
+    const input = takingInput.has(argv[0] ?? "") ? await text(process.stdin) : "";
     const answer = await answerDocker(deps, argv[0], input);
     if (answer !== "") process.stdout.write(`${answer}\n`);
     return 0;

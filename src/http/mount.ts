@@ -42,6 +42,8 @@ export type Pipe = {
   }): Promise<void>;
   /** How errors are told to a client that speaks a protocol with errors of its own, at whatever path it comes. */
   errorShapeOf(request: IncomingMessage): ErrorShape | undefined;
+  /** True on the port for devices, where a client shows a certificate in place of a token. */
+  asksForCertificates?: boolean;
   /** Called once for each answered request. */
   onAnswered(answered: {
     route: string;
@@ -54,8 +56,13 @@ export type Pipe = {
   }): void;
 };
 
-export const noCredential = (): Problem =>
-  new Problem("unauthenticated", "Present a valid token, as `OSF-TOKEN: <token>` or `Authorization: Bearer <token>`.");
+const noCredential = ({ asksForCertificates }: Pipe): Problem =>
+  new Problem(
+    "unauthenticated",
+    asksForCertificates
+      ? "No certificate was shown. Show the device's, with its key, in the TLS handshake (curl: --cert and --key)."
+      : "Present a valid token, as `OSF-TOKEN: <token>` or `Authorization: Bearer <token>`.",
+  );
 
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
 
@@ -98,7 +105,7 @@ async function answer<Deps>(
   try {
     if (route.auth !== "anyone" && route.auth !== "signature") {
       caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true);
-      if (caller === undefined) throw noCredential();
+      if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
     }

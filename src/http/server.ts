@@ -43,11 +43,10 @@ export function createHttpServer<Deps>(input: {
   app.set("query parser", "simple");
   app.set("trust proxy", [...input.trustedProxies]);
   const router = express.Router({ caseSensitive: true, strict: true });
-  mount(router, input.routes, input.deps, input.pipe);
+  const asksForCertificates = input.asksForCertificates !== undefined;
+  mount(router, input.routes, input.deps, { ...input.pipe, asksForCertificates });
   app.use(router);
-  app.use((_req, _res, next) =>
-    next(new Problem("not-found", "There is nothing at this path. /openapi.json lists every route.")),
-  );
+  app.use((_req, _res, next) => next(noRoute(asksForCertificates)));
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const problem = routingProblem(error);
     const facts = requestFacts(req, res);
@@ -90,6 +89,14 @@ export function createHttpServer<Deps>(input: {
   server.on("clientError", answerClientError);
   return server;
 }
+
+const noRoute = (isForDevices: boolean): Problem =>
+  new Problem(
+    "not-found",
+    isForDevices
+      ? "There is nothing at this path of the port for devices. The other port's /openapi.json lists every route."
+      : "There is nothing at this path. /openapi.json lists every route.",
+  );
 
 // Node lets clients renegotiate in TLS 1.2: that makes work, and could put another certificate in the place of the one
 // that the connection began with.

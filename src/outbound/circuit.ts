@@ -13,8 +13,8 @@ export type CircuitSettings = {
 export type CircuitPermit = {
   /** The upstream answered, even with a refusal. */
   succeeded(): void;
-  /** It did not answer, answered 5xx, or too late. */
-  failed(): void;
+  /** It did not answer, answered 5xx, or too late. `what` is a sentence for whoever is told of the pause. */
+  failed(what: string): void;
   /** The call says nothing about the upstream: its caller went away, or it was never made. */
   cancelled(): void;
 };
@@ -24,7 +24,7 @@ export type Circuits = {
   enter(host: string): CircuitPermit;
 };
 
-type HostState = { failures: number; pauseMs: number; pausedUntilMs: number; probing: boolean };
+type HostState = { failures: number; lastFailure: string; pauseMs: number; pausedUntilMs: number; probing: boolean };
 
 // Tenants name hosts, so the table is bounded; a host that falls out starts afresh.
 const maxHosts = 1_000;
@@ -44,16 +44,17 @@ export function createCircuits(settings: CircuitSettings, deps: { nowMs: () => n
     if (isProbe) state.probing = true;
     return {
       succeeded: () => void states.delete(host),
-      failed: () => recordFailure(host, isProbe),
+      failed: (what) => recordFailure(host, isProbe, what),
       cancelled: () => {
         if (isProbe) state.probing = false;
       },
     };
   }
 
-  function recordFailure(host: string, wasProbe: boolean): void {
-    const state = states.get(host) ?? { failures: 0, pauseMs: settings.pauseMs, pausedUntilMs: 0, probing: false };
+  function recordFailure(host: string, wasProbe: boolean, what: string): void {
+    const state = states.get(host) ?? newState(settings);
     state.failures += 1;
+    state.lastFailure = what;
     if (wasProbe) {
       state.probing = false;
       state.pauseMs = Math.min(state.pauseMs * 2, settings.maxPauseMs);
@@ -66,11 +67,19 @@ export function createCircuits(settings: CircuitSettings, deps: { nowMs: () => n
   return { enter };
 }
 
+const newState = ({ pauseMs }: CircuitSettings): HostState => ({
+  failures: 0,
+  lastFailure: "",
+  pauseMs,
+  pausedUntilMs: 0,
+  probing: false,
+});
+
 function circuitOpen(host: string, state: HostState, nowMs: number): Problem {
   const retryAfterSeconds = Math.max(1, Math.ceil((state.pausedUntilMs - nowMs) / 1_000));
   return new Problem(
     "upstream-circuit-open",
-    `${host} failed ${state.failures} times in a row, so calls to it are paused. Try again in ${retryAfterSeconds} s.`,
+    `${host} failed ${state.failures} times in a row, so calls to it are paused. Try again in ${retryAfterSeconds} s. The last time: ${state.lastFailure}`,
     { retryAfterSeconds },
   );
 }

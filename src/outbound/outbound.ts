@@ -105,7 +105,7 @@ export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = 
       const signal = wanted.signal === undefined ? timeout : AbortSignal.any([wanted.signal, timeout]);
       const reply = await send(agent, url, wanted, signal);
       const isFailing = reply.status >= 500;
-      if (isFailing) permit.failed();
+      if (isFailing) permit.failed(`It answered ${reply.status}.`);
       else permit.succeeded();
       finish(isFailing ? "server-error" : "answered");
       return reply;
@@ -206,10 +206,10 @@ function headerLists(headers: Readonly<Record<string, string | string[] | undefi
 function settle(permit: CircuitPermit, problem: Problem): OutboundCall["outcome"] {
   switch (problem.code) {
     case "upstream-timeout":
-      permit.failed();
+      permit.failed(problem.message);
       return "timeout";
     case "upstream-unreachable":
-      permit.failed();
+      permit.failed(problem.message);
       return "unreachable";
     case "upstream-invalid":
       permit.succeeded();

@@ -64,7 +64,8 @@ it("goes by the OU where two factories have registered one authority", async () 
 });
 
 it("knows nobody without a certificate, and says so", async () => {
-  expect(await whoAmI(service, undefined)).toMatchObject({ status: 401, body: { code: "unauthenticated" } });
+  const detail = expect.stringContaining("No certificate was shown.");
+  expect(await whoAmI(service, undefined)).toMatchObject({ status: 401, body: { code: "unauthenticated", detail } });
 });
 
 it("takes no certificate on the listener of everyone else", async () => {

@@ -8,7 +8,7 @@ function setUp() {
     { nowMs: () => clock.nowMs },
   );
   const fail = (times: number) => {
-    for (let i = 0; i < times; i += 1) circuits.enter("dead:443").failed();
+    for (let i = 0; i < times; i += 1) circuits.enter("dead:443").failed("It answered 502.");
   };
   return { clock, circuits, fail };
 }
@@ -21,6 +21,15 @@ describe("createCircuits", () => {
     fail(3);
     expect(() => circuits.enter("dead:443")).toThrow(open);
     expect(() => circuits.enter("dead:443")).toThrow(expect.objectContaining({ retryAfterSeconds: 10, status: 503 }));
+  });
+
+  it("says what went wrong the last time", () => {
+    const { circuits, fail } = setUp();
+    fail(2);
+    circuits.enter("dead:443").failed("dead cannot be reached: its name does not exist.");
+    expect(() => circuits.enter("dead:443")).toThrow(
+      "dead:443 failed 3 times in a row, so calls to it are paused. Try again in 10 s. The last time: dead cannot be reached: its name does not exist.",
+    );
   });
 
   it("does not hold other hosts", () => {
@@ -52,7 +61,7 @@ describe("createCircuits", () => {
     fail(3);
     const pauses = [20, 30, 30].map((seconds) => {
       clock.nowMs += 30_000;
-      circuits.enter("dead:443").failed();
+      circuits.enter("dead:443").failed("It answered 502.");
       expect(() => circuits.enter("dead:443")).toThrow(expect.objectContaining({ retryAfterSeconds: seconds }));
       return seconds;
     });
@@ -71,7 +80,7 @@ describe("createCircuits", () => {
     const { clock, circuits } = setUp();
     const permits = Array.from({ length: 6 }, () => circuits.enter("dead:443"));
     for (const permit of permits) {
-      permit.failed();
+      permit.failed("It answered 502.");
       clock.nowMs += 3_000;
     }
     // Opened by the third failure at +6 s, so the pause ends at +16 s.

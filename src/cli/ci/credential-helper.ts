@@ -3,6 +3,7 @@ import type { Environment } from "../../settings/reader.js";
 import { readClientSettings } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { objectAt } from "../client/json-value.js";
+import { ownVersion } from "../client/own-version.js";
 import { hostOfKey } from "./docker-config/auth-entries.js";
 import { readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper } from "./docker-config/credential-stores.js";
@@ -18,6 +19,8 @@ export type HelperDeps = {
   cacheDirectory: string;
   now: Date;
 };
+
+const usage = "Usage: docker-credential-factory-secrets get|list|store|erase|version";
 
 /** docker waits without a word. */
 const patienceSeconds = "20";
@@ -43,8 +46,14 @@ export async function answerDocker(deps: HelperDeps, command: string | undefined
       );
     case "erase":
       return eraseLogin(deps, input.trim());
+    case "version":
+    case "--version":
+      return `docker-credential-factory-secrets ${ownVersion()}`;
+    case "--help":
+    case "-h":
+      return usage;
     default:
-      throw new CommandFailure(exitCodes.failed, "Usage: docker-credential-factory-secrets get|list|store|erase");
+      throw new CommandFailure(exitCodes.failed, usage);
   }
 }
 

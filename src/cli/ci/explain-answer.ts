@@ -37,8 +37,13 @@ export async function explainAnswer(client: JobClient, answer: Answer): Promise<
 
 /** No registry gave a token, each for a reason of its own. */
 export function explainFailures(failures: readonly RegistryFailure[]): CommandFailure {
+  return new CommandFailure(exitCodeOfFailures(failures), listOf(failures));
+}
+
+/** Whether it may go better later tells a job what to do next. */
+export function exitCodeOfFailures(failures: readonly RegistryFailure[]): ExitCode {
   const isPassing = failures.length > 0 && failures.every(({ code }) => passingCodes.includes(code));
-  return new CommandFailure(isPassing ? exitCodes.unavailable : exitCodes.refused, listOf(failures));
+  return isPassing ? exitCodes.unavailable : exitCodes.refused;
 }
 
 async function sentenceFor(client: JobClient, code: string, answer: Answer): Promise<string> {

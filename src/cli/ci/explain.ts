@@ -1,6 +1,6 @@
 import { type ExitCode, exitCodes } from "../client/command-failure.js";
 import { textAt } from "../client/json-value.js";
-import { explainAnswer } from "./explain-answer.js";
+import { exitCodeOfFailures, explainAnswer } from "./explain-answer.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "./request-tokens.js";
 import { tokenTable, viewOf } from "./show-tokens.js";
@@ -24,7 +24,13 @@ export async function explain(client: JobClient, wanted: Omit<Wanted, "allowPart
   const facts = { service: settings.url, factory: settings.factory, identity: identity.description };
   const failures = readFailures(answer.body);
   const tokens = answer.status === 200 ? readTokens(answer.body) : undefined;
-  if (tokens) return { ...facts, tokens, failures, exitCode: failures.length > 0 ? exitCodes.refused : exitCodes.done };
+  if (tokens)
+    return {
+      ...facts,
+      tokens,
+      failures,
+      exitCode: failures.length > 0 ? exitCodeOfFailures(failures) : exitCodes.done,
+    };
   const failure = await explainAnswer(client, answer);
   const problem = { code: textAt(answer.body, "code") ?? `http-${answer.status}`, message: failure.message };
   return { ...facts, tokens: [], problem, failures, exitCode: failure.exitCode };

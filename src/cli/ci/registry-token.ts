@@ -9,6 +9,8 @@ export type RegistryToken = {
   /** What the token is limited to; absent: all that the principal can reach. */
   repositories?: readonly string[];
   scopeEnforcedBy: string;
+  /** Present for the stored credential itself, which a `passThrough` entry hands out: it ends when it is changed there. */
+  raw?: true;
 } & Credential;
 
 export type Credential =
@@ -49,6 +51,7 @@ function readToken(value: unknown): RegistryToken | undefined {
     scopeEnforcedBy,
     ...credential,
     ...(repositories.length > 0 && { repositories }),
+    ...(isObject(value) && value.raw === true && { raw: true }),
   };
 }
 

@@ -8,10 +8,11 @@ export type TokenView = {
   repositories?: readonly string[];
   scopeEnforcedBy: string;
   expiresAt: string;
+  raw?: true;
 };
 
-export function viewOf({ registry, kind, repositories, scopeEnforcedBy, expiresAt }: RegistryToken): TokenView {
-  return { registry, kind, ...(repositories && { repositories }), scopeEnforcedBy, expiresAt };
+export function viewOf({ registry, kind, repositories, scopeEnforcedBy, expiresAt, raw }: RegistryToken): TokenView {
+  return { registry, kind, ...(repositories && { repositories }), scopeEnforcedBy, expiresAt, ...(raw && { raw }) };
 }
 
 /** A line for each token. */
@@ -23,7 +24,8 @@ export function tokenTable(tokens: readonly RegistryToken[]): string {
       token.kind,
       token.repositories?.join(",") ?? "all",
       token.scopeEnforcedBy,
-      token.expiresAt,
+      // Its own end is known to the registry alone; `expiresAt` is how long a client may use it unasked.
+      token.raw ? "when changed there" : token.expiresAt,
     ]),
   );
 }

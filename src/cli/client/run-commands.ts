@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { packageRoot } from "../../package-root.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
+import { ownVersion } from "./own-version.js";
 
 /** Where the program itself speaks: help, and what went wrong. */
 export type Speech = { out: (text: string) => void; err: (text: string) => void };
@@ -57,13 +56,6 @@ function programOf(commands: readonly Command[]): Command {
     );
   for (const command of commands) program.addCommand(command);
   return program;
-}
-
-/** Of the package that this file is in, whichever that is. */
-function ownVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("package.json", packageRoot), "utf8"));
-  const version = typeof manifest === "object" && manifest !== null && "version" in manifest ? manifest.version : "";
-  return String(version);
 }
 
 function prepare(command: Command, speech: Speech): void {

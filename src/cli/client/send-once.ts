@@ -105,7 +105,7 @@ function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnsw
     return new NoAnswer(`The name in ${origin} is not known here. Is FACTORY_SECRETS_URL right?`, false, true);
   if (isAboutCertificate(code))
     return new NoAnswer(
-      `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE to the authority that signed it.`,
+      `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE, or --ca-file, to the authority that signed it.`,
       false,
       true,
     );

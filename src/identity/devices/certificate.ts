@@ -54,11 +54,13 @@ const organizationalUnit = "2.5.4.11";
 /** Reads a certificate from DER. @returns `undefined` when it is none, is too large, or says one thing twice */
 export function readCertificate(der: Buffer): Certificate | undefined {
   if (der.length > maxCertificateBytes) return undefined;
+  // That it cannot be loaded says nothing about the certificate.
+  const library = x509();
   try {
     const node = new NodeCertificate(der);
     // Both readers must have seen the same certificate, and nothing behind it.
     if (!node.raw.equals(der)) return undefined;
-    const certificate = new (x509().X509Certificate)(der);
+    const certificate = new library.X509Certificate(der);
     if (!areSameTimes(node, certificate)) return undefined;
     const types = certificate.extensions.map(({ type }) => type);
     if (new Set(types).size !== types.length) return undefined;

@@ -36,9 +36,11 @@ export async function readRevocationList(
   der: Buffer,
   issuers: readonly Certificate[],
 ): Promise<RevocationList | { unsuitable: string }> {
+  // That it cannot be loaded says nothing about the list.
+  const library = x509();
   let crl: X509Crl;
   try {
-    crl = new (x509().X509Crl)(der);
+    crl = new library.X509Crl(der);
   } catch {
     return { unsuitable: "This is no revocation list, or one with more entries than can be read (about 1,400)." };
   }

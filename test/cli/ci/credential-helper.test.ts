@@ -96,7 +96,14 @@ describe("the other commands of a helper", () => {
   test("store is refused, and so is a command that is none", async () => {
     const stored = await machine.helper("store", '{"ServerURL":"x","Username":"y","Secret":"z"}');
     expect(stored).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("No docker login is needed") });
-    expect(await machine.helper("version", "")).toMatchObject({ exitCode: 1 });
+    const none = await machine.helper("rename", "");
+    expect(none).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("Usage: docker-credential-") });
+  });
+
+  test("version and --help are answered, as docker's own helpers answer them", async () => {
+    const version = await machine.helper("version", "");
+    expect(version).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^docker-credential-\S+ \d+\.\d/) });
+    expect(await machine.helper("--help", "")).toMatchObject({ exitCode: 0, stderr: "" });
   });
 });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestCertificateAuthority } from "../../support/certificates.js";
 import { listenOnLoopback, whileAnswering } from "../stand-in-service.js";
-import { bearerHost, type FactoryForJobs, passwordHost, startFactoryForJobs } from "./factory-for-jobs.js";
+import { bearerHost, type FactoryForJobs, startFactoryForJobs } from "./factory-for-jobs.js";
 import type { JobMachine } from "./job-machine.js";
 
 let factory: FactoryForJobs;
@@ -204,41 +204,6 @@ describe("a service", () => {
     expect(await login(["--url", url], { FACTORY_SECRETS_CA_FILE: caFile })).toMatchObject(reached);
     expect(await login(["--url", url], { NODE_EXTRA_CA_CERTS: caFile })).toMatchObject(reached);
     await close();
-  });
-});
-
-describe("ci explain", () => {
-  test("shows who asks whom, what may be pulled, and why the rest may not", async () => {
-    const whole = await factory.machine();
-    const done = await whole.run(["ci", "explain"]);
-    expect(done).toMatchObject({ exitCode: 5, stderr: "" });
-    expect(done.stdout).toContain(
-      `Factory:  ${factory.factory.name}\nIdentity: the job token in FACTORY_SECRETS_TOKEN\n`,
-    );
-    expect(done.stdout).toMatch(/May be pulled from:\nREGISTRY.*\nexample\.azurecr\.io +password +all +none /);
-    expect(done.stdout).toMatch(/Refused: ghcr\.io\n {2}.*\n {2}\(repositories-required\)\n/);
-    expect(whole.files()).toEqual([]);
-    whole.close();
-  });
-
-  test("gives a program the same, without a credential", async () => {
-    const args = ["ci", "explain", "--registry", passwordHost, "--output", "json"];
-    const done = await machine.run(args);
-    expect(JSON.parse(done.stdout)).toEqual({
-      service: factory.service.url,
-      factory: factory.factory.name,
-      identity: "the job token in FACTORY_SECRETS_TOKEN",
-      tokens: [{ registry: passwordHost, kind: "password", scopeEnforcedBy: "none", expiresAt: expect.any(String) }],
-      failures: [],
-    });
-    const yaml = await machine.run([...args.slice(0, -1), "yaml"]);
-    expect(yaml.stdout).toMatch(/^service: .*\n(?:.*\n)*tokens:\n {2}- registry: /);
-    const refused = await machine.run([...args, "--repository", "other/thing"]);
-    expect(refused.exitCode).toBe(5);
-    expect(JSON.parse(refused.stdout)).toMatchObject({ tokens: [], failures: [{ registry: passwordHost }] });
-    const unknown = await machine.run(args, { environment: { FACTORY_SECRETS_FACTORY: "no-such-factory" } });
-    expect(unknown.exitCode).toBe(4);
-    expect(JSON.parse(unknown.stdout)).toMatchObject({ tokens: [], problem: { code: "not-found" } });
   });
 });
 

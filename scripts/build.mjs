@@ -134,7 +134,10 @@ export async function buildOrExit() {
   try {
     await build((message) => console.error(message));
   } catch (error) {
-    console.error(error.message);
+    const isOfAnother = error.code === "EACCES" || error.code === "EPERM" || error.code === "EROFS";
+    if (isOfAnother)
+      console.error("It was changed since it was built, and this user cannot build it. As its owner: npm run build");
+    else console.error(error.message);
     process.exit(1);
   }
 }

@@ -3,7 +3,7 @@ import { EnvelopeError } from "../crypto/envelope.js";
 import type { DataKey, KeyRing, WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
-import { insertDataKey, readDataKeys } from "./store.js";
+import { insertDataKey, readAwsKeysId, readDataKeys } from "./store.js";
 import { UnwrappedKeys, type Unwrapping } from "./unwrapped-keys.js";
 
 /** `keptMs`: the most that a data key stays in memory. From `renewAfterMs` on it is unwrapped anew ahead of that. */
@@ -98,10 +98,15 @@ export class FactoryKeys {
     this.#kept.set(factoryId, { keys, atMs, renewAtMs: atMs + (keys.isWhole ? renewAfterMs : retryMs) });
   }
 
-  /** The key that AWS-shaped keys are derived from, once there is one. Another replica may have made it a moment ago. */
+  /**
+   * The key that AWS-shaped keys are derived from, once there is one. Memory is not believed by itself: another replica may
+   * have made the key a moment ago, or replaced it, and nobody was told while this one could not listen.
+   * @throws Problem `key-unavailable` when it does not open, `not-found` when the factory is gone
+   */
   async findAwsKeys(factoryId: string): Promise<DataKey | undefined> {
-    const known = (await this.of(factoryId)).awsKeys;
-    if (known) return known;
+    const [held, id] = await Promise.all([this.of(factoryId), readAwsKeysId(this.#deps.prisma, factoryId)]);
+    if (id === undefined) return undefined;
+    if (held.has(id)) return held.awsKeys;
     this.forget(factoryId);
     return (await this.of(factoryId)).awsKeys;
   }

@@ -37,6 +37,11 @@ export class UnwrappedKeys {
     return one && needed(one);
   }
 
+  /** Whether it was there when these were read, be it that it opens or not. */
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
   /** The key that something stored was sealed under. @throws EnvelopeError too, when it does not open */
   byId(id: string): DataKey | undefined {
     const one = this.#byId.get(id);

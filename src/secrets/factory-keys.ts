@@ -74,6 +74,19 @@ export class FactoryKeys {
     this.#unwrapping.delete(factoryId);
   }
 
+  /**
+   * Any factory may have other data keys by now. They are read anew when they are next needed. Those that have opened serve
+   * until then, as ever: the key-encryption key may be down together with the database that was away.
+   */
+  doubtAll(): void {
+    this.#unwrapping.clear();
+    const now = this.#times.nowMs();
+    for (const [factoryId, held] of [...this.#kept.entries()]) {
+      if (held.keys.isWhole) held.renewAtMs = now;
+      else this.#kept.delete(factoryId);
+    }
+  }
+
   #unwrapOnce(factoryId: string): Promise<UnwrappedKeys> {
     const running = this.#unwrapping.get(factoryId);
     if (running) return running;

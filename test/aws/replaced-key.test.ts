@@ -66,3 +66,14 @@ describe("on a replica that has not heard that the key of AWS-shaped keys was re
     expect(await signedWith(await keysFrom(deaf), deaf)).toBe(200);
   });
 });
+
+it("where it is not there, those of before are refused, and the next to ask get others, as at first", async () => {
+  const before = await keysFrom(deaf);
+  await database("DELETE FROM data_keys");
+  expect(await signedWith(before, deaf)).toBe(403);
+  const operator = factory.service.as(factory.service.operatorToken);
+  expectProblem(await operator.post(`${path}/data-keys:replace-damaged`), "key-unsuitable");
+  const given = await keysFrom(factory.service);
+  expect(given.secretAccessKey).not.toBe(before.secretAccessKey);
+  expect(await signedWith(given, deaf)).toBe(200);
+});

@@ -107,6 +107,13 @@ it("knows no data key that is not there", async () => {
   expect(await keys.find(factoryId, "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d")).toBeUndefined();
 });
 
+it("says that a factory is gone, and makes no key for it", async () => {
+  const { id, name } = await service.createFactory();
+  await keys.of(id);
+  await service.as(service.operatorToken).delete(`/v1/factories/${name}`).expect(204);
+  await expect(keys.awsKeys(id)).rejects.toMatchObject({ code: "not-found" });
+});
+
 it("gives the keys that open beside one that does not, and looks at that again after ten seconds", async () => {
   damaged.add("fingerprint");
   const some = await keys.of(factoryId);

@@ -20,6 +20,8 @@ export function startChangeFeed(input: {
   generations: Generations;
   /** The factory seals under another data key from now on. Whoever is not told finds out when the old one is gone. */
   onDataKeys: (factoryId: string) => void;
+  /** It listens, and did not before: other data keys may have been announced unheard. */
+  onMissed: () => void;
   onLost: (error: Error) => void;
 }): ChangeFeed {
   let closed = false;
@@ -52,6 +54,7 @@ export function startChangeFeed(input: {
       await client.connect();
       await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
       // What was announced before LISTEN took hold was announced to nobody.
+      input.onMissed();
       await poll(input.pool, input.generations);
       listener = client;
       if (closed) await client.end();

@@ -3,7 +3,7 @@ import { EnvelopeError } from "../crypto/envelope.js";
 import type { DataKey, KeyRing, WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { Problem } from "../http/problem.js";
-import { insertDataKey, readDataKeys } from "./store.js";
+import { factoryLives, insertDataKey, readAwsKeysId, readDataKeys } from "./store.js";
 import { UnwrappedKeys, type Unwrapping } from "./unwrapped-keys.js";
 
 /** `keptMs`: the most that a data key stays in memory. From `renewAfterMs` on it is unwrapped anew ahead of that. */
@@ -37,7 +37,7 @@ export class FactoryKeys {
   }
 
   /**
-   * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it does not open, or that its time in memory
+   * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it is missing or does not open, or that its time in memory
    * is over and the key-encryption key does not answer.
    * @throws Problem `not-found` when the factory is gone
    */
@@ -74,6 +74,19 @@ export class FactoryKeys {
     this.#unwrapping.delete(factoryId);
   }
 
+  /**
+   * Any factory may have other data keys by now. They are read anew when they are next needed. Those that have opened serve
+   * until then, as ever: the key-encryption key may be down together with the database that was away.
+   */
+  doubtAll(): void {
+    this.#unwrapping.clear();
+    const now = this.#times.nowMs();
+    for (const [factoryId, held] of [...this.#kept.entries()]) {
+      if (held.keys.isWhole) held.renewAtMs = now;
+      else this.#kept.delete(factoryId);
+    }
+  }
+
   #unwrapOnce(factoryId: string): Promise<UnwrappedKeys> {
     const running = this.#unwrapping.get(factoryId);
     if (running) return running;
@@ -98,10 +111,15 @@ export class FactoryKeys {
     this.#kept.set(factoryId, { keys, atMs, renewAtMs: atMs + (keys.isWhole ? renewAfterMs : retryMs) });
   }
 
-  /** The key that AWS-shaped keys are derived from, once there is one. Another replica may have made it a moment ago. */
+  /**
+   * The key that AWS-shaped keys are derived from, once there is one. Memory is not believed by itself: another replica may
+   * have made the key a moment ago, or replaced it, and nobody was told while this one could not listen.
+   * @throws Problem `key-unavailable` when it does not open, `not-found` when the factory is gone
+   */
   async findAwsKeys(factoryId: string): Promise<DataKey | undefined> {
-    const known = (await this.of(factoryId)).awsKeys;
-    if (known) return known;
+    const [held, id] = await Promise.all([this.of(factoryId), readAwsKeysId(this.#deps.prisma, factoryId)]);
+    if (id === undefined) return undefined;
+    if (held.has(id)) return held.awsKeys;
     this.forget(factoryId);
     return (await this.of(factoryId)).awsKeys;
   }
@@ -113,17 +131,18 @@ export class FactoryKeys {
     const { prisma, keys } = this.#deps;
     // Of two replicas that come here at once, one inserts and both read that one.
     await insertDataKey(prisma, factoryId, await keys.createDataKey(factoryId, "aws-keys"));
+    this.forget(factoryId);
     const made = await this.findAwsKeys(factoryId);
     if (!made) throw new EnvelopeError();
     return made;
   }
 
   async #unwrap(factoryId: string): Promise<UnwrappedKeys> {
-    const stored = await readDataKeys(this.#deps.prisma, factoryId);
-    // They go with their factory, and not before.
-    if (stored.length === 0) throw new Problem("not-found", "The factory was deleted.");
-    const has = (purpose: string): boolean => stored.some((key) => key.purpose === purpose);
-    if (!has("secret") || !has("fingerprint")) throw new EnvelopeError();
+    const { prisma } = this.#deps;
+    const stored = await readDataKeys(prisma, factoryId);
+    // They go with their factory; one that is missing otherwise is in the way only of what needs it.
+    if (stored.length === 0 && !(await factoryLives(prisma, factoryId)))
+      throw new Problem("not-found", "The factory was deleted.");
     return new UnwrappedKeys(await Promise.all(stored.map((key) => this.#unwrapOne(factoryId, key))));
   }
 

@@ -214,6 +214,20 @@ export async function insertDataKey(prisma: PrismaClient, factoryId: string, key
   );
 }
 
+export async function factoryLives(prisma: PrismaClient, id: string): Promise<boolean> {
+  return (await prisma.factory.count({ where: { id, deletedAt: null } })) > 0;
+}
+
+/** The id of the key that AWS-shaped keys are derived from, or `undefined` when the factory has none. */
+export async function readAwsKeysId(prisma: PrismaClient, factoryId: string): Promise<string | undefined> {
+  // The purpose is written out: only so the index of just these keys can be used.
+  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
+    "/* aws-keys-id */ SELECT id FROM data_keys WHERE factory_id = $1::uuid AND purpose = 'aws-keys' AND state = 'active'",
+    factoryId,
+  );
+  return rows[0]?.id;
+}
+
 /** The data keys of a factory, wrapped, the active ones first. */
 export async function readDataKeys(prisma: PrismaClient, factoryId: string): Promise<WrappedDataKey[]> {
   const rows = await prisma.dataKey.findMany({

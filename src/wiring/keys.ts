@@ -22,6 +22,7 @@ export function startKeyUpkeep(input: {
   const feed = startChangeFeed({
     ...{ directUrl, pool, generations },
     onDataKeys: (factoryId) => factoryKeys.forget(factoryId),
+    onMissed: () => factoryKeys.doubtAll(),
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back"),
   });
   const keyTasks = new KeyTasks({ prisma, audit, keys, factoryKeys, onError: (err, what) => log.warn({ err }, what) });

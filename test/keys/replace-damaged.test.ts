@@ -31,6 +31,12 @@ const damage = (factory: Factory, purpose: string) =>
     "UPDATE data_keys SET wrapped = $3 WHERE factory_id = $1 AND purpose = $2 AND state = 'active'",
     [factory.id, purpose, randomBytes(61)],
   );
+const remove = (factory: Factory, purpose: string) =>
+  keyed.service.database.pool.query(
+    "DELETE FROM data_keys WHERE factory_id = $1 AND purpose = $2 AND state = 'active'",
+    [factory.id, purpose],
+  );
+const mended = /fingerprints does not open.*data-keys:replace-damaged$/;
 const eventsOf = async (factory: Factory) =>
   (await operator(keyed.service).get(path(factory, "/audit?action=data-key.damaged-replaced"))).body.items;
 
@@ -110,6 +116,54 @@ describe("a key of the fingerprints that does not open", () => {
     );
     expect(shown.rows.filter(({ made }) => made)).toEqual([]);
     await deaf.close();
+  });
+});
+
+describe("a key of the fingerprints that is not there", () => {
+  it("is made anew, and what was is unknown", async () => {
+    const { factory, values, deaf } = await withMemory();
+    await remove(factory, "fingerprint");
+    for (const on of [keyed.service, deaf]) {
+      expect(expectProblem(await put(factory, secretValue(), on), "key-unavailable").detail).toMatch(mended);
+      expect(expectProblem(await verify(factory, values[1] ?? "", on), "key-unavailable").detail).toMatch(mended);
+    }
+    await deafen(keyed.service);
+    const { body } = await replace(factory).expect(200);
+    expect(body.items).toEqual([{ purpose: "fingerprint", dataKeyId: expect.any(String), unknownFingerprints: 2 }]);
+    expect(await fingerprints(factory)).toEqual([undefined, undefined]);
+    expectProblem(await verify(factory, values[1] ?? "", keyed.service), "version-unsuitable");
+    const next = secretValue();
+    await put(factory, next, keyed.service).expect(200);
+    expect((await verify(factory, next, deaf).expect(200)).body).toEqual({ matches: true, version: 3 });
+    expect(await eventsOf(factory)).toMatchObject([{ purpose: "fingerprint", count: 2 }]);
+    expectProblem(await replace(factory), "key-unsuitable");
+    await deaf.close();
+  });
+
+  it("is made once, by however many", async () => {
+    const { factory, deaf } = await withMemory();
+    await remove(factory, "fingerprint");
+    const answers = await Promise.all([keyed.service, deaf, keyed.service, deaf].map((on) => replace(factory, on)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    const { rows } = await keyed.service.database.pool.query(
+      "SELECT FROM data_keys WHERE factory_id = $1 AND purpose = 'fingerprint'",
+      [factory.id],
+    );
+    expect(rows).toHaveLength(1);
+    await deaf.close();
+  });
+
+  it("is not made while the key that seals values is not there either, and then it is", async () => {
+    const factory = await keyed.service.createFactory();
+    for (const purpose of ["secret", "fingerprint"]) await remove(factory, purpose);
+    expect(expectProblem(await put(factory, secretValue(), keyed.service), "key-unavailable").detail).toMatch(
+      /data-keys:rotate$/,
+    );
+    expect(expectProblem(await replace(factory), "key-unsuitable").detail).toMatch(/keys rotate-data-key --factory/);
+    const task = (await keyed.post(path(factory, "/data-keys:rotate")).expect(202)).body;
+    expect(await keyed.ended(task)).toMatchObject({ state: "done" });
+    expect((await replace(factory).expect(200)).body.items).toMatchObject([{ purpose: "fingerprint" }]);
+    await put(factory, secretValue(), keyed.service).expect(201);
   });
 });
 

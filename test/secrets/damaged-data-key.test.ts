@@ -33,6 +33,11 @@ const verify = (factory: Factory, value: string) =>
 const begin = async (factory: Factory, perSecond: number) =>
   (await keyed.post(`${path(factory)}/data-keys:rotate`, { perSecond }).expect(202)).body;
 const rotate = async (factory: Factory) => keyed.ended(await begin(factory, 10_000));
+const remove = (factory: Factory, purpose: string) =>
+  keyed.service.database.pool.query("DELETE FROM data_keys WHERE factory_id = $1 AND purpose = $2", [
+    factory.id,
+    purpose,
+  ]);
 const damage = (factory: Factory, purposes: readonly string[]) =>
   keyed.service.database.pool.query(
     "UPDATE data_keys SET wrapped = $3 WHERE factory_id = $1 AND purpose = ANY($2::text[]) AND state = 'active'",
@@ -115,5 +120,31 @@ describe("a data key that does not open", () => {
     await operator()
       .delete(`${path(factory)}/secrets/a`)
       .expect(204);
+  });
+});
+
+describe("a data key that is not there", () => {
+  it("of the fingerprints is in the way of what needs it only: values are opened, and sealed anew", async () => {
+    const { factory, value } = await damagedFactory();
+    await remove(factory, "fingerprint");
+    expect(expectProblem(await put(factory), "key-unavailable").detail).toMatch(/data-keys:replace-damaged$/);
+    expect(expectProblem(await verify(factory, value), "key-unavailable").detail).toMatch(/replace-damaged$/);
+    expect((await openStored(keyed.service, { factory, name: "a" }))?.toString()).toBe(value);
+    expect(await rotate(factory)).toMatchObject({ state: "done", done: 1 });
+    expect((await openStored(keyed.service, { factory, name: "a" }))?.toString()).toBe(value);
+    await operator()
+      .delete(`${path(factory)}/secrets/a`)
+      .expect(204);
+  });
+
+  it("that seals values is named by a write, and a new one is made", async () => {
+    const { factory } = await damagedFactory();
+    await operator()
+      .delete(`${path(factory)}/secrets/a?purge=true`)
+      .expect(204);
+    await remove(factory, "secret");
+    expect(expectProblem(await put(factory), "key-unavailable").detail).toMatch(/data-keys:rotate$/);
+    expect(await rotate(factory)).toMatchObject({ state: "done" });
+    await put(factory).expect(201);
   });
 });

@@ -84,8 +84,34 @@ it("forgets at once when it is told, also what is just being read", async () => 
   expect(unwrapped).toBe(4);
 });
 
+it("reads all anew when something may have been missed: what opens serves on meanwhile, what does not is forgotten", async () => {
+  const whole = await keys.of(factoryId);
+  keys.doubtAll();
+  isDown = true;
+  expect(await keys.of(factoryId)).toBe(whole);
+  await expect.poll(() => unwrapped).toBe(4);
+  await new Promise((resolve) => setImmediate(resolve));
+  isDown = false;
+  nowMs = 10_000;
+  expect(await keys.of(factoryId)).toBe(whole);
+  await expect.poll(async () => (await keys.of(factoryId)) === whole).toBe(false);
+  keys.forget(factoryId);
+  damaged.add("fingerprint");
+  await expect(keys.of(factoryId).then(({ fingerprint }) => fingerprint)).rejects.toThrow(/does not open/);
+  damaged.clear();
+  keys.doubtAll();
+  expect((await keys.of(factoryId)).fingerprint.bytes).toHaveLength(32);
+});
+
 it("knows no data key that is not there", async () => {
   expect(await keys.find(factoryId, "3f0c3f86-6f0e-4d0b-9d3b-6a1f0a1b2c3d")).toBeUndefined();
+});
+
+it("says that a factory is gone, and makes no key for it", async () => {
+  const { id, name } = await service.createFactory();
+  await keys.of(id);
+  await service.as(service.operatorToken).delete(`/v1/factories/${name}`).expect(204);
+  await expect(keys.awsKeys(id)).rejects.toMatchObject({ code: "not-found" });
 });
 
 it("gives the keys that open beside one that does not, and looks at that again after ten seconds", async () => {

@@ -20,9 +20,10 @@ type Command = Omit<KeyCommand, "key"> & { factory: FactoryRef };
 const maxAttempts = 5;
 
 /**
- * Gives a factory new keys in the place of those that do not open: of its fingerprints, and of its jobs' AWS-shaped keys.
+ * Gives a factory new keys in the place of those that do not open: of its fingerprints, and of its jobs' AWS-shaped keys;
+ * and one of its fingerprints where that is missing. One of AWS-shaped keys is made when a job asks for them.
  * What was made with the old ones is no more: fingerprints become unknown, AWS-shaped keys stop working.
- * @throws Problem `key-unsuitable` when all of them open, or the one that seals values does not; `key-unavailable` when it
+ * @throws Problem `key-unsuitable` when all of them are there and open, or the one that seals values is not or does not; `key-unavailable` when it
  *   cannot be asked whether they do; `conflict` when one was put back meanwhile
  */
 export async function replaceDamagedKeys(
@@ -33,7 +34,8 @@ export async function replaceDamagedKeys(
   const damaged = await findDamaged(deps, factory);
   // Wrapped before the transaction begins: a cloud KMS answers over the network.
   const exchanges: Exchange[] = [];
-  for (const old of damaged) exchanges.push({ old, key: await deps.keys.createDataKey(factory.id, old.purpose) });
+  for (const { purpose, old } of damaged)
+    exchanges.push({ purpose, old, key: await deps.keys.createDataKey(factory.id, purpose) });
   for (let attempt = 1; ; attempt += 1) {
     try {
       const replaced = await exchange(deps, command, exchanges);
@@ -46,20 +48,24 @@ export async function replaceDamagedKeys(
   }
 }
 
-type Damaged = StoredDataKey & { purpose: Replaceable };
-type Exchange = { old: Damaged; key: WrappedDataKey };
+/** `old`: none where it is missing. */
+type Damaged = { purpose: Replaceable; old: StoredDataKey | undefined };
+type Exchange = Damaged & { key: WrappedDataKey };
 
 async function findDamaged(
   { prisma, keys }: { prisma: PrismaClient; keys: KeyRing },
   factory: FactoryRef,
 ): Promise<Damaged[]> {
-  const damaged: Damaged[] = [];
-  for (const stored of await readDataKeysOf(prisma, factory.id)) {
-    if (!stored.isActive || (await opens(keys, factory.id, stored))) continue;
+  const active = (await readDataKeysOf(prisma, factory.id)).filter(({ isActive }) => isActive);
+  const isMissing = (sought: string): boolean => active.every(({ purpose }) => purpose !== sought);
+  if (isMissing("secret")) throw sealIsFirst(factory);
+  const damaged: Damaged[] = isMissing("fingerprint") ? [{ purpose: "fingerprint", old: undefined }] : [];
+  for (const stored of active) {
+    if (await opens(keys, factory.id, stored)) continue;
     const purpose = replaceable.find((one) => one === stored.purpose);
     // Where nothing opens it is more likely the key-encryption key that is another one.
     if (purpose === undefined) throw sealIsFirst(factory);
-    damaged.push({ ...stored, purpose });
+    damaged.push({ purpose, old: stored });
   }
   if (damaged.length > 0) return damaged;
   throw new Problem("key-unsuitable", `Every data key of ${factory.name} opens, so none is replaced.`);
@@ -90,19 +96,19 @@ function exchange(
     async (transaction) => {
       await holdWriters(transaction);
       const replaced: ReplacedKey[] = [];
-      for (const { old, key } of exchanges) {
+      for (const { purpose, old, key } of exchanges) {
         if (!(await takePlace(transaction, factory.id, old, key)))
           throw new Problem("conflict", "A data key was put back or replaced meanwhile. Look again.");
-        const isOfFingerprints = old.purpose === "fingerprint";
+        const isOfFingerprints = purpose === "fingerprint";
         const unknown = isOfFingerprints ? await forgetFingerprints(transaction, factory.id) : 0;
         const body = {
           action: "data-key.damaged-replaced",
-          ...{ purpose: old.purpose, dataKeyId: key.id, keyId: key.keyEncryptionKeyId },
+          ...{ purpose, dataKeyId: key.id, keyId: key.keyEncryptionKeyId },
           ...(isOfFingerprints && { count: unknown }),
         } as const;
         const event = { at: new Date(), outcome: "allowed", actor, body, factory, ...requested } as const;
         await audit.writeWith(transaction, [event]);
-        replaced.push({ purpose: old.purpose, dataKeyId: key.id, unknown });
+        replaced.push({ purpose, dataKeyId: key.id, unknown });
       }
       return replaced;
     },

@@ -17,7 +17,7 @@ export const replaceDamaged = route(
     tag: "Keys",
     summary: "Replace data keys that do not open",
     description:
-      "Those of fingerprints and of AWS-shaped keys. Fingerprints from before are not known any more, and AWS-shaped keys from before stop working. Keys that open stay.",
+      "Those of fingerprints and of AWS-shaped keys. Fingerprints from before are not known any more, and AWS-shaped keys from before stop working. A key of fingerprints that is missing is made anew. Keys that open stay.",
     auth: "operator",
     params: FactoryParams,
     replies: { 200: { description: "Replaced.", content: { "application/json": ReplacedDataKeys } } },

@@ -25,25 +25,33 @@ export async function holdWriters(transaction: Transaction): Promise<void> {
 }
 
 /**
- * Puts a data key in the place of another, which is gone for good; each replica is told.
- * @returns false when the old one is no longer there as it was read
+ * Puts a data key in the place of another, which is gone for good, or where one is missing; each replica is told.
+ * @returns false when the old one is no longer there as it was read, or there is one
  */
 export async function takePlace(
   transaction: Transaction,
   factoryId: string,
-  old: StoredDataKey,
+  old: StoredDataKey | undefined,
   key: WrappedDataKey,
 ): Promise<boolean> {
-  const { count } = await transaction.dataKey.deleteMany({
-    where: { id: old.id, factoryId, wrapped: new Uint8Array(old.wrapped) },
-  });
-  if (count === 0) return false;
   const { id, purpose, keyEncryptionKeyId, wrapped } = key;
+  if (!(await (old ? makeRoom(transaction, factoryId, old) : isMissing(transaction, factoryId, purpose)))) return false;
   await transaction.dataKey.create({
     data: { id, factoryId, purpose, keyEncryptionKeyId, wrapped: new Uint8Array(wrapped) },
   });
   await transaction.$executeRawUnsafe("SELECT pg_notify('factory_secrets_data_keys', $1)", factoryId);
   return true;
+}
+
+async function makeRoom(transaction: Transaction, factoryId: string, { id, wrapped }: StoredDataKey): Promise<boolean> {
+  const where = { id, factoryId, wrapped: new Uint8Array(wrapped) };
+  return (await transaction.dataKey.deleteMany({ where })).count > 0;
+}
+
+// Who deletes the factory erases its versions before its data keys: so with writers held, it is done or has to wait.
+async function isMissing(transaction: Transaction, factoryId: string, purpose: string): Promise<boolean> {
+  const none = { purpose, state: "active" };
+  return (await transaction.factory.count({ where: { id: factoryId, deletedAt: null, dataKeys: { none } } })) > 0;
 }
 
 /** Empties every fingerprint of a factory, also those of deleted secrets. @returns how many there were */

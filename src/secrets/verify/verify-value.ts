@@ -22,7 +22,7 @@ export type VerifyDeps = {
  * Compares a candidate with the current version of a secret by their keyed fingerprints, in constant time: the stored
  * value is not opened. The answer leaves when its audit row is durable, whatever it is: guessing leaves a trail.
  * @throws Problem `not-found`, `too-many-requests`, `version-unsuitable` when its fingerprint is not known any more,
- *   `key-unavailable` when the key of the fingerprints does not open
+ *   `key-unavailable` when the key of the fingerprints is missing or does not open
  */
 export async function verifyValue(
   deps: VerifyDeps,
@@ -45,10 +45,12 @@ export async function verifyValue(
 
 /** The key of this id: by the one before it everything would look different. */
 async function fingerprintKey(factoryKeys: FactoryKeys, factoryId: string, keyId: string | null): Promise<DataKey> {
-  const known = (await factoryKeys.of(factoryId)).fingerprint;
-  if (known.id === keyId) return known;
-  factoryKeys.forget(factoryId);
-  const read = (await factoryKeys.of(factoryId)).fingerprint;
+  let held = await factoryKeys.of(factoryId);
+  if (keyId === null || !held.has(keyId)) {
+    factoryKeys.forget(factoryId);
+    held = await factoryKeys.of(factoryId);
+  }
+  const read = held.fingerprint;
   if (read.id === keyId) return read;
   throw new Problem("conflict", "The key of the fingerprints was just replaced. Ask again.", { retryAfterSeconds: 1 });
 }

@@ -1,31 +1,48 @@
 import type pg from "pg";
 import { sqlState } from "../../db/database-errors.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
-import { readSequences, readTables } from "../make/store.js";
+import { leftOut } from "../left-out.js";
+import { readSequences, readTables, type Table } from "../make/store.js";
 
 /**
  * Compares the first line of a backup with the schema that its migrations have made: a checksum says that a file is
- * whole, not that the service has written it.
+ * whole, not that the service has written it. What was left out would come back empty, and pass for what it was.
  * @param made the tables of those migrations
- * @throws BackupRefused when it names another table, column or sequence
+ * @throws BackupRefused when it has a table, column or sequence more, less or more often than a backup of that schema
  */
 export async function refuseUnfitHeader(
   client: pg.ClientBase,
   { tables, sequences }: BackupHeader,
   made: ReadonlySet<string>,
 ): Promise<void> {
-  const columnsOf = new Map(
-    (await readTables(client)).filter(({ name }) => made.has(name)).map(({ name, columns }) => [name, columns]),
-  );
+  const known = (await readTables(client)).filter(({ name }) => made.has(name) && !leftOut.has(name));
+  const columnsOf = new Map(known.map(({ name, columns }) => [name, columns]));
+  const isChained = columnsOf.has("audit_seals");
+  refuseOtherNames("table", namesOf(tables), namesOf(known.flatMap((table) => partsOf(table, isChained))));
   for (const { name, columns } of tables) {
-    const known = columnsOf.get(name);
-    if (known === undefined) throw altered("it names a table that its migrations do not make");
-    if (known.length !== columns.length || known.some((column) => !columns.includes(column)))
+    const ofTable = columnsOf.get(name) ?? [];
+    if (ofTable.length !== columns.length || ofTable.some((column) => !columns.includes(column)))
       throw altered(`the columns of ${name} are others than its migrations make`);
   }
-  const counting = new Set((await readSequences(client, [...columnsOf.keys()])).map(({ name }) => name));
-  if (sequences.some(({ name }) => !counting.has(name)))
-    throw altered("it names a sequence that its migrations do not make");
+  const counting = await readSequences(client, [...columnsOf.keys()]);
+  refuseOtherNames("sequence", namesOf(sequences), namesOf(counting));
+}
+
+const namesOf = (named: readonly { name: string }[]): string[] => named.map(({ name }) => name);
+
+/** As `eventParts` makes them: of a schema with chains there are two, also when one has no rows. */
+const partsOf = (table: Table, isChained: boolean): Table[] =>
+  table.name === "audit_events" && isChained ? [table, table] : [table];
+
+/** Names of the file stand in no sentence: they can be anything. */
+function refuseOtherNames(what: string, given: readonly string[], made: readonly string[]): void {
+  if (given.some((name) => !made.includes(name)))
+    throw altered(`it names a ${what} that no backup of its migrations has`);
+  const missing = made.find((name) => !given.includes(name));
+  if (missing !== undefined) throw altered(`it lacks the ${what} ${missing}`);
+  const timesIn = (names: readonly string[], name: string): number => names.filter((one) => one === name).length;
+  const other = made.find((name) => timesIn(given, name) !== timesIn(made, name));
+  if (other !== undefined) throw altered(`it names the ${what} ${other} more or less often than a backup does`);
 }
 
 const altered = (why: string): BackupRefused =>

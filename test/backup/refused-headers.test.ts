@@ -144,16 +144,38 @@ describe("a restore refuses, in a sentence and with nothing written, a first lin
       (of) => of.sequences.push(sequenceIn(of)),
       inFirstLine("it names the sequence audit_events_id_seq more or less often than a backup does"),
     ],
-    [
-      "with a number that no sequence has",
-      (of) => Object.assign(sequenceIn(of), { lastValue: "9".repeat(30) }),
-      "does not take the numbers of its sequences",
-    ],
   ])("%s", async (_what, alter, sentence) => {
     const refusal = await refusalOf(altered(bytes, ({ header }) => alter(header)));
     expect(refusal).toContain(sentence);
     expect(refusal).toMatch(/Nothing (of it )?was restored\.$/);
   });
+});
+
+describe("a restore refuses a sequence", () => {
+  const noRoom = inFirstLine("the number of audit_events_id_seq is none that it has, or leaves too few behind it");
+  it.each<[string, { lastValue: string; isCalled?: boolean }, string]>([
+    ["above all numbers that there are", { lastValue: "9".repeat(30) }, noRoom],
+    ["at its end", { lastValue: "9223372036854775807" }, noRoom],
+    ["near its end", { lastValue: "9223372036854775700" }, noRoom],
+    ["before its beginning", { lastValue: "0" }, noRoom],
+    ["whose next number a row has", { lastValue: "1" }, "behind its rows, its next number in audit_events is taken"],
+    [
+      "whose first number a row has",
+      { lastValue: "1", isCalled: false },
+      "behind its rows, its next number in audit_events is taken",
+    ],
+  ])("%s", async (_what, change, sentence) => {
+    const refusal = await refusalOf(altered(bytes, ({ header }) => Object.assign(sequenceIn(header), change)));
+    expect(refusal).toContain(sentence);
+    expect(refusal).toMatch(/^The first line of this backup was altered: .* Nothing was restored\.$/);
+  });
+});
+
+it("a sequence far ahead of its rows is restored", async () => {
+  const database = await createTestDatabase("empty");
+  const ahead = ({ header }: Alterable) => Object.assign(sequenceIn(header), { lastValue: "4000000000000000000" });
+  expect((await restoreInto(database.url, altered(bytes, ahead))).rows).toBeGreaterThan(5);
+  await database.drop();
 });
 
 it("a backup that is taken apart and put together again is restored", async () => {

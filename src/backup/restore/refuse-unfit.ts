@@ -3,12 +3,16 @@ import { sqlState } from "../../db/database-errors.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { readSequences, readTables, type Table } from "../make/store.js";
+import { readLimits, type SequenceLimits, tableWithNumber } from "./store.js";
+
+type Sequences = BackupHeader["sequences"];
 
 /**
  * Compares the first line of a backup with the schema that its migrations have made: a checksum says that a file is
  * whole, not that the service has written it. What was left out would come back empty, and pass for what it was.
  * @param made the tables of those migrations
- * @throws BackupRefused when it has a table, column or sequence more, less or more often than a backup of that schema
+ * @throws BackupRefused when it has a table, column or sequence more, less or more often than a backup of that schema,
+ * or a number that its sequence cannot have
  */
 export async function refuseUnfitHeader(
   client: pg.ClientBase,
@@ -26,6 +30,32 @@ export async function refuseUnfitHeader(
   }
   const counting = await readSequences(client, [...columnsOf.keys()]);
   refuseOtherNames("sequence", namesOf(sequences), namesOf(counting));
+  refuseOtherNumbers(sequences, await readLimits(client));
+}
+
+/** A share that no sequence comes near by counting: what ends there would soon end the service. */
+const roomShare = 1000n;
+
+function refuseOtherNumbers(sequences: Sequences, limits: ReadonlyMap<string, SequenceLimits>): void {
+  for (const { name, lastValue } of sequences) {
+    const { least, greatest } = limits.get(name) ?? { least: 1n, greatest: 0n };
+    const number = BigInt(lastValue);
+    if (number < least || number > greatest - greatest / roomShare)
+      throw altered(`the number of ${name} is none that it has, or leaves too few behind it`);
+  }
+}
+
+/**
+ * To be asked when the rows are there. Only of the next number: an event that somebody put into the database by hand can
+ * have any number after that, and its backup must restore.
+ * @throws BackupRefused when a sequence would give a number that a row has
+ */
+export async function refuseTakenNumbers(client: pg.ClientBase, sequences: Sequences): Promise<void> {
+  for (const { name, lastValue, isCalled } of sequences) {
+    const table = await tableWithNumber(client, name, BigInt(lastValue) + (isCalled ? 1n : 0n));
+    if (table !== undefined)
+      throw altered(`the number of ${name} is behind its rows, its next number in ${table} is taken`);
+  }
 }
 
 const namesOf = (named: readonly { name: string }[]): string[] => named.map(({ name }) => name);

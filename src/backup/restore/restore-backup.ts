@@ -4,7 +4,7 @@ import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
-import { refuseUnfitHeader, refusingUnfit } from "./refuse-unfit.js";
+import { refuseTakenNumbers, refuseUnfitHeader, refusingUnfit } from "./refuse-unfit.js";
 import * as store from "./store.js";
 
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
@@ -77,7 +77,8 @@ export async function restoreBackup(
     refusingUnfit(`the rows of ${table.name}`, () => store.copyIn(client, table, rows)),
   );
   if (read.sha256 !== backup.sha256) throw new BackupRefused("The file was changed while it was being restored.");
-  await refusingUnfit("the numbers of its sequences", () => store.setSequences(client, header.sequences));
+  await refuseTakenNumbers(client, header.sequences);
+  await store.setSequences(client, header.sequences);
   await migrate(client, migrations);
   const restored = await settle(deps, backup, options);
   await store.analyse(client, [...new Set(header.tables.map(({ name }) => name))]);

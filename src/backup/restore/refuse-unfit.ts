@@ -1,11 +1,34 @@
 import type pg from "pg";
 import { sqlState } from "../../db/database-errors.js";
+import { type Migration, matchesChecksum } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { readSequences, readTables, type Table } from "../make/store.js";
 import { readLimits, type SequenceLimits, tableWithNumber } from "./store.js";
 
 type Sequences = BackupHeader["sequences"];
+
+/**
+ * Compares the migrations of a backup with those of this release. A release only adds to the end of them, so every schema
+ * that there was is a beginning; of another one a migration would fail for what it lacks.
+ * @throws BackupRefused when there is one that is not known, or was changed, and when they are no beginning
+ */
+export function refuseOtherMigrations({ migrations: given }: BackupHeader, migrations: readonly Migration[]): void {
+  const known = new Map(migrations.map(({ name, sql }) => [name, sql]));
+  for (const { name, checksum } of given) {
+    const sql = known.get(name);
+    if (sql === undefined)
+      throw new BackupRefused(
+        `This backup was made by a newer release: it has the migration ${name}, which this one does not know. Restore it with that release.`,
+      );
+    if (!matchesChecksum(sql, checksum))
+      throw new BackupRefused(
+        `The migration ${name} of this release is another than the one that the backup was made with.`,
+      );
+  }
+  if (given.some(({ name }, at) => name !== migrations[at]?.name))
+    throw altered("its migrations are no beginning of those that this release knows");
+}
 
 /**
  * Compares the first line of a backup with the schema that its migrations have made: a checksum says that a file is

@@ -35,6 +35,23 @@ describe("the check of a backup refuses", () => {
     expect(refused).toBeInstanceOf(BackupRefused);
     expect(refused).toMatchObject({ message: notABeginning });
   });
+
+  const controls = ["\u001b[2J", "one\u0007", "a\nb", "\u009b31m", "\u202egpj"];
+  const put = (text: string): [string, (header: BackupHeader) => unknown][] => [
+    ["keys", ({ keys }) => keys.push(text)],
+    ["migrations", ({ migrations: [one] }) => Object.assign(one ?? {}, { name: text })],
+    ["postgres", (header) => Object.assign(header, { postgres: text })],
+    ["tables", ({ tables: [one] }) => Object.assign(one ?? {}, { name: text })],
+    ["columns", ({ tables: [one] }) => one?.columns.push(text)],
+    ["sequences", ({ sequences: [one] }) => Object.assign(one ?? {}, { name: text })],
+  ];
+  it.each(put("\u001b[2J").map(([member]) => member))("a text in `%s` that leads a terminal", async (member) => {
+    for (const text of controls) {
+      const [, alter] = put(text).find(([name]) => name === member) ?? [];
+      const refused = await checked(alter ?? (() => undefined));
+      expect(refused).toMatchObject({ message: "The first line of this backup was altered. Nothing was restored." });
+    }
+  });
 });
 
 it("the check of a backup takes the migrations of an older release", async () => {

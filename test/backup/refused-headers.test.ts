@@ -171,6 +171,18 @@ describe("a restore refuses a sequence", () => {
   });
 });
 
+it("a restore refuses rows that it cannot bring up to date, in a sentence and with nothing written", async () => {
+  const lastGeneration = ({ header, parts }: Alterable): void => {
+    const at = header.tables.findIndex(({ name }) => name === "installation");
+    const values = (parts[at] ?? "").trimEnd().split("\t");
+    values[tableIn(header, "installation").columns.indexOf("generation")] = "9223372036854775807";
+    parts[at] = `${values.join("\t")}\n`;
+  };
+  expect(await refusalOf(altered(bytes, lastGeneration))).toBe(
+    "The rows of this backup cannot be brought up to date (code 22003): it was altered, or this release has a defect. Nothing was restored.",
+  );
+});
+
 it("a sequence far ahead of its rows is restored", async () => {
   const database = await createTestDatabase("empty");
   const ahead = ({ header }: Alterable) => Object.assign(sequenceIn(header), { lastValue: "4000000000000000000" });

@@ -101,20 +101,43 @@ function refuseOtherNames(what: string, given: readonly string[], made: readonly
 const altered = (why: string): BackupRefused =>
   new BackupRefused(`The first line of this backup was altered: ${why}. Nothing was restored.`);
 
-/** 22 not of the type, 23 against a constraint, 42 against the schema, P0 refused by a trigger; 42501 is a right we lack. */
-const isUnfit = (state: string): boolean => /^(22|23|42|P0)/.test(state) && state !== "42501";
+/** 22 not of the type, 23 against a constraint, 54 too long for an index, P0 refused by a trigger. */
+const isOfRows = (state: string): boolean => /^(22|23|54|P0)/.test(state);
+
+/** 42 against the schema; 42501 is a right we lack. */
+const isUnfit = (state: string): boolean => isOfRows(state) || (state.startsWith("42") && state !== "42501");
 
 /** What Postgres does not take, in a sentence of ours. Its own words can quote a row. */
-export async function refusingUnfit<T>(what: string, work: () => Promise<T>): Promise<T> {
+export function refusingUnfit<T>(what: string, work: () => Promise<T>): Promise<T> {
+  return refusing(isUnfit, (why) => `This backup was altered: the database does not take ${what} (${why})`, work);
+}
+
+/** As `refusingUnfit`, for what is done with the rows: a migration that fails for another reason says so itself. */
+export function refusingRows<T>(work: () => Promise<T>): Promise<T> {
+  const sentence = (why: string): string =>
+    `The rows of this backup cannot be brought up to date (${why}): it was altered, or this release has a defect`;
+  return refusing(isOfRows, sentence, work);
+}
+
+async function refusing<T>(
+  isRefused: (state: string) => boolean,
+  sentence: (why: string) => string,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
     const state = sqlState(error);
-    if (state === undefined || !isUnfit(state)) throw error;
-    const rule = error instanceof Error && "constraint" in error && error.constraint ? `${error.constraint}, ` : "";
-    throw new BackupRefused(
-      `This backup was altered: the database does not take ${what} (${rule}code ${state}). Nothing was restored.`,
-      { cause: error },
-    );
+    if (state === undefined || !isRefused(state)) throw error;
+    const rule = constraintOf(error);
+    const why = `${rule === undefined ? "" : `${rule}, `}code ${state}`;
+    throw new BackupRefused(`${sentence(why)}. Nothing was restored.`, { cause: error });
   }
+}
+
+/** A migration that failed has the error of Postgres as its cause. */
+function constraintOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if ("constraint" in error && typeof error.constraint === "string") return error.constraint;
+  return constraintOf(error.cause);
 }

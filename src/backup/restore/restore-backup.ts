@@ -4,7 +4,13 @@ import { applyNext, assertUtf8, type Migration, tablesOf } from "../../db/migrat
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
-import { refuseOtherMigrations, refuseTakenNumbers, refuseUnfitHeader, refusingUnfit } from "./refuse-unfit.js";
+import {
+  refuseOtherMigrations,
+  refuseTakenNumbers,
+  refuseUnfitHeader,
+  refusingRows,
+  refusingUnfit,
+} from "./refuse-unfit.js";
 import * as store from "./store.js";
 
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
@@ -68,8 +74,10 @@ export async function restoreBackup(
   if (read.sha256 !== backup.sha256) throw new BackupRefused("The file was changed while it was being restored.");
   await refuseTakenNumbers(client, header.sequences);
   await store.setSequences(client, header.sequences);
-  await migrate(client, migrations);
-  const restored = await settle(deps, backup, options);
+  const restored = await refusingRows(async () => {
+    await migrate(client, migrations);
+    return settle(deps, backup, options);
+  });
   await store.analyse(client, [...new Set(header.tables.map(({ name }) => name))]);
   await store.endRestore(client);
   return restored;

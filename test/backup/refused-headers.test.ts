@@ -183,6 +183,16 @@ it("a restore refuses rows that it cannot bring up to date, in a sentence and wi
   );
 });
 
+it("a restore refuses rows that a trigger refuses, in a sentence and with nothing written", async () => {
+  const retiredKey = ({ header, parts }: Alterable): void => {
+    const at = header.tables.findIndex(({ name }) => name === "key_encryption_keys");
+    parts[at] = (parts[at] ?? "").replaceAll(/\tactive(?=\t|\n)/g, "\tretired");
+  };
+  expect(await refusalOf(altered(bytes, retiredKey))).toMatch(
+    /^This backup was altered: the database does not take the rows of (audit|data)_keys \(code 40001\)\. Nothing was restored\.$/,
+  );
+});
+
 it("a sequence far ahead of its rows is restored", async () => {
   const database = await createTestDatabase("empty");
   const ahead = ({ header }: Alterable) => Object.assign(sequenceIn(header), { lastValue: "4000000000000000000" });

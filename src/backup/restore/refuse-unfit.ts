@@ -101,8 +101,11 @@ function refuseOtherNames(what: string, given: readonly string[], made: readonly
 const altered = (why: string): BackupRefused =>
   new BackupRefused(`The first line of this backup was altered: ${why}. Nothing was restored.`);
 
-/** 22 not of the type, 23 against a constraint, 54 too long for an index, P0 refused by a trigger. */
-const isOfRows = (state: string): boolean => /^(22|23|54|P0)/.test(state);
+/**
+ * 22 not of the type, 23 against a constraint, 54 too long for an index, P0 refused by a trigger; 40001 as well: a trigger
+ * of ours says so of a retired key, and Postgres itself only of stricter transactions than that of a restore.
+ */
+const isOfRows = (state: string): boolean => /^(22|23|54|P0|40001)/.test(state);
 
 /** 42 against the schema; 42501 is a right we lack. */
 const isUnfit = (state: string): boolean => isOfRows(state) || (state.startsWith("42") && state !== "42501");

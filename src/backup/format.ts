@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { hasNoControls } from "../http/contract.js";
 
 // A backup file, as docs/backup-format.md describes it: a line of JSON that says what is in it, the rows of all tables
 // in gzip, and 72 bytes with the SHA-256 of everything before them.
@@ -8,7 +9,10 @@ export const formatVersion = 1;
 
 const formatName = "factory-secrets-backup";
 
-const Table = z.strictObject({ name: z.string(), columns: z.array(z.string()).min(1), rows: z.int().min(0) });
+/** Commands print what stands in a file of anybody's: nothing of it leads the terminal. */
+const Text = z.string().refine(hasNoControls);
+
+const Table = z.strictObject({ name: Text, columns: z.array(Text).min(1), rows: z.int().min(0) });
 
 export const BackupHeader = z.strictObject({
   format: z.literal(formatName),
@@ -16,12 +20,12 @@ export const BackupHeader = z.strictObject({
   madeAt: z.iso.datetime(),
   installation: z.uuid(),
   /** The version of the Postgres that it was made on. */
-  postgres: z.string(),
+  postgres: Text,
   /** Ids of the key-encryption keys without which it does not open. */
-  keys: z.array(z.string()),
+  keys: z.array(Text),
   /** Those that were applied, in order, with their checksums as Prisma records them. */
-  migrations: z.array(z.strictObject({ name: z.string(), checksum: z.string() })).min(1),
-  sequences: z.array(z.strictObject({ name: z.string(), lastValue: z.string().regex(/^\d+$/), isCalled: z.boolean() })),
+  migrations: z.array(z.strictObject({ name: Text, checksum: Text })).min(1),
+  sequences: z.array(z.strictObject({ name: Text, lastValue: z.string().regex(/^\d+$/), isCalled: z.boolean() })),
   /** In the order of the rows. A table may come in two parts. */
   tables: z.array(Table),
 });
@@ -70,7 +74,8 @@ export function readHeader(line: string): BackupHeader {
   return header.data;
 }
 
-const altered = (): BackupRefused => new BackupRefused("The first line of this backup was altered.");
+const altered = (): BackupRefused =>
+  new BackupRefused("The first line of this backup was altered. Nothing was restored.");
 
 function jsonOf(text: string): unknown {
   try {

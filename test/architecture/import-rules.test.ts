@@ -87,7 +87,8 @@ const mayImport: Record<string, readonly string[]> = {
   // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
   audit: ["db/", "http/", "crypto/", "outbound/outbound.ts", "identity/caller.ts", "identity/grant.ts"],
   // All rows of everybody, without a look into them; that it was done is an event.
-  backup: ["db/", "audit/record.ts"],
+  // What a text may hold that is printed.
+  backup: ["db/", "audit/record.ts", "http/contract.ts"],
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["db/database.ts", "outbound/", "http/problem.ts"],
   db: ["settings.ts", "package-root.ts"],

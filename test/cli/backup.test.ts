@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { altered } from "../backup/altered.js";
 import { endServerProcesses, startServerProcess } from "../crash/server-process.js";
 import { runCommand } from "../support/command-process.js";
 import { recordText, secretValue, watched } from "../support/leak-watch.js";
@@ -107,6 +108,17 @@ describe("restore --in", () => {
       err: `${file("none")} cannot be read (ENOENT).\n`,
     });
     expect(await runHere({}, "restore", "--in", file("a"), "--sha256", "abc")).toMatchObject({ code: 2 });
+  });
+
+  it("prints nothing of a first line that leads the terminal, with --check and without", async () => {
+    const leading = altered(await readFile(file("a")), ({ header }) => header.keys.push("\u001b[2Jkek"));
+    await writeFile(file("leading"), leading);
+    for (const more of [["--check"], []])
+      expect(await runHere({ DATABASE_URL: empty.url }, "restore", "--in", file("leading"), ...more)).toEqual({
+        code: 1,
+        out: "",
+        err: "The first line of this backup was altered. Nothing was restored.\n",
+      });
   });
 
   it("refuses a database that is in use", async () => {

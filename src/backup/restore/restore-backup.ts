@@ -1,10 +1,16 @@
 import type pg from "pg";
 import type { AuditWriter } from "../../audit/record.js";
-import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
+import { applyNext, assertUtf8, type Migration, tablesOf } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
-import { refuseUnfitHeader, refusingUnfit } from "./refuse-unfit.js";
+import {
+  refuseOtherMigrations,
+  refuseTakenNumbers,
+  refuseUnfitHeader,
+  refusingRows,
+  refusingUnfit,
+} from "./refuse-unfit.js";
 import * as store from "./store.js";
 
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
@@ -27,24 +33,13 @@ type Open = () => AsyncIterable<Buffer>;
 /**
  * Reads all of a backup and writes nothing.
  * @param migrations of this release
- * @throws BackupRefused as `readBackup`, and when it is of a schema that this release does not know
+ * @throws BackupRefused as `readBackup`, and when it is of a schema that this release does not know or that no release had
  */
 export async function verifyBackup(open: Open, migrations: readonly Migration[]): Promise<ReadBackup> {
   const verified = await readBackup(open(), async (_table, rows) => {
     for await (const _chunk of rows);
   });
-  const known = new Map(migrations.map(({ name, sql }) => [name, sql]));
-  for (const { name, checksum } of verified.header.migrations) {
-    const sql = known.get(name);
-    if (sql === undefined)
-      throw new BackupRefused(
-        `This backup was made by a newer release: it has the migration ${name}, which this one does not know. Restore it with that release.`,
-      );
-    if (!matchesChecksum(sql, checksum))
-      throw new BackupRefused(
-        `The migration ${name} of this release is another than the one that the backup was made with.`,
-      );
-  }
+  refuseOtherMigrations(verified.header, migrations);
   return verified;
 }
 
@@ -77,9 +72,12 @@ export async function restoreBackup(
     refusingUnfit(`the rows of ${table.name}`, () => store.copyIn(client, table, rows)),
   );
   if (read.sha256 !== backup.sha256) throw new BackupRefused("The file was changed while it was being restored.");
-  await refusingUnfit("the numbers of its sequences", () => store.setSequences(client, header.sequences));
-  await migrate(client, migrations);
-  const restored = await settle(deps, backup, options);
+  await refuseTakenNumbers(client, header.sequences);
+  await store.setSequences(client, header.sequences);
+  const restored = await refusingRows(async () => {
+    await migrate(client, migrations);
+    return settle(deps, backup, options);
+  });
   await store.analyse(client, [...new Set(header.tables.map(({ name }) => name))]);
   await store.endRestore(client);
   return restored;

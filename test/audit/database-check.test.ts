@@ -185,6 +185,21 @@ it("an end that is noted elsewhere than at the last event is found", async () =>
   expect(await verify()).toContain(`the end of the chain ${acme.id} is noted otherwise`);
 });
 
+it("a row of the sealer that is gone is found, and so is an odd event, which needs no such row", async () => {
+  await sealed.tamper("DELETE FROM audit_sealer");
+  await sealed.service.database.pool.query(
+    `INSERT INTO audit_events (id, at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
+     SELECT 9000000000, at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, '0', event
+     FROM audit_events WHERE factory_id IS NULL LIMIT 1`,
+  );
+  expect(await verify()).toMatch(/^BROKEN: the row that says how far the sealer was is missing \(audit_sealer\)/);
+  await sealed.service.database.pool.query(
+    `INSERT INTO audit_events (id, at, action, outcome, actor_kind, writer, sequence, event)
+     VALUES (-7, now(), 'x', 'allowed', 'service', gen_random_uuid(), 1, '{}')`,
+  );
+  expect(await verify()).toMatch(/^BROKEN: the event with the id -7 stands in no chain, and is none/);
+});
+
 it.each(["-9223372036854775808", "-1", "9223372036854775807"])(
   "an event that was put in with the id %s is found",
   async (id) => {

@@ -1,7 +1,7 @@
 import type { Database } from "../../db/database.js";
 import { oddityOf } from "../chain/odd-event.js";
 import { readEvent } from "../chain/read-event.js";
-import { endOfPage, placeOfNothing, type Unplaced, unplacedEvents } from "./beside/store.js";
+import { endOfPage, hasSealerRow, placeOfNothing, type Unplaced, unplacedEvents } from "./beside/store.js";
 import { type Finding, findingSentence } from "./finding.js";
 import { lastCuts, wrongEnd } from "./store.js";
 import { agree } from "./walk/places.js";
@@ -16,9 +16,12 @@ const unplacedSize = 1_000;
 const smallestId = -(2n ** 63n);
 const largestId = 2n ** 63n - 1n;
 
+const sealerRowMissing =
+  "the row that says how far the sealer was is missing (audit_sealer): nothing is sealed any more, and what was put beside the chains cannot be told from what waits";
+
 /**
  * Looks for what is not met by following the chain of the installation: events beside it, places of events that are not
- * there, and ends that are noted otherwise.
+ * there, a lost row of the sealer, and ends that are noted otherwise.
  * @param onProgress told how many events were looked at
  * @returns a sentence about the first one
  */
@@ -39,6 +42,7 @@ export async function findStray(
     done += page?.count ?? 0;
     onProgress(done);
   }
+  if (!(await hasSealerRow(prisma))) return sealerRowMissing;
   const chain = await wrongEnd(prisma, await lastCuts(prisma));
   return chain === undefined ? undefined : `the end of the chain ${chain} is noted otherwise than its last event says`;
 }

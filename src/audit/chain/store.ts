@@ -116,15 +116,6 @@ export async function moveFrontier(transaction: Transaction, to: string): Promis
   );
 }
 
-/** Where the named chains end, for those that have begun. */
-export async function headsOf(
-  client: PrismaClient | Transaction,
-  chains: readonly string[],
-): Promise<Map<string, Head>> {
-  const rows = await client.auditChain.findMany({ where: { id: { in: [...chains] } } });
-  return new Map(rows.map((row) => [row.id, { position: Number(row.position), hash: Buffer.from(row.hash) }]));
-}
-
 /** Appends to the chains, and moves their ends. */
 export async function insertSeals(
   transaction: Transaction,

@@ -3,7 +3,7 @@ import type { PrismaClient } from "../../db/database.js";
 import { publicKeys } from "../chain/keys/store.js";
 import { ed25519PublicKey, readStatement } from "../chain/statement.js";
 import { installationId } from "../chain/store.js";
-import { type FiledStatement, factoryChains, statementsOf } from "./store.js";
+import { type FiledStatement, namedChains, statementsOf } from "./store.js";
 
 /**
  * Looks through what was signed about the chains of factories: the cut that each begins with, and its checkpoints.
@@ -17,7 +17,7 @@ export async function checkFactoryStatements(
   const installation = await installationId(prisma);
   const believed =
     keys ?? new Map((await publicKeys(prisma)).map(({ id, publicKey }) => [id, ed25519PublicKey(publicKey)]));
-  const chains = await factoryChains(prisma);
+  const chains = (await namedChains(prisma)).filter((chain) => chain !== installation);
   for (const chain of chains) {
     for (const filed of await statementsOf(prisma, chain)) {
       const problem = problemOf(filed, { chain, installation, keys: believed });

@@ -21,7 +21,7 @@ const sealerRowMissing =
 
 /**
  * Looks for what is not met by following the chain of the installation: events beside it, places of events that are not
- * there, a lost row of the sealer, and ends that are noted otherwise.
+ * there, a lost row of the sealer, and ends that are noted otherwise, or not.
  * @param onProgress told how many events were looked at
  * @returns a sentence about the first one
  */
@@ -43,8 +43,7 @@ export async function findStray(
     onProgress(done);
   }
   if (!(await hasSealerRow(prisma))) return sealerRowMissing;
-  const chain = await wrongEnd(prisma, await lastCuts(prisma));
-  return chain === undefined ? undefined : `the end of the chain ${chain} is noted otherwise than its last event says`;
+  return wrongEnd(prisma, await lastCuts(prisma));
 }
 
 async function findUnplaced(

@@ -13,6 +13,7 @@ import { startTestService, type TestService } from "../../support/test-service.j
 export type SealedService = {
   service: TestService;
   sealer: AuditSealer;
+  signingKey: AuditSigningKey;
   installation: string;
   /** Seals all that is committed. */
   seal(): Promise<void>;
@@ -43,6 +44,7 @@ export async function startSealedService(environment: Record<string, string> = {
   return {
     service,
     sealer,
+    signingKey,
     installation,
     seal,
     async exported(chain = installation) {
@@ -60,11 +62,9 @@ export async function startSealedService(environment: Record<string, string> = {
 }
 
 /** Drops what is there, and goes on behind the cut. */
-export async function prune({ service, sealer, exported }: SealedService): Promise<void> {
+export async function prune({ service, sealer, signingKey, exported }: SealedService): Promise<void> {
   const { prisma, pool } = service.database;
-  const keys = await openKeyRing(prisma, { kind: "setting", text: service.key });
   const audit = new AuditWriter(pool);
-  const signingKey = new AuditSigningKey({ prisma, keys, audit });
   await pruneAudit({ prisma, audit, sealer, signingKey }, new Date());
   await service.createApiToken("acme", ["audit:read"]);
   await exported();

@@ -38,6 +38,9 @@ export async function walkInstallation(
   let done = after;
   const takeCheckpoints = async (last: number, page: readonly PlacedEvent[], take: (event: PlacedEvent) => void) => {
     const checkpoints = done < through ? await checkpointsWithin(prisma, chain, { after: done, through: last }) : [];
+    // A key may have begun to sign since we began.
+    if (checkpoints.some(({ keyId }) => !verifier.knows(keyId)))
+      for (const { id, publicKey } of await publicKeys(prisma)) verifier.learnKey({ keyId: id, publicKey });
     for (const event of page) {
       for (const signed of takeBefore(checkpoints, event.sealed.position))
         verifier.take({ type: "checkpoint", signed });

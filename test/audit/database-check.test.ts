@@ -54,6 +54,24 @@ it("a database as the service left it holds, and it says what was compared", asy
   expect(await verify()).toMatch(/\nFactories: {3}2, each with its events in the same order\n/);
 });
 
+it("says how many events are newer than what is signed, whether they have their places or wait for them", async () => {
+  const { service, seal } = sealed;
+  expect(await verify()).not.toContain("Newer:");
+  for (const name of ["acme", "beta"]) await service.createApiToken(name, ["audit:read"]);
+  await seal();
+  expect(await verify()).toContain("\nNewer:       2 events, sealed or about to be, not signed yet\n");
+  const older = await service.database.pool.connect();
+  await older.query("BEGIN");
+  await older.query("SELECT pg_current_xact_id()");
+  await service.createApiToken("acme", ["audit:read"]);
+  const told = await verify();
+  await older.query("COMMIT");
+  older.release();
+  expect(told).toContain("\nNewer:       3 events, sealed or about to be, not signed yet\n");
+  await sealed.exported();
+  expect(await verify()).not.toContain("Newer:");
+});
+
 it("a chain that was rewritten as it was holds", async () => {
   await rewriteChain(acme.id, await eventsOf(acme.id));
   expect(await verify()).toContain("Nothing was altered");

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { verifyDatabase } from "../../src/cli/audit/verify.js";
+import { runHere } from "../cli/run-here.js";
 import { prune, type SealedService, startSealedService } from "./chain/sealed-service.js";
 
 let sealed: SealedService;
@@ -84,4 +85,12 @@ it("a row of the sealer that is gone is found, and so is an odd event, which nee
      VALUES (-7, now(), 'x', 'allowed', 'service', gen_random_uuid(), 1, '{}')`,
   );
   expect(await verify()).toMatch(/^BROKEN: the event with the id -7 stands in no chain, and is none/);
+});
+
+it("an export without the row of the sealer says so", async () => {
+  await sealed.tamper("DELETE FROM audit_sealer");
+  const { databaseUrl: DATABASE_URL, key: FACTORY_SECRETS_KEY } = sealed.service;
+  const { code, out, err } = await runHere({ DATABASE_URL, FACTORY_SECRETS_KEY }, "audit", "export");
+  expect({ code, out }).toEqual({ code: 1, out: "" });
+  expect(err).toMatch(/^[^\n]*is missing \(audit_sealer\), so nothing is sealed: run audit verify\n$/);
 });

@@ -62,8 +62,8 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const onOdd = () => metrics.oddEventFound();
-  const chain = startAuditChain({ database, keys, audit, outbound, settings, log, onOdd });
+  const onTrouble = { onOdd: () => metrics.oddEventFound(), onSealingFailed: () => metrics.sealingFailed() };
+  const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
   metrics.watchAuditShipping(chain.shippingLag);
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };

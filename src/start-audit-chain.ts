@@ -19,14 +19,19 @@ export function startAuditChain(input: {
   log: Logger;
   /** An event was found that the service cannot have written. */
   onOdd: () => void;
+  /** The audit is not being sealed, since now. */
+  onSealingFailed: () => void;
 }) {
-  const { database, keys, audit, outbound, settings, log, onOdd } = input;
+  const { database, keys, audit, outbound, settings, log, onOdd, onSealingFailed } = input;
   const { prisma } = database;
   const signingKey = new AuditSigningKey({ prisma, keys, audit });
   const sealer = new AuditSealer({
     prisma,
     signingKey,
-    onError: (err) => log.error({ err }, "the audit is not being sealed"),
+    onError: (err) => {
+      log.error({ err }, "the audit is not being sealed");
+      onSealingFailed();
+    },
     onOdd: (event) => {
       log.error(event, "an event was put into the database by somebody else, and stands in no chain: audit verify");
       onOdd();

@@ -18,6 +18,7 @@ export class Metrics {
   readonly #upstream: Histogram<"outcome">;
   readonly #openFailed: Counter;
   readonly #oddEvents: Counter;
+  readonly #sealingFailed: Counter;
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
 
@@ -54,6 +55,11 @@ export class Metrics {
       help: "Events in the database that the service cannot have written, met while sealing. Above zero: audit verify.",
       registers,
     });
+    this.#sealingFailed = new Counter({
+      name: "factory_secrets_audit_sealing_failures_total",
+      help: "Times that the audit began to be not sealed any more. The log says why.",
+      registers,
+    });
     this.#authenticationFailed = new Counter({
       name: "factory_secrets_authentication_failures_total",
       help: "Requests with no valid credential.",
@@ -85,6 +91,10 @@ export class Metrics {
 
   oddEventFound(): void {
     this.#oddEvents.inc();
+  }
+
+  sealingFailed(): void {
+    this.#sealingFailed.inc();
   }
 
   requestLimited(limit: Limit): void {

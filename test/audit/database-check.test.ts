@@ -1,12 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { beforeFirst, linkHash } from "../../src/audit/chain/link.js";
-import { AuditSigningKey } from "../../src/audit/chain/signing-key.js";
 import { sealedEvents } from "../../src/audit/chain/store.js";
-import { AuditWriter } from "../../src/audit/record.js";
-import { pruneAudit } from "../../src/audit/retention/prune.js";
 import { verifyDatabase } from "../../src/cli/audit/verify.js";
-import { openKeyRing } from "../../src/crypto/open-key-ring.js";
-import { type SealedService, startSealedService } from "./chain/sealed-service.js";
+import { prune, type SealedService, startSealedService } from "./chain/sealed-service.js";
 
 let sealed: SealedService;
 let acme: { id: string; name: string };
@@ -56,6 +52,24 @@ const forgetStatements = (chain: string) => sealed.tamper("DELETE FROM audit_sta
 
 it("a database as the service left it holds, and it says what was compared", async () => {
   expect(await verify()).toMatch(/\nFactories: {3}2, each with its events in the same order\n/);
+});
+
+it("says how many events are newer than what is signed, whether they have their places or wait for them", async () => {
+  const { service, seal } = sealed;
+  expect(await verify()).not.toContain("Newer:");
+  for (const name of ["acme", "beta"]) await service.createApiToken(name, ["audit:read"]);
+  await seal();
+  expect(await verify()).toContain("\nNewer:       2 events, sealed or about to be, not signed yet\n");
+  const older = await service.database.pool.connect();
+  await older.query("BEGIN");
+  await older.query("SELECT pg_current_xact_id()");
+  await service.createApiToken("acme", ["audit:read"]);
+  const told = await verify();
+  await older.query("COMMIT");
+  older.release();
+  expect(told).toContain("\nNewer:       3 events, sealed or about to be, not signed yet\n");
+  await sealed.exported();
+  expect(await verify()).not.toContain("Newer:");
 });
 
 it("a chain that was rewritten as it was holds", async () => {
@@ -121,23 +135,12 @@ describe("in the chain of a factory is found, also when its end was signed since
   });
 });
 
-/** Drops what is there, and goes on behind the cut. */
-async function prune(): Promise<void> {
-  const { prisma, pool } = sealed.service.database;
-  const keys = await openKeyRing(prisma, { kind: "setting", text: sealed.service.key });
-  const audit = new AuditWriter(pool);
-  const signingKey = new AuditSigningKey({ prisma, keys, audit });
-  await pruneAudit({ prisma, audit, sealer: sealed.sealer, signingKey }, new Date());
-  await sealed.service.createApiToken("acme", ["audit:read"]);
-  await sealed.exported();
-}
-
 describe("behind a cut", () => {
   it("what was pruned while it was read is no break, and it says to look again", async () => {
     const { prisma, pool } = sealed.service.database;
     let pruned: Promise<void> | undefined;
     const query = async (...asked: Parameters<typeof pool.query>) => {
-      pruned ??= prune();
+      pruned ??= prune(sealed);
       await pruned;
       return pool.query(...asked);
     };
@@ -150,12 +153,12 @@ describe("behind a cut", () => {
   });
 
   it("the chains hold, a chain that is cut off as a whole too", async () => {
-    await prune();
+    await prune(sealed);
     expect(await verify()).toContain("Nothing was altered");
   });
 
   it("a cut that the service did not sign is found", async () => {
-    await prune();
+    await prune(sealed);
     await sealed.tamper("UPDATE audit_chains SET position = position + 1 WHERE id = $1", [beta.id]);
     await sealed.service.database.pool.query(
       `INSERT INTO audit_statements SELECT chain_id, kind, position + 1, statement, key_id, signature
@@ -167,7 +170,7 @@ describe("behind a cut", () => {
 
   // What stands in front of a cut, and what is far behind the end, no export shows.
   it.each([1, 9_000_000_000])("an event that was given the place %s is found", async (position) => {
-    await prune();
+    await prune(sealed);
     await sealed.service.database.pool.query(
       `WITH forged AS (
          INSERT INTO audit_events (at, factory_id, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)

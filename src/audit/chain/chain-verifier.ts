@@ -53,7 +53,8 @@ export class ChainVerifier {
     if (line === undefined) this.#broken("this is no line of an export");
     switch (line.type) {
       case "key":
-        this.#takeKey(line);
+        if (this.#end !== undefined) this.#broken("a key stands behind the beginning");
+        this.learnKey(line);
         break;
       case "end":
         this.#takeEnd(line.signed);
@@ -70,6 +71,22 @@ export class ChainVerifier {
       default:
         line satisfies never;
     }
+  }
+
+  /** Believes a key, unless some were given. In an export they all stand at the beginning; a database may get one later. */
+  learnKey({ keyId, publicKey }: Pick<ExportLine & { type: "key" }, "keyId" | "publicKey">): void {
+    if (publicKeyId(publicKey) !== keyId) this.#broken("the key is another than its id says");
+    if (this.#options.keys !== undefined) return;
+    try {
+      this.#keys.set(keyId, ed25519PublicKey(publicKey));
+    } catch {
+      this.#broken("this is no Ed25519 key");
+    }
+  }
+
+  /** Whether what this key signed can be checked. */
+  knows(keyId: string): boolean {
+    return this.#keys.has(keyId);
   }
 
   progress(): void {
@@ -107,17 +124,6 @@ export class ChainVerifier {
       firstAt: this.#firstAt,
       lastAt: this.#lastAt,
     };
-  }
-
-  #takeKey({ keyId, publicKey }: ExportLine & { type: "key" }): void {
-    if (this.#end !== undefined) this.#broken("a key stands behind the beginning");
-    if (publicKeyId(publicKey) !== keyId) this.#broken("the key is another than its id says");
-    if (this.#options.keys !== undefined) return;
-    try {
-      this.#keys.set(keyId, ed25519PublicKey(publicKey));
-    } catch {
-      this.#broken("this is no Ed25519 key");
-    }
   }
 
   #takeEnd(signed: SignedStatement): void {

@@ -1,4 +1,5 @@
 import type { Transaction } from "../../db/database.js";
+import { headsOf } from "./heads.js";
 import { beforeFirst, linkHash } from "./link.js";
 import { oddityOf } from "./odd-event.js";
 import * as store from "./store.js";
@@ -52,7 +53,7 @@ async function seal(
 ): Promise<void> {
   const chainsOf = (event: store.UnsealedEvent): string[] =>
     event.factory_id === null ? [installation] : [installation, event.factory_id];
-  const heads = await store.headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
+  const heads = await headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
   const seals = events.flatMap((event) => chainsOf(event).map((chain) => append(heads, chain, event)));
   if (seals.length > 0) await store.insertSeals(transaction, seals, heads);
 }

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { PrismaClient } from "../../db/database.js";
+import { headsOf } from "./heads.js";
 import { batchSize, type OddEvent, type Pass, sealBatch } from "./seal-batch.js";
 import type { AuditSigningKey } from "./signing-key.js";
 import { signStatement } from "./statement.js";
@@ -84,7 +85,7 @@ export class AuditSealer {
   async checkpoint(chain: string): Promise<boolean> {
     const { prisma, signingKey } = this.#deps;
     const installation = await store.installationId(prisma);
-    const head = (await store.headsOf(prisma, [chain])).get(chain);
+    const head = (await headsOf(prisma, [chain])).get(chain);
     if (installation === undefined || head === undefined) return false;
     const { position } = head;
     const last = await store.lastStatement(prisma, chain, "checkpoint");

@@ -45,7 +45,18 @@ export async function installationId(prisma: PrismaClient): Promise<string | und
   return (await prisma.installation.findFirst({ select: { id: true } }))?.id;
 }
 
-/** Whether there may be something to seal. Takes no lock and no transaction id: it is asked every second. */
+/** Nobody knows any more how far the sealer was. Making the row anew would pass off what was put in since for genuine. */
+export class SealerRowLost extends Error {
+  override readonly name = "SealerRowLost";
+  constructor() {
+    super("the row that says how far the sealer was is missing (audit_sealer), so nothing is sealed: run audit verify");
+  }
+}
+
+/**
+ * Whether there may be something to seal. Takes no lock and no transaction id: it is asked every second.
+ * @throws SealerRowLost
+ */
 export async function hasUnsealed(prisma: PrismaClient): Promise<boolean> {
   const [row] = await prisma.$queryRawUnsafe<{ found: boolean }[]>(
     `/* has-unsealed */ SELECT frontier > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
@@ -53,10 +64,15 @@ export async function hasUnsealed(prisma: PrismaClient): Promise<boolean> {
        WHERE transaction >= frontier AND transaction < pg_snapshot_xmin(pg_current_snapshot())
      ) AS found FROM audit_sealer`,
   );
-  return row?.found === true;
+  if (row === undefined) throw new SealerRowLost();
+  return row.found;
 }
 
-/** Makes this transaction the sealer. @returns `undefined` when another is, and `wait` was not asked for */
+/**
+ * Makes this transaction the sealer.
+ * @returns `undefined` when another is, and `wait` was not asked for
+ * @throws SealerRowLost when it was waited for, and is not there
+ */
 export async function becomeSealer(
   transaction: Transaction,
   { wait }: { wait: boolean },
@@ -66,6 +82,7 @@ export async function becomeSealer(
        frontier > pg_snapshot_xmax(pg_current_snapshot()) AS restored
      FROM audit_sealer FOR UPDATE ${wait ? "" : "SKIP LOCKED"}`,
   );
+  if (start === undefined && wait) throw new SealerRowLost();
   return start;
 }
 
@@ -97,15 +114,6 @@ export async function moveFrontier(transaction: Transaction, to: string): Promis
     "/* move-frontier */ UPDATE audit_sealer SET frontier = $1::xid8 WHERE frontier <> $1::xid8",
     to,
   );
-}
-
-/** Where the named chains end, for those that have begun. */
-export async function headsOf(
-  client: PrismaClient | Transaction,
-  chains: readonly string[],
-): Promise<Map<string, Head>> {
-  const rows = await client.auditChain.findMany({ where: { id: { in: [...chains] } } });
-  return new Map(rows.map((row) => [row.id, { position: Number(row.position), hash: Buffer.from(row.hash) }]));
 }
 
 /** Appends to the chains, and moves their ends. */

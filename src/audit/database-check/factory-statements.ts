@@ -3,7 +3,7 @@ import type { PrismaClient } from "../../db/database.js";
 import { publicKeys } from "../chain/keys/store.js";
 import { ed25519PublicKey, readStatement } from "../chain/statement.js";
 import { installationId } from "../chain/store.js";
-import { type FiledStatement, factoryChains, statementsOf } from "./store.js";
+import { type FiledStatement, namedChains, statementsOf } from "./store.js";
 
 /**
  * Looks through what was signed about the chains of factories: the cut that each begins with, and its checkpoints.
@@ -15,11 +15,14 @@ export async function checkFactoryStatements(
   keys: ReadonlyMap<string, KeyObject> | undefined,
 ): Promise<{ factories: number; unfit: string | undefined }> {
   const installation = await installationId(prisma);
-  const believed =
-    keys ?? new Map((await publicKeys(prisma)).map(({ id, publicKey }) => [id, ed25519PublicKey(publicKey)]));
-  const chains = await factoryChains(prisma);
+  let believed = keys ?? new Map<string, KeyObject>();
+  const chains = (await namedChains(prisma)).filter((chain) => chain !== installation);
   for (const chain of chains) {
-    for (const filed of await statementsOf(prisma, chain)) {
+    const statements = await statementsOf(prisma, chain);
+    // After the statements: a key may have begun to sign since the last chain was looked at.
+    if (keys === undefined && statements.some(({ signed }) => !believed.has(signed.keyId)))
+      believed = await keysOf(prisma);
+    for (const filed of statements) {
       const problem = problemOf(filed, { chain, installation, keys: believed });
       if (problem === undefined) continue;
       const unfit = `the ${filed.kind} of position ${filed.position} in the chain ${chain} ${problem}`;
@@ -27,6 +30,10 @@ export async function checkFactoryStatements(
     }
   }
   return { factories: chains.length, unfit: undefined };
+}
+
+async function keysOf(prisma: PrismaClient): Promise<Map<string, KeyObject>> {
+  return new Map((await publicKeys(prisma)).map(({ id, publicKey }) => [id, ed25519PublicKey(publicKey)]));
 }
 
 function problemOf(

@@ -1,5 +1,5 @@
 import type { PrismaClient } from "../../db/database.js";
-import { readEvent } from "../chain/read-event.js";
+import { cutHash } from "../chain/heads.js";
 import type { SignedStatement } from "../chain/statement.js";
 import type { Head, StatementKind } from "../chain/store.js";
 import type { Finding } from "./finding.js";
@@ -13,15 +13,9 @@ export async function lastCuts(prisma: PrismaClient): Promise<Map<string, Head>>
   return new Map(
     rows.map(({ chain_id, position, statement }) => [
       chain_id,
-      { position: Number(position), hash: hashIn(Buffer.from(statement)) },
+      { position: Number(position), hash: cutHash(Buffer.from(statement)) },
     ]),
   );
-}
-
-/** The hash that a cut names; none for what is no cut, and nothing follows on that. */
-function hashIn(statement: Buffer): Buffer {
-  const { event: told } = readEvent(statement);
-  return typeof told?.hash === "string" ? Buffer.from(told.hash, "hex") : Buffer.alloc(0);
 }
 
 /** An event that has a place in a chain where there is none: before position 1, or where it was cut. */
@@ -35,28 +29,39 @@ export async function wrongBeginning(prisma: PrismaClient, chain: string, after:
   return row && { id: String(row.event_id), reason: "misplaced", chain };
 }
 
-/** A chain whose end is noted otherwise than its last place says, or its last cut where there is none. */
-export async function wrongEnd(prisma: PrismaClient, cuts: ReadonlyMap<string, Head>): Promise<string | undefined> {
-  const rows = await prisma.$queryRawUnsafe<{ id: string; position: bigint; hash: Uint8Array; empty: boolean }[]>(
-    `/* wrong-end */ SELECT chain.id, chain.position, chain.hash, seal.position IS NULL AS empty FROM audit_chains AS chain
-     LEFT JOIN LATERAL (
-       SELECT position, hash FROM audit_seals WHERE chain_id = chain.id ORDER BY position DESC LIMIT 1
-     ) AS seal ON true
-     WHERE (chain.position, chain.hash) IS DISTINCT FROM (seal.position, seal.hash) ORDER BY chain.id`,
-  );
-  const isWrong = ({ id, position, hash, empty }: (typeof rows)[number]): boolean => {
-    const cut = cuts.get(id);
-    return !empty || cut?.position !== Number(position) || !cut.hash.equals(hash);
-  };
-  return rows.find(isWrong)?.id;
-}
-
-/** The ids of factories whose chains have begun. */
-export async function factoryChains(prisma: PrismaClient): Promise<string[]> {
+/** Every chain that has a place, a statement or a noted end, whichever of them somebody removed. */
+export async function namedChains(prisma: PrismaClient): Promise<string[]> {
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    "/* factory-chains */ SELECT id FROM audit_chains WHERE id <> (SELECT id FROM installation) ORDER BY id",
+    `/* named-chains */ SELECT id FROM audit_chains
+     UNION SELECT DISTINCT chain_id FROM audit_seals UNION SELECT DISTINCT chain_id FROM audit_statements ORDER BY id`,
   );
   return rows.map(({ id }) => id);
+}
+
+type End = { id: string; position: bigint | null; hash: Uint8Array | null; empty: boolean };
+
+/**
+ * Looks for a chain whose end is not noted, or otherwise than its last place says, or its last cut where there is none.
+ * @returns a sentence about the first one
+ */
+export async function wrongEnd(prisma: PrismaClient, cuts: ReadonlyMap<string, Head>): Promise<string | undefined> {
+  const rows = await prisma.$queryRawUnsafe<End[]>(
+    `/* wrong-end */ SELECT named.id, chain.position, chain.hash, seal.position IS NULL AS empty
+     FROM unnest($1::uuid[]) AS named (id) LEFT JOIN audit_chains AS chain USING (id)
+     LEFT JOIN LATERAL (
+       SELECT position, hash FROM audit_seals WHERE chain_id = named.id ORDER BY position DESC LIMIT 1
+     ) AS seal ON true
+     WHERE chain.id IS NULL OR (chain.position, chain.hash) IS DISTINCT FROM (seal.position, seal.hash)
+     ORDER BY named.id`,
+    await namedChains(prisma),
+  );
+  for (const { id, position, hash, empty } of rows) {
+    if (position === null || hash === null) return `the end of the chain ${id} is not noted (audit_chains)`;
+    const cut = cuts.get(id);
+    const isCut = empty && cut?.position === Number(position) && cut.hash.equals(hash);
+    if (!isCut) return `the end of the chain ${id} is noted otherwise than its last event says`;
+  }
+  return undefined;
 }
 
 /** A statement as it is filed, and the hash that its chain has at that position; `undefined` where a cut stands for it. */

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../db/database.js";
 import { eventLine, signedLine } from "../chain/export-format.js";
-import { checkpointsWithin, headsOf, installationId, lastStatement, sealedEvents } from "../chain/store.js";
+import { headsOf } from "../chain/heads.js";
+import { checkpointsWithin, installationId, lastStatement, sealedEvents } from "../chain/store.js";
 import * as store from "./store.js";
 
 /** Events of one delivery: at most about a megabyte. */

@@ -120,7 +120,8 @@ export function eventParts(client: pg.ClientBase, { name, columns }: Table, isCh
   const next = "(SELECT pg_snapshot_xmax(pg_current_snapshot()))";
   // An event of a transaction that is still to come is as much beside the chain as one of a time that is sealed.
   const isBeside = `${frontier} <= ${next} AND (e.transaction < ${frontier} OR e.transaction >= ${next})`;
-  const isDone = `(${isBeside} OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
+  // Without the row of the sealer nothing is known to be beside the chain, and every event must be in one of the parts.
+  const isDone = `(coalesce(${isBeside}, false) OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
   return [
     { table: name, columns, select: `${selectWith("'0'::xid8")} WHERE ${isDone}` },
     { table: name, columns, select: `${waiting} WHERE NOT ${isDone}` },

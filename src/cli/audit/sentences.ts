@@ -9,12 +9,15 @@ type Told = {
   keyWasGiven: boolean;
   /** How many statements were held against it. */
   held: number;
-  /** Whose chains were compared with the installation's. */
-  factories?: number;
+  /** What else was looked at in a database. */
+  beside?: Beside;
 };
 
+/** `factories`: whose chains were compared with the installation's. `newer`: events behind what is signed. */
+export type Beside = { factories: number; newer: number };
+
 /** What was checked, for whoever asked. */
-export function verifiedSentences(verified: Verified, { keyWasGiven, held, factories }: Told): string {
+export function verifiedSentences(verified: Verified, { keyWasGiven, held, beside }: Told): string {
   const { chain, installation, from, through, cut, firstAt, lastAt } = verified;
   const whose = chain === installation ? `the installation ${chain}` : `the factory ${chain}`;
   const events = through - from + 1;
@@ -25,7 +28,7 @@ export function verifiedSentences(verified: Verified, { keyWasGiven, held, facto
       ? []
       : [`Positions:   ${count(from)} to ${count(through)}`, `Time:        ${firstAt} to ${lastAt}`]),
     `End:         signed at ${verified.signedAt}`,
-    ...(factories === undefined ? [] : [`Factories:   ${count(factories)}, each with its events in the same order`]),
+    ...(beside ? besideSentences(beside) : []),
     `Checkpoints: ${count(verified.checkpoints)}, each fits`,
     ...(verified.held > 0 ? [`Held:        ${count(verified.held)} of your own, each fits`] : []),
     ...notCompared(verified, held).map((text) => `Held:        ${text}`),
@@ -35,6 +38,15 @@ export function verifiedSentences(verified: Verified, { keyWasGiven, held, facto
     keyWasGiven ? key : `${key} (not given with --public-key: compare it with your copy)`,
     "Nothing was altered, removed, inserted, re-ordered or cut off.",
   ].join("\n");
+}
+
+/** Whoever misses the last events among those that are signed must not think that they were not recorded. */
+function besideSentences({ factories, newer }: Beside): string[] {
+  const events = `${count(newer)} ${newer === 1 ? "event" : "events"}`;
+  return [
+    ...(newer > 0 ? [`Newer:       ${events}, sealed or about to be, not signed yet`] : []),
+    `Factories:   ${count(factories)}, each with its events in the same order`,
+  ];
 }
 
 /** Whoever asked for a comparison is not told that all is well when there was none. */

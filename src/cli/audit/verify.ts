@@ -17,7 +17,7 @@ import { walkInstallation } from "../../audit/database-check/walk/walk.js";
 import type { Database } from "../../db/database.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
-import { brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
+import { type Beside, brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
 
 type Reading = Pick<Database, "prisma" | "pool">;
 
@@ -67,12 +67,14 @@ export async function verifyDatabase(database: Reading, given: VerifyArguments):
     );
   }
   try {
-    const { verified: result, found } = await barred((bar) =>
-      walkInstallation(database, range, { ...options, onProgress: bar.show }),
-    );
+    const {
+      verified: result,
+      found,
+      behind,
+    } = await barred((bar) => walkInstallation(database, range, { ...options, onProgress: bar.show }));
     if (found !== undefined) throw broken(findingSentence(found));
-    const factories = await compared(database, range.chain, options, result.through - result.from + 1);
-    return report(result, options, given, factories);
+    const { factories, waiting } = await compared(database, range.chain, options, result.through - result.from + 1);
+    return report(result, options, given, { factories, newer: behind + waiting });
   } catch (error) {
     // What a prune took away while it was looked for would look like a break.
     if (isBreak(error) && !isDeepStrictEqual(await lastCuts(prisma), cutsBefore)) throw prunedMeanwhile();
@@ -86,29 +88,29 @@ const prunedMeanwhile = (): CommandFailure =>
   new CommandFailure(exitCodes.usage, "Events were pruned while they were read, so this says nothing. Run it again.");
 
 /** @throws CommandFailure when a comparison was asked for, and nothing was there to compare */
-function report(result: Verified, options: VerifyOptions, given: VerifyArguments, factories?: number): string {
+function report(result: Verified, options: VerifyOptions, given: VerifyArguments, beside?: Beside): string {
   const held = options.held?.length ?? 0;
   if (given.checkpoint !== undefined && result.held === 0) {
     throw new CommandFailure(exitCodes.usage, nothingHeldSentence(result, held));
   }
   const keyWasGiven = given.publicKey !== undefined;
-  return verifiedSentences(result, { keyWasGiven, held, ...(factories !== undefined && { factories }) });
+  return verifiedSentences(result, { keyWasGiven, held, ...(beside && { beside }) });
 }
 
-/** @returns how many factories have a chain */
+/** @returns how many factories have a chain, and how many events wait for their places */
 async function compared(
   database: Reading,
   installation: string,
   { keys }: VerifyOptions,
   total: number,
-): Promise<number> {
+): Promise<{ factories: number; waiting: number }> {
   const bar = progressBar("Comparing");
   try {
-    const stray = await findStray(database, installation, (done) => bar.show(done, total));
+    const { found, waiting } = await findStray(database, installation, (done) => bar.show(done, total));
     const { factories, unfit } = await checkFactoryStatements(database.prisma, keys);
-    const problem = stray ?? unfit;
+    const problem = found ?? unfit;
     if (problem !== undefined) throw broken(problem);
-    return factories;
+    return { factories, waiting };
   } finally {
     bar.clear();
   }

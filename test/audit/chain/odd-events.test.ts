@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyExport } from "../../../src/audit/chain/verify-export.js";
 import { type SealedService, startSealedService } from "./sealed-service.js";
@@ -80,6 +81,27 @@ describe("an event that the service cannot have written holds up nobody, and sta
     await sealed.exported();
     expect(await sealsOf(sound)).toBe(1);
   });
+});
+
+it("a lost row of the sealer is told of in the log, once, and counted in the metrics", async () => {
+  const other = await startSealedService();
+  try {
+    const { logLines, as } = other.service;
+    await other.tamper("DELETE FROM audit_sealer");
+    const told = () => logLines.filter((line) => line.includes("the audit is not being sealed"));
+    await expect.poll(told, { timeout: 5_000 }).toHaveLength(1);
+    const err = { message: expect.stringContaining("audit_sealer") };
+    expect(JSON.parse(told()[0] ?? "")).toMatchObject({ level: "error", err });
+    await other.service.createFactory();
+    await expect(other.sealer.seal()).rejects.toThrow("audit_sealer");
+    await setTimeout(1_500);
+    expect(told()).toHaveLength(1);
+    expect((await as(undefined).get("/metrics")).text).toMatch(/^factory_secrets_audit_sealing_failures_total 1$/m);
+    await other.tamper("INSERT INTO audit_sealer (frontier) VALUES ('0')");
+    await expect(verifyExport(chunksOf(await other.exported()))).resolves.toBeDefined();
+  } finally {
+    await other.service.close();
+  }
 });
 
 it("is told of in the log, once, and counted in the metrics", async () => {

@@ -4,6 +4,7 @@ import { AuditSealer } from "../../../src/audit/chain/sealer.js";
 import { AuditSigningKey } from "../../../src/audit/chain/signing-key.js";
 import type { SignedStatement } from "../../../src/audit/chain/statement.js";
 import { AuditWriter } from "../../../src/audit/record.js";
+import { pruneAudit } from "../../../src/audit/retention/prune.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
@@ -12,6 +13,7 @@ import { startTestService, type TestService } from "../../support/test-service.j
 export type SealedService = {
   service: TestService;
   sealer: AuditSealer;
+  signingKey: AuditSigningKey;
   installation: string;
   /** Seals all that is committed. */
   seal(): Promise<void>;
@@ -42,6 +44,7 @@ export async function startSealedService(environment: Record<string, string> = {
   return {
     service,
     sealer,
+    signingKey,
     installation,
     seal,
     async exported(chain = installation) {
@@ -56,6 +59,15 @@ export async function startSealedService(environment: Record<string, string> = {
       for (const table of tables) await pool.query(`ALTER TABLE ${table} ENABLE TRIGGER USER`);
     },
   };
+}
+
+/** Drops what is there, and goes on behind the cut. */
+export async function prune({ service, sealer, signingKey, exported }: SealedService): Promise<void> {
+  const { prisma, pool } = service.database;
+  const audit = new AuditWriter(pool);
+  await pruneAudit({ prisma, audit, sealer, signingKey }, new Date());
+  await service.createApiToken("acme", ["audit:read"]);
+  await exported();
 }
 
 /** The lines of an export as the database is now, signed or not. */

@@ -20,7 +20,8 @@ type UnplacedRow = [
 ];
 
 // EXCEPT reads both indexes once from end to end; NOT EXISTS would look each event up, which takes ten times as long.
-// Nothing is late or ahead in a database that was restored into another cluster, as the sealer calls it.
+// Nothing is late or ahead in a database that was restored into another cluster, as the sealer calls it, and without the
+// row of the sealer nobody can tell.
 const unplacedSql = `WITH unplaced AS (
     SELECT id FROM audit_events WHERE id BETWEEN $1::bigint AND $2::bigint
     EXCEPT SELECT event_id FROM audit_seals WHERE event_id BETWEEN $1::bigint AND $2::bigint AND chain_id = $3::uuid
@@ -32,7 +33,12 @@ const unplacedSql = `WITH unplaced AS (
       WHEN EXISTS (SELECT FROM audit_seals WHERE event_id = e.id) THEN 'unsealed'
       WHEN frontier > next THEN NULL WHEN transaction < frontier THEN 'unsealed' WHEN transaction >= next THEN 'ahead'
     END, ${columnsSql}
-  FROM unplaced JOIN audit_events AS e USING (id) CROSS JOIN sealer ORDER BY e.id`;
+  FROM unplaced JOIN audit_events AS e USING (id) LEFT JOIN sealer ON true ORDER BY e.id`;
+
+/** Whether the row that says how far the sealer was is there. */
+export async function hasSealerRow(prisma: PrismaClient): Promise<boolean> {
+  return (await prisma.auditSealer.count()) > 0;
+}
 
 /** Looks for events without a place in the chain of the installation, in the order of ids. */
 export async function unplacedEvents(

@@ -20,14 +20,14 @@ const pageSize = 1_000;
 /**
  * Follows the chain of the installation once, from its cut to its last place: up to the last checkpoint as an export of
  * it is verified, and with each event its places in the chains of factories.
- * @returns what was verified, and the first event that the chains do not vouch for
+ * @returns what was verified, the first event that the chains do not vouch for, and how many stand behind that checkpoint
  * @throws AuditBroken when the chain of the installation does not hold; that comes before all else
  */
 export async function walkInstallation(
   { prisma, pool }: Reading,
   range: ExportRange,
   options: VerifyOptions,
-): Promise<{ verified: Verified; found: Finding | undefined }> {
+): Promise<{ verified: Verified; found: Finding | undefined; behind: number }> {
   const { chain, after, through, end, cut } = range;
   const verifier = new ChainVerifier(options);
   for (const { id, publicKey } of await publicKeys(prisma)) verifier.take({ type: "key", keyId: id, publicKey });
@@ -36,8 +36,12 @@ export async function walkInstallation(
   const places = new Places(chain, through, await lastCuts(prisma));
   let found = await wrongBeginning(prisma, chain, after);
   let done = after;
+  let behind = 0;
   const takeCheckpoints = async (last: number, page: readonly PlacedEvent[], take: (event: PlacedEvent) => void) => {
     const checkpoints = done < through ? await checkpointsWithin(prisma, chain, { after: done, through: last }) : [];
+    // A key may have begun to sign since we began.
+    if (checkpoints.some(({ keyId }) => !verifier.knows(keyId)))
+      for (const { id, publicKey } of await publicKeys(prisma)) verifier.learnKey({ keyId: id, publicKey });
     for (const event of page) {
       for (const signed of takeBefore(checkpoints, event.sealed.position))
         verifier.take({ type: "checkpoint", signed });
@@ -49,14 +53,15 @@ export async function walkInstallation(
   for await (const { last, events } of pagesOf(pool, chain, after)) {
     await takeCheckpoints(Math.min(last, through), events, (event) => {
       const read = readPlaced(event.sealed);
-      if (event.sealed.position <= through) verifier.take({ type: "event", sealed: event.sealed, ...read });
+      if (event.sealed.position > through) behind += 1;
+      else verifier.take({ type: "event", sealed: event.sealed, ...read });
       const finding = found === undefined ? places.check(event, read) : undefined;
       found ??= finding;
     });
     verifier.progress();
   }
   await takeCheckpoints(through, [], () => undefined);
-  return { verified: verifier.end(), found };
+  return { verified: verifier.end(), found, behind };
 }
 
 function readPlaced({ eventId: id, writer, sequence, event }: SealedEvent): ReadEvent {

@@ -1,5 +1,5 @@
 import type { Transaction } from "../../db/database.js";
-import { headsOf } from "./heads.js";
+import { headsOf } from "./heads/store.js";
 import { beforeFirst, linkHash } from "./link.js";
 import { oddityOf } from "./odd-event.js";
 import * as store from "./store.js";

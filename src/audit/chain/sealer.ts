@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { PrismaClient } from "../../db/database.js";
-import { headsOf } from "./heads.js";
+import { headsOf } from "./heads/store.js";
 import { batchSize, type OddEvent, type Pass, sealBatch } from "./seal-batch.js";
 import type { AuditSigningKey } from "./signing-key.js";
 import { signStatement } from "./statement.js";

@@ -1,5 +1,5 @@
 import type { PrismaClient } from "../../db/database.js";
-import { cutHash } from "../chain/heads.js";
+import { cutHash } from "../chain/heads/store.js";
 import type { SignedStatement } from "../chain/statement.js";
 import type { Head, StatementKind } from "../chain/store.js";
 import type { Finding } from "./finding.js";

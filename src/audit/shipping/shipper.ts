@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../db/database.js";
 import { eventLine, signedLine } from "../chain/export-format.js";
-import { headsOf } from "../chain/heads.js";
+import { headsOf } from "../chain/heads/store.js";
 import { checkpointsWithin, installationId, lastStatement, sealedEvents } from "../chain/store.js";
 import * as store from "./store.js";
 

@@ -1,7 +1,7 @@
-import type { PrismaClient, Transaction } from "../../db/database.js";
-import { beforeFirst } from "./link.js";
-import { readEvent } from "./read-event.js";
-import type { Head } from "./store.js";
+import type { PrismaClient, Transaction } from "../../../db/database.js";
+import { beforeFirst } from "../link.js";
+import { readEvent } from "../read-event.js";
+import type { Head } from "../store.js";
 
 /** Where the named chains end, for those that have begun. */
 export async function headsOf(

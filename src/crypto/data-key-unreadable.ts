@@ -11,7 +11,10 @@ const sentences: Record<DataKeyPurpose, string> = {
   "audit-checkpoint": "The key of the audit does not open.",
 };
 
-/** A data key is needed that is missing or does not open. To try again does not help: an operator has something to do (docs/keys.md). */
+/**
+ * A data key is needed that is missing or does not open. To try again does not help: an operator has something to do
+ * (docs/keys.md).
+ */
 export class DataKeyUnreadable extends Problem {
   constructor(purpose: DataKeyPurpose) {
     super("key-unavailable", sentences[purpose]);

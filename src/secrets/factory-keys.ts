@@ -37,8 +37,8 @@ export class FactoryKeys {
   }
 
   /**
-   * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it is missing or does not open, or that its time in memory
-   * is over and the key-encryption key does not answer.
+   * What is wrong with a key is told by `UnwrappedKeys` to who needs it: that it is missing or does not open, or that its
+   * time in memory is over and the key-encryption key does not answer.
    * @throws Problem `not-found` when the factory is gone
    */
   async of(factoryId: string): Promise<UnwrappedKeys> {

@@ -2,25 +2,17 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { beforeFirst, linkHash } from "../../src/audit/chain/link.js";
 import { sealedEvents } from "../../src/audit/chain/store.js";
 import { verifyDatabase } from "../../src/cli/audit/verify.js";
-import { prune, type SealedService, startSealedService } from "./chain/sealed-service.js";
+import { prune, type SealedService } from "./chain/sealed-service.js";
+import { startTwoFactories, type TwoFactories } from "./two-factories.js";
 
 let sealed: SealedService;
-let acme: { id: string; name: string };
-let beta: { id: string; name: string };
+let acme: TwoFactories["acme"];
+let beta: TwoFactories["beta"];
+let verify: TwoFactories["verify"];
 beforeEach(async () => {
-  sealed = await startSealedService();
-  acme = await sealed.service.createFactory("acme");
-  beta = await sealed.service.createFactory("beta");
-  for (const name of ["acme", "beta", "acme", "acme"]) await sealed.service.createApiToken(name, ["audit:read"]);
-  await sealed.exported(acme.id);
-  await sealed.exported();
+  ({ sealed, acme, beta, verify } = await startTwoFactories());
 });
 afterEach(() => sealed.service.close());
-
-const verify = () =>
-  verifyDatabase(sealed.service.database, {}).catch((error: unknown) =>
-    error instanceof Error ? error.message : String(error),
-  );
 
 /** The ids of the events of a chain, in its order. */
 async function eventsOf(chain: string): Promise<string[]> {

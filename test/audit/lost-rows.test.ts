@@ -1,25 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { verifyDatabase } from "../../src/cli/audit/verify.js";
 import { runHere } from "../cli/run-here.js";
-import { prune, type SealedService, startSealedService } from "./chain/sealed-service.js";
+import { prune, type SealedService } from "./chain/sealed-service.js";
+import { startTwoFactories, type TwoFactories } from "./two-factories.js";
 
 let sealed: SealedService;
-let acme: { id: string; name: string };
-let beta: { id: string; name: string };
+let acme: TwoFactories["acme"];
+let beta: TwoFactories["beta"];
+let verify: TwoFactories["verify"];
 beforeEach(async () => {
-  sealed = await startSealedService();
-  acme = await sealed.service.createFactory("acme");
-  beta = await sealed.service.createFactory("beta");
-  for (const name of ["acme", "beta", "acme", "acme"]) await sealed.service.createApiToken(name, ["audit:read"]);
-  await sealed.exported(acme.id);
-  await sealed.exported();
+  ({ sealed, acme, beta, verify } = await startTwoFactories());
 });
 afterEach(() => sealed.service.close());
-
-const verify = () =>
-  verifyDatabase(sealed.service.database, {}).catch((error: unknown) =>
-    error instanceof Error ? error.message : String(error),
-  );
 
 describe("a chain whose noted end was removed", () => {
   const forget = (chain: string) => sealed.tamper("DELETE FROM audit_chains WHERE id = $1", [chain]);

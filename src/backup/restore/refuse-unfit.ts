@@ -102,10 +102,10 @@ const altered = (why: string): BackupRefused =>
   new BackupRefused(`The first line of this backup was altered: ${why}. Nothing was restored.`);
 
 /**
- * 22 not of the type, 23 against a constraint, 54 too long for an index, P0 refused by a trigger; 40001 as well: a trigger
- * of ours says so of a retired key, and Postgres itself only of stricter transactions than that of a restore.
+ * 22 not of the type, 23 against a constraint, 54 too long for an index. 40001 a trigger of ours says of a retired key, and
+ * Postgres itself only of stricter transactions than that of a restore.
  */
-const isOfRows = (state: string): boolean => /^(22|23|54|P0|40001)/.test(state);
+const isOfRows = (state: string): boolean => /^(22|23|54|40001)/.test(state);
 
 /** 42 against the schema; 42501 is a right we lack. */
 const isUnfit = (state: string): boolean => isOfRows(state) || (state.startsWith("42") && state !== "42501");

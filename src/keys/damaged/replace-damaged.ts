@@ -23,8 +23,8 @@ const maxAttempts = 5;
  * Gives a factory new keys in the place of those that do not open: of its fingerprints, and of its jobs' AWS-shaped keys;
  * and one of its fingerprints where that is missing. One of AWS-shaped keys is made when a job asks for them.
  * What was made with the old ones is no more: fingerprints become unknown, AWS-shaped keys stop working.
- * @throws Problem `key-unsuitable` when all of them are there and open, or the one that seals values is not or does not; `key-unavailable` when it
- *   cannot be asked whether they do; `conflict` when one was put back meanwhile
+ * @throws Problem `key-unsuitable` when all of them are there and open, or the one that seals values is not or does not;
+ *   `key-unavailable` when it cannot be asked whether they do; `conflict` when one was put back meanwhile
  */
 export async function replaceDamagedKeys(
   deps: KeyDeps & { factoryKeys: FactoryKeys },

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { nearestName } from "../nearest-name.js";
+import { nearestName } from "../core/nearest-name.js";
 import type { SettingName } from "../settings.js";
 import { clientNames } from "./client-names.js";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Permission, permissions } from "../../src/identity/permissions.js";
+import { type Permission, permissions } from "../../src/core/permissions.js";
 import { createToken } from "../../src/identity/token.js";
 import { routes } from "../../src/routes.js";
 import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";

@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { Writable } from "node:stream";
 import type { AuditWriter } from "../../audit/record.js";
 import { type Made, makeBackup } from "../../backup/make/make-backup.js";
-import { errorCode } from "../../db/error-code.js";
+import { errorCode } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
 import { readSettings } from "../../settings.js";

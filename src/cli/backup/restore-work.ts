@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { ReadBackup } from "../../backup/read-backup.js";
 import { type Restored, restoreBackup, verifyBackup } from "../../backup/restore/restore-backup.js";
-import { errorCode } from "../../db/error-code.js";
+import { errorCode } from "../../core/error-code.js";
 import { readMigrations } from "../../db/migrate.js";
 import { withClient } from "../../db/one-client.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, setCurrent, stageAgain, unstage } from "./store.js";
 

@@ -16,7 +16,7 @@ import { createOutbound, type Outbound } from "./outbound/outbound.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
 import { createServers, type Servers } from "./servers.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./settings/settings.js";
 import { startAuditChain } from "./start-audit-chain.js";
 import { createAwsDeps } from "./wiring/aws.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";

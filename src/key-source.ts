@@ -7,7 +7,7 @@ import { type KeySource, openKeyRing } from "./crypto/open-key-ring.js";
 import type { PrismaClient } from "./db/database.js";
 import { parseAddressRanges } from "./outbound/addresses.js";
 import { createOutbound } from "./outbound/outbound.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./settings/settings.js";
 
 /** Where the first key-encryption key is: in a setting, or in the data directory of an embedded installation. */
 export function keySource(settings: Pick<Settings, "key">, dataDirectory: string | undefined): KeySource {

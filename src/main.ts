@@ -13,7 +13,7 @@ import { TlsCertificateError } from "./http/tls-certificate.js";
 import { createOperatorToken } from "./identity/credentials/create-credential.js";
 import { keyFiles, openKeysPatiently } from "./key-source.js";
 import { createLogger, type Logger } from "./observability/log.js";
-import { readSettings, type Settings, SettingsError } from "./settings.js";
+import { readSettings, type Settings, SettingsError } from "./settings/settings.js";
 import { sweep } from "./sweep.js";
 import { claimInstallation } from "./system/store.js";
 

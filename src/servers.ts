@@ -5,7 +5,7 @@ import type { Route } from "./http/route.js";
 import { createHttpServer, type RefuseEarly } from "./http/server.js";
 import type { TlsCertificate } from "./http/tls-certificate.js";
 import { deviceRoutes, routes } from "./routes.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./settings/settings.js";
 import { metricsRoute } from "./system/routes.js";
 
 /** What all routes together need. */

@@ -7,7 +7,7 @@ import type { KeyRing } from "./crypto/key-ring.js";
 import type { Database } from "./db/database.js";
 import type { Logger } from "./observability/log.js";
 import type { Outbound } from "./outbound/outbound.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./settings/settings.js";
 
 /** Starts what seals the audit and what ships it; both go on until `close`. */
 export function startAuditChain(input: {

@@ -8,7 +8,7 @@ import { deleteOldTasks } from "./keys/tasks/store.js";
 import type { Logger } from "./observability/log.js";
 import { sweepDeletedSecrets } from "./secrets/deleted/sweep-deleted.js";
 import { deleteOldUses } from "./secrets/usage/store.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./settings/settings.js";
 
 const dayMs = 24 * 3_600_000;
 const keepEndedJobsMs = 7 * dayMs;

@@ -12,7 +12,7 @@ import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { openKeys } from "../key-source.js";
 import type { Environment } from "../settings/reader.js";
-import { readSettings, type Settings, SettingsError } from "../settings.js";
+import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
 import { claimInstallation } from "../system/store.js";
 import { CommandFailure, exitCodes } from "./client/command-failure.js";
 import { listSigningKeys, type ReplaceInput, replaceSigningKey } from "./signing-keys.js";

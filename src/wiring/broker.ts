@@ -15,7 +15,7 @@ import type { Metrics } from "../observability/metrics.js";
 import type { Outbound } from "../outbound/outbound.js";
 import type { SecretUses } from "../secrets/usage/secret-uses.js";
 import type { TriedPromotionDeps } from "../secrets/versions/promote-version.js";
-import type { Settings } from "../settings.js";
+import type { Settings } from "../settings/settings.js";
 
 /** What makes registry tokens, and counts them. */
 export function createMinting(input: {

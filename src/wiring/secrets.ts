@@ -14,7 +14,7 @@ import { SecretWriter } from "../secrets/secret-writer.js";
 import { SecretUses } from "../secrets/usage/secret-uses.js";
 import { valueWarnings } from "../secrets/value-warnings.js";
 import type { SecretsDeps } from "../secrets/write-secrets.js";
-import type { Settings } from "../settings.js";
+import type { Settings } from "../settings/settings.js";
 
 /** What writes secrets. Which entries name a secret, and what form they need, the parsed factory-config says. */
 export function createSecretsDeps(input: {

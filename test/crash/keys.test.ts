@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { KeyRing } from "../../src/crypto/key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { openKeys } from "../../src/key-source.js";
-import { readSettings } from "../../src/settings.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { newKey } from "../keys/keyed-service.js";
 import { type Everything, openEverything } from "../keys/open-everything.js";
 import { secretValue } from "../support/leak-watch.js";

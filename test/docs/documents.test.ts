@@ -6,7 +6,7 @@ import { AuditEvent } from "../../src/audit/contract.js";
 import { knownEntryKeys } from "../../src/factory-config/entry-keys.js";
 import { parseDocument } from "../../src/factory-config/parse-document.js";
 import { firstSteps } from "../../src/first-steps.js";
-import { settingNames } from "../../src/settings.js";
+import { settingNames } from "../../src/settings/settings.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");

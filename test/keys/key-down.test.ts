@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { KeyUnavailable } from "../../src/crypto/key-encryption-key.js";
 import { openKeys, openKeysPatiently } from "../../src/key-source.js";
-import { readSettings } from "../../src/settings.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { addKmsKey, keeper } from "../crypto/sources/key-clouds.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { type StandInClouds, startStandInClouds } from "../support/clouds/start-stand-in-clouds.js";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openKeys } from "../../src/key-source.js";
-import { readSettings } from "../../src/settings.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { addKmsKey, keeper, transitToken } from "../crypto/sources/key-clouds.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { type StandInClouds, startStandInClouds } from "../support/clouds/start-stand-in-clouds.js";

@@ -8,7 +8,7 @@ import { type Database, openDatabase } from "../../src/db/database.js";
 import { createOperatorToken } from "../../src/identity/credentials/create-credential.js";
 import { openKeys } from "../../src/key-source.js";
 import { createLogger } from "../../src/observability/log.js";
-import { readSettings } from "../../src/settings.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { claimInstallation } from "../../src/system/store.js";
 import { assertNothingLeaked, recordExchange, recordText } from "./leak-watch.js";
 import { createTestDatabase } from "./test-database.js";

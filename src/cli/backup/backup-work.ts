@@ -7,7 +7,7 @@ import { type Made, makeBackup } from "../../backup/make/make-backup.js";
 import { errorCode } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
-import { readSettings } from "../../settings.js";
+import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { explained, type ServerDeps } from "../server-work.js";

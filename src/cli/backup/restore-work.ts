@@ -7,7 +7,7 @@ import { errorCode } from "../../core/error-code.js";
 import { readMigrations } from "../../db/migrate.js";
 import { withClient } from "../../db/one-client.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
-import { readSettings, type Settings } from "../../settings.js";
+import { readSettings, type Settings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { explained, type ServerDeps } from "../server-work.js";

@@ -10,10 +10,10 @@ import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { openKeys } from "../key-source.js";
+import { claimInstallation } from "../service/health/store.js";
+import { openKeys } from "../service/key-source.js";
 import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
-import { claimInstallation } from "../system/store.js";
 import { CommandFailure, exitCodes } from "./client/command-failure.js";
 import { listSigningKeys, type ReplaceInput, replaceSigningKey } from "./signing-keys.js";
 

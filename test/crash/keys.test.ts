@@ -3,7 +3,7 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { KeyRing } from "../../src/crypto/key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
-import { openKeys } from "../../src/key-source.js";
+import { openKeys } from "../../src/service/key-source.js";
 import { readSettings } from "../../src/settings/settings.js";
 import { newKey } from "../keys/keyed-service.js";
 import { type Everything, openEverything } from "../keys/open-everything.js";

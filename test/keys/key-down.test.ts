@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { KeyUnavailable } from "../../src/crypto/key-encryption-key.js";
-import { openKeys, openKeysPatiently } from "../../src/key-source.js";
+import { openKeys, openKeysPatiently } from "../../src/service/key-source.js";
 import { readSettings } from "../../src/settings/settings.js";
 import { addKmsKey, keeper } from "../crypto/sources/key-clouds.js";
 import { expectProblem } from "../http/expect-problem.js";

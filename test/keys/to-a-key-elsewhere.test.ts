@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { openKeys } from "../../src/key-source.js";
+import { openKeys } from "../../src/service/key-source.js";
 import { readSettings } from "../../src/settings/settings.js";
 import { addKmsKey, keeper, transitToken } from "../crypto/sources/key-clouds.js";
 import { expectProblem } from "../http/expect-problem.js";

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { problemCodes } from "../../src/core/problem.js";
 import { openApiTexts, problemCodesOf } from "../../src/http/openapi.js";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 
 const Content = z.record(z.string(), z.object({ schema: z.record(z.string(), z.unknown()) }));
 const Operation = z.object({

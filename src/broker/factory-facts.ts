@@ -47,7 +47,7 @@ export class Facts {
     // Many requests that miss together read once. One that joins a read which began before a change was announced
     // is caught by the conditional audit row.
     const running = this.#reading.get(factory.id);
-    if (running) return running;
+    if (running !== undefined) return running;
     const reading = this.#read(factory).finally(() => this.#reading.delete(factory.id));
     this.#reading.set(factory.id, reading);
     return reading;

@@ -38,7 +38,7 @@ export class GroupCommit<Item, Outcome> {
 
   /** Resolves when nothing is waiting any more. */
   async flush(): Promise<void> {
-    while (this.#running) await this.#running;
+    while (this.#running !== undefined) await this.#running;
   }
 
   async #drain(): Promise<void> {

@@ -89,7 +89,7 @@ export class FactoryKeys {
 
   #unwrapOnce(factoryId: string): Promise<UnwrappedKeys> {
     const running = this.#unwrapping.get(factoryId);
-    if (running) return running;
+    if (running !== undefined) return running;
     const atMs = this.#times.nowMs();
     const unwrapping = this.#unwrap(factoryId).then((keys) => {
       // Forgotten meanwhile: what was read then may be old.

@@ -114,7 +114,7 @@ export class KeySets {
 
   /** @param pauseMs - not before so long after the last attempt */
   #fetch(known: Known, pauseMs: number): Promise<void> {
-    if (known.fetching) return known.fetching;
+    if (known.fetching !== undefined) return known.fetching;
     if (this.#deps.nowMs() - known.triedAtMs < (known.hasFailed ? failurePauseMs : pauseMs)) return Promise.resolve();
     known.triedAtMs = this.#deps.nowMs();
     known.fetching = this.#fetchNow(known).finally(() => {

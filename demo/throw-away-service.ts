@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { locateCluster } from "../src/db/embedded/cluster-home.js";
@@ -36,12 +37,18 @@ export async function buildService(): Promise<void> {
 
 /**
  * Starts the real server (`node dist/main.js`) on a free port, with its own Postgres in `<directory>/data` and its log
- * in `<directory>/server.log`. `environment` is what an operator would set; settings of this shell do not reach it.
+ * in `<directory>/server.log`, or written to `logTo`. `environment` is what an operator would set; settings of this
+ * shell do not reach it.
  * @throws Error with what the server said when it does not become ready
  */
 export async function startService(
   directory: string,
-  input: { environment?: Record<string, string>; nodeOptions?: readonly string[]; interrupted?: AbortSignal } = {},
+  input: {
+    environment?: Record<string, string>;
+    nodeOptions?: readonly string[];
+    interrupted?: AbortSignal;
+    logTo?: Writable;
+  } = {},
 ): Promise<RunningService> {
   const data = join(directory, "data");
   const log = await open(join(directory, "server.log"), "a");
@@ -49,9 +56,10 @@ export async function startService(
   const child = spawn(process.execPath, [...(input.nodeOptions ?? []), join(root, "dist/main.js")], {
     cwd: directory,
     env: { ...environmentWithoutSettings(), PORT: "0", FACTORY_SECRETS_DATA_DIR: data, ...input.environment },
-    stdio: ["ignore", log.fd, "pipe"],
+    stdio: ["ignore", input.logTo ? "pipe" : log.fd, "pipe"],
   });
   await log.close();
+  if (input.logTo) child.stdout?.pipe(input.logTo, { end: false });
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     said += text;

@@ -3,6 +3,7 @@ import type { Plaintext } from "../../crypto/plaintext.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
+import { namedIsNotDelivered } from "../../secrets/deliverability.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
 import type { Facts } from "../factory-facts.js";
 import type { MintDeps } from "../open-and-mint.js";
@@ -50,7 +51,7 @@ export type DoctorReport = {
  * the current version. Nothing changes, here or there, and no token is kept. The openings are in the audit before the
  * answer leaves, whatever it is.
  * @throws Problem `not-found`, `version-unsuitable` when it is destroyed, `too-many-requests`, `registry-unknown`,
- *   `registry-required`, `secret-unreadable`
+ *   `registry-required`, `secret-unreadable`, `secret-in-use` when an entry names it and the version may be delivered to jobs
  */
 export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promise<DoctorReport> {
   const { factory, name } = input;
@@ -65,6 +66,8 @@ export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promi
   }
   // A destination that was withdrawn a moment ago on another replica is sent nothing.
   const places = placesOf(await deps.facts.present(factory), name, input.registry);
+  // What a registry was ever opened with is never delivered, so what may be delivered is not tried at one.
+  if (places.length > 0 && found.delivered) throw namedIsNotDelivered();
   const value = await open(deps, input, found, found.version);
   if (!value) throw new Problem("conflict", "The version was destroyed meanwhile.");
   let current: Plaintext | undefined;

@@ -2,7 +2,7 @@ import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import { dataKeyPurposeOf } from "../crypto/envelope.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { withDeliverability } from "./delivered-versions.js";
+import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =

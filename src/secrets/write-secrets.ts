@@ -6,7 +6,7 @@ import { sqlState } from "../db/database-errors.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
 import { Problem } from "../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
-import { namedIsNotDelivered } from "./deliverability.js";
+import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";

@@ -3,7 +3,6 @@ import type { Plaintext } from "../../crypto/plaintext.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
-import { namedIsNotDelivered } from "../../secrets/deliverability.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
 import type { Facts } from "../factory-facts.js";
 import type { MintDeps } from "../open-and-mint.js";
@@ -67,7 +66,7 @@ export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promi
   // A destination that was withdrawn a moment ago on another replica is sent nothing.
   const places = placesOf(await deps.facts.present(factory), name, input.registry);
   // What a registry was ever opened with is never delivered, so what may be delivered is not tried at one.
-  if (places.length > 0 && found.delivered) throw namedIsNotDelivered();
+  if (places.length > 0 && found.delivered) throw deliveredIsNotTried(found.version);
   const value = await open(deps, input, found, found.version);
   if (!value) throw new Problem("conflict", "The version was destroyed meanwhile.");
   let current: Plaintext | undefined;
@@ -152,6 +151,12 @@ async function checksOfValue(
   }
   return checks;
 }
+
+const deliveredIsNotTried = (version: number): Problem =>
+  new Problem(
+    "secret-in-use",
+    `Version ${version}, or the current one, may be delivered to jobs (deliverToJobs), so it is not sent to the registry whose entry names the secret. Store the value with deliverToJobs false.`,
+  );
 
 const unnamed = (name: string): ValueCheck => ({
   code: "unnamed",

@@ -3,8 +3,8 @@ import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { Problem } from "../../http/problem.js";
 import { actorOf } from "../../identity/caller.js";
-import { checkDelivery } from "../deliverability.js";
-import { isDelivered } from "../delivered-versions.js";
+import { checkDelivery } from "../delivery/deliverability.js";
+import { isDelivered } from "../delivery/store.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";
 import { bringBack, findDeleted, lockDeleted, makeRoom, nameIsTaken } from "./store.js";
 

@@ -1,8 +1,8 @@
 import type { Transaction } from "../../db/database.js";
 import { Problem } from "../../http/problem.js";
 import type { Caller } from "../../identity/caller.js";
-import { checkDelivery } from "../deliverability.js";
-import { isDelivered } from "../delivered-versions.js";
+import { checkDelivery } from "../delivery/deliverability.js";
+import { isDelivered } from "../delivery/store.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, type HeldSecret, setCurrent, stageAgain, unstage } from "./store.js";
 

@@ -1,4 +1,4 @@
-import type { PrismaClient, Transaction } from "../db/database.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
 
 /** What the current version of each says. No version starts to say so later, so a second statement cannot show too much. */
 export async function withDeliverability<T extends { id: string; currentVersion: number }>(

@@ -69,13 +69,13 @@ const configOf = (secrets: readonly string[]): string =>
 
 /**
  * A factory of its own with a secret `s` that is not there yet, for three callers: an operator; somebody who may do all
- * that touches secrets and the config but turn delivery on; and somebody who may that too.
+ * that touches secrets and the config but turn delivery on; and somebody who may that too, through the replica.
  */
-export async function newDelivery({ service }: BrokeredFactory) {
+export async function newDelivery({ service }: Pick<BrokeredFactory, "service">, replica: TestService = service) {
   const factory = await service.createFactory();
   const tokenOf = async (...more: Permission[]) =>
     (await service.createApiToken(factory.name, [...held, ...more])).token;
-  const caller = (token: string) => callerOf(service, factory.name, token, "s");
+  const caller = (token: string, on = service) => callerOf(on, factory.name, token, "s");
   const passed = callerOf(service, factory.name, service.operatorToken, "passed");
   await passed.put(passedOn).expect(201);
   const operator = caller(service.operatorToken);
@@ -96,7 +96,7 @@ export async function newDelivery({ service }: BrokeredFactory) {
     factory,
     operator,
     writer: caller(await tokenOf()),
-    deliverer: caller(await tokenOf("secrets:deliver")),
+    deliverer: caller(await tokenOf("secrets:deliver"), replica),
     delivered,
   };
 }

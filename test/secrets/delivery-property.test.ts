@@ -1,14 +1,20 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { BrokeredFactory } from "../broker/brokered-factory.js";
+import { startTestService, type TestService } from "../support/test-service.js";
 import { type DeliveryCaller, newDelivery, startDeliveryService } from "./delivery-factory.js";
 import { openStored } from "./open-stored.js";
 
 let broker: BrokeredFactory;
+let replica: TestService;
 beforeAll(async () => {
   broker = await startDeliveryService();
+  replica = await startTestService(broker.environment, broker.service);
 });
-afterAll(() => broker.close());
+afterAll(async () => {
+  await replica.close();
+  await broker.close();
+});
 
 const version = fc.integer({ min: 1, max: 6 });
 const said = fc.constantFrom(undefined, undefined, true, false);
@@ -125,17 +131,19 @@ async function run(world: World, known: Known, caller: DeliveryCaller, step: Ste
   expect([...known.ofRegistries]).not.toContain(given);
 }
 
+// Somebody who may has stored values of both kinds before.
+const begun = fc.array(fc.record({ op: fc.constant("put" as const), said: fc.boolean() }), {
+  minLength: 2,
+  maxLength: 3,
+});
+
 const runs = Number(process.env.FACTORY_SECRETS_TEST_MODEL_RUNS ?? 15);
 
 it("gives a job nothing that was not stored as deliverable or ever opened a registry, whatever callers without secrets:deliver do", async () => {
   const move = fc.record({ step: steps, isDeliverer: fc.constantFrom(true, false) });
-  // Somebody who may has stored values of both kinds before.
-  const begun = fc.record({ op: fc.constant("put" as const), said: fc.boolean() });
+  const moves = fc.array(move, { minLength: 10, maxLength: 25, size: "max" });
   const sequence = fc
-    .tuple(
-      fc.array(begun, { minLength: 2, maxLength: 3 }),
-      fc.array(move, { minLength: 10, maxLength: 25, size: "max" }),
-    )
+    .tuple(begun, moves)
     .map(([first, later]) => [...first.map((step) => ({ step, isDeliverer: true })), ...later]);
   let deliveries = 0;
   const property = fc.asyncProperty(sequence, async (moves) => {
@@ -147,4 +155,30 @@ it("gives a job nothing that was not stored as deliverable or ever opened a regi
   });
   await fc.assert(property, { numRuns: runs, endOnFailure: true });
   expect(deliveries).toBeGreaterThan(0);
+});
+
+it("gives a job nothing that was stored as not deliverable or ever opened a registry, when two do something at the same moment on two replicas", async () => {
+  const pairs = fc.array(fc.tuple(steps, steps), { minLength: 8, maxLength: 15, size: "max" });
+  const property = fc.asyncProperty(begun, pairs, async (first, later) => {
+    const { operator, writer, deliverer, delivered, factory } = await newDelivery(broker, replica);
+    const never = new Set<string>();
+    /** Sends it, and notes its value if no job may ever have it. */
+    async function note(caller: DeliveryCaller, step: Step, value: string): Promise<void> {
+      if ("said" in step && (step.said === false || (step.said === true && caller === writer))) never.add(value);
+      const { status } = await send(caller, step, value);
+      expect(status).toBeLessThan(500);
+    }
+    for (const [index, step] of first.entries()) await note(deliverer, step, `ci:not-a-real-first-${index}`);
+    for (const [index, [one, other]] of later.entries()) {
+      const value = `ci:not-a-real-value-${index}`;
+      await Promise.all([note(writer, one, value), note(deliverer, other, `${value}-too`)]);
+      const { delivers, named } = await look(operator);
+      expect([delivers, named]).not.toEqual([true, true]);
+      const current = named ? await openStored(broker.service, { factory, name: "s" }) : undefined;
+      if (current) never.add(current.toString());
+      const given = await delivered();
+      if (given !== undefined) expect([...never]).not.toContain(given);
+    }
+  });
+  await fc.assert(property, { numRuns: runs, endOnFailure: true });
 });

@@ -67,7 +67,9 @@ async function undelete(
   // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
   await lockDeleted(transaction, secret.id);
   const room = await makeRoom(transaction, factory.id, deps.limits.maxSecrets);
-  if ((await find())?.id !== secret.id) throw new ChangedMeanwhile();
+  // It may have been back meanwhile, with another current version: what is judged below is what comes back.
+  const held = await find();
+  if (held?.id !== secret.id || held.currentVersion !== version) throw new ChangedMeanwhile();
   if (!room) throw new Problem("limit-reached", `A factory holds at most ${deps.limits.maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
   const named = room.namedSecrets.includes(name);

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { locateCluster } from "../src/db/embedded/cluster-home.js";
 import { findPostmaster } from "../src/db/embedded/find-postmaster.js";
 import { stopPostmaster } from "../src/db/embedded/run-postmaster.js";
-import { settingNames } from "../src/settings.js";
+import { settingNames } from "../src/settings/settings.js";
 
 type Look<T> = () => T | undefined | Promise<T | undefined>;
 

@@ -18,11 +18,11 @@ const offered = join(dist, "offered");
 
 /** What Node is started with, and what scripts/write-openapi.mjs reads. */
 const programs = [
-  "src/main.ts",
+  "src/service/main.ts",
   "src/cli/factory-secrets.ts",
   "src/cli/docker-credential-factory-secrets.ts",
   "src/http/openapi.ts",
-  "src/routes.ts",
+  "src/service/routes.ts",
 ];
 
 const steps = [

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { GrantView } from "../core/grant.js";
 import { NextPageToken, Timestamp } from "../http/contract.js";
-import { GrantView } from "../identity/grant.js";
 
 const AuditActor = z
   .object({

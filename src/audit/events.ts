@@ -1,5 +1,5 @@
-import type { Actor, Evidence, FactoryRef } from "../identity/caller.js";
-import type { Grant } from "../identity/grant.js";
+import type { Actor, Evidence, FactoryRef } from "../core/caller.js";
+import type { Grant } from "../core/grant.js";
 
 type CredentialRef = { id: string; name: string };
 

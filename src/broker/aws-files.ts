@@ -1,5 +1,5 @@
 import type { RequestedBy } from "../audit/requested-by.js";
-import type { Caller, FactoryRef } from "../identity/caller.js";
+import type { Caller, FactoryRef } from "../core/caller.js";
 import type { Asked } from "./decide-demands.js";
 
 /** What is asked for in a format that AWS programs read. Without `asked`: every entry of type aws. */

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { Demand } from "./decide-demands.js";
 
 /** The formats that have no place for a bearer: who would read it there, and who can elsewhere. */

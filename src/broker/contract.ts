@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { RegistryName, RepositoryName } from "../core/grant.js";
 import { RegistryTypeName } from "../factory-config/entry-contract.js";
 import { RegistryFailure, Timestamp } from "../http/contract.js";
-import { RegistryName, RepositoryName } from "../identity/grant.js";
 
 const Repositories = z
   .array(RepositoryName)

@@ -1,6 +1,6 @@
-import { Problem } from "../http/problem.js";
-import type { Caller } from "../identity/caller.js";
-import type { Grant } from "../identity/grant.js";
+import type { Caller } from "../core/caller.js";
+import type { Grant } from "../core/grant.js";
+import { Problem } from "../core/problem.js";
 import type { FactoryFacts } from "./factory-facts.js";
 import { grantIsFor, type Selected, selectRegistry, selectWhole } from "./select-registry.js";
 

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import type { FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { destinationKey, destinationsOf } from "../factory-config/destinations.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
 import { parseDocument } from "../factory-config/parse-document.js";
-import { Problem } from "../http/problem.js";
-import type { FactoryRef } from "../identity/caller.js";
 import { readFacts, readGeneration } from "./store.js";
 
 /** An entry of the current config. */

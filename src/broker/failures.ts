@@ -1,4 +1,4 @@
-import { type Failure, Problem } from "../http/problem.js";
+import { type Failure, Problem } from "../core/problem.js";
 
 /** One registry that could not be answered for, and the whole problem that it was. */
 export type Failed = { failure: Failure; problem: Problem };

@@ -1,8 +1,8 @@
 import type { AwsWire } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
+import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
-import { type Failure, Problem } from "../http/problem.js";
-import { type Actor, actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";

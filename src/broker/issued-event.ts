@@ -1,7 +1,7 @@
 import type { AuditEvent, AwsWire } from "../audit/events.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { principalOf } from "../factory-config/principal-of.js";
-import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import type { Demand } from "./decide-demands.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { Minted, MintRequest } from "./provider.js";
 
 // One mint takes up to a handful of calls of at most 5 s each, and the SDK's pauses between retries.

@@ -1,6 +1,6 @@
 import type { AuditWriter } from "../audit/record.js";
-import { Problem } from "../http/problem.js";
-import type { Actor, FactoryRef } from "../identity/caller.js";
+import type { Actor, FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
 import { openedBy, type SecretRef } from "./issued-event.js";

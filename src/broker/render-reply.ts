@@ -1,5 +1,5 @@
-import { dockerHubHost } from "../factory-config/normalise-host.js";
-import { Problem } from "../http/problem.js";
+import { dockerHubHost } from "../core/normalise-host.js";
+import { Problem } from "../core/problem.js";
 import { PreparedJson } from "../http/route.js";
 import { type BearerlessFormat, bearerRefused } from "./bearers.js";
 import type { Issued } from "./issue-token.js";

@@ -1,6 +1,6 @@
 import { requestedBy } from "../audit/requested-by.js";
+import { Problem } from "../core/problem.js";
 import { FactoryParams } from "../http/contract.js";
-import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import type { AwsFiles, AwsFilesInput } from "./aws-files.js";

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { Demand } from "./decide-demands.js";
 import type { FactoryFacts } from "./factory-facts.js";
 import type { SecretRef } from "./issued-event.js";

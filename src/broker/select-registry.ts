@@ -1,8 +1,8 @@
-import { acrHost, ecrHost, isGarHost } from "../factory-config/cloud-hosts.js";
+import { acrHost, ecrHost, isGarHost } from "../core/cloud-hosts.js";
+import type { Grant } from "../core/grant.js";
+import { normaliseHost } from "../core/normalise-host.js";
+import { Problem } from "../core/problem.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
-import { normaliseHost } from "../factory-config/normalise-host.js";
-import { Problem } from "../http/problem.js";
-import type { Grant } from "../identity/grant.js";
 import type { KnownEntry } from "./factory-facts.js";
 
 /** An entry, and the host to mint for; no host only for an `aws` entry whose registry names itself. */

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
-import { atMost } from "../at-most.js";
-import { Problem } from "../http/problem.js";
+import { atMost } from "../core/at-most.js";
+import { Problem } from "../core/problem.js";
 import type { Minted, MintedToken } from "./provider.js";
 
 /** A token in memory, with its reply serialised once. Tokens are never written anywhere. */

@@ -1,5 +1,5 @@
-import { Problem } from "../http/problem.js";
-import type { FactoryRef } from "../identity/caller.js";
+import type { FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { selectRegistry } from "./select-registry.js";
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
 import { BackupRefused } from "../backup/format.js";
+import { Problem } from "../core/problem.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
 import { type Database, openDatabase } from "../db/database.js";
@@ -8,12 +9,11 @@ import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
-import { Problem } from "../http/problem.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { openKeys } from "../key-source.js";
+import { claimInstallation } from "../service/health/store.js";
+import { openKeys } from "../service/key-source.js";
 import type { Environment } from "../settings/reader.js";
-import { readSettings, type Settings, SettingsError } from "../settings.js";
-import { claimInstallation } from "../system/store.js";
+import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
 import { CommandFailure, exitCodes } from "./client/command-failure.js";
 import { listSigningKeys, type ReplaceInput, replaceSigningKey } from "./signing-keys.js";
 

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { DataKeyPurpose } from "./envelope.js";
 
 const sentences: Record<DataKeyPurpose, string> = {

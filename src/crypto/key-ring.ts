@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import { type DataKeyPurpose, EnvelopeError, keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, type KeyPlace, KeyUnavailable } from "./key-encryption-key.js";
 import type { KnownKey } from "./store.js";

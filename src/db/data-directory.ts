@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { errorCode } from "../core/error-code.js";
 import { DatabaseUnusable } from "./database-unusable.js";
-import { errorCode } from "./error-code.js";
 
 const writableByEveryone = 0o002;
 

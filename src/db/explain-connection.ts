@@ -1,6 +1,6 @@
-import { isDatabaseUnavailable } from "./database-errors.js";
+import { isDatabaseUnavailable } from "../core/database-errors.js";
+import { errorCode } from "../core/error-code.js";
 import { DatabaseUnusable } from "./database-unusable.js";
-import { errorCode } from "./error-code.js";
 
 /**
  * What keeps the service from the operator's database, as a sentence with what to check; any other error as it is.

@@ -1,4 +1,4 @@
-import { isDatabaseUnavailable } from "./database-errors.js";
+import { isDatabaseUnavailable } from "../core/database-errors.js";
 
 type Waiting<Item, Outcome> = {
   item: Item;

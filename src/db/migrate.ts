@@ -2,8 +2,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type pg from "pg";
+import { errorCode } from "../core/error-code.js";
 import { DatabaseUnusable } from "./database-unusable.js";
-import { errorCode } from "./error-code.js";
 import { announceWhenSlow, type OnProgress } from "./slow-step.js";
 
 export type Migration = { name: string; sql: string };

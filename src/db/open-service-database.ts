@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
-import { packageRoot } from "../package-root.js";
-import type { Settings } from "../settings.js";
+import { packageRoot } from "../core/package-root.js";
+import type { Settings } from "../settings/settings.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
 import { explainConnection } from "./explain-connection.js";

@@ -1,10 +1,10 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { sqlState } from "../core/database-errors.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
-import { sqlState } from "../db/database-errors.js";
 import type { Generations } from "../db/generations.js";
-import { Problem } from "../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import { eraseFactory } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };

@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
+import { actorOf } from "../core/caller.js";
+import { sqlState } from "../core/database-errors.js";
+import { Problem } from "../core/problem.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { sqlState } from "../db/database-errors.js";
 import type { Generations } from "../db/generations.js";
 import { FactoryName, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
-import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
-import { actorOf } from "../identity/caller.js";
 import { Factory, FactoryList, NewFactory } from "./contract.js";
 import { deleteFactory } from "./delete-factory.js";
 import { factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";

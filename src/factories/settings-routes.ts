@@ -1,11 +1,11 @@
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
+import { actorOf } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
-import { actorOf } from "../identity/caller.js";
 import { FactorySettings, FactorySettingsChange } from "./settings-contract.js";
 import { changeSettings, type FactorySettingsRow, findSettings } from "./store.js";
 

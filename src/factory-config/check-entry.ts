@@ -1,8 +1,8 @@
+import { acrHost, awsRegionPattern, cloudOfHost, ecrHost, isGarHost } from "../core/cloud-hosts.js";
+import { normaliseHost } from "../core/normalise-host.js";
 import { checkKeyless, uuidPattern } from "./check-keyless.js";
-import { acrHost, awsRegionPattern, cloudOfHost, ecrHost, isGarHost } from "./cloud-hosts.js";
 import type { AwsEntry, AzureEntry, GarEntry, GenericEntry, RegistryEntry, RegistryType } from "./entry.js";
 import { maxHosts, maxRegionLength, profilePattern } from "./entry-contract.js";
-import { normaliseHost } from "./normalise-host.js";
 import { principalOf } from "./principal-of.js";
 
 /** What an entry says, before anyone has asked whether it makes sense. */

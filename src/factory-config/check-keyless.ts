@@ -1,5 +1,5 @@
+import { awsPartitionOf } from "../core/cloud-hosts.js";
 import type { EntryField, EntryFields, FieldRemark, Registry } from "./check-entry.js";
-import { awsPartitionOf } from "./cloud-hosts.js";
 import type { RegistryType } from "./entry.js";
 
 /** The field that says, by the type of the entry, who opens its registry in the place of a secret. */

@@ -1,4 +1,4 @@
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 import { checkEntry, entryOf } from "./check-entry.js";
 import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
 import type { GarEntry, RegistryEntry } from "./entry.js";

@@ -1,5 +1,5 @@
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
 import type { RegistryEntry } from "./entry.js";
 import type { ParsedVersions } from "./parsed-versions.js";
 import { currentDocument } from "./store.js";

@@ -1,4 +1,4 @@
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 
 /** A factory config is written by people: far below this. Parsing time and memory are bounded by it. */
 export const maxDocumentBytes = 256 * 1024;

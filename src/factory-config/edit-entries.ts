@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import { additionsOf } from "./add-entry.js";
 import type { RegistryEntry } from "./entry.js";
 import { knownEntryKeys } from "./entry-keys.js";

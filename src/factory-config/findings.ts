@@ -1,4 +1,4 @@
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 import type { Locate } from "./document-text.js";
 
 /** A remark on a place of the document; `offset` in UTF-16 units of its text. */

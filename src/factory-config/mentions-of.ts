@@ -1,5 +1,5 @@
+import type { FactoryRef } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
-import type { FactoryRef } from "../identity/caller.js";
 import type { ParsedVersions } from "./parsed-versions.js";
 import { currentDocument } from "./store.js";
 

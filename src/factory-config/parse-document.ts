@@ -1,6 +1,6 @@
+import { nearestName } from "../core/nearest-name.js";
+import type { Invalid } from "../core/problem.js";
 import { secretNamePattern } from "../http/contract.js";
-import type { Invalid } from "../http/problem.js";
-import { nearestName } from "../nearest-name.js";
 import { type Locate, locator, readDocumentText } from "./document-text.js";
 import type { RegistryEntry } from "./entry.js";
 import { type Findings, inDocumentOrder } from "./findings.js";

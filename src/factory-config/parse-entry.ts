@@ -1,5 +1,5 @@
+import { nearestName } from "../core/nearest-name.js";
 import { secretNamePattern } from "../http/contract.js";
-import { nearestName } from "../nearest-name.js";
 import { checkEntry, type EntryFields, entryOf, type FieldRemark } from "./check-entry.js";
 import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
 import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";

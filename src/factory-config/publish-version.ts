@@ -1,10 +1,10 @@
 import type { AuditEvent } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
+import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { sqlState } from "../core/database-errors.js";
+import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
-import { sqlState } from "../db/database-errors.js";
 import type { Precondition } from "../http/preconditions.js";
-import { type Invalid, Problem } from "../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import { type ParsedConfig, parseDocument } from "./parse-document.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";

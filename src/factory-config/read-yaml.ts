@@ -1,5 +1,5 @@
 import { Composer, CST, type Document, type ErrorCode, Lexer, Parser, type YAMLError } from "yaml";
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 import { buildTree } from "./build-tree.js";
 import type { Locate } from "./document-text.js";
 import { type Finding, inDocumentOrder } from "./findings.js";

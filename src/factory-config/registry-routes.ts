@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { requestedBy } from "../audit/requested-by.js";
+import type { Caller, FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
 import { json, type RequestFacts, route } from "../http/route.js";
-import type { Caller, FactoryRef } from "../identity/caller.js";
 import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
 import { entryFromInput, viewOfEntry } from "./convert-entry.js";
 import { currentEntries } from "./current-entries.js";

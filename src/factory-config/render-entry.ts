@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { ecrHost } from "./cloud-hosts.js";
+import { ecrHost } from "../core/cloud-hosts.js";
 import type { RegistryEntry } from "./entry.js";
 import { keyOfField, secretKeyOf } from "./entry-keys.js";
 import type { JsonValue } from "./tree-to-json.js";

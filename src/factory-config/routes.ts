@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { requestedBy } from "../audit/requested-by.js";
+import type { FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
 import { type RequestFacts, route } from "../http/route.js";
-import type { FactoryRef } from "../identity/caller.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";

@@ -1,5 +1,5 @@
+import type { Actor } from "../core/caller.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
-import type { Actor } from "../identity/caller.js";
 import { type Destination, type DestinationType, destinationTypes } from "./destinations.js";
 
 /** The current document of a factory, or `undefined` when it has none. */

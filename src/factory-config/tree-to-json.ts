@@ -1,4 +1,4 @@
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 import type { Locate } from "./document-text.js";
 import { maxDepth } from "./read-yaml.js";
 import type { YamlAlias, YamlNode, YamlScalar } from "./yaml-tree.js";

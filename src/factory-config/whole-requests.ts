@@ -1,4 +1,4 @@
-import type { Invalid } from "../http/problem.js";
+import type { Invalid } from "../core/problem.js";
 import type { RegistryEntry } from "./entry.js";
 import { maxReported } from "./findings.js";
 import type { LocatedEntry } from "./parse-document.js";

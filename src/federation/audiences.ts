@@ -1,4 +1,4 @@
-import { acrHost } from "../factory-config/cloud-hosts.js";
+import { acrHost } from "../core/cloud-hosts.js";
 
 /** The client id that AWS programs register for AWS STS. */
 export const awsAudience = "sts.amazonaws.com";

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 
 /**
  * The public URL as the base of issuers, which clouds fetch over https only. Only what the operator said will do: where

@@ -1,9 +1,9 @@
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { currentEntries } from "../factory-config/current-entries.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
 import type { ParsedVersions } from "../factory-config/parsed-versions.js";
 import { FactoryParams } from "../http/contract.js";
-import { Problem } from "../http/problem.js";
 import { route } from "../http/route.js";
 import { rsaJwk } from "../identity/oauth/keys/public-jwk.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";

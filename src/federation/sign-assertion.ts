@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import jwt from "jsonwebtoken";
-import { federationClaim, federationUse } from "../identity/federation-claim.js";
+import { federationClaim, federationUse } from "../core/federation-claim.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
 import { issuerBase } from "./issuer-base.js";
 import { issuerOf, subjectOf } from "./subject.js";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { awsPartitionOf, ecrHost } from "../factory-config/cloud-hosts.js";
+import { awsPartitionOf, ecrHost } from "../core/cloud-hosts.js";
 import type { AwsEntry, AzureEntry, GarEntry } from "../factory-config/entry.js";
 import { principalOf } from "../factory-config/principal-of.js";
 import { awsAudience, azureAudience, garAudience } from "./audiences.js";

@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import type { Caller, FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
-import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import { validate } from "../http/validate.js";
-import type { Caller, FactoryRef } from "../identity/caller.js";
 import { batchLimits, maxBatch } from "../secrets/contract.js";
 import type { SecretItem } from "../secrets/plan-change.js";
 import { refuseDuplicates } from "../secrets/refuse-duplicates.js";

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { Problem } from "./problem.js";
+import { Problem } from "../core/problem.js";
 
 /**
  * Most headers of a request. Node leaves out what exceeds a number of its own and says nothing: a client that sends

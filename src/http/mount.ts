@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type express from "express";
-import { isDatabaseUnavailable } from "../db/database-errors.js";
-import type { Caller, FactoryRef } from "../identity/caller.js";
-import type { ErrorShape } from "./error-shape.js";
-import { Problem } from "./problem.js";
+import type { Caller, FactoryRef } from "../core/caller.js";
+import { isDatabaseUnavailable } from "../core/database-errors.js";
+import type { ErrorShape } from "../core/error-shape.js";
+import { Problem } from "../core/problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
 import {

@@ -6,9 +6,9 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiPathsObject,
 } from "zod-openapi";
-import { permissions } from "../identity/permissions.js";
+import { permissions } from "../core/permissions.js";
+import { type ProblemCode, problemCodes } from "../core/problem.js";
 import { ProblemDocument } from "./contract.js";
-import { type ProblemCode, problemCodes } from "./problem.js";
 import { mediaTypeOf } from "./read-body.js";
 import type { ReplySpec, Route } from "./route.js";
 import { tidySchema } from "./schema-tidying.js";

@@ -1,4 +1,4 @@
-import { Problem } from "./problem.js";
+import { Problem } from "../core/problem.js";
 
 /** One page of a list, and the token that asks for the next. */
 export type Page<T> = { items: T[]; nextPageToken?: string };

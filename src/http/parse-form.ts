@@ -1,4 +1,4 @@
-import { Problem } from "./problem.js";
+import { Problem } from "../core/problem.js";
 
 /** No form that is taken has more fields; each costs a look at all before it. */
 const maxFields = 50;

@@ -1,4 +1,4 @@
-import { Problem } from "./problem.js";
+import { Problem } from "../core/problem.js";
 import type { RequestFacts } from "./route.js";
 
 /** What no version is: a tag that is none of ours. */

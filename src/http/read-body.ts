@@ -1,6 +1,6 @@
 import express from "express";
+import { Problem } from "../core/problem.js";
 import { parseForm } from "./parse-form.js";
-import { Problem } from "./problem.js";
 import type { BodySpec, JsonBody } from "./route.js";
 import { validate } from "./validate.js";
 

@@ -1,8 +1,8 @@
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { ErrorShape } from "./error-shape.js";
-import type { Problem } from "./problem.js";
+import type { ErrorShape } from "../core/error-shape.js";
+import type { Problem } from "../core/problem.js";
 import type { StreamedText } from "./route.js";
 
 /** Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. */

@@ -3,10 +3,10 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from "node
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
+import { Problem } from "../core/problem.js";
 import { ambiguousHeaders, maxHeaders } from "./check-headers.js";
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
-import { Problem } from "./problem.js";
 import { requestFacts, requestIdOf } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";

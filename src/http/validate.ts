@@ -1,8 +1,8 @@
 import type { z } from "zod";
-import { nearestName } from "../nearest-name.js";
+import { nearestName } from "../core/nearest-name.js";
+import { type Invalid, Problem } from "../core/problem.js";
 import { fieldsAt } from "./fields-at.js";
 import { plainReason } from "./plain-reasons.js";
-import { type Invalid, Problem } from "./problem.js";
 
 /** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
 const maxInDetail = 3;

@@ -1,4 +1,4 @@
-import type { Caller } from "./caller.js";
+import type { Caller } from "../core/caller.js";
 
 /** A caller without grants, and what remembers it. */
 const bytesOfCaller = 1_024;

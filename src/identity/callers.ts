@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
+import type { Caller } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
-import type { Caller } from "./caller.js";
 import { callerWeight } from "./caller-weight.js";
 import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Grant, GrantView } from "../core/grant.js";
+import { permissions, roleNames } from "../core/permissions.js";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp, Warning } from "../http/contract.js";
-import { Grant, GrantView } from "./grant.js";
-import { permissions, roleNames } from "./permissions.js";
 
 /** A name that a person gives. Control characters would break logs, and NUL has no place in Postgres. */
 export const Label = z

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 
 /** What is wrong with a credential: a code for the log. Whoever presents it is never told. */
 export class CredentialRefused extends Error {

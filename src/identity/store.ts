@@ -1,8 +1,8 @@
 import { z } from "zod";
+import type { Caller, CallerKind } from "../core/caller.js";
+import { Grant } from "../core/grant.js";
+import { isPermission, type Permission, permissions } from "../core/permissions.js";
 import type { PrismaClient } from "../db/database.js";
-import type { Caller, CallerKind } from "./caller.js";
-import { Grant } from "./grant.js";
-import { isPermission, type Permission, permissions } from "./permissions.js";
 
 /**
  * A credential as it was read. `scopeId` is whose generation the caller carries: its factory's, or the installation's.

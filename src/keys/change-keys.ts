@@ -1,11 +1,11 @@
 import type { EventBody } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import type { Actor } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
-import { Problem } from "../http/problem.js";
-import type { Actor } from "../identity/caller.js";
 import { proveActiveKey } from "./prove-active-key.js";
 import {
   activeKeyId,

@@ -1,7 +1,7 @@
+import { Problem } from "../core/problem.js";
 import { EnvelopeError } from "../crypto/envelope.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
 import { openStoredKey } from "./stored-key.js";
 import { readSomeWrapped } from "./work/rewrap/store.js";
 

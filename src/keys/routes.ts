@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { requestedBy } from "../audit/requested-by.js";
+import { actorOf, type Caller } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import { FactoryParams, Flag, IdParams } from "../http/contract.js";
-import { Problem } from "../http/problem.js";
 import { json, type RequestFacts, route } from "../http/route.js";
-import { actorOf, type Caller } from "../identity/caller.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import { activateKey, addKey, type KeyDeps, noKey, retireKey } from "./change-keys.js";
 import { AddKey, Key, KeyList, KeyParams, KeyTask, KeyTaskList, StartTask } from "./contract.js";

@@ -1,6 +1,6 @@
+import type { FactoryRef } from "../core/caller.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import { FactoryName } from "../http/contract.js";
-import type { FactoryRef } from "../identity/caller.js";
 
 /** How many stored keys are wrapped by a key. */
 export type Wraps = { dataKeys: number; signingKeys: number; auditKeys: number };

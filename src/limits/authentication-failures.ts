@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory } from "rate-limiter-flexible";
-import { atMost } from "../at-most.js";
-import type { Problem } from "../http/problem.js";
+import { atMost } from "../core/at-most.js";
+import type { Problem } from "../core/problem.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 

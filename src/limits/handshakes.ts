@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { atMost } from "../at-most.js";
+import { atMost } from "../core/at-most.js";
 import type { AuthenticationFailures } from "./authentication-failures.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { windowSeconds } from "./too-many-requests.js";

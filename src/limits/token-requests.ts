@@ -1,5 +1,5 @@
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
-import type { Caller } from "../identity/caller.js";
+import type { Caller } from "../core/caller.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 
 /**

@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 
 /** How long every limit counts before it begins anew. */
 export const windowSeconds = 60;

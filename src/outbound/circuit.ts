@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 
 export type CircuitSettings = {
   /** Consecutive failures after which calls are paused. */

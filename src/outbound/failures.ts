@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 
 /** Where a refused destination leads. The address itself is for the log only: it could tell a tenant about our network. */
 export function destinationRefused(host: string, reason: string): Problem {

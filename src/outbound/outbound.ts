@@ -1,5 +1,5 @@
 import { Agent, request as undiciRequest } from "undici";
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { AddressRange } from "./addresses.js";
 import { type CircuitPermit, type CircuitSettings, type Circuits, createCircuits } from "./circuit.js";
 import { type ConnectToRule, hostAndPortKey, normaliseHost } from "./connect-to.js";

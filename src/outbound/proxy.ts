@@ -2,7 +2,7 @@ import { type RequestOptions as HttpRequestOptions, request as httpRequest } fro
 import { request as httpsRequest } from "node:https";
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import { type HostAndPort, hostAndPortKey, normaliseHost } from "./connect-to.js";
 
 /** The operator's forward proxy. Its own address is not judged: the operator named it. */

@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
+import { Problem } from "../core/problem.js";
 import { EnvelopeError } from "../crypto/envelope.js";
 import type { DataKey, KeyRing, WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
 import { factoryLives, insertDataKey, readAwsKeysId, readDataKeys } from "./store.js";
 import { UnwrappedKeys, type Unwrapping } from "./unwrapped-keys.js";
 

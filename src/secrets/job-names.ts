@@ -1,4 +1,4 @@
-import { Problem } from "../http/problem.js";
+import { Problem } from "../core/problem.js";
 import type { SecretWarning } from "./value-warnings.js";
 
 /** The list of registries in a job's `/secrets`. It is made anew for each job, so no secret can have its name. */

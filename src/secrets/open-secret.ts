@@ -1,10 +1,10 @@
 import type { AuditWriter } from "../audit/record.js";
+import type { Actor, FactoryRef } from "../core/caller.js";
+import { Problem } from "../core/problem.js";
 import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
-import type { Actor, FactoryRef } from "../identity/caller.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { findCiphertext } from "./store.js";
 

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { Problem } from "../core/problem.js";
 import { fingerprint, sealSecret } from "../crypto/envelope.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
 import { type Deliverer, deliverabilityOf } from "./delivery/deliverability.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { UnwrappedKeys } from "./unwrapped-keys.js";

@@ -1,4 +1,4 @@
-import { type Invalid, Problem } from "../http/problem.js";
+import { type Invalid, Problem } from "../core/problem.js";
 
 /** Refuses a list of writes that names one secret twice: which of the two would win is nobody's guess. */
 export function refuseDuplicates(names: readonly string[], at: (index: number) => string): void {

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { requestedBy } from "../audit/requested-by.js";
+import { Problem } from "../core/problem.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, Flag, PageQuery, secretNamePattern } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
 import { json, route } from "../http/route.js";
 import {
   batchLimits,

@@ -1,5 +1,5 @@
 import type { AuditRow } from "../audit/record.js";
-import type { Actor } from "../identity/caller.js";
+import type { Actor } from "../core/caller.js";
 
 /** What a write must know of a secret beforehand: its version is part of what is sealed. */
 export type SecretHead = {

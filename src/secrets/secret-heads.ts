@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
-import { atMost } from "../at-most.js";
+import { atMost } from "../core/at-most.js";
+import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
-import { Problem } from "../http/problem.js";
 import type { SecretItem } from "./plan-change.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import { readHeads } from "./store.js";

@@ -1,11 +1,11 @@
 import type { EventBody } from "../audit/events.js";
 import type { AuditRow, AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { sqlState } from "../core/database-errors.js";
+import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
-import { sqlState } from "../db/database-errors.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
-import { Problem } from "../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../identity/caller.js";
 import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";

@@ -1,5 +1,5 @@
-import type { Settings } from "../settings.js";
 import type { Reader } from "./reader.js";
+import type { Settings } from "./settings.js";
 
 /** Which Postgres to use: the one of the URL, or the service's own. */
 export function databaseSettings({ text, mistake }: Reader): Settings["database"] {

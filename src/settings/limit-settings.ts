@@ -1,5 +1,5 @@
-import type { Settings } from "../settings.js";
 import { type Reader, wholeNumber } from "./reader.js";
+import type { Settings } from "./settings.js";
 
 const most = 1_000_000;
 

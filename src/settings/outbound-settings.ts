@@ -5,8 +5,8 @@ import { parseCaCertificates } from "../outbound/certificate-authorities.js";
 import { parseConnectTo } from "../outbound/connect-to.js";
 import { type OutboundSettings, outboundDefaults } from "../outbound/outbound.js";
 import { parseProxyUrl } from "../outbound/proxy.js";
-import type { Settings } from "../settings.js";
 import type { Reader } from "./reader.js";
+import type { Settings } from "./settings.js";
 
 /** Which hosts may get more than the rules of the house give them. */
 export function operatorHosts({ text, mistake }: Reader): Pick<Settings, "allowedRealms" | "passThroughHosts"> {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { nearestName } from "../nearest-name.js";
-import type { SettingName } from "../settings.js";
+import { nearestName } from "../core/nearest-name.js";
 import { clientNames } from "./client-names.js";
+import type { SettingName } from "./settings.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

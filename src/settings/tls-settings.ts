@@ -1,5 +1,5 @@
-import type { Settings } from "../settings.js";
 import type { Reader } from "./reader.js";
+import type { Settings } from "./settings.js";
 
 /** The files of the service's own certificate: both or neither. */
 export function tlsSettings({ text, mistake }: Reader): Settings["tls"] {

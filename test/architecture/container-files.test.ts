@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { settingNames } from "../../src/settings.js";
+import { settingNames } from "../../src/settings/settings.js";
 import { readSourceFiles } from "./source-files.js";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");

@@ -2,8 +2,8 @@ import { expect, it } from "vitest";
 import { RegistryTokenRequest } from "../../src/broker/contract.js";
 import { decideDemands } from "../../src/broker/decide-demands.js";
 import type { FactoryFacts, KnownEntry } from "../../src/broker/factory-facts.js";
+import { Grant } from "../../src/core/grant.js";
 import { parseDocument } from "../../src/factory-config/parse-document.js";
-import { Grant } from "../../src/identity/grant.js";
 
 const first = "us-docker.pkg.dev";
 const second = "europe-docker.pkg.dev";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { explainConnection } from "../../src/db/explain-connection.js";
 import { openServiceDatabase } from "../../src/db/open-service-database.js";
-import { readSettings } from "../../src/settings.js";
+import { readSettings } from "../../src/settings/settings.js";
 
 const password = "not-a-real-secret-1";
 const url = `postgresql://jane:${password}@db.example.test/fs`;

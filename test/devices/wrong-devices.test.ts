@@ -1,6 +1,6 @@
 import { Agent } from "node:https";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { deviceRoutes, routes } from "../../src/routes.js";
+import { deviceRoutes, routes } from "../../src/service/routes.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "../http/route-path.js";
 import { watched } from "../support/leak-watch.js";

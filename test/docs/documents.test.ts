@@ -5,8 +5,8 @@ import { describe, expect, test } from "vitest";
 import { AuditEvent } from "../../src/audit/contract.js";
 import { knownEntryKeys } from "../../src/factory-config/entry-keys.js";
 import { parseDocument } from "../../src/factory-config/parse-document.js";
-import { firstSteps } from "../../src/first-steps.js";
-import { settingNames } from "../../src/settings.js";
+import { firstSteps } from "../../src/service/first-steps.js";
+import { settingNames } from "../../src/settings/settings.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");

@@ -1,4 +1,4 @@
-import type { Permission } from "../../src/identity/permissions.js";
+import type { Permission } from "../../src/core/permissions.js";
 import { secretValue } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 

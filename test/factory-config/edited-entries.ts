@@ -1,5 +1,5 @@
+import { Problem } from "../../src/core/problem.js";
 import type { AwsEntry, AzureEntry, GenericEntry } from "../../src/factory-config/entry.js";
-import { Problem } from "../../src/http/problem.js";
 
 export const ghcr: GenericEntry = {
   id: "ghcr.io",

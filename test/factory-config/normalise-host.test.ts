@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { acrHost, cloudOfHost, ecrHost, isGarHost } from "../../src/factory-config/cloud-hosts.js";
-import { normaliseHost } from "../../src/factory-config/normalise-host.js";
+import { acrHost, cloudOfHost, ecrHost, isGarHost } from "../../src/core/cloud-hosts.js";
+import { normaliseHost } from "../../src/core/normalise-host.js";
 
 describe("normaliseHost", () => {
   it.each([

@@ -1,6 +1,6 @@
 import type { Response } from "supertest";
 import { expect } from "vitest";
-import { type ProblemCode, problemCodes } from "../../src/http/problem.js";
+import { type ProblemCode, problemCodes } from "../../src/core/problem.js";
 
 type Problem = {
   detail: string;

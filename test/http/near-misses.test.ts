@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expressPath } from "../../src/http/mount.js";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";

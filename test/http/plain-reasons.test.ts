@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { Problem } from "../../src/http/problem.js";
+import { Problem } from "../../src/core/problem.js";
 import { validate } from "../../src/http/validate.js";
 
 const Order = z.strictObject({

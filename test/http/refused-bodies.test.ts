@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 import { watched } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";

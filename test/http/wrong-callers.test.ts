@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Permission, permissions } from "../../src/identity/permissions.js";
+import { type Permission, permissions } from "../../src/core/permissions.js";
 import { createToken } from "../../src/identity/token.js";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { permissions } from "../../src/identity/permissions.js";
+import { permissions } from "../../src/core/permissions.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Caller } from "../../src/identity/caller.js";
+import type { Caller } from "../../src/core/caller.js";
 import { callerWeight } from "../../src/identity/caller-weight.js";
 
 const caller: Caller = {

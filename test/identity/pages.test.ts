@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 import { makeRoot } from "../devices/device-certificates.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";

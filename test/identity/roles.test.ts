@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Problem } from "../../src/http/problem.js";
+import { permissions, roleNames, roles } from "../../src/core/permissions.js";
+import type { Problem } from "../../src/core/problem.js";
 import { grantedPermissions } from "../../src/identity/credentials/granted-permissions.js";
-import { permissions, roleNames, roles } from "../../src/identity/permissions.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { expect } from "vitest";
 import { keyEncryptionKeyId } from "../../src/crypto/envelope.js";
 import type { KeyRing } from "../../src/crypto/key-ring.js";
-import { openKeys } from "../../src/key-source.js";
-import { readSettings } from "../../src/settings.js";
+import { openKeys } from "../../src/service/key-source.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { watched } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 

@@ -1,5 +1,5 @@
 import request from "supertest";
-import type { Permission } from "../../src/identity/permissions.js";
+import type { Permission } from "../../src/core/permissions.js";
 import { recordExchange, watched } from "../support/leak-watch.js";
 import type { TestService } from "../support/test-service.js";
 

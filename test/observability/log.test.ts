@@ -1,8 +1,8 @@
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { Problem } from "../../src/core/problem.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
-import { Problem } from "../../src/http/problem.js";
 import { createLogger } from "../../src/observability/log.js";
 
 const secret = "not-a-real-secret-in-a-log";

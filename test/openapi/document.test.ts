@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { problemCodes } from "../../src/core/problem.js";
 import { openApiTexts, problemCodesOf } from "../../src/http/openapi.js";
-import { problemCodes } from "../../src/http/problem.js";
-import { routes } from "../../src/routes.js";
+import { routes } from "../../src/service/routes.js";
 
 const Content = z.record(z.string(), z.object({ schema: z.record(z.string(), z.unknown()) }));
 const Operation = z.object({

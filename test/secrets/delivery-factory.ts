@@ -1,4 +1,4 @@
-import type { Permission } from "../../src/identity/permissions.js";
+import type { Permission } from "../../src/core/permissions.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import type { TestService } from "../support/test-service.js";
 

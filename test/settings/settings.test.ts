@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readSettings, SettingsError, settingNames } from "../../src/settings.js";
+import { readSettings, SettingsError, settingNames } from "../../src/settings/settings.js";
 
 const key = Buffer.alloc(32, 7).toString("base64");
 const secret = "not-a-real-secret-setting";

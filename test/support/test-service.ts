@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import supertest from "supertest";
-import { createApp } from "../../src/app.js";
 import { AuditWriter } from "../../src/audit/record.js";
+import type { Permission } from "../../src/core/permissions.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { createOperatorToken } from "../../src/identity/credentials/create-credential.js";
-import type { Permission } from "../../src/identity/permissions.js";
-import { openKeys } from "../../src/key-source.js";
 import { createLogger } from "../../src/observability/log.js";
-import { readSettings } from "../../src/settings.js";
-import { claimInstallation } from "../../src/system/store.js";
+import { createApp } from "../../src/service/app.js";
+import { claimInstallation } from "../../src/service/health/store.js";
+import { openKeys } from "../../src/service/key-source.js";
+import { readSettings } from "../../src/settings/settings.js";
 import { assertNothingLeaked, recordExchange, recordText } from "./leak-watch.js";
 import { createTestDatabase } from "./test-database.js";
 

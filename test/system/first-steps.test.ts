@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { firstSteps } from "../../src/first-steps.js";
+import { firstSteps } from "../../src/service/first-steps.js";
 
 const said = (keySource: string | undefined) =>
   firstSteps({ url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: "/data", keySource, ownTls: false });

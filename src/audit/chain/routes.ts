@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams } from "../../http/contract.js";
-import { Problem } from "../../http/problem.js";
 import { route, StreamedText } from "../../http/route.js";
 import { AuditCheckpointKeyList, AuditExportNdjson } from "./contract.js";
 import { exportCef, exportNdjson, exportRange } from "./export-lines.js";

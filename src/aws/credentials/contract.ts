@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { RegistryName } from "../../core/grant.js";
 import { ProblemDocument } from "../../http/contract.js";
-import { RegistryName } from "../../identity/grant.js";
 
 export const AwsCredentialsQuery = z.strictObject({
   registry: RegistryName.optional().meta({

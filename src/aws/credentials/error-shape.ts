@@ -1,4 +1,4 @@
-import type { ErrorShape } from "../../http/error-shape.js";
+import type { ErrorShape } from "../../core/error-shape.js";
 import { problemDetails, problemDocument } from "../../http/send.js";
 
 /**

@@ -4,8 +4,8 @@ import { type BrokerDeps, issueTokens } from "../../broker/issue-token.js";
 import type { Products } from "../../broker/products.js";
 import type { MintedAwsCredentials } from "../../broker/provider.js";
 import type { CachedToken } from "../../broker/token-cache.js";
-import { Problem } from "../../http/problem.js";
-import type { Caller, FactoryRef } from "../../identity/caller.js";
+import type { Caller, FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { byCurrentFacts, onlyAwsEntry } from "../keys/choose-entry.js";
 

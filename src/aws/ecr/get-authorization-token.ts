@@ -3,7 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import { type BrokerDeps, issueTokens } from "../../broker/issue-token.js";
 import type { Products } from "../../broker/products.js";
 import type { MintedToken } from "../../broker/provider.js";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { Identify, RequestFacts, SentRequest } from "../../http/route.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { awsRequestOf, ecrTargetPrefix } from "../errors/aws-protocol.js";

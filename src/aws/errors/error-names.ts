@@ -1,4 +1,4 @@
-import type { Problem, ProblemCode } from "../../http/problem.js";
+import type { Problem, ProblemCode } from "../../core/problem.js";
 
 /** Amazon ECR's names, and those that all services have in common. Clients try again after some of them. */
 const names: Partial<Record<ProblemCode, string>> = {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { ErrorShape } from "../../http/error-shape.js";
+import type { ErrorShape } from "../../core/error-shape.js";
 import { type AwsRequest, awsRequestOf } from "./aws-protocol.js";
 import { awsErrorName, awsStatus } from "./error-names.js";
 import { otherService } from "./other-service.js";

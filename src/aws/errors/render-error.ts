@@ -1,4 +1,4 @@
-import type { RenderedError } from "../../http/error-shape.js";
+import type { RenderedError } from "../../core/error-shape.js";
 import type { AwsProtocol } from "./aws-protocol.js";
 
 /** An error in AWS's words, for whichever protocol. */

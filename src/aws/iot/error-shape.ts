@@ -1,5 +1,5 @@
-import type { ErrorShape } from "../../http/error-shape.js";
-import type { Problem } from "../../http/problem.js";
+import type { ErrorShape } from "../../core/error-shape.js";
+import type { Problem } from "../../core/problem.js";
 import { problemDocument } from "../../http/send.js";
 
 const unableToAssume = "Unable to assume the role, or the role to assume does not exist";

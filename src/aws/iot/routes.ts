@@ -1,7 +1,7 @@
 import { requestedBy } from "../../audit/requested-by.js";
-import { Problem } from "../../http/problem.js";
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { route } from "../../http/route.js";
-import type { Caller } from "../../identity/caller.js";
 import { type CredentialsDeps, issueAwsCredentials } from "../credentials/issue-credentials.js";
 import { IotCredentialsReply, IotError, RoleAliasParams } from "./contract.js";
 import { iotErrors } from "./error-shape.js";

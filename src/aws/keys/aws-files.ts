@@ -1,7 +1,7 @@
 import type { AwsFiles, AwsFilesInput } from "../../broker/aws-files.js";
 import type { FactoryFacts } from "../../broker/factory-facts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import { awsEntries, byCurrentFacts, onlyAwsEntry } from "./choose-entry.js";
 import { giveKeys, jobForKeys, type MakeKeysDeps } from "./make-keys.js";
 import { renderConfig, renderCredentialsFile } from "./render-files.js";

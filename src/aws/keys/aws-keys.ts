@@ -1,10 +1,10 @@
 import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { atMost } from "../../at-most.js";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
+import { atMost } from "../../core/at-most.js";
+import type { Caller, FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
-import type { Caller, FactoryRef } from "../../identity/caller.js";
 import type { Callers } from "../../identity/callers.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { computeSignature } from "../signature/compute-signature.js";

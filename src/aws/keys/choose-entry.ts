@@ -1,9 +1,9 @@
 import { decideDemands } from "../../broker/decide-demands.js";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
-import { ecrPublicHost } from "../../factory-config/cloud-hosts.js";
+import type { Caller, FactoryRef } from "../../core/caller.js";
+import { ecrPublicHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
-import type { Caller, FactoryRef } from "../../identity/caller.js";
 
 /**
  * Decides by the facts of a factory, and once more by newer ones if that was refused by facts of yesterday.

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { RegistryName } from "../../identity/grant.js";
+import { RegistryName } from "../../core/grant.js";
 
 export const NewAwsKeys = z
   .strictObject({

@@ -3,9 +3,9 @@ import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import type { AwsKeyPair } from "../../broker/contract.js";
 import type { Facts } from "../../broker/factory-facts.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { Callers } from "../../identity/callers.js";
 import type { AwsKeys } from "./aws-keys.js";
 

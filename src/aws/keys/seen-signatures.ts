@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { atMost } from "../../at-most.js";
+import { atMost } from "../../core/at-most.js";
 
 const maxSeen = 50_000;
 

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { canonicalRequest, payloadHash } from "./canonical-request.js";
 import { type CredentialScope, signatureAlgorithm } from "./compute-signature.js";
 import { headerValues, onlyHeader, type SignedRequest } from "./signed-request.js";

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { sqlState } from "../../db/database-errors.js";
+import { sqlState } from "../../core/database-errors.js";
 import { type Migration, matchesChecksum } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";

@@ -1,7 +1,7 @@
 import type { AuditEvent } from "../../audit/events.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { openSecretVersion, type SealedValue } from "../../secrets/open-secret.js";
 import type { BrokerDeps } from "../issue-token.js";
 import { type FlaggedSecret, readFlagged, readSealed } from "./store.js";

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { PreparedJson } from "../../http/route.js";
 import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
 import type { Products } from "../products.js";

@@ -1,5 +1,5 @@
-import { dockerHubHost } from "../../factory-config/normalise-host.js";
-import type { Failure } from "../../http/problem.js";
+import { dockerHubHost } from "../../core/normalise-host.js";
+import type { Failure } from "../../core/problem.js";
 import { registriesFile } from "../../secrets/job-names.js";
 import type { MintedToken } from "../provider.js";
 import type { DeliveredSecret } from "./deliver-secrets.js";

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { CredentialExpired } from "../providers/upstream-reply.js";
 import type { DoctorOutcome, doctorCodes } from "./contract.js";
 

@@ -1,4 +1,4 @@
-import { acrHost } from "../../factory-config/cloud-hosts.js";
+import { acrHost } from "../../core/cloud-hosts.js";
 import type { AzureEntry } from "../../factory-config/entry.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import {

@@ -1,7 +1,7 @@
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
 import type { Facts } from "../factory-facts.js";

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { FactoryFacts } from "../factory-facts.js";
 import { hostsOf, type Selected, selectRegistry } from "../select-registry.js";
 

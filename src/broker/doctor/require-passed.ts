@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { type DoctorDeps, type DoctorInput, examineSecret } from "./examine-secret.js";
 
 /**

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
-import type { ProblemCode } from "../../http/problem.js";
+import type { Caller, FactoryRef } from "../../core/caller.js";
+import type { ProblemCode } from "../../core/problem.js";
 import { json, type RequestFacts, route } from "../../http/route.js";
-import type { Caller, FactoryRef } from "../../identity/caller.js";
 import { SecretParams } from "../../secrets/contract.js";
 import { SecretVersionParams } from "../../secrets/versions/contract.js";
 import { DoctorReport, DoctorRequest } from "./contract.js";

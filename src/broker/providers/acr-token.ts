@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { Problem } from "../../core/problem.js";
 import type { AzureEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest, OpenedSecret } from "../provider.js";
 import { type AzurePrincipal, isTenantId, parseAzurePrincipal } from "../secret-formats/azure-principal.js";

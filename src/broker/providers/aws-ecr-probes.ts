@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsKeys } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import type { EcrDeps } from "./aws-ecr.js";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ecrHost } from "../../factory-config/cloud-hosts.js";
-import { Problem } from "../../http/problem.js";
+import { ecrHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsKeys } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { awsFailureOf, awsProblem } from "./aws-errors.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { GuardedCallError } from "../../outbound/aws-http-handler.js";
 import {
   CredentialExpired,

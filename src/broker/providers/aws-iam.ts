@@ -1,4 +1,4 @@
-import { awsPartitionOf } from "../../factory-config/cloud-hosts.js";
+import { awsPartitionOf } from "../../core/cloud-hosts.js";
 import type { AwsKeys } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { awsFailureOf, awsProblem, isAccessDenied } from "./aws-errors.js";

@@ -1,6 +1,6 @@
-import { awsRegionPattern, type EcrHost, ecrHost } from "../../factory-config/cloud-hosts.js";
+import { awsRegionPattern, type EcrHost, ecrHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { MintRequest, OpenedSecret } from "../provider.js";
 import { type AwsIdentity, parseAwsCredentials, resolveAwsProfile } from "../secret-formats/aws-credentials.js";
 import { type AwsSession, assumeRole, type Sts } from "./aws-sts.js";

@@ -1,6 +1,6 @@
-import { awsPartitionOf, type EcrHost } from "../../factory-config/cloud-hosts.js";
+import { awsPartitionOf, type EcrHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import { type MintRequest, secretOf } from "../provider.js";
 import type { AwsIdentity } from "../secret-formats/aws-credentials.js";
 import { assumeRoles, readAwsIdentity } from "./aws-identity.js";

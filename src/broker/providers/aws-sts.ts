@@ -1,5 +1,5 @@
+import { Problem } from "../../core/problem.js";
 import { awsAudience } from "../../federation/audiences.js";
-import { Problem } from "../../http/problem.js";
 import type { AwsKeys, AwsRole } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { type AwsFailure, awsFailureOf, awsProblem, isAccessDenied } from "./aws-errors.js";

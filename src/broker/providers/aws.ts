@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
-import { ecrPublicHost } from "../../factory-config/cloud-hosts.js";
+import { ecrPublicHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
 import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
 import { placeOfRegistry, readEcrRegistry } from "./aws-identity.js";

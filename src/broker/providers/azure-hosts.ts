@@ -1,4 +1,4 @@
-import { type AcrHost, acrHost } from "../../factory-config/cloud-hosts.js";
+import { type AcrHost, acrHost } from "../../core/cloud-hosts.js";
 
 /** The parts of one Azure cloud that a registry login needs. */
 export type AzureCloud = {

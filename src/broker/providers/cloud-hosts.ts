@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { Outbound } from "../../outbound/outbound.js";
 
 /** The outbound calls of one provider, held to the hosts of its cloud. */

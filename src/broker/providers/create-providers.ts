@@ -1,5 +1,5 @@
+import { Problem } from "../../core/problem.js";
 import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
 import { type AwsProvider, createAwsProvider } from "./aws.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { UserPassword } from "../secret-formats/user-password.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "./token-realm.js";

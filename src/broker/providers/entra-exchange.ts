@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
 import { azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";

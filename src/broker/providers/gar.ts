@@ -1,6 +1,6 @@
-import { isGarHost } from "../../factory-config/cloud-hosts.js";
+import { isGarHost } from "../../core/cloud-hosts.js";
+import { Problem } from "../../core/problem.js";
 import type { GarEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";

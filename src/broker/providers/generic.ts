@@ -1,5 +1,5 @@
+import { Problem } from "../../core/problem.js";
 import type { GenericEntry } from "../../factory-config/entry.js";
-import { Problem } from "../../http/problem.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import { basicAuthorization, parseUserPassword, type UserPassword } from "../secret-formats/user-password.js";

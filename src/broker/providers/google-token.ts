@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { GoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";

@@ -1,4 +1,4 @@
-import { normaliseHost } from "../../factory-config/normalise-host.js";
+import { normaliseHost } from "../../core/normalise-host.js";
 import { type AllowedRealm, apiHostOf } from "./token-realm.js";
 
 /**

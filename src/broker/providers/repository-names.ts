@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 
 // OCI distribution spec, "name", a little wider (upper case, which some registries take) but without any character that
 // means something in a scope (space, colon, comma) or in an IAM resource (`*`, `?`).

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { compareAccess, type TokenClaims } from "./token-claims.js";
 import { type Named, upstreamRefused } from "./upstream-reply.js";
 

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 
 /** An operator's permission: credentials for `registryHost` may go to a realm on `realmHost`. */
 export type AllowedRealm = { registryHost: string; realmHost: string };

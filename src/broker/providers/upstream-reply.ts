@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 
 /** The parts of a request that a message may name. */

@@ -1,6 +1,6 @@
-import { normaliseHost } from "../../factory-config/normalise-host.js";
-import { Problem, type ProblemCode } from "../../http/problem.js";
-import type { Caller } from "../../identity/caller.js";
+import type { Caller } from "../../core/caller.js";
+import { normaliseHost } from "../../core/normalise-host.js";
+import { Problem, type ProblemCode } from "../../core/problem.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
 import type { Products } from "../products.js";

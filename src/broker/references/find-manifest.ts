@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { MintedToken } from "../provider.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "../providers/token-realm.js";

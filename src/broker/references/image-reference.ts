@@ -1,4 +1,4 @@
-import { dockerHubHost, normaliseHost } from "../../factory-config/normalise-host.js";
+import { dockerHubHost, normaliseHost } from "../../core/normalise-host.js";
 
 /** What an image reference names: `ghcr.io/acme/base:1`, `alpine`, `example.azurecr.io/app@sha256:...`. */
 export type ImageReference = {

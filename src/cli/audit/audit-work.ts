@@ -7,7 +7,7 @@ import { publicKeys } from "../../audit/chain/keys/store.js";
 import { pem } from "../../audit/chain/public-keys.js";
 import { installationId } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
-import { errorCode } from "../../db/error-code.js";
+import { errorCode } from "../../core/error-code.js";
 import { findFactory } from "../../factories/store.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { type ServerDeps, withDatabase } from "../server-work.js";

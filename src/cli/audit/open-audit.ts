@@ -2,8 +2,8 @@ import { AuditSealer } from "../../audit/chain/sealer.js";
 import { AuditSigningKey } from "../../audit/chain/signing-key.js";
 import { AuditWriter } from "../../audit/record.js";
 import type { Database } from "../../db/database.js";
-import { openKeys } from "../../key-source.js";
-import type { Settings } from "../../settings.js";
+import { openKeys } from "../../service/key-source.js";
+import type { Settings } from "../../settings/settings.js";
 import { dataDirectoryOf } from "../server-work.js";
 
 /** What a command does with the audit, beside a server that runs. */

@@ -3,7 +3,7 @@ import { openDatabase } from "../../db/database.js";
 import { readEmbeddedConnection } from "../../db/embedded/connection-file.js";
 import { explainConnection } from "../../db/explain-connection.js";
 import { locateDatabase } from "../../db/open-service-database.js";
-import type { Settings } from "../../settings.js";
+import type { Settings } from "../../settings/settings.js";
 import { requireData, type ServerDeps } from "../server-work.js";
 
 /** A database as it is found: no migration has touched it. */

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { packageRoot } from "../../package-root.js";
+import { packageRoot } from "../../core/package-root.js";
 
 /** The version of the package that this file is in, whichever that is. */
 export function ownVersion(): string {

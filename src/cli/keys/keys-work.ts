@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AuditWriter } from "../../audit/record.js";
-import { openKeys } from "../../key-source.js";
 import { activateKey, addKey, retireKey, wrapsText } from "../../keys/change-keys.js";
 import { replaceDamagedKeys } from "../../keys/damaged/replace-damaged.js";
 import { type ListedKey, listKeys } from "../../keys/list-keys.js";
@@ -11,6 +10,7 @@ import { startReseal, startRewrap } from "../../keys/tasks/start-task.js";
 import { claimTask, findTask, releaseTask, type TaskRow } from "../../keys/tasks/store.js";
 import { type TaskDeps, workOf } from "../../keys/tasks/work-of.js";
 import { FactoryKeys } from "../../secrets/factory-keys.js";
+import { openKeys } from "../../service/key-source.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { dataDirectoryOf, type ServerDeps, withDatabase } from "../server-work.js";

@@ -1,5 +1,5 @@
 import type { KMSClient, KMSClientConfig } from "@aws-sdk/client-kms";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { GuardedCallError, guardedHandler } from "../../outbound/aws-http-handler.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import { EnvelopeError } from "../envelope.js";

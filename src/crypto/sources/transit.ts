@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import { EnvelopeError } from "../envelope.js";
 import { type KeyEncryptionKey, KeyUnavailable, remoteKeyEncryptionKey } from "../key-encryption-key.js";

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { access, chmod, chown, mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { errorCode } from "../../core/error-code.js";
 import { readPrivateFile, writePrivateFile } from "../data-directory.js";
 import { DatabaseUnusable } from "../database-unusable.js";
-import { errorCode } from "../error-code.js";
 import { canEnter, choosePostgresAccount, type PostgresAccount } from "./postgres-account.js";
 
 /** Where Postgres keeps its files, and the account that it runs under there. */

@@ -2,8 +2,8 @@ import { randomInt } from "node:crypto";
 import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { errorCode } from "../../core/error-code.js";
 import { DatabaseUnusable } from "../database-unusable.js";
-import { errorCode } from "../error-code.js";
 import { processIdentity } from "./process-identity.js";
 
 export type DirectoryLock = { release(): Promise<void> };

@@ -1,6 +1,6 @@
 import pg from "pg";
+import { errorCode } from "../../core/error-code.js";
 import { DatabaseUnusable } from "../database-unusable.js";
-import { errorCode } from "../error-code.js";
 import { type Connection, connectionUrl } from "./connection-file.js";
 
 // Postgres documentation, appendix A: wrong password or no such role, no such role, no such database.

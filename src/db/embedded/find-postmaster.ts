@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { errorCode } from "../../core/error-code.js";
 import { DatabaseUnusable } from "../database-unusable.js";
-import { errorCode } from "../error-code.js";
 import { commandLine, processIdentity } from "./process-identity.js";
 
 /** A running postmaster. A crash recovery counts as `starting`. */

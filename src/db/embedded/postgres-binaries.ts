@@ -1,7 +1,7 @@
 import { chmod, cp, lstat, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, extname, join, relative } from "node:path";
 import * as z from "zod";
-import { errorCode } from "../error-code.js";
+import { errorCode } from "../../core/error-code.js";
 import type { ClusterHome } from "./cluster-home.js";
 import type { PlatformPackage } from "./platform-package.js";
 import { canRun } from "./postgres-account.js";

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { errorCode } from "../error-code.js";
+import { errorCode } from "../../core/error-code.js";
 
 const run = promisify(execFile);
 const hasProc = existsSync("/proc/self/stat");

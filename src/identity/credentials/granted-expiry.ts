@@ -1,5 +1,5 @@
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../caller.js";
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 
 /**
  * How long a credential that is asked for may live.

@@ -1,6 +1,6 @@
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../caller.js";
-import { type Permission, roles as permissionsOfRoles, type Role } from "../permissions.js";
+import type { Caller } from "../../core/caller.js";
+import { type Permission, roles as permissionsOfRoles, type Role } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 
 /** What a new credential is given: all its permissions, each once, and the roles that some of them were asked for as. */
 export type Granted = { permissions: readonly Permission[]; roles: readonly Role[] };

@@ -1,12 +1,12 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
+import type { FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
-import { Problem } from "../../http/problem.js";
 import { json, route } from "../../http/route.js";
-import type { FactoryRef } from "../caller.js";
 import { CreatedJob, Job, JobList, NewJob } from "../contract.js";
 import { openJob } from "./create-credential.js";
 import { findCredential, listCredentials } from "./store.js";

@@ -1,6 +1,6 @@
+import { roleNames, roles } from "../../core/permissions.js";
 import { route } from "../../http/route.js";
 import { RoleList } from "../contract.js";
-import { roleNames, roles } from "../permissions.js";
 
 const listRoles = route(
   {

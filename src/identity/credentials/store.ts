@@ -1,8 +1,8 @@
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../audit/record.js";
+import type { Actor, CredentialKind } from "../../core/caller.js";
+import type { Grant } from "../../core/grant.js";
+import type { Permission, Role } from "../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
-import type { Actor, CredentialKind } from "../caller.js";
-import type { Grant } from "../grant.js";
-import type { Permission, Role } from "../permissions.js";
 
 export type NewCredential = {
   id: string;

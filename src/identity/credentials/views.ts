@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Grant } from "../../core/grant.js";
+import { isPermission, isRole } from "../../core/permissions.js";
 import type { ApiToken, Job, OperatorToken } from "../contract.js";
-import { Grant } from "../grant.js";
-import { isPermission, isRole } from "../permissions.js";
 
 /** A credential as the store lists it. */
 type Row = {

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import type { EventBody } from "../../audit/events.js";
+import { actorOf, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type FactoryRef } from "../caller.js";
 import { type DeviceAuthorityChange, maxAuthorities, type NewDeviceAuthority } from "./contract.js";
 import { checkPolicy } from "./policy-limits.js";
 import { readNewAuthority } from "./read-authority.js";

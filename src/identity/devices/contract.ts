@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Grant, GrantView, RegistryName } from "../../core/grant.js";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../../http/contract.js";
 import { Label } from "../contract.js";
-import { Grant, GrantView, RegistryName } from "../grant.js";
 
 /** Authorities of one factory. All of them can stand in question for one certificate. */
 export const maxAuthorities = 20;

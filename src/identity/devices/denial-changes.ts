@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import type { EventBody } from "../../audit/events.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf } from "../caller.js";
+import { actorOf } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { authorityToChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
 import { maxDenials, type NewDeniedDevice } from "./contract.js";

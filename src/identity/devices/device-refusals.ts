@@ -1,6 +1,6 @@
 import type { AuditEvent } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
-import type { FactoryRef } from "../caller.js";
+import type { FactoryRef } from "../../core/caller.js";
 import type { RefusalReason } from "./verify-chain.js";
 
 /** Why a device was refused, and by whose authority. `deviceId` and `serial` only where the authority vouches for them. */

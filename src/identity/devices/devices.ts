@@ -2,13 +2,13 @@ import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
-import { atMost } from "../../at-most.js";
 import type { AuditWriter } from "../../audit/record.js";
+import { atMost } from "../../core/at-most.js";
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { FactoryName } from "../../http/contract.js";
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../caller.js";
 import { type Certificate, readCertificate } from "./certificate.js";
 import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
 import {

@@ -1,5 +1,5 @@
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../caller.js";
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { isWithin } from "../oidc/rule-limits.js";
 import type { DevicePolicy } from "./contract.js";
 

@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { type Certificate, isStrongKey, readCertificate } from "./certificate.js";
 import { readPemBlocks } from "./pem.js";
 import { failureOfIssuer } from "./verify-chain.js";

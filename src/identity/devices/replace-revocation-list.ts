@@ -1,6 +1,6 @@
+import type { FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import type { FactoryRef } from "../caller.js";
 import { authorityEvent, authorityToChange, noSuchAuthority } from "./authority-changes.js";
 import { DevicePolicy } from "./contract.js";
 import { readPemBlocks, strictBase64 } from "./pem.js";

@@ -1,5 +1,5 @@
+import type { Actor } from "../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
-import type { Actor } from "../caller.js";
 import type { DevicePolicy } from "./contract.js";
 
 /**

@@ -1,10 +1,10 @@
 import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
 import { holdFactory } from "./store.js";
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import jwt from "jsonwebtoken";
 import { z } from "zod";
-import type { FactoryRef } from "../caller.js";
+import type { FactoryRef } from "../../core/caller.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { SigningKeys } from "./keys/signing-keys.js";
 import { maxSkewSeconds, maxTokenSeconds } from "./token-life.js";

@@ -1,13 +1,13 @@
 import type { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import type { Permission } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import { Problem } from "../../http/problem.js";
 import { workloadPermissions } from "../oidc/judge-workload.js";
 import { openSession, type SessionRequests } from "../oidc/open-session.js";
 import type { Workloads } from "../oidc/workloads.js";
-import type { Permission } from "../permissions.js";
 import type { AccessTokens, Subject } from "./access-tokens.js";
 import { authenticateClient, type PresentedClient } from "./authenticate-client.js";
 import type { ProvenClient } from "./clients/store.js";

@@ -1,5 +1,5 @@
-import { Problem } from "../../http/problem.js";
-import { isPermission, type Permission } from "../permissions.js";
+import { isPermission, type Permission } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 
 /**
  * What a session may do: what is asked for in `scope` (RFC 6749, section 3.3), or all that there is.

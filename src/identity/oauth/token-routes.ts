@@ -1,8 +1,8 @@
 import { requestedBy } from "../../audit/requested-by.js";
+import { permissions } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 import { oauthErrors } from "../../http/oauth-errors.js";
-import { Problem } from "../../http/problem.js";
 import { form, route } from "../../http/route.js";
-import { permissions } from "../permissions.js";
 import { answerTokenRequest, grantTypes, type TokenDeps } from "./answer-token-request.js";
 import { presentedClient } from "./authenticate-client.js";
 import { AuthorizationServer, OAuthError, PublicKeySet, TokenReply, TokenRequest } from "./contract.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Grant, GrantView } from "../../core/grant.js";
 import { hasNoControls, NextPageToken, noControlsRule, Timestamp } from "../../http/contract.js";
 import { Label } from "../contract.js";
-import { Grant, GrantView } from "../grant.js";
 
 /** Rules of one factory. All of them are read to judge one token. */
 export const maxRules = 100;

@@ -1,4 +1,4 @@
-import { nearestName } from "../../nearest-name.js";
+import { nearestName } from "../../core/nearest-name.js";
 import { type Claims, claimAt, comparisonOf, holds } from "./conditions.js";
 import type { TrustCondition, TrustRule } from "./contract.js";
 import type { ExplainedCondition } from "./explain-contract.js";

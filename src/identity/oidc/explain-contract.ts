@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { GrantView } from "../grant.js";
+import { GrantView } from "../../core/grant.js";
 import { maxIdTokenLength } from "./contract.js";
 
 const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,6 +1,6 @@
+import type { FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import type { FactoryRef } from "../caller.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { Claims } from "./conditions.js";
 import { maxIdTokenLength, type TrustRule } from "./contract.js";

@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
+import type { FactoryRef } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { findFactory } from "../../factories/store.js";
-import type { FactoryRef } from "../caller.js";
 import { generationOf, type RulesOfFactory, rulesOfFactory } from "./store.js";
 
 /** The rules of a factory, of one snapshot. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Caller } from "../caller.js";
-import type { Permission } from "../permissions.js";
+import type { Caller } from "../../core/caller.js";
+import type { Permission } from "../../core/permissions.js";
 import { SignatureAlgorithm, type TrustRule } from "./contract.js";
 import type { FactoryRules } from "./factory-rules.js";
 import { keySourceId } from "./fetch-key-set.js";

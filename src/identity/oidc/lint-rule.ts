@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { comparisonOf } from "./conditions.js";
 import type { TrustCondition } from "./contract.js";
 import { lintAudience, lintIssuer } from "./lint-source.js";

@@ -1,5 +1,5 @@
-import type { Evidence } from "../caller.js";
-import type { Grant } from "../grant.js";
+import type { Evidence } from "../../core/caller.js";
+import type { Grant } from "../../core/grant.js";
 import { type Claims, claimAt, holds } from "./conditions.js";
 import type { TrustRule } from "./contract.js";
 import { evidenceClaims } from "./templates/evidence-claims.js";

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import type { Permission } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../caller.js";
 import { invalidCredential } from "../invalid-credential.js";
-import type { Permission } from "../permissions.js";
 import type { VerifiedIdToken } from "./judge-workload.js";
 import { deleteExpiredSessions, insertSession } from "./sessions/store.js";
 import { deleteExpiredTokenIds } from "./used-ids/store.js";

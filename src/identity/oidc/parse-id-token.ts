@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { federationClaim } from "../federation-claim.js";
+import { federationClaim } from "../../core/federation-claim.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { Claims } from "./conditions.js";
 import { maxIdTokenLength, SignatureAlgorithm } from "./contract.js";

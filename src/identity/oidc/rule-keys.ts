@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import type { SignatureAlgorithm } from "./contract.js";
 import { parseKeySet } from "./json-web-keys.js";
 

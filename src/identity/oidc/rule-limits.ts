@@ -1,6 +1,6 @@
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../caller.js";
-import type { Grant } from "../grant.js";
+import type { Caller } from "../../core/caller.js";
+import type { Grant } from "../../core/grant.js";
+import { Problem } from "../../core/problem.js";
 
 /** What a rule hands on. */
 export type HandedOn = {

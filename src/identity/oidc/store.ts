@@ -1,6 +1,6 @@
 import { z } from "zod";
+import type { Actor } from "../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
-import type { Actor } from "../caller.js";
 import { RuleTerms, type TrustRule } from "./contract.js";
 
 /** A rule with its history, as the API shows it. */

@@ -1,9 +1,9 @@
 import { requestedBy } from "../../audit/requested-by.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
-import { Problem } from "../../http/problem.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
 import { NewTrustRule, TrustRuleList, TrustRuleView } from "./contract.js";

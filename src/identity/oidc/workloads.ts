@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
+import type { Caller } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import type { Caller } from "../caller.js";
 import { callerWeight } from "../caller-weight.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";

@@ -1,9 +1,9 @@
+import type { FactoryRef } from "../../core/caller.js";
+import { sqlState } from "../../core/database-errors.js";
+import { Problem } from "../../core/problem.js";
 import { EnvelopeError } from "../../crypto/envelope.js";
 import type { KeyRing, WrappedDataKey } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
-import { sqlState } from "../../db/database-errors.js";
-import { Problem } from "../../http/problem.js";
-import type { FactoryRef } from "../../identity/caller.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import type { KeyCommand, KeyDeps } from "../change-keys.js";
 import { forgetFingerprints, holdWriters, readDataKeysOf, type StoredDataKey, takePlace } from "./store.js";

@@ -1,8 +1,8 @@
 import { requestedBy } from "../../audit/requested-by.js";
+import { actorOf } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { FactoryParams } from "../../http/contract.js";
-import { Problem } from "../../http/problem.js";
 import { route } from "../../http/route.js";
-import { actorOf } from "../../identity/caller.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import type { KeyDeps } from "../change-keys.js";
 import { ReplacedDataKeys } from "../contract.js";

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AuditEvent } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
+import { sqlState } from "../../core/database-errors.js";
 import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
-import { sqlState } from "../../db/database-errors.js";
 import { advanceTask, endTask, type TaskRow } from "./store.js";
 
 /** What a task does, in batches that are each whole or not at all. What is left is read from the data each time. */

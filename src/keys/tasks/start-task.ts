@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { EventBody } from "../../audit/events.js";
+import type { FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import { countWrapped } from "../../crypto/store.js";
 import type { Transaction } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import type { FactoryRef } from "../../identity/caller.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { heldKey, type KeyCommand, type KeyDeps, noKey } from "../change-keys.js";
 import { findKeyRow } from "../store.js";

@@ -1,8 +1,8 @@
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import { holdDeleted, removeForGood } from "./store.js";
 
 type PurgeInput = { factory: FactoryRef; caller: Caller; name: string; requested: RequestedBy };

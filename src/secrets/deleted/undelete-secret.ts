@@ -1,8 +1,8 @@
 import type { AuditWriter } from "../../audit/record.js";
+import { actorOf } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf } from "../../identity/caller.js";
 import { checkDelivery } from "../delivery/deliverability.js";
 import { isDelivered } from "../delivery/store.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";

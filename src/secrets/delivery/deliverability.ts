@@ -1,5 +1,5 @@
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../../identity/caller.js";
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 
 /** What is asked of a caller before a value may go to jobs. */
 export type Deliverer = Pick<Caller, "permissions">;

@@ -1,9 +1,9 @@
 import { z } from "zod";
+import type { FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams } from "../../http/contract.js";
-import { Problem } from "../../http/problem.js";
 import { route } from "../../http/route.js";
-import type { FactoryRef } from "../../identity/caller.js";
 import { SecretParams } from "../contract.js";
 import { noSecret } from "../versions/change-version.js";
 import { findHead } from "../versions/store.js";

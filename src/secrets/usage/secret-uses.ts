@@ -1,5 +1,5 @@
+import type { Actor } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Actor } from "../../identity/caller.js";
 import { type UseRow, writeUses } from "./store.js";
 
 /** A token that left, and by which version of which secret. */

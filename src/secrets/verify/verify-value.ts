@@ -1,12 +1,12 @@
 import { timingSafeEqual } from "node:crypto";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { fingerprint } from "../../crypto/envelope.js";
 import type { DataKey } from "../../crypto/key-ring.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import type { FactoryKeys } from "../factory-keys.js";
 import { currentFingerprint } from "./store.js";

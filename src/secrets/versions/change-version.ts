@@ -1,11 +1,11 @@
 import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { notCurrent, type Precondition } from "../../http/preconditions.js";
-import { Problem } from "../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../identity/caller.js";
 import { type HeldSecret, holdSecret, raiseGeneration } from "./store.js";
 
 export type VersionDeps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };

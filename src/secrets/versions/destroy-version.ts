@@ -1,4 +1,4 @@
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { changeVersion, type VersionDeps, type VersionInput } from "./change-version.js";
 import { emptyVersion, findVersion, type HeldSecret } from "./store.js";
 

@@ -1,6 +1,6 @@
+import type { Caller } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
-import { Problem } from "../../http/problem.js";
-import type { Caller } from "../../identity/caller.js";
 import { checkDelivery } from "../delivery/deliverability.js";
 import { isDelivered } from "../delivery/store.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";

@@ -1,5 +1,5 @@
-import { Problem } from "../../http/problem.js";
-import { actorOf } from "../../identity/caller.js";
+import { actorOf } from "../../core/caller.js";
+import { Problem } from "../../core/problem.js";
 import { type OpenDeps, openSecretVersion } from "../open-secret.js";
 import { changedMeanwhile } from "../plan-change.js";
 import { type SecretsDeps, type Written, writeSecrets } from "../write-secrets.js";

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
+import type { Caller, FactoryRef } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import { Flag, PageQuery } from "../../http/contract.js";
 import { pageOf, pageStart } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
-import type { Caller, FactoryRef } from "../../identity/caller.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import { fingerprintText } from "../fingerprint-text.js";
 import type { OpenDeps } from "../open-secret.js";

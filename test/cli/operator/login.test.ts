@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { permissions } from "../../../src/identity/permissions.js";
+import { permissions } from "../../../src/core/permissions.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Grant } from "../../../src/identity/grant.js";
+import type { Grant } from "../../../src/core/grant.js";
 import type { TrustCondition, TrustRule } from "../../../src/identity/oidc/contract.js";
 import { matchRules, trustedBy } from "../../../src/identity/oidc/match-rules.js";
 import { audience, someRule } from "./some-rule.js";

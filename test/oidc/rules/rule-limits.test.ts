@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Grant } from "../../../src/identity/grant.js";
+import type { Grant } from "../../../src/core/grant.js";
+import { type Permission, permissions } from "../../../src/core/permissions.js";
 import { checkMaker, isWithin } from "../../../src/identity/oidc/rule-limits.js";
-import { type Permission, permissions } from "../../../src/identity/permissions.js";
 
 const repositories = ["a", "b", "c"];
 const registries = ["one.example", "two.example"];

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { permissions } from "../../../src/identity/permissions.js";
+import { permissions } from "../../../src/core/permissions.js";
 import { expectProblem } from "../../http/expect-problem.js";
 import { newSigningKey, type TestIssuer } from "../../support/oidc-issuer.js";
 import { startTestService, type TestService } from "../../support/test-service.js";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AuditWriter } from "../../../src/audit/record.js";
+import type { Caller } from "../../../src/core/caller.js";
 import { Generations } from "../../../src/db/generations.js";
-import type { Caller } from "../../../src/identity/caller.js";
 import { KeySets } from "../../../src/identity/oidc/key-sets.js";
 import { openSession, sweepWorkloads } from "../../../src/identity/oidc/open-session.js";
 import { Workloads } from "../../../src/identity/oidc/workloads.js";

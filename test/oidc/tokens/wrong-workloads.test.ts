@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { routes } from "../../../src/routes.js";
+import { routes } from "../../../src/service/routes.js";
 import { expectProblem } from "../../http/expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "../../http/route-path.js";
 import { newSigningKey, nowSeconds } from "../../support/oidc-issuer.js";

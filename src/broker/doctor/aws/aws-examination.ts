@@ -1,4 +1,4 @@
-import { type EcrHost, ecrPublicHost } from "../../../factory-config/cloud-hosts.js";
+import { type EcrHost, ecrPublicHost } from "../../../core/cloud-hosts.js";
 import type { AwsEntry } from "../../../factory-config/entry.js";
 import type { Sts } from "../../providers/aws-sts.js";
 import type { AwsIdentity } from "../../secret-formats/aws-credentials.js";

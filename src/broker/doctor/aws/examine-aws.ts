@@ -1,5 +1,5 @@
+import { Problem } from "../../../core/problem.js";
 import type { AwsEntry } from "../../../factory-config/entry.js";
-import { Problem } from "../../../http/problem.js";
 import type { RegistryProvider } from "../../provider.js";
 import { getEcrPassword, getEcrPublicPassword } from "../../providers/aws-ecr.js";
 import { assumeRoles, placeOfRegistry, readAwsIdentity, readEcrRegistry } from "../../providers/aws-identity.js";

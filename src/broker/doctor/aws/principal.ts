@@ -1,4 +1,4 @@
-import { Problem } from "../../../http/problem.js";
+import { Problem } from "../../../core/problem.js";
 import { simulateRights } from "../../providers/aws-iam.js";
 import { readAwsIdentity } from "../../providers/aws-identity.js";
 import { type AwsSession, getCallerIdentity } from "../../providers/aws-sts.js";

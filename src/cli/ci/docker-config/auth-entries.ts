@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { dockerHubHost, normaliseHost } from "../../../factory-config/normalise-host.js";
+import { dockerHubHost, normaliseHost } from "../../../core/normalise-host.js";
 import { isObject, type JsonObject, objectAt, textAt } from "../../client/json-value.js";
 import type { Credential, RegistryToken } from "../registry-token.js";
 import type { DockerConfig } from "./config-file.js";

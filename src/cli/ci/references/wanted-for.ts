@@ -1,4 +1,4 @@
-import { normaliseHost } from "../../../factory-config/normalise-host.js";
+import { normaliseHost } from "../../../core/normalise-host.js";
 import { explainSilence } from "../../client/explain-stranger.js";
 import { listAt, sentenceAt } from "../../client/json-value.js";
 import { NoAnswer, sendOnce } from "../../client/send-once.js";

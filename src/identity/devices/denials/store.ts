@@ -1,5 +1,5 @@
+import type { Actor } from "../../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
-import type { Actor } from "../../caller.js";
 
 /** What is denied: a device, or one certificate of an authority. */
 export type Denied = { deviceId: string } | { authorityId: string; serial: string };

@@ -1,5 +1,5 @@
+import type { FactoryRef } from "../../../core/caller.js";
 import type { PrismaClient } from "../../../db/database.js";
-import type { FactoryRef } from "../../caller.js";
 
 /** An authority that a presented certificate may come from, in the snapshot that `generation` belongs to. */
 export type Candidate = {

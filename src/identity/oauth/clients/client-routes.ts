@@ -1,14 +1,14 @@
 import type { z } from "zod";
 import type { AuditWriter } from "../../../audit/record.js";
 import { requestedBy } from "../../../audit/requested-by.js";
+import { isPermission, isRole } from "../../../core/permissions.js";
+import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
 import type { Generations } from "../../../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../../http/page.js";
-import { Problem } from "../../../http/problem.js";
 import { json, route } from "../../../http/route.js";
 import { withdrawCredential } from "../../credentials/withdraw-credential.js";
-import { isPermission, isRole } from "../../permissions.js";
 import { CreatedOAuthClient, NewOAuthClient, OAuthClient, OAuthClientList } from "./contract.js";
 import { createClient } from "./create-client.js";
 import { findClient, listClients } from "./store.js";

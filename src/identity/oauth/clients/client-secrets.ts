@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import type { EventBody } from "../../../audit/events.js";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../../core/caller.js";
+import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
-import { Problem } from "../../../http/problem.js";
-import { actorOf, type Caller, type FactoryRef } from "../../caller.js";
 import { createToken, hashToken } from "../../token.js";
 import { deleteSecret, insertSecret, lockClient } from "./store.js";
 

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../../core/caller.js";
 import type { PrismaClient } from "../../../db/database.js";
-import { actorOf, type Caller, type FactoryRef } from "../../caller.js";
 import { grantedExpiry } from "../../credentials/granted-expiry.js";
 import { type Granted, grantedPermissions } from "../../credentials/granted-permissions.js";
 import { invalidCredential } from "../../invalid-credential.js";

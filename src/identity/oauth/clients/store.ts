@@ -1,7 +1,7 @@
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../../audit/record.js";
+import type { Actor, FactoryRef } from "../../../core/caller.js";
+import { isPermission, type Permission, type Role } from "../../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
-import type { Actor, FactoryRef } from "../../caller.js";
-import { isPermission, type Permission, type Role } from "../../permissions.js";
 
 export type NewClient = {
   id: string;

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
+import type { Actor } from "../../../core/caller.js";
+import type { Permission } from "../../../core/permissions.js";
 import type { PrismaClient } from "../../../db/database.js";
-import type { Actor } from "../../caller.js";
-import type { Permission } from "../../permissions.js";
 import { createToken, hashToken } from "../../token.js";
 import { invalidClient } from "../authenticate-client.js";
 import type { ProvenClient } from "../clients/store.js";

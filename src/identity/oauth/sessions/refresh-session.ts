@@ -1,9 +1,9 @@
 import type { EventBody } from "../../../audit/events.js";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
+import { Problem } from "../../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
 import type { Generations } from "../../../db/generations.js";
-import { Problem } from "../../../http/problem.js";
 import { revokeFamily } from "../../credentials/store.js";
 import { createToken, hashToken, isWellFormedToken } from "../../token.js";
 import type { ProvenClient } from "../clients/store.js";

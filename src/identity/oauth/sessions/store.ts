@@ -1,6 +1,6 @@
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../../audit/record.js";
+import { isPermission, type Permission } from "../../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
-import { isPermission, type Permission } from "../../permissions.js";
 import type { ProvenClient } from "../clients/store.js";
 import { reuseSeconds } from "../token-life.js";
 

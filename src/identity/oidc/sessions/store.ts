@@ -1,6 +1,6 @@
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../../audit/record.js";
+import type { Actor } from "../../../core/caller.js";
 import type { PrismaClient } from "../../../db/database.js";
-import type { Actor } from "../../caller.js";
 
 export type NewSession = {
   id: string;

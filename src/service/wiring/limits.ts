@@ -1,11 +1,11 @@
-import type { Database } from "../db/database.js";
-import { AuthenticationFailures } from "../limits/authentication-failures.js";
-import { Handshakes } from "../limits/handshakes.js";
-import { limitedAddress } from "../limits/limited-address.js";
-import { TokenEndpointFailures } from "../limits/token-endpoint-failures.js";
-import { TokenRequests } from "../limits/token-requests.js";
-import type { Metrics } from "../observability/metrics.js";
-import type { Settings } from "../settings.js";
+import type { Database } from "../../db/database.js";
+import { AuthenticationFailures } from "../../limits/authentication-failures.js";
+import { Handshakes } from "../../limits/handshakes.js";
+import { limitedAddress } from "../../limits/limited-address.js";
+import { TokenEndpointFailures } from "../../limits/token-endpoint-failures.js";
+import { TokenRequests } from "../../limits/token-requests.js";
+import type { Metrics } from "../../observability/metrics.js";
+import type { Settings } from "../../settings/settings.js";
 
 /** The rate limits that the settings ask for. */
 export function createLimits(input: { settings: Settings; pool: Database["pool"]; metrics: Metrics }) {

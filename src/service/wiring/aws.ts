@@ -1,8 +1,8 @@
-import { answerAwsFiles } from "../aws/keys/aws-files.js";
-import { AwsKeys } from "../aws/keys/aws-keys.js";
-import type { MakeKeysDeps } from "../aws/keys/make-keys.js";
-import type { AwsFiles, AwsFilesInput } from "../broker/aws-files.js";
-import type { FactoryKeys } from "../secrets/factory-keys.js";
+import { answerAwsFiles } from "../../aws/keys/aws-files.js";
+import { AwsKeys } from "../../aws/keys/aws-keys.js";
+import type { MakeKeysDeps } from "../../aws/keys/make-keys.js";
+import type { AwsFiles, AwsFilesInput } from "../../broker/aws-files.js";
+import type { FactoryKeys } from "../../secrets/factory-keys.js";
 
 /** What answers the programs that speak AWS's protocols. */
 export function createAwsDeps(

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Problem } from "../../http/problem.js";
+import { Problem } from "../../core/problem.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { OfferedCommandLine, OfferedFileParams } from "./contract.js";
 import type { OfferedCli, OfferedFile } from "./read-offered.js";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { packageRoot } from "../../package-root.js";
+import { packageRoot } from "../../core/package-root.js";
 
 export type OfferedFile = {
   file: string;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Database, PrismaClient } from "../db/database.js";
+import type { Database, PrismaClient } from "../../db/database.js";
 
 /**
  * Records that this database is an installation of the service.

@@ -1,21 +1,21 @@
-import { createDoctors } from "../broker/doctor/create-doctors.js";
-import type { DoctorDeps } from "../broker/doctor/examine-secret.js";
-import { requirePassed } from "../broker/doctor/require-passed.js";
-import type { Facts } from "../broker/factory-facts.js";
-import type { BrokerDeps } from "../broker/issue-token.js";
-import { createProducts, type Products } from "../broker/products.js";
-import { createProviders } from "../broker/providers/create-providers.js";
-import type { CheckDeps } from "../broker/references/check-references.js";
-import { unservedRegistries } from "../broker/unserved-registries.js";
-import { signAssertion } from "../federation/sign-assertion.js";
-import type { FactoryRef } from "../identity/caller.js";
-import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
-import { SecretQuestions } from "../limits/secret-questions.js";
-import type { Metrics } from "../observability/metrics.js";
-import type { Outbound } from "../outbound/outbound.js";
-import type { SecretUses } from "../secrets/usage/secret-uses.js";
-import type { TriedPromotionDeps } from "../secrets/versions/promote-version.js";
-import type { Settings } from "../settings.js";
+import { createDoctors } from "../../broker/doctor/create-doctors.js";
+import type { DoctorDeps } from "../../broker/doctor/examine-secret.js";
+import { requirePassed } from "../../broker/doctor/require-passed.js";
+import type { Facts } from "../../broker/factory-facts.js";
+import type { BrokerDeps } from "../../broker/issue-token.js";
+import { createProducts, type Products } from "../../broker/products.js";
+import { createProviders } from "../../broker/providers/create-providers.js";
+import type { CheckDeps } from "../../broker/references/check-references.js";
+import { unservedRegistries } from "../../broker/unserved-registries.js";
+import type { FactoryRef } from "../../core/caller.js";
+import { signAssertion } from "../../federation/sign-assertion.js";
+import type { SigningKeys } from "../../identity/oauth/keys/signing-keys.js";
+import { SecretQuestions } from "../../limits/secret-questions.js";
+import type { Metrics } from "../../observability/metrics.js";
+import type { Outbound } from "../../outbound/outbound.js";
+import type { SecretUses } from "../../secrets/usage/secret-uses.js";
+import type { TriedPromotionDeps } from "../../secrets/versions/promote-version.js";
+import type { Settings } from "../../settings/settings.js";
 
 /** What makes registry tokens, and counts them. */
 export function createMinting(input: {

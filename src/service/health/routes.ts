@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { OpenApiTexts } from "../http/openapi.js";
-import { PreparedJson, route } from "../http/route.js";
+import type { OpenApiTexts } from "../../http/openapi.js";
+import { PreparedJson, route } from "../../http/route.js";
 import { Health, Readiness } from "./contract.js";
 
 /** `degraded`: requests are still served best here. */

@@ -1,11 +1,11 @@
-import type { AuditWriter } from "../audit/record.js";
-import type { KeyRing } from "../crypto/key-ring.js";
-import { startChangeFeed } from "../db/change-feed.js";
-import type { Database } from "../db/database.js";
-import type { Generations } from "../db/generations.js";
-import { KeyTasks } from "../keys/tasks/key-tasks.js";
-import type { Logger } from "../observability/log.js";
-import { FactoryKeys } from "../secrets/factory-keys.js";
+import type { AuditWriter } from "../../audit/record.js";
+import type { KeyRing } from "../../crypto/key-ring.js";
+import { startChangeFeed } from "../../db/change-feed.js";
+import type { Database } from "../../db/database.js";
+import type { Generations } from "../../db/generations.js";
+import { KeyTasks } from "../../keys/tasks/key-tasks.js";
+import type { Logger } from "../../observability/log.js";
+import { FactoryKeys } from "../../secrets/factory-keys.js";
 
 /** Starts what keeps the keys of factories at hand, learns of changes elsewhere, and works on key tasks. */
 export function startKeyUpkeep(input: {

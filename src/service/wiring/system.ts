@@ -1,13 +1,13 @@
-import type { KeyRing } from "../crypto/key-ring.js";
-import { readKnownKeys } from "../crypto/store.js";
-import type { Database } from "../db/database.js";
-import { migrationsAreComplete } from "../db/migrate.js";
-import { openApiTexts } from "../http/openapi.js";
-import type { Metrics } from "../observability/metrics.js";
+import type { KeyRing } from "../../crypto/key-ring.js";
+import { readKnownKeys } from "../../crypto/store.js";
+import type { Database } from "../../db/database.js";
+import { migrationsAreComplete } from "../../db/migrate.js";
+import { openApiTexts } from "../../http/openapi.js";
+import type { Metrics } from "../../observability/metrics.js";
+import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
+import type { ProbeResult } from "../health/routes.js";
+import { databaseAnswers } from "../health/store.js";
 import { routes } from "../routes.js";
-import { offeredDirectory, readOffered, readOfferedHelper } from "../system/command-line/read-offered.js";
-import type { ProbeResult } from "../system/routes.js";
-import { databaseAnswers } from "../system/store.js";
 
 /** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
 export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {

@@ -1,20 +1,20 @@
-import type { AuditWriter } from "./audit/record.js";
-import type { UnknownCallers } from "./audit/refusals.js";
-import { awsErrorShapeOf } from "./aws/errors/error-shape.js";
-import type { AwsKeys } from "./aws/keys/aws-keys.js";
-import type { Database } from "./db/database.js";
-import { findFactory } from "./factories/store.js";
-import type { HandshakeGuard } from "./http/guard-handshakes.js";
-import type { Pipe } from "./http/mount.js";
-import type { RefuseEarly } from "./http/server.js";
-import { actorOf, type Caller, type FactoryRef } from "./identity/caller.js";
-import type { Callers } from "./identity/callers.js";
-import type { Devices } from "./identity/devices/devices.js";
-import { CredentialRefused } from "./identity/invalid-credential.js";
-import type { AuthenticationFailures } from "./limits/authentication-failures.js";
-import type { Handshakes } from "./limits/handshakes.js";
-import type { Logger } from "./observability/log.js";
-import type { Metrics } from "./observability/metrics.js";
+import type { AuditWriter } from "../audit/record.js";
+import type { UnknownCallers } from "../audit/refusals.js";
+import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
+import type { AwsKeys } from "../aws/keys/aws-keys.js";
+import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import type { Database } from "../db/database.js";
+import { findFactory } from "../factories/store.js";
+import type { HandshakeGuard } from "../http/guard-handshakes.js";
+import type { Pipe } from "../http/mount.js";
+import type { RefuseEarly } from "../http/server.js";
+import type { Callers } from "../identity/callers.js";
+import type { Devices } from "../identity/devices/devices.js";
+import { CredentialRefused } from "../identity/invalid-credential.js";
+import type { AuthenticationFailures } from "../limits/authentication-failures.js";
+import type { Handshakes } from "../limits/handshakes.js";
+import type { Logger } from "../observability/log.js";
+import type { Metrics } from "../observability/metrics.js";
 
 /** Puts together what runs in front of every handler and after it. */
 export function createPipe(input: {

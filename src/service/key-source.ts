@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { configuredKeys } from "./crypto/configured-keys.js";
-import { KeyUnavailable } from "./crypto/key-encryption-key.js";
-import type { KeyRing } from "./crypto/key-ring.js";
-import { type KeySource, openKeyRing } from "./crypto/open-key-ring.js";
-import type { PrismaClient } from "./db/database.js";
-import { parseAddressRanges } from "./outbound/addresses.js";
-import { createOutbound } from "./outbound/outbound.js";
-import type { Settings } from "./settings.js";
+import { configuredKeys } from "../crypto/configured-keys.js";
+import { KeyUnavailable } from "../crypto/key-encryption-key.js";
+import type { KeyRing } from "../crypto/key-ring.js";
+import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import type { PrismaClient } from "../db/database.js";
+import { parseAddressRanges } from "../outbound/addresses.js";
+import { createOutbound } from "../outbound/outbound.js";
+import type { Settings } from "../settings/settings.js";
 
 /** Where the first key-encryption key is: in a setting, or in the data directory of an embedded installation. */
 export function keySource(settings: Pick<Settings, "key">, dataDirectory: string | undefined): KeySource {

@@ -1,13 +1,13 @@
-import { AuditSealer } from "./audit/chain/sealer.js";
-import { AuditSigningKey } from "./audit/chain/signing-key.js";
-import type { AuditWriter } from "./audit/record.js";
-import { AuditShipper } from "./audit/shipping/shipper.js";
-import { createTarget } from "./audit/shipping/targets.js";
-import type { KeyRing } from "./crypto/key-ring.js";
-import type { Database } from "./db/database.js";
-import type { Logger } from "./observability/log.js";
-import type { Outbound } from "./outbound/outbound.js";
-import type { Settings } from "./settings.js";
+import { AuditSealer } from "../audit/chain/sealer.js";
+import { AuditSigningKey } from "../audit/chain/signing-key.js";
+import type { AuditWriter } from "../audit/record.js";
+import { AuditShipper } from "../audit/shipping/shipper.js";
+import { createTarget } from "../audit/shipping/targets.js";
+import type { KeyRing } from "../crypto/key-ring.js";
+import type { Database } from "../db/database.js";
+import type { Logger } from "../observability/log.js";
+import type { Outbound } from "../outbound/outbound.js";
+import type { Settings } from "../settings/settings.js";
 
 /** Starts what seals the audit and what ships it; both go on until `close`. */
 export function startAuditChain(input: {

@@ -1,14 +1,14 @@
+import { AuditWriter } from "../audit/record.js";
+import type { ServiceDatabase } from "../db/open-service-database.js";
+import { deleteOldJobs } from "../identity/credentials/store.js";
+import { sweepOAuth } from "../identity/oauth/sweep.js";
+import { sweepWorkloads } from "../identity/oidc/open-session.js";
+import { deleteOldTasks } from "../keys/tasks/store.js";
+import type { Logger } from "../observability/log.js";
+import { sweepDeletedSecrets } from "../secrets/deleted/sweep-deleted.js";
+import { deleteOldUses } from "../secrets/usage/store.js";
+import type { Settings } from "../settings/settings.js";
 import type { App } from "./app.js";
-import { AuditWriter } from "./audit/record.js";
-import type { ServiceDatabase } from "./db/open-service-database.js";
-import { deleteOldJobs } from "./identity/credentials/store.js";
-import { sweepOAuth } from "./identity/oauth/sweep.js";
-import { sweepWorkloads } from "./identity/oidc/open-session.js";
-import { deleteOldTasks } from "./keys/tasks/store.js";
-import type { Logger } from "./observability/log.js";
-import { sweepDeletedSecrets } from "./secrets/deleted/sweep-deleted.js";
-import { deleteOldUses } from "./secrets/usage/store.js";
-import type { Settings } from "./settings.js";
 
 const dayMs = 24 * 3_600_000;
 const keepEndedJobsMs = 7 * dayMs;

@@ -1,6 +1,6 @@
-import { apiAccess, federation } from "../identity/oauth/keys/key-use.js";
-import { SigningKeys, type SigningKeysDeps } from "../identity/oauth/keys/signing-keys.js";
-import type { Settings } from "../settings.js";
+import { apiAccess, federation } from "../../identity/oauth/keys/key-use.js";
+import { SigningKeys, type SigningKeysDeps } from "../../identity/oauth/keys/signing-keys.js";
+import type { Settings } from "../../settings/settings.js";
 
 /** The keys of each use, and the name under which clouds fetch those that are for them. */
 export function createSigning(deps: SigningKeysDeps, { publicUrl }: Pick<Settings, "publicUrl">) {

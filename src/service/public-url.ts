@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import type { Settings } from "./settings.js";
+import type { Settings } from "../settings/settings.js";
 
 /**
  * How clients reach the service: what the operator says, else the address that it listens on. Never taken from `Host`,

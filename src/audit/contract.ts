@@ -48,6 +48,7 @@ export const AuditEvent = z
     secret: z.string().optional(),
     secretVersion: z.int().optional(),
     previousVersion: z.int().optional(),
+    deliverToJobs: z.boolean().optional().meta({ description: "Whether jobs may be given the value of that version." }),
     matches: z.boolean().optional(),
     comparedWith: z.int().optional(),
     result: z.string().optional(),

@@ -74,18 +74,21 @@ export type EventBody =
       secret: string;
       secretVersion: number;
       via: "api" | "fioctl";
+      deliverToJobs: boolean;
       restoredFrom?: number;
       warnings?: readonly string[];
     }
   | { action: "secret.deleted"; secret: string; via: "api" | "fioctl"; forced?: true; purged?: true }
   | {
-      action: "secret.promoted" | "secret.rolled-back" | "secret.version-destroyed";
+      action: "secret.promoted" | "secret.rolled-back";
       secret: string;
       secretVersion: number;
-      previousVersion?: number;
-      forced?: true;
+      previousVersion: number;
+      deliverToJobs: boolean;
     }
-  | { action: "secret.undeleted" | "secret.purged"; secret: string; secretVersion: number }
+  | { action: "secret.version-destroyed"; secret: string; secretVersion: number; forced?: true }
+  | { action: "secret.undeleted"; secret: string; secretVersion: number; deliverToJobs: boolean }
+  | { action: "secret.purged"; secret: string; secretVersion: number }
   | { action: "secret.verified"; secret: string; secretVersion: number; matches: boolean }
   | {
       action: "secret.examined";

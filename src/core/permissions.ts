@@ -2,6 +2,7 @@
 export const permissions = [
   "secrets:list",
   "secrets:write",
+  "secrets:deliver",
   "config:read",
   "config:write",
   "jobs:create",
@@ -23,6 +24,7 @@ export const roles = {
   operator: [
     "secrets:list",
     "secrets:write",
+    "secrets:deliver",
     "config:read",
     "config:write",
     "jobs:create",

@@ -110,7 +110,7 @@ function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): 
       const reason = `Secret "${secretName}" is named by registry entry ${entry.id} but does not exist. Create it: fioctl secrets update ${secretName}=...`;
       missing.push({ at, reason });
     } else if (secret.deliverToJobs) {
-      const reason = `Secret "${secretName}" is flagged deliverToJobs, so its value may leave in a job; a secret that opens a registry must not. Take the flag away, or use another secret.`;
+      const reason = `The current version of secret "${secretName}" is flagged deliverToJobs, so its value may leave in a job; a secret that opens a registry must not. Store a value with deliverToJobs false, or use another secret.`;
       delivered.push({ at, reason });
     }
   }

@@ -50,7 +50,7 @@ export type Held = {
   currentVersion: number | undefined;
   nextVersion: number;
   currentDocument: Buffer | undefined;
-  /** The secrets that exist, of those named. */
+  /** The secrets that exist, of those named, and whether jobs are given their current version. */
   existing: ReadonlyMap<string, { deliverToJobs: boolean }>;
   approved: readonly Destination[];
 };
@@ -85,10 +85,13 @@ export async function holdForPublishing(
   );
   const factory = rows[0];
   if (!factory) return undefined;
-  const secrets = await transaction.secret.findMany({
-    select: { name: true, deliverToJobs: true },
-    where: { factoryId, deletedAt: null, name: { in: [...names] } },
-  });
+  const secrets = await transaction.$queryRawUnsafe<{ name: string; deliverToJobs: boolean }[]>(
+    `SELECT s.name, v.deliver_to_jobs AS "deliverToJobs"
+     FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+     WHERE s.factory_id = $1::uuid AND s.deleted_at IS NULL AND s.name = ANY ($2::text[])`,
+    factoryId,
+    [...names],
+  );
   const approved = await transaction.approvedDestination.findMany({ where: { factoryId } });
   return {
     currentVersion: factory.config_version ?? undefined,
@@ -149,7 +152,8 @@ export async function insertVersion(transaction: Transaction, input: NewVersion)
   });
   await transaction.secret.updateMany({
     where: { factoryId, deletedAt: null, named: false, name: { in: [...names] } },
-    data: { named: true },
+    // The column is for replicas of the release before, which may have left it at what another version said.
+    data: { named: true, deliverToJobs: false },
   });
   for (const { secretName, type, host } of input.removed) {
     await transaction.approvedDestination.delete({

@@ -50,10 +50,10 @@ const valueFields = {
   valueBase64: ValueBase64.optional(),
   description: Description.optional(),
   expiresAt: Timestamp.optional().meta({ description: "When the credential behind it ends; kept as a note." }),
-  deliverToJobs: z
-    .boolean()
-    .optional()
-    .meta({ description: "The value itself may leave in a job's /secrets. Never for a secret that an entry names." }),
+  deliverToJobs: z.boolean().optional().meta({
+    description:
+      "The value of this version may leave in a job's /secrets while it is current. `true` takes the permission secrets:deliver. Absent: as the current version says, and `false` for a first version. Never for a secret that an entry names.",
+  }),
 };
 
 export const oneValue = (fields: { value?: string | undefined; valueBase64?: string | undefined }): boolean =>
@@ -83,7 +83,7 @@ export const Secret = z
     version: z.int().meta({ description: "The current version." }),
     description: z.string().optional(),
     expiresAt: Timestamp.optional(),
-    deliverToJobs: z.boolean(),
+    deliverToJobs: z.boolean().meta({ description: "Of the current version." }),
     usedByRegistries: z.boolean().meta({ description: "An entry of the current config names it." }),
     createdAt: Timestamp,
     updatedAt: Timestamp,

@@ -3,14 +3,15 @@ import { Problem } from "../core/problem.js";
 import { fingerprint, sealSecret } from "../crypto/envelope.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
+import { type Deliverer, deliverabilityOf } from "./delivery/deliverability.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { UnwrappedKeys } from "./unwrapped-keys.js";
 
 type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
 
 /**
- * A new version of a secret, or its deletion. Fields that are absent stay as they were. A staged version is not current
- * until it is promoted.
+ * A new version of a secret, or its deletion. Fields that are absent stay as they were; `deliverToJobs`, as the current
+ * version says. A staged version is not current until it is promoted.
  */
 export type SecretItem =
   | {
@@ -30,14 +31,13 @@ export type SecretItem =
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `key-unavailable`, `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
+ * @throws Problem `forbidden` when it would turn delivery to jobs on and the caller may not, `key-unavailable`, `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
  */
 export function planChange(
   keys: UnwrappedKeys,
   factoryId: string,
   item: SecretItem,
-  head: SecretHead | undefined,
-  precondition: Precondition,
+  { head, precondition, caller }: { head: SecretHead | undefined; precondition: Precondition; caller: Deliverer },
 ): SecretChange | undefined {
   if (item.op === "put" && item.seen) checkSeen(item.seen, head);
   checkPrecondition(precondition, head);
@@ -51,7 +51,8 @@ export function planChange(
     restored_from: null,
     description: null,
     expires_at: null,
-    deliver_to_jobs: null,
+    deliver_to_jobs: false,
+    if_deliver_to_jobs: null,
   };
   if (item.op === "delete") {
     if (!head) return undefined;
@@ -85,7 +86,8 @@ export function planChange(
     restored_from: item.restoredFrom ?? null,
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
-    deliver_to_jobs: item.deliverToJobs ?? null,
+    deliver_to_jobs: deliverabilityOf(item, head, caller),
+    if_deliver_to_jobs: head?.deliverToJobs ?? null,
   };
 }
 

@@ -55,11 +55,11 @@ function itemOf(name: string, write: z.output<typeof SecretWrite>): Extract<Secr
 }
 
 function stagedItemOf(name: string, write: z.output<typeof SecretWrite>): SecretItem {
-  const { description, deliverToJobs, ...item } = itemOf(name, write);
-  if (description === undefined && deliverToJobs === undefined) return { ...item, staged: true };
+  const { description, ...item } = itemOf(name, write);
+  if (description === undefined) return { ...item, staged: true };
   throw new Problem(
     "invalid-request",
-    "description and deliverToJobs are of the secret, not of a version: a staged version has a value and expiresAt.",
+    "description is of the secret, not of a version: a staged version has a value, expiresAt and deliverToJobs.",
   );
 }
 

@@ -9,6 +9,7 @@ export type SecretHead = {
   nextVersion: number;
   destroyedVersions: number;
   named: boolean;
+  /** Of its current version. */
   deliverToJobs: boolean;
 };
 
@@ -35,10 +36,13 @@ export type SecretChange = {
   /** What it was made with. Only if that is still the key of the fingerprints. */
   fingerprint_key_id: string | null;
   restored_from: number | null;
-  /** `null` leaves these three as they are. */
+  /** `null` leaves these two as they are. */
   description: string | null;
   expires_at: string | null;
-  deliver_to_jobs: boolean | null;
+  /** Of the version that it makes. */
+  deliver_to_jobs: boolean;
+  /** Only if the current version says so: by that it was judged. `null` where there is none. */
+  if_deliver_to_jobs: boolean | null;
 };
 
 /** Changes that are made together or not at all, with their audit rows. */

@@ -57,7 +57,8 @@ export class SecretHeads {
       const before = this.#heads.get(at);
       if (item.op === "put" && change && before) {
         const currentVersion = change.op === "stage" ? before.currentVersion : change.version;
-        this.#heads.set(at, { ...before, currentVersion, nextVersion: change.version + 1 });
+        const deliverToJobs = change.op === "stage" ? before.deliverToJobs : change.deliver_to_jobs;
+        this.#heads.set(at, { ...before, currentVersion, deliverToJobs, nextVersion: change.version + 1 });
       } else {
         this.#heads.delete(at);
       }

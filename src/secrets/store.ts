@@ -2,10 +2,11 @@ import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import { dataKeyPurposeOf } from "../crypto/envelope.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, if_deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -13,17 +14,20 @@ const change =
 // under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
 // others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
+// Whether a new version may be delivered to jobs was judged by what the current one says, so that is compared too.
 // `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
     SELECT s.id, s.named, s.current_version, s.previous_version, s.expires_at
     FROM secrets s JOIN change ON change.secret_id = s.id
+      JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
       AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
       AND (change.if_destroyed IS NULL OR s.destroyed_versions = change.if_destroyed)
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
-      AND NOT (s.named AND COALESCE(change.deliver_to_jobs, s.deliver_to_jobs))
+      AND (change.if_deliver_to_jobs IS NULL OR v.deliver_to_jobs = change.if_deliver_to_jobs)
+      AND NOT (s.named AND change.deliver_to_jobs)
     ORDER BY s.id FOR UPDATE OF s
   ), fingerprinting AS MATERIALIZED (
     SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
@@ -44,7 +48,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), created AS (
     INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at, current_since)
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),
-           COALESCE(change.deliver_to_jobs, false), change.description, change.expires_at, change.at, change.at, change.at
+           change.deliver_to_jobs, change.description, change.expires_at, change.at, change.at, change.at
     FROM change, factory WHERE change.op = 'create'
   ), changed AS (
     UPDATE secrets s SET
@@ -56,12 +60,12 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
            next_version = CASE change.op WHEN 'delete' THEN s.next_version ELSE change.version + 1 END,
            deleted_at = CASE change.op WHEN 'delete' THEN change.at END, named = s.named AND change.op <> 'delete',
            description = COALESCE(change.description, s.description),
-           deliver_to_jobs = COALESCE(change.deliver_to_jobs, s.deliver_to_jobs), updated_at = change.at
+           deliver_to_jobs = CASE change.op WHEN 'update' THEN change.deliver_to_jobs ELSE s.deliver_to_jobs END, updated_at = change.at
     FROM change JOIN go USING (set) WHERE change.op <> 'create' AND s.id = change.secret_id
   ), sealed AS (
-    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
+    INSERT INTO secret_versions (secret_id, version, data_key_id, ciphertext, fingerprint, staged, deliver_to_jobs, restored_from, expires_at, created_at, created_by_kind, created_by_id, created_by_name)
     SELECT change.secret_id, change.version, change.data_key_id, decode(change.ciphertext, 'base64'),
-           decode(change.fingerprint, 'base64'), change.op = 'stage', change.restored_from,
+           decode(change.fingerprint, 'base64'), change.op = 'stage', change.deliver_to_jobs, change.restored_from,
            CASE WHEN change.op = 'stage' OR change.restored_from IS NOT NULL THEN change.expires_at
                 ELSE COALESCE(change.expires_at, locked.expires_at) END,
            change.at, change.actor_kind, change.actor_id, change.actor_name
@@ -117,29 +121,25 @@ export async function readHeads(
   names: readonly string[],
 ): Promise<{ heads: SecretHead[]; secretCount: number | undefined }> {
   const [heads, factory] = await Promise.all([
-    prisma.secret.findMany({
-      select: {
-        id: true,
-        name: true,
-        currentVersion: true,
-        nextVersion: true,
-        destroyedVersions: true,
-        named: true,
-        deliverToJobs: true,
-      },
-      where: { factoryId, name: { in: [...names] }, deletedAt: null },
-    }),
+    prisma.$queryRawUnsafe<SecretHead[]>(
+      `/* secret-heads */ SELECT s.id, s.name, s.current_version AS "currentVersion", s.next_version AS "nextVersion",
+         s.destroyed_versions AS "destroyedVersions", s.named, v.deliver_to_jobs AS "deliverToJobs"
+       FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+       WHERE s.factory_id = $1::uuid AND s.name = ANY ($2::text[]) AND s.deleted_at IS NULL`,
+      factoryId,
+      [...names],
+    ),
     prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId, deletedAt: null } }),
   ]);
   return { heads, secretCount: factory?.secretCount };
 }
 
 const shown = {
+  id: true,
   name: true,
   currentVersion: true,
   description: true,
   expiresAt: true,
-  deliverToJobs: true,
   named: true,
   createdAt: true,
   updatedAt: true,
@@ -153,7 +153,7 @@ export async function listSecrets(
   prisma: PrismaClient,
   input: { factoryId: string; prefix: string | undefined; after: string | undefined; pageSize: number },
 ) {
-  return prisma.secret.findMany({
+  const rows = await prisma.secret.findMany({
     select: shown,
     where: {
       factoryId: input.factoryId,
@@ -166,10 +166,12 @@ export async function listSecrets(
     orderBy: { name: "asc" },
     take: input.pageSize + 1,
   });
+  return withDeliverability(prisma, rows);
 }
 
 export async function findSecret(prisma: PrismaClient, factoryId: string, name: string) {
-  return prisma.secret.findFirst({ select: shown, where: { factoryId, name, deletedAt: null } });
+  const row = await prisma.secret.findFirst({ select: shown, where: { factoryId, name, deletedAt: null } });
+  return row && (await withDeliverability(prisma, [row]))[0];
 }
 
 /** Every name of a factory, in order. A factory has few enough of them (`maxSecrets`). */

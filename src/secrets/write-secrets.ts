@@ -6,6 +6,7 @@ import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
+import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
@@ -43,7 +44,8 @@ const maxAttempts = 60;
  * Writes and deletes secrets, all or none, in one statement with their audit rows. A deletion of a name that does not
  * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
  * whoever loses a race seals anew for the next version.
- * @throws Problem `invalid-request` for a name that no secret can have, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
+ * @throws Problem `invalid-request` for a name that no secret can have, `forbidden` when it would turn delivery to jobs on
+ *   and the caller may not, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
  *   `key-unavailable` when the data keys that it needs do not open or cannot be asked for
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
@@ -58,7 +60,10 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
       const keys = await deps.factoryKeys.of(factory.id);
-      const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
+      const { precondition, caller } = input;
+      const planned = items.map((item) =>
+        planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller }),
+      );
       const changes = planned.filter((planning) => planning !== undefined);
       if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
         deps.heads.remember(factory.id, items, changes);
@@ -157,12 +162,6 @@ async function secretInUse(deps: SecretsDeps, input: WriteInput, names: readonly
   );
 }
 
-const namedIsNotDelivered = (): Problem =>
-  new Problem(
-    "secret-in-use",
-    "An entry of the factory config names this secret, so its value is never delivered to jobs.",
-  );
-
 function auditRow(
   audit: AuditWriter,
   input: WriteInput,
@@ -185,6 +184,7 @@ function auditRow(
           secret: change.name,
           secretVersion: change.version,
           via,
+          deliverToJobs: change.deliver_to_jobs,
           ...(change.restored_from !== null && { restoredFrom: change.restored_from }),
           ...(warnings.length > 0 && { warnings }),
         };

@@ -65,7 +65,8 @@ describe("writes at the same time", () => {
         if_destroyed: null,
         description: null,
         expires_at: null,
-        deliver_to_jobs: null,
+        deliver_to_jobs: false,
+        if_deliver_to_jobs: null,
       } as const),
     });
     for (const name of ["a", "b"]) {

@@ -1,12 +1,12 @@
 import type { PrismaClient } from "../../db/database.js";
 import type { SealedValue } from "../../secrets/open-secret.js";
 
-/** A secret whose value may leave in a job's `/secrets`, at its current version. */
+/** A secret whose current version may leave in a job's `/secrets`. */
 export type FlaggedSecret = { id: string; name: string; version: number };
 
-// One that an entry names is never among them.
-const flagged = "s.factory_id = $1::uuid AND s.deliver_to_jobs AND NOT s.named AND s.deleted_at IS NULL";
-const current = "JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version";
+// The version is asked, not the secret: what is current is flagged itself. One that an entry names is never among them.
+const flagged = `FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+  WHERE s.factory_id = $1::uuid AND s.deleted_at IS NULL AND NOT s.named AND v.deliver_to_jobs AND v.destroyed_at IS NULL`;
 
 /** The flagged secrets of a factory as they are now, by name, and how many bytes they are, sealed. */
 export async function readFlagged(
@@ -15,7 +15,7 @@ export async function readFlagged(
 ): Promise<{ secrets: FlaggedSecret[]; bytes: number }> {
   const rows = await prisma.$queryRawUnsafe<(FlaggedSecret & { bytes: number })[]>(
     `/* read-flagged */ SELECT s.id, s.name, s.current_version AS version, octet_length(v.ciphertext) AS bytes
-     FROM secrets s ${current} WHERE ${flagged} ORDER BY s.name`,
+     ${flagged} ORDER BY s.name`,
     factoryId,
   );
   const secrets = rows.map(({ id, name, version }) => ({ id, name, version }));
@@ -30,9 +30,7 @@ export async function readSealed(
 ): Promise<Map<string, SealedValue>> {
   const rows = await prisma.$queryRawUnsafe<(SealedValue & { id: string })[]>(
     `/* read-sealed */ SELECT s.id, v.data_key_id AS "dataKeyId", v.ciphertext
-     FROM secrets s ${current} JOIN unnest($2::uuid[], $3::int[]) AS wanted(id, version)
-       ON wanted.id = s.id AND wanted.version = v.version
-     WHERE ${flagged} AND v.destroyed_at IS NULL`,
+     ${flagged} AND (s.id, v.version) IN (SELECT * FROM unnest($2::uuid[], $3::int[]))`,
     factoryId,
     secrets.map(({ id }) => id),
     secrets.map(({ version }) => version),

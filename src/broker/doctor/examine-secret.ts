@@ -50,7 +50,7 @@ export type DoctorReport = {
  * the current version. Nothing changes, here or there, and no token is kept. The openings are in the audit before the
  * answer leaves, whatever it is.
  * @throws Problem `not-found`, `version-unsuitable` when it is destroyed, `too-many-requests`, `registry-unknown`,
- *   `registry-required`, `secret-unreadable`
+ *   `registry-required`, `secret-unreadable`, `secret-in-use` when an entry names it and the version may be delivered to jobs
  */
 export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promise<DoctorReport> {
   const { factory, name } = input;
@@ -65,6 +65,8 @@ export async function examineSecret(deps: DoctorDeps, input: DoctorInput): Promi
   }
   // A destination that was withdrawn a moment ago on another replica is sent nothing.
   const places = placesOf(await deps.facts.present(factory), name, input.registry);
+  // What a registry was ever opened with is never delivered, so what may be delivered is not tried at one.
+  if (places.length > 0 && found.delivered) throw deliveredIsNotTried(found.version);
   const value = await open(deps, input, found, found.version);
   if (!value) throw new Problem("conflict", "The version was destroyed meanwhile.");
   let current: Plaintext | undefined;
@@ -149,6 +151,12 @@ async function checksOfValue(
   }
   return checks;
 }
+
+const deliveredIsNotTried = (version: number): Problem =>
+  new Problem(
+    "secret-in-use",
+    `Version ${version}, or the current one, may be delivered to jobs (deliverToJobs), so it is not sent to the registry whose entry names the secret. Store the value with deliverToJobs false.`,
+  );
 
 const unnamed = (name: string): ValueCheck => ({
   code: "unnamed",

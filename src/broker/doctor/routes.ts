@@ -19,6 +19,7 @@ const problems = [
   "registry-required",
   "limit-reached",
   "secret-unreadable",
+  "secret-in-use",
   "invalid-config",
   "too-many-requests",
 ] as const satisfies readonly ProblemCode[];

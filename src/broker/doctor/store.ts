@@ -6,6 +6,8 @@ export type VersionToExamine = {
   currentVersion: number;
   version: number;
   destroyed: boolean;
+  /** It, or the current one that it is compared with, may be delivered to jobs. */
+  delivered: boolean;
   expiresAt: Date | null;
 };
 
@@ -26,10 +28,19 @@ export async function findVersionToExamine(
   if (!secret) return undefined;
   const { id: secretId, currentVersion } = secret;
   const version = of.version ?? currentVersion;
-  const row = await prisma.secretVersion.findUnique({
-    select: { destroyedAt: true, expiresAt: true },
-    where: { secretId_version: { secretId, version } },
+  const rows = await prisma.secretVersion.findMany({
+    select: { version: true, destroyedAt: true, expiresAt: true, deliverToJobs: true },
+    where: { secretId, version: { in: [version, currentVersion] } },
   });
+  const row = rows.find((one) => one.version === version);
   if (!row) return "no-version";
-  return { secretId, currentVersion, version, destroyed: row.destroyedAt !== null, expiresAt: row.expiresAt };
+  const delivered = rows.some(({ deliverToJobs }) => deliverToJobs);
+  return {
+    secretId,
+    currentVersion,
+    version,
+    destroyed: row.destroyedAt !== null,
+    delivered,
+    expiresAt: row.expiresAt,
+  };
 }

@@ -43,6 +43,7 @@ const historyCommand = (deps: CommandDeps): Command =>
         ["CREATED", "createdAt"],
         ["BY", "createdBy"],
         ["EXPIRES", "expiresAt"],
+        ["TO JOBS", "deliverToJobs"],
         ["RESTORED FROM", "restoredFrom"],
         ["FINGERPRINT", "fingerprint"],
       ]),

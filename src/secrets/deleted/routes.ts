@@ -54,7 +54,7 @@ const undelete = route(
     tag: "Secrets",
     summary: "Bring back a deleted secret",
     description:
-      "The one of this name that was deleted last, with all its versions. Where a new secret of the name exists, that one stays.",
+      "The one of this name that was deleted last, with all its versions. Where a new secret of the name exists, that one stays. One whose value is delivered to jobs takes secrets:deliver.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
     replies: {

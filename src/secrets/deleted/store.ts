@@ -27,7 +27,7 @@ export async function listDeleted(
 /** The secret of this name that was deleted last, since then. */
 export async function findDeleted(transaction: Transaction, factoryId: string, name: string, since: Date) {
   const row = await transaction.secret.findFirst({
-    select: { ...shown, deliverToJobs: true },
+    select: shown,
     where: { factoryId, name, deletedAt: { gte: since }, ...hasValues },
     orderBy: [{ deletedAt: "desc" }, { id: "asc" }],
   });
@@ -57,8 +57,13 @@ export async function nameIsTaken(transaction: Transaction, factoryId: string, n
   return (await transaction.secret.count({ where: { factoryId, name, deletedAt: null } })) > 0;
 }
 
-export async function bringBack(transaction: Transaction, id: string, named: boolean, at: Date): Promise<void> {
-  await transaction.secret.update({ where: { id }, data: { deletedAt: null, named, updatedAt: at } });
+/** @param deliverToJobs - of its current version */
+export async function bringBack(
+  transaction: Transaction,
+  id: string,
+  { named, deliverToJobs, at }: { named: boolean; deliverToJobs: boolean; at: Date },
+): Promise<void> {
+  await transaction.secret.update({ where: { id }, data: { deletedAt: null, named, deliverToJobs, updatedAt: at } });
 }
 
 /** Deleted secrets that nobody can bring back any more, locked; those that somebody works on are left for later. */

@@ -3,6 +3,8 @@ import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
+import { checkDelivery } from "../delivery/deliverability.js";
+import { isDelivered } from "../delivery/store.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";
 import { bringBack, findDeleted, lockDeleted, makeRoom, nameIsTaken } from "./store.js";
 
@@ -31,7 +33,8 @@ export const undeletableSince = (undeleteDays: number, now: Date): Date =>
  * Brings back the secret of this name that was deleted last, with all its versions. `If-Match` is about what was its
  * current version.
  * @returns the version that is current now
- * @throws Problem `not-found`, `already-exists`, `precondition-failed`, `limit-reached`, `secret-in-use`, `conflict`
+ * @throws Problem `not-found`, `already-exists`, `precondition-failed`, `limit-reached`, `conflict`; as `checkDelivery`
+ *   when its current version may be delivered to jobs
  */
 export async function undeleteSecret(deps: UndeleteDeps, input: VersionInput): Promise<number> {
   for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
@@ -64,16 +67,19 @@ async function undelete(
   // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
   await lockDeleted(transaction, secret.id);
   const room = await makeRoom(transaction, factory.id, deps.limits.maxSecrets);
-  if ((await find())?.id !== secret.id) throw new ChangedMeanwhile();
+  // It may have been back meanwhile, with another current version: what is judged below is what comes back.
+  const held = await find();
+  if (held?.id !== secret.id || held.currentVersion !== version) throw new ChangedMeanwhile();
   if (!room) throw new Problem("limit-reached", `A factory holds at most ${deps.limits.maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
   const named = room.namedSecrets.includes(name);
-  if (named && secret.deliverToJobs) throw namedIsNotDelivered();
-  await bringBack(transaction, secret.id, named, at);
+  const deliverToJobs = await isDelivered(transaction, { secretId: secret.id, version });
+  checkDelivery(caller, { named, before: false, after: deliverToJobs });
+  await bringBack(transaction, secret.id, { named, deliverToJobs, at });
   await deps.audit.writeWith(transaction, [
     {
       ...{ at, outcome: "allowed", actor: actorOf(caller), factory, ...requested },
-      body: { action: "secret.undeleted", secret: name, secretVersion: version },
+      body: { action: "secret.undeleted", secret: name, secretVersion: version, deliverToJobs },
     },
   ]);
   return { version, generation: room.generation };
@@ -84,9 +90,3 @@ const nothingToUndelete = (name: string, days: number): Problem =>
 
 const nameTaken = (name: string): Problem =>
   new Problem("already-exists", `There is another secret "${name}" by now. Delete that one first, or keep it.`);
-
-const namedIsNotDelivered = (): Problem =>
-  new Problem(
-    "secret-in-use",
-    "An entry of the factory config names this secret, and it was flagged deliverToJobs when it was deleted. Take it out of the config first.",
-  );

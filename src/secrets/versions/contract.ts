@@ -21,6 +21,10 @@ export const SecretVersion = z
         "Keyed: two versions of one secret hold the same value when theirs are equal. Absent once destroyed, and where it is not known since its key was replaced.",
       example: "fp-5e1f0c9a3b7d2468ace0",
     }),
+    deliverToJobs: z.boolean().meta({
+      description:
+        "While it is current, its value may leave in a job's /secrets. Never for a version that was current while an entry named the secret.",
+    }),
     createdAt: Timestamp,
     createdBy: z.string(),
     expiresAt: Timestamp.optional().meta({ description: "When the credential in it ends, as its writer noted." }),

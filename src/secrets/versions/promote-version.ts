@@ -1,13 +1,18 @@
+import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
+import type { Transaction } from "../../db/database.js";
+import { checkDelivery } from "../delivery/deliverability.js";
+import { isDelivered } from "../delivery/store.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
-import { findHead, findVersion, setCurrent, stageAgain, unstage } from "./store.js";
+import { findHead, findVersion, type HeldSecret, setCurrent, stageAgain, unstage } from "./store.js";
 
 /** The current version of a secret after an operation, and the one before. */
 export type Current = { name: string; version: number; previousVersion?: number };
 
 /**
  * Makes a staged version the current one. The one before stays, for a rollback, and so do the tokens minted from it.
- * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when that version is not staged
+ * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when that version is not staged; as
+ *   `checkDelivery` when that version may be delivered to jobs
  */
 export function promoteVersion(deps: VersionDeps, input: VersionInput & { version: number }): Promise<Current> {
   const { name, version } = input;
@@ -15,13 +20,15 @@ export function promoteVersion(deps: VersionDeps, input: VersionInput & { versio
     const row = await findVersion(transaction, secret.id, version);
     if (!row) throw new Problem("not-found", `There is no version ${version} of the secret "${name}".`);
     if (!row.staged) throw notStaged(version);
+    const { deliverToJobs } = row;
+    await checkNewCurrent(transaction, input.caller, secret, deliverToJobs);
     const previousVersion = secret.currentVersion;
     // Without a note of its own it keeps the secret's, as a write does.
     const expiresAt = row.expiresAt ?? secret.expiresAt;
-    await setCurrent(transaction, secret.id, { version, previousVersion, expiresAt, at });
+    await setCurrent(transaction, secret.id, { version, previousVersion, expiresAt, deliverToJobs, at });
     await unstage(transaction, secret.id, version, expiresAt);
     return {
-      event: { action: "secret.promoted", secret: name, secretVersion: version, previousVersion },
+      event: { action: "secret.promoted", secret: name, secretVersion: version, previousVersion, deliverToJobs },
       changesCurrent: true,
       result: { name, version, previousVersion },
     };
@@ -56,7 +63,8 @@ export async function promoteTriedVersion(
 /**
  * Goes back to the version that was current before, once: the one that it leaves is staged again, and there is nothing
  * further to go back to, so that a rollback sent twice does not undo itself.
- * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when there is nothing to go back to
+ * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when there is nothing to go back to; as
+ *   `checkDelivery` when that version may be delivered to jobs
  */
 export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Current> {
   const { name } = input;
@@ -64,14 +72,33 @@ export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Curren
     const { previousVersion: version, currentVersion: left } = secret;
     const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
     if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
-    await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt: row.expiresAt, at });
+    const { deliverToJobs, expiresAt } = row;
+    await checkNewCurrent(transaction, input.caller, secret, deliverToJobs);
+    await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt, deliverToJobs, at });
     await stageAgain(transaction, secret.id, left);
     return {
-      event: { action: "secret.rolled-back", secret: name, secretVersion: version, previousVersion: left },
+      event: {
+        action: "secret.rolled-back",
+        secret: name,
+        secretVersion: version,
+        previousVersion: left,
+        deliverToJobs,
+      },
       changesCurrent: true,
       result: { name, version },
     };
   });
+}
+
+/** The secret is held, so its current version stays the current one until the transaction ends. */
+async function checkNewCurrent(
+  transaction: Transaction,
+  caller: Caller,
+  { id, currentVersion, named }: HeldSecret,
+  after: boolean,
+): Promise<void> {
+  const before = await isDelivered(transaction, { secretId: id, version: currentVersion });
+  checkDelivery(caller, { named, before, after });
 }
 
 const notStaged = (version: number): Problem =>

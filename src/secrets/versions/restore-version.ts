@@ -13,7 +13,7 @@ const maxAttempts = 20;
  * anew, outside of any transaction; the value does not leave this process. Where a further version was made meanwhile,
  * it looks again: the older one may be gone by now.
  * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when it is destroyed, `secret-unreadable`,
- *   `conflict`
+ *   `conflict`; `forbidden` and `secret-in-use` when it may be delivered to jobs, as `writeSecrets`
  */
 export async function restoreVersion(
   deps: SecretsDeps & OpenDeps,
@@ -46,7 +46,8 @@ async function restoreOnce(deps: SecretsDeps & OpenDeps, input: VersionInput & {
     const { id, nextVersion, destroyedVersions } = head;
     const seen = { id, nextVersion, destroyedVersions };
     const expiresAt = row.expiresAt?.toISOString();
-    const items = [{ op: "put", name, value, seen, restoredFrom: version, expiresAt } as const];
+    const { deliverToJobs } = row;
+    const items = [{ op: "put", name, value, seen, restoredFrom: version, expiresAt, deliverToJobs } as const];
     const [written] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested });
     if (!written) throw new Error("a write of one item has one outcome");
     return written;

@@ -43,6 +43,7 @@ const versionView =
     return {
       version: row.version,
       state,
+      deliverToJobs: row.deliverToJobs,
       createdAt: row.createdAt.toISOString(),
       createdBy: row.createdByName,
       ...(row.fingerprint.length > 0 && { fingerprint: fingerprintText(secret.id, row.fingerprint) }),
@@ -100,7 +101,8 @@ const restore = route(
     path: "/v1/factories/{factory}/secrets/{name}/versions/{version}:restore",
     tag: "Secrets",
     summary: "Make an older version the newest one",
-    description: "As a new version with the same value, current at once.",
+    description:
+      "As a new version with the same value, current at once. It is delivered to jobs if the older one is, for which it takes secrets:deliver where the current version is not.",
     auth: { permission: "secrets:write" },
     params: SecretVersionParams,
     replies: {
@@ -131,7 +133,7 @@ const promote = route(
     tag: "Secrets",
     summary: "Make a staged version the current one",
     description:
-      "New tokens are minted from it at once. Tokens minted before stay valid, and the version before stays.",
+      "New tokens are minted from it at once. Tokens minted before stay valid, and the version before stays. To promote one that is delivered to jobs where the current version is not takes secrets:deliver.",
     auth: { permission: "secrets:write" },
     params: SecretVersionParams,
     query: z.strictObject({
@@ -146,6 +148,7 @@ const promote = route(
       "limit-reached",
       "secret-unreadable",
       "invalid-config",
+      "secret-in-use",
       "too-many-requests",
     ],
   },
@@ -162,11 +165,12 @@ const rollback = route(
     path: "/v1/factories/{factory}/secrets/{name}:rollback",
     tag: "Secrets",
     summary: "Go back to the version that was current before",
-    description: "Once: the version that it leaves is staged again, and can be promoted again.",
+    description:
+      "Once: the version that it leaves is staged again, and can be promoted again. To go back to one that is delivered to jobs from one that is not takes secrets:deliver.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
     replies: { 200: { description: "Rolled back.", content: { "application/json": CurrentVersion }, headers: etag } },
-    problems: ["not-found", "precondition-failed", "version-unsuitable"],
+    problems: ["not-found", "precondition-failed", "version-unsuitable", "secret-in-use"],
   },
   async (deps: VersionDeps, input) => currentReply(await rollBack(deps, inputOf(input))),
 );

@@ -62,6 +62,7 @@ const shown = {
   version: true,
   fingerprint: true,
   staged: true,
+  deliverToJobs: true,
   restoredFrom: true,
   expiresAt: true,
   destroyedAt: true,
@@ -94,7 +95,14 @@ export async function findVersion(prisma: PrismaClient | Transaction, secretId: 
 export async function setCurrent(
   transaction: Transaction,
   secretId: string,
-  to: { version: number; previousVersion: number | null; expiresAt: Date | null; at: Date },
+  to: {
+    version: number;
+    previousVersion: number | null;
+    expiresAt: Date | null;
+    /** Of that version. */
+    deliverToJobs: boolean;
+    at: Date;
+  },
 ): Promise<void> {
   await transaction.secret.update({
     where: { id: secretId },
@@ -104,6 +112,7 @@ export async function setCurrent(
       currentSince: to.at,
       updatedAt: to.at,
       expiresAt: to.expiresAt,
+      deliverToJobs: to.deliverToJobs,
     },
   });
 }

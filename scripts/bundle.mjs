@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /**
  * Bundles these entries, which may share parts.
- * @param entryPoints - paths below src/, each written to the same place below `outdir`, or `{ in, out }` as esbuild has them
+ * @param entryPoints - below src/; each stays where it was, below `outdir`
  * @returns `{ outputFiles, metafile }` as esbuild has them, the former only with `write: false`
  */
 export async function bundle(entryPoints, { outdir, write = true, sourcemap = write }) {

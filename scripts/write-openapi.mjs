@@ -5,7 +5,7 @@ import { buildOrExit } from "./build.mjs";
 
 await buildOrExit();
 const { openApiTexts } = await import(new URL("../dist/http/openapi.js", import.meta.url));
-const { routes } = await import(new URL("../dist/service/routes.js", import.meta.url));
+const { routes } = await import(new URL("../dist/routes.js", import.meta.url));
 
 const file = fileURLToPath(new URL("../openapi.yaml", import.meta.url));
 const { yaml } = openApiTexts(routes);

@@ -1,4 +1,5 @@
-import pg from "pg";
+import type pg from "pg";
+import { createClient } from "./connections.js";
 import type { Generations } from "./generations.js";
 
 const channel = "factory_secrets_generation";
@@ -29,7 +30,7 @@ export function startChangeFeed(input: {
 
   const connect = async (): Promise<void> => {
     if (closed) return;
-    const client = new pg.Client({
+    const client = createClient({
       connectionString: input.directUrl,
       application_name: "factory-secrets changes",
       connectionTimeoutMillis: 5_000,

@@ -17,7 +17,7 @@ type Deps = {
 
 const probeMs = 2_000;
 
-const healthz = route(
+export const healthz = route(
   {
     id: "getHealth",
     method: "get",
@@ -31,7 +31,7 @@ const healthz = route(
   async (_deps: object) => ({ status: 200, body: { status: "ok" as const } }),
 );
 
-const readyz = route(
+export const readyz = route(
   {
     id: "getReadiness",
     method: "get",

@@ -6,6 +6,7 @@ import type { Logger } from "../observability/log.js";
 import type { Settings } from "../settings/settings.js";
 import { healthz, readyz } from "./health/routes.js";
 import { listen } from "./listen.js";
+import { databaseAway } from "./wiring/system.js";
 
 /** What listens while the service waits for its database. */
 export type WaitingServer = {
@@ -44,7 +45,7 @@ export function createWaitingServer(settings: Settings, log: Logger): WaitingSer
         openTlsCertificate({ files: tls, onProblem: (sentence) => log.warn(sentence), onReload: () => undefined });
       const server = createHttpServer({
         routes: [healthz, readyz],
-        deps: { probes: [{ name: "database", check: async () => "failed" as const }] },
+        deps: { probes: [{ name: "database", reason: databaseAway, check: async () => "failed" as const }] },
         ...{ pipe, trustedProxies, certificate },
         refuseEarly: ({ url }) => (openPaths.has(url?.split("?")[0] ?? "") ? undefined : notYet()),
       });

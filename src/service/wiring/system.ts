@@ -5,9 +5,14 @@ import { migrationsAreComplete } from "../../db/migrate.js";
 import { openApiTexts } from "../../http/openapi.js";
 import type { Metrics } from "../../observability/metrics.js";
 import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
-import type { ProbeResult } from "../health/routes.js";
-import { databaseAnswers } from "../health/store.js";
+import type { ProbeResult, ReadinessProbe } from "../health/routes.js";
+import { databaseAnswers, databaseTakesWrites } from "../health/store.js";
 import { routes } from "../routes.js";
+
+export const databaseAway = "The database does not answer.";
+const databaseReadOnly = "The database takes no writes: it is a standby, or default_transaction_read_only is on.";
+const keysMissing = "This replica does not hold the active key-encryption key.";
+const migrating = "A migration is under way or has failed.";
 
 /** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
 export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
@@ -24,10 +29,11 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [
-      { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
-      { name: "keys", check: keysAreHeld },
-      { name: "migrations", check: async () => okIf(await migrationsAreComplete(pool)) },
-    ],
+      { name: "database", reason: databaseAway, check: async () => okIf(await databaseAnswers(pool)) },
+      { name: "read-only", reason: databaseReadOnly, check: async () => okIf(await databaseTakesWrites(pool)) },
+      { name: "keys", reason: keysMissing, check: keysAreHeld },
+      { name: "migrations", reason: migrating, check: async () => okIf(await migrationsAreComplete(pool)) },
+    ] satisfies ReadinessProbe[],
   };
 }
 

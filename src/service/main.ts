@@ -16,10 +16,10 @@ import { firstSteps, laterStart } from "./first-steps.js";
 import { claimInstallation } from "./health/store.js";
 import { keyFiles, openKeysPatiently } from "./key-source.js";
 import { listen } from "./listen.js";
+import { shutDown } from "./shut-down.js";
 import { sweep } from "./sweep.js";
 import { createWaitingServer, type WaitingServer } from "./waiting-server.js";
 
-const drainMs = 10_000;
 const sweepMs = 3_600_000;
 
 /** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
@@ -35,12 +35,17 @@ async function main(): Promise<void> {
   let exitCode: number | undefined;
   let stop: (() => Promise<void>) | undefined;
   const askedToStop = new AbortController();
-  const askToStop = (code: number): void => {
+  const hurry = new AbortController();
+  const askToStop = (code: number, mayDrain: boolean): void => {
+    // Before it has started, and without a database, nobody is sent here. A second signal ends the drain.
+    if (!mayDrain || stop === undefined || exitCode !== undefined) hurry.abort();
     exitCode ??= code;
     askedToStop.abort();
     void stop?.();
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => askToStop(0));
+  process.on("SIGTERM", () => askToStop(0, true));
+  // Ctrl-C: a person is waiting.
+  process.on("SIGINT", () => askToStop(0, false));
   const waitingServer = createWaitingServer(settings, log);
   const patiently = patienceFor(settings.database, {
     say(sentence) {
@@ -57,7 +62,7 @@ async function main(): Promise<void> {
     onUnexpectedExit: (message) => {
       log.fatal(message);
       say(message);
-      askToStop(1);
+      askToStop(1, false);
     },
   });
   const start = { settings, database, log, stopping: askedToStop.signal, patiently, waitingServer };
@@ -69,7 +74,8 @@ async function main(): Promise<void> {
   let stopping: Promise<void> | undefined;
   stop = () => {
     clearInterval(sweeping);
-    stopping ??= shutDown(app, database, log).then(() => process.exit(exitCode));
+    const { drainSeconds } = settings;
+    stopping ??= shutDown({ app, database, log, drainSeconds, hurry: hurry.signal }).then(() => process.exit(exitCode));
     return stopping;
   };
   if (exitCode !== undefined) await stop();
@@ -139,31 +145,6 @@ async function greet({ url, settings: { tls }, database, keys, patiently }: Gree
   const active = await patiently(() => readActiveKey(prisma));
   const keySource = active && keys.find(active.id)?.source;
   say(firstSteps({ url, token, dataDirectory, keySource, ownTls: tls !== undefined }));
-}
-
-/** Stops accepting, finishes what is in flight, flushes, closes. Postgres goes last. */
-async function shutDown(app: App, database: ServiceDatabase, log: Logger): Promise<void> {
-  log.info("stopping");
-  const servers = [app.server, app.metricsServer, app.deviceServer].filter((server) => server !== undefined);
-  await Promise.all(servers.map(drain));
-  await app.close().catch((err: unknown) => log.error({ err }, "not everything could be flushed"));
-  await database.close().catch((err: unknown) => log.error({ err }, "the database did not close"));
-  log.info("stopped");
-  await new Promise<void>((resolve) => log.flush(() => resolve()));
-}
-
-function drain(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), drainMs);
-    // A connection that has just been answered is kept alive for more, and there is no more.
-    const idle = setInterval(() => server.closeIdleConnections(), 20);
-    server.close(() => {
-      clearTimeout(timer);
-      clearInterval(idle);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 try {

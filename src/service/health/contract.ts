@@ -12,7 +12,8 @@ export const Readiness = z
       z
         .object({
           name: z.string().meta({
-            description: "What was looked at: `database`, `read-only`, `keys`, `migrations`. More may come.",
+            description:
+              "What was looked at: `database`, `read-only`, `draining`, `keys`, `migrations`. More may come.",
             example: "read-only",
           }),
           ok: z.boolean(),

@@ -23,10 +23,12 @@ export function startChangeFeed(input: {
   onDataKeys: (factoryId: string) => void;
   /** It listens, and did not before: other data keys may have been announced unheard. */
   onMissed: () => void;
+  /** The connection is lost, or cannot be made. Told once until it listens again. */
   onLost: (error: Error) => void;
 }): ChangeFeed {
   let closed = false;
   let listener: pg.Client | undefined;
+  let isLossTold = false;
 
   const connect = async (): Promise<void> => {
     if (closed) return;
@@ -42,7 +44,8 @@ export function startChangeFeed(input: {
       client.removeAllListeners("notification");
       void client.end().catch(() => undefined);
       if (closed) return;
-      input.onLost(error);
+      if (!isLossTold) input.onLost(error);
+      isLossTold = true;
       setTimeout(() => void connect(), reconnectMs).unref();
     });
     client.on("error", lost);
@@ -54,14 +57,17 @@ export function startChangeFeed(input: {
     try {
       await client.connect();
       await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
-      // What was announced before LISTEN took hold was announced to nobody.
-      input.onMissed();
-      await poll(input.pool, input.generations);
-      listener = client;
-      if (closed) await client.end();
     } catch (error) {
       lost(error instanceof Error ? error : new Error(String(error)));
+      return;
     }
+    listener = client;
+    isLossTold = false;
+    if (closed) return void client.end().catch(() => undefined);
+    // What was announced before LISTEN took hold was announced to nobody. A poll that fails is no fault of this
+    // connection: the next one comes in half a second.
+    input.onMissed();
+    await poll(input.pool, input.generations).catch(() => undefined);
   };
   let asking = false;
   const polling = setInterval(async () => {

@@ -5,13 +5,18 @@ import { DatabaseUnusable } from "./database-unusable.js";
 /**
  * What keeps the service from the operator's database, as a sentence with what to check; any other error as it is.
  * @param url of the database; only its host, port and database name are told
+ * @param setting that holds the URL
  */
-export function explainConnection(error: unknown, url: string): unknown {
+export function explainConnection(
+  error: unknown,
+  url: string,
+  setting: "DATABASE_URL" | "DATABASE_DIRECT_URL" = "DATABASE_URL",
+): unknown {
   if (error instanceof DatabaseUnusable) return error;
   const { host, name } = placeOf(url);
   const reason = reasonOf(error, name);
   if (reason === undefined) return error;
-  return new DatabaseUnusable(`The database at ${host}, which DATABASE_URL names, ${reason}`, { cause: error });
+  return new DatabaseUnusable(`The database at ${host}, which ${setting} names, ${reason}`, { cause: error });
 }
 
 function reasonOf(error: unknown, database: string): string | undefined {

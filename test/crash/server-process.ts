@@ -15,6 +15,8 @@ export type ServerProcess = {
   said(): string;
   /** Sends a signal. */
   signal(name: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGHUP"): void;
+  /** Nobody reads what it says and logs any more: its next write meets a closed pipe. */
+  stopReading(): void;
   /** Resolves with its exit code when it has ended; `null` after a SIGKILL. */
   ended: Promise<number | null>;
 };
@@ -51,6 +53,10 @@ export function startServerProcess(settings: Readonly<Record<string, string>>): 
     },
     said: () => said,
     signal: (name) => void child.kill(name),
+    stopReading() {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    },
     ended,
   };
   running.add(server);

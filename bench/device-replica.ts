@@ -1,6 +1,4 @@
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Api, expectStatus } from "../demo/api-client.js";
 import { azure } from "../demo/stand-in-accounts.js";
@@ -8,6 +6,7 @@ import { startService } from "../demo/throw-away-service.js";
 import { readEmbeddedConnection } from "../src/db/embedded/connection-file.js";
 import { makeDevice, makeRoot } from "../test/devices/device-certificates.js";
 import { createTestCertificateAuthority } from "../test/support/certificates.js";
+import { freePort } from "../test/support/free-port.js";
 import type { ClientTls } from "./measure-load.js";
 
 /** Where devices are served, and what one of them shows. */
@@ -53,14 +52,4 @@ async function writeCertificate(directory: string) {
   const keyFile = join(directory, "tls.key");
   await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)]);
   return { certFile, keyFile, caPem: authority.caPem };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a port");
-  return address.port;
 }

@@ -55,7 +55,14 @@ export async function startService(
   const startedAt = performance.now();
   const child = spawn(process.execPath, [...(input.nodeOptions ?? []), join(root, "dist/main.js")], {
     cwd: directory,
-    env: { ...environmentWithoutSettings(), PORT: "0", FACTORY_SECRETS_DATA_DIR: data, ...input.environment },
+    // No proxy stands in front of it.
+    env: {
+      ...environmentWithoutSettings(),
+      PORT: "0",
+      FACTORY_SECRETS_DRAIN_SECONDS: "0",
+      FACTORY_SECRETS_DATA_DIR: data,
+      ...input.environment,
+    },
     stdio: ["ignore", input.logTo ? "pipe" : log.fd, "pipe"],
   });
   await log.close();

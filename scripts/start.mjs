@@ -3,9 +3,10 @@ import { buildOrExit } from "./build.mjs";
 
 // npm runs this below a shell, and a SIGTERM for npm ends that shell without reaching us. When our parent is gone,
 // we were meant. (Ctrl-C reaches everybody by itself.)
+let timer;
 if (process.env.npm_lifecycle_event === "start") {
   const parent = process.ppid;
-  const timer = setInterval(() => {
+  timer = setInterval(() => {
     if (process.ppid === parent) return;
     clearInterval(timer);
     process.kill(process.pid, "SIGTERM");
@@ -14,4 +15,6 @@ if (process.env.npm_lifecycle_event === "start") {
 }
 
 await buildOrExit();
+// Whoever was told to stop together with that shell must not be told again: a second signal ends the drain.
+for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => clearInterval(timer));
 await import(new URL("../dist/main.js", import.meta.url));

@@ -8,6 +8,7 @@ import { type Database, openDatabase } from "../db/database.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
+import { explainConnection } from "../db/explain-connection.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { claimInstallation } from "../service/health/store.js";
@@ -64,6 +65,9 @@ export async function withDatabase<T>(
     const database = await reachDatabase(settings, say);
     try {
       return await work(database, settings);
+    } catch (error) {
+      const { database: named } = settings;
+      throw named.kind === "external" ? explainConnection(error, named.url) : error;
     } finally {
       await database.close();
     }

@@ -1,4 +1,5 @@
-import pg from "pg";
+import type pg from "pg";
+import { createClient } from "./connections.js";
 import type { Generations } from "./generations.js";
 
 const channel = "factory_secrets_generation";
@@ -22,14 +23,16 @@ export function startChangeFeed(input: {
   onDataKeys: (factoryId: string) => void;
   /** It listens, and did not before: other data keys may have been announced unheard. */
   onMissed: () => void;
+  /** The connection is lost, or cannot be made. Told once until it listens again. */
   onLost: (error: Error) => void;
 }): ChangeFeed {
   let closed = false;
   let listener: pg.Client | undefined;
+  let isLossTold = false;
 
   const connect = async (): Promise<void> => {
     if (closed) return;
-    const client = new pg.Client({
+    const client = createClient({
       connectionString: input.directUrl,
       application_name: "factory-secrets changes",
       connectionTimeoutMillis: 5_000,
@@ -41,7 +44,8 @@ export function startChangeFeed(input: {
       client.removeAllListeners("notification");
       void client.end().catch(() => undefined);
       if (closed) return;
-      input.onLost(error);
+      if (!isLossTold) input.onLost(error);
+      isLossTold = true;
       setTimeout(() => void connect(), reconnectMs).unref();
     });
     client.on("error", lost);
@@ -53,14 +57,17 @@ export function startChangeFeed(input: {
     try {
       await client.connect();
       await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
-      // What was announced before LISTEN took hold was announced to nobody.
-      input.onMissed();
-      await poll(input.pool, input.generations);
-      listener = client;
-      if (closed) await client.end();
     } catch (error) {
       lost(error instanceof Error ? error : new Error(String(error)));
+      return;
     }
+    listener = client;
+    isLossTold = false;
+    if (closed) return void client.end().catch(() => undefined);
+    // What was announced before LISTEN took hold was announced to nobody. A poll that fails is no fault of this
+    // connection: the next one comes in half a second.
+    input.onMissed();
+    await poll(input.pool, input.generations).catch(() => undefined);
   };
   let asking = false;
   const polling = setInterval(async () => {

@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import { PrismaPg } from "@prisma/adapter-pg";
-import pg from "pg";
+import type pg from "pg";
+import { createPool } from "./connections.js";
 import { type Prisma, PrismaClient } from "./generated/client.js";
 
 /** The one pool of connections, as `pg` and as Prisma see it. */
@@ -22,7 +23,7 @@ const silenceMs = waitMs + 2_000;
  * Postgres spends half of an unprepared statement on planning it.
  */
 export function openDatabase(input: { url: string; connections: number; onError: (error: Error) => void }): Database {
-  const pool = new pg.Pool({
+  const config = {
     connectionString: input.url,
     max: input.connections,
     connectionTimeoutMillis: waitMs,
@@ -30,9 +31,8 @@ export function openDatabase(input: { url: string; connections: number; onError:
     // A transaction whose client is gone must not hold its locks.
     idle_in_transaction_session_timeout: 2 * waitMs,
     application_name: "factory-secrets",
-  });
-  // Without a listener an idle connection that breaks would end the process.
-  pool.on("error", input.onError);
+  };
+  const pool = createPool(config, input.onError);
   giveUpSilent(pool);
   const adapter = new PrismaPg(pool, {
     statementNameGenerator: (query) => /^\/\* ([a-z-]+) \*\//.exec(query.sql)?.[1] ?? "",

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type pg from "pg";
+import { isDatabaseUnavailable } from "../core/database-errors.js";
 import { errorCode } from "../core/error-code.js";
 import { DatabaseUnusable } from "./database-unusable.js";
 import { announceWhenSlow, type OnProgress } from "./slow-step.js";
@@ -104,6 +105,8 @@ export async function applyNext(client: pg.ClientBase, migrations: readonly Migr
   try {
     await client.query(next.sql);
   } catch (error) {
+    // The migration is not at fault, and the same start may go on when the database is back.
+    if (isDatabaseUnavailable(error)) throw error;
     const reason = error instanceof Error ? error.message : "unknown";
     throw new DatabaseUnusable(
       `The migration ${next.name} failed and was rolled back; the database is as it was: ${reason}`,

@@ -1,4 +1,5 @@
-import pg from "pg";
+import type pg from "pg";
+import { createClient } from "./connections.js";
 
 /**
  * Gives a piece of work a connection of its own, which may take as long as it takes, and closes it after: whatever
@@ -9,15 +10,13 @@ export async function withClient<T>(
   applicationName: string,
   work: (client: pg.ClientBase) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({
+  const client = createClient({
     connectionString: url,
     application_name: applicationName,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   });
-  // What breaks while it is in use is thrown there.
-  client.on("error", () => undefined);
   try {
     await client.connect();
     return await work(client);

@@ -1,13 +1,14 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import pg from "pg";
 import { packageRoot } from "../core/package-root.js";
 import type { Settings } from "../settings/settings.js";
+import { createPool } from "./connections.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
 import { explainConnection } from "./explain-connection.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
+import type { Patiently } from "./wait-for-database.js";
 
 /** Where the migrations of this release are. */
 export const migrationsDirectory = fileURLToPath(new URL("prisma/migrations", packageRoot));
@@ -25,7 +26,13 @@ export type ServiceDatabase = Database & {
  */
 export async function openServiceDatabase(
   settings: Settings,
-  deps: { onProgress: OnProgress; onError: (error: Error) => void; onUnexpectedExit: (message: string) => void },
+  deps: {
+    onProgress: OnProgress;
+    onError: (error: Error) => void;
+    onUnexpectedExit: (message: string) => void;
+    /** The service waits for a database that is away. A command does not. */
+    patiently?: Patiently;
+  },
 ): Promise<ServiceDatabase> {
   const { url, directUrl, dataDirectory, stop } = await locateDatabase(settings, deps);
   const database = openDatabase({ url, connections: settings.databaseConnections, onError: deps.onError });
@@ -34,7 +41,8 @@ export async function openServiceDatabase(
     await stop();
   };
   try {
-    await migrate(url, deps.onProgress);
+    const { patiently = (work) => work() } = deps;
+    await patiently(() => migrate(url, deps.onProgress));
   } catch (error) {
     await close();
     throw dataDirectory === undefined ? explainConnection(error, url) : error;
@@ -44,14 +52,12 @@ export async function openServiceDatabase(
 
 /** On a connection of its own: a migration may take as long as it takes, a request may not. */
 async function migrate(url: string, onProgress: OnProgress): Promise<void> {
-  const pool = new pg.Pool({
+  const pool = createPool({
     connectionString: url,
     max: 1,
     connectionTimeoutMillis: 5_000,
     application_name: "factory-secrets migrations",
   });
-  // What breaks while it is in use is thrown there.
-  pool.on("error", () => undefined);
   try {
     await assertUtf8(pool);
     await applyMigrations({ pool, onProgress }, migrationsDirectory);

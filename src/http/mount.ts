@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type express from "express";
 import type { Caller, FactoryRef } from "../core/caller.js";
-import { isDatabaseUnavailable } from "../core/database-errors.js";
+import { type DatabaseTrouble, databaseTrouble } from "../core/database-errors.js";
 import type { ErrorShape } from "../core/error-shape.js";
 import { Problem } from "../core/problem.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
@@ -224,14 +224,25 @@ function isJson(mediaType: string): boolean {
   return mediaType === "application/json" || mediaType.startsWith("application/x-amz-json-");
 }
 
+const unanswered = "The database did not answer. Try again.";
+
+/** For clients: what is wrong with the database's settings is for the log. */
+const sentences: Readonly<Record<DatabaseTrouble, string>> = {
+  away: unanswered,
+  tls: unanswered,
+  login: unanswered,
+  missing: unanswered,
+  "read-only": "The database is read-only just now, so nothing can be written. Try again.",
+  crowded: "The database has no free connection just now. Try again.",
+  full: "The database has no room just now. Try again.",
+  disturbed: "The database gave up this request in favour of another one, or because it took too long. Try again.",
+};
+
 /** What the client is told of an error. Anything that is not a `Problem` stays inside. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (isDatabaseUnavailable(error)) {
-    return new Problem("unavailable", "The database did not answer. Try again.", {
-      retryAfterSeconds: 1,
-      cause: error,
-    });
-  }
+  const trouble = databaseTrouble(error);
+  if (trouble !== undefined)
+    return new Problem("unavailable", sentences[trouble], { retryAfterSeconds: 1, cause: error });
   return new Problem("internal", "The service failed. The request id finds the reason in its log.", { cause: error });
 }

@@ -1,10 +1,18 @@
 import { constants } from "node:crypto";
-import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
+import {
+  createServer,
+  IncomingMessage,
+  type OutgoingHttpHeader,
+  type OutgoingHttpHeaders,
+  type Server,
+  ServerResponse,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
 import { Problem } from "../core/problem.js";
 import { ambiguousHeaders, maxHeaders } from "./check-headers.js";
+import type { Drain } from "./drain.js";
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
 import { requestFacts, requestIdOf } from "./request-facts.js";
@@ -34,6 +42,7 @@ export function createHttpServer<Deps>(input: {
   refuseEarly?: RefuseEarly;
   /** Ask every client for a certificate. The handshake takes any, and none: what one is worth is judged for each request. */
   asksForCertificates?: HandshakeGuard;
+  drain?: Drain;
 }): Server {
   const app = express();
   app.disable("x-powered-by");
@@ -63,7 +72,7 @@ export function createHttpServer<Deps>(input: {
     });
   });
   // Node's own answer to a request without Host has no body.
-  const options = { ...classesOf(app), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
+  const options = { ...classesOf(app, input.drain), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
   const server = createListener(options, input, (req, res) => {
     if (condemned.has(req.socket)) return;
     const ambiguous = ambiguousHeaders(req);
@@ -109,6 +118,7 @@ const askingForCertificates = {
   secureOptions: always | constants.SSL_OP_NO_TICKET,
 };
 
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 type Classes = ReturnType<typeof classesOf>;
 type Listener = (
   req: InstanceType<Classes["IncomingMessage"]>,
@@ -134,12 +144,18 @@ function createListener(
 
 // Express sets the prototype of every request and reply, which throws V8's caches away for the rest of the request:
 // half of all its time. Objects that are born with that prototype make the change a no-op.
-function classesOf(app: express.Express) {
+function classesOf(app: express.Express, drain?: Drain) {
   class Request extends IncomingMessage {
     /** Express gives it, by the trusted proxies. */
     declare readonly ip: string | undefined;
   }
-  class Response extends ServerResponse<Request> {}
+  class Response extends ServerResponse<Request> {
+    // Every answer passes here, whoever writes it and whenever its request came.
+    override writeHead(status: number, first?: string | Headers, second?: Headers): this {
+      if (drain?.begun) this.shouldKeepAlive = false;
+      return typeof first === "string" ? super.writeHead(status, first, second) : super.writeHead(status, first);
+    }
+  }
   Object.setPrototypeOf(Request.prototype, app.request);
   Object.setPrototypeOf(Response.prototype, app.response);
   Object.assign(app, { request: Request.prototype, response: Response.prototype });

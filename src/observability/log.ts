@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { type DestinationStream, type Logger, pino } from "pino";
 import type { LogLevel } from "../settings/settings.js";
 
@@ -8,6 +9,9 @@ export type { Logger } from "pino";
  * @param destination where lines go; standard output, written asynchronously, when absent
  */
 export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  const standardOutput = destination ?? pino.destination({ sync: false });
+  // A full disk or a reader that is gone costs lines. Without a listener it would end the service.
+  if (standardOutput instanceof EventEmitter) standardOutput.on("error", () => undefined);
   return pino(
     {
       level,
@@ -16,7 +20,7 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       formatters: { level: (label) => ({ level: label }), log: (line) => censored(line, maxDepth) },
       serializers: { err: errorOf },
     },
-    destination ?? pino.destination({ sync: false }),
+    standardOutput,
   );
 }
 

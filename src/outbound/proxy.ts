@@ -65,12 +65,14 @@ export function openTunnel(
     const connect = proxy.secure
       ? httpsRequest({ ...request, ...(options.secureContext ? { secureContext: options.secureContext } : {}) })
       : httpRequest(request);
-    connect.once("error", reject);
+    connect.on("error", reject);
     connect.once("response", (response) => {
       response.destroy();
       reject(proxyRefusal(response.statusCode));
     });
     connect.once("connect", (response, socket, head) => {
+      // Node has taken its own listener off. An error before the next owner listens must not end the process.
+      socket.on("error", () => undefined);
       if (response.statusCode === undefined || response.statusCode < 200 || response.statusCode > 299) {
         socket.destroy();
         reject(proxyRefusal(response.statusCode));

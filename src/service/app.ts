@@ -4,6 +4,7 @@ import { Facts } from "../broker/factory-facts.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
+import { createDrain, type Drain } from "../http/drain.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { Callers } from "../identity/callers.js";
 import { Devices } from "../identity/devices/devices.js";
@@ -27,6 +28,8 @@ import { createSigning } from "./wiring/signing.js";
 import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {
+  /** To be begun before the service stops. */
+  drain: Drain;
   /** How clients reach the service. It must listen by then. */
   publicUrl(): string;
   /** Announces or replaces the keys that tokens and assertions are signed with, if their time has come. */
@@ -80,7 +83,8 @@ export function createApp(input: {
   const aws = createAwsDeps({ ...shared, publicUrl, now });
   const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
   const checked = { ...createPromotionTrial({ ...broker, ...secrets }), ...createGrantCheck(facts) };
-  const system = createSystemDeps({ database, keys, metrics });
+  const drain = createDrain();
+  const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, publicUrl, workloads };
   const features = { ...oauth, ...secrets, ...life, ...broker, ...checked, ...system, ...limits, ...signing };
@@ -88,11 +92,12 @@ export function createApp(input: {
   const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
-  const servers = createServers({ settings, deps, pipe, certificate, ...guards });
+  const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
   const recording = { close: () => audit.flush() };
   const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
   return {
     ...servers,
+    drain,
     publicUrl,
     rotateSigningKeysIfDue: signing.rotateIfDue,
     outboundInForce: outbound.describe(),

@@ -44,7 +44,7 @@ export const routes = [
   metricsRoute,
 ];
 
-const idsForDevices = ["issueRegistryTokens", "getRoleAliasCredentials", "whoAmI", "getHealth"];
+const idsForDevices = ["issueRegistryTokens", "getRoleAliasCredentials", "whoAmI", "getHealth", "getReadiness"];
 
 /** What the listener for devices serves. It faces a network of devices, so it has no more than they come for. */
 export const deviceRoutes = routes.filter(({ id }) => idsForDevices.includes(id));

@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import type { Drain } from "../http/drain.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
 import type { Route } from "../http/route.js";
@@ -27,9 +28,10 @@ export function createServers(input: {
   certificate: TlsCertificate | undefined;
   refuseEarly: RefuseEarly;
   handshakes: HandshakeGuard;
+  drain: Drain;
 }): Servers {
-  const { settings, deps, pipe, certificate, refuseEarly, handshakes } = input;
-  const common = { deps, pipe, trustedProxies: settings.trustedProxies };
+  const { settings, deps, pipe, certificate, refuseEarly, handshakes, drain } = input;
+  const common = { deps, pipe, drain, trustedProxies: settings.trustedProxies };
   const open = { ...common, certificate, refuseEarly };
   const hasMetricsPort = settings.metricsPort !== undefined;
   const mainRoutes = hasMetricsPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;

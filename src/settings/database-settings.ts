@@ -1,3 +1,4 @@
+import { accessSync, constants } from "node:fs";
 import type { Reader } from "./reader.js";
 import type { Settings } from "./settings.js";
 
@@ -13,8 +14,26 @@ export function databaseSettings({ text, mistake }: Reader): Settings["database"
     if (value !== undefined && !/^postgres(ql)?:\/\//.test(value)) mistake(`${name} must begin with postgresql://`);
     else if (value !== undefined && !URL.canParse(value))
       mistake(`${name} is no URL. Write special characters of the password as percent and two digits: / as %2F.`);
+    else if (value !== undefined) checkFiles(name, new URL(value), mistake);
   }
   if (url !== undefined) return { kind: "external", url, directUrl: directUrl ?? url };
   if (directUrl !== undefined) mistake("DATABASE_DIRECT_URL is set without DATABASE_URL.");
   return { kind: "embedded", dataDirectory: text("FACTORY_SECRETS_DATA_DIR") ?? ".factory-secrets" };
+}
+
+/** Files that the URL names for TLS. The driver reads them at each connection, and says nothing of what they were for. */
+function checkFiles(name: string, { searchParams }: URL, mistake: Reader["mistake"]): void {
+  for (const option of ["sslrootcert", "sslcert", "sslkey"]) {
+    const path = searchParams.get(option);
+    if (path !== null && !isReadable(path)) mistake(`${name}: ${option} names a file that cannot be read: ${path}`);
+  }
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

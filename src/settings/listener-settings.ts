@@ -11,6 +11,7 @@ export function listenerSettings(reader: Reader) {
     publicUrl: publicUrl(reader),
     trustedProxies: trustedProxies(reader),
     metricsPort: metricsPort(reader),
+    drainSeconds: wholeNumber(reader, "FACTORY_SECRETS_DRAIN_SECONDS", 5, [0, 300]),
   };
 }
 

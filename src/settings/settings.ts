@@ -46,6 +46,8 @@ export const settingNames = {
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
+  FACTORY_SECRETS_DRAIN_SECONDS:
+    "How long the service still answers after SIGTERM, while /readyz is 503; 0 for not at all.",
   FACTORY_SECRETS_LOG_LEVEL: "fatal, error, warn, info, debug or silent.",
 } as const;
 
@@ -65,6 +67,7 @@ export type Settings = {
   trustedProxies: readonly string[];
   devices: DeviceSettings;
   metricsPort: number | undefined;
+  drainSeconds: number;
   logLevel: LogLevel;
   maxSecrets: number;
   /** 0: no limit. */

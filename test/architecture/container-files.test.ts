@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { settingNames } from "../../src/settings/settings.js";
+import { readSettings, settingNames } from "../../src/settings/settings.js";
 import { readSourceFiles } from "./source-files.js";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
@@ -66,6 +66,7 @@ describe("docker-compose.yml", () => {
     healthcheck: z.object({ test: z.array(z.string()) }),
     volumes: z.array(z.string()).default([]),
     ports: z.array(z.string()).default([]),
+    stop_grace_period: z.string().regex(/^\d+s$/),
   });
   const compose = z
     .object({
@@ -99,6 +100,11 @@ describe("docker-compose.yml", () => {
       expect({ read_only, cap_drop }).toEqual({ read_only: true, cap_drop: ["ALL"] });
       expect(healthcheck.test[0]).toBe("CMD");
     }
+  });
+
+  test("gives the service longer to stop than the drain and what is in flight take", () => {
+    const { stop_grace_period: seconds } = compose.services["factory-secrets"];
+    expect(Number.parseInt(seconds, 10)).toBeGreaterThanOrEqual(readSettings({}).drainSeconds + 10 + 5);
   });
 
   test("keeps the data of Postgres 18 where that image has it", () => {

@@ -4,6 +4,8 @@ import type { z } from "zod";
 import { RegistryTokenRequest } from "../../src/broker/contract.js";
 import { NewTrustRule } from "../../src/identity/oidc/contract.js";
 import { lintRule } from "../../src/identity/oidc/lint-rule.js";
+import { routes } from "../../src/service/routes.js";
+import { readSettings, settingNames } from "../../src/settings/settings.js";
 import * as shapes from "./published-shapes.js";
 import { readCronJob, readExample, readManifests } from "./read-manifests.js";
 
@@ -11,6 +13,7 @@ const audience = "https://secrets.example.com";
 const secretName = "factory-secrets-registries";
 
 const manifests: Record<string, z.ZodType[]> = {
+  "factory-secrets.yaml": [shapes.Deployment, shapes.Service],
   "credential-provider-config.yaml": [shapes.CredentialProviderConfig],
   "audience-for-kubelets.yaml": [shapes.ClusterRole, shapes.ClusterRoleBinding],
   "pull-secret-cronjob.yaml": [shapes.ServiceAccount, shapes.Role, shapes.RoleBinding, shapes.CronJob],
@@ -27,6 +30,30 @@ test.each(Object.entries(manifests))("examples/kubernetes/%s has the published s
   expect(documents).toHaveLength(expected.length);
   expected.forEach((shape, index) => {
     expect(shape.safeParse(documents[index]).error).toBeUndefined();
+  });
+});
+
+describe("the Deployment of the service", () => {
+  const { template, selector } = shapes.Deployment.parse(readManifests("factory-secrets.yaml")[0]).spec;
+  const [container] = template.spec.containers;
+
+  test("is asked whether it lives and is ready at routes that there are, and gives only settings that there are", () => {
+    const paths = [container.livenessProbe, container.readinessProbe].map(({ httpGet }) => httpGet.path);
+    expect(paths).toEqual(["/healthz", "/readyz"]);
+    for (const path of paths) expect(routes.map((route) => route.path)).toContain(path);
+    const names = container.env.map(({ name }) => name.replace(/_FILE$/, ""));
+    for (const name of names) expect(settingNames).toHaveProperty(name);
+  });
+
+  test("has longer to stop than the drain and what is in flight take", () => {
+    const { drainSeconds } = readSettings({});
+    expect(template.spec.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(drainSeconds + 10 + 5);
+  });
+
+  test("is what the Service leads to", () => {
+    const service = shapes.Service.parse(readManifests("factory-secrets.yaml")[1]);
+    expect([service.spec.selector, selector.matchLabels]).toEqual([template.metadata.labels, template.metadata.labels]);
+    expect(container.ports.map(({ name }) => name)).toContain(service.spec.ports[0]?.targetPort);
   });
 });
 

@@ -163,3 +163,57 @@ export const ExternalSecret = z.strictObject({
     dataFrom: z.array(z.strictObject({ extract: z.strictObject({ key: z.string() }) })),
   }),
 });
+
+/** apps/v1: Deployment; v1: Probe, Service. */
+const Labels = z.record(z.string(), z.string());
+const Probe = z.strictObject({
+  httpGet: z.strictObject({ path: z.string(), port: z.string() }),
+  periodSeconds: z.int().positive(),
+  timeoutSeconds: z.int().positive(),
+  failureThreshold: z.int().positive(),
+});
+export const Deployment = z.strictObject({
+  apiVersion: z.literal("apps/v1"),
+  kind: z.literal("Deployment"),
+  metadata: Metadata,
+  spec: z.strictObject({
+    replicas: z.int().positive(),
+    selector: z.strictObject({ matchLabels: Labels }),
+    strategy: z.strictObject({ rollingUpdate: z.strictObject({ maxUnavailable: z.int(), maxSurge: z.int() }) }),
+    template: z.strictObject({
+      metadata: z.strictObject({ labels: Labels }),
+      spec: z.strictObject({
+        terminationGracePeriodSeconds: z.int().positive(),
+        securityContext: z.strictObject({ runAsNonRoot: z.boolean(), runAsUser: z.int(), fsGroup: z.int() }),
+        containers: z.tuple([
+          z.strictObject({
+            name: Name,
+            image: z.string(),
+            env: z.array(z.strictObject({ name: z.string(), value: z.string() })),
+            ports: z.array(z.strictObject({ name: Name, containerPort: z.int() })),
+            livenessProbe: Probe,
+            readinessProbe: Probe,
+            securityContext: z.strictObject({
+              allowPrivilegeEscalation: z.boolean(),
+              readOnlyRootFilesystem: z.boolean(),
+              capabilities: z.strictObject({ drop: z.array(z.string()) }),
+            }),
+            volumeMounts: z.array(z.strictObject({ name: Name, mountPath: z.string(), readOnly: z.boolean() })),
+          }),
+        ]),
+        volumes: z.array(
+          z.strictObject({ name: Name, secret: z.strictObject({ secretName: Name, defaultMode: z.int() }) }),
+        ),
+      }),
+    }),
+  }),
+});
+export const Service = z.strictObject({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("Service"),
+  metadata: Metadata,
+  spec: z.strictObject({
+    selector: Labels,
+    ports: z.array(z.strictObject({ name: Name, port: z.int(), targetPort: z.string() })),
+  }),
+});

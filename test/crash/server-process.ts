@@ -14,7 +14,9 @@ export type ServerProcess = {
   /** What it has said to the operator (standard error). */
   said(): string;
   /** Sends a signal. */
-  signal(name: "SIGKILL" | "SIGTERM" | "SIGHUP"): void;
+  signal(name: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGHUP"): void;
+  /** Nobody reads what it says and logs any more: its next write meets a closed pipe. */
+  stopReading(): void;
   /** Resolves with its exit code when it has ended; `null` after a SIGKILL. */
   ended: Promise<number | null>;
 };
@@ -24,7 +26,8 @@ const running = new Set<ServerProcess>();
 /** Starts the program with these settings and nothing else of the environment. */
 export function startServerProcess(settings: Readonly<Record<string, string>>): ServerProcess {
   const child = spawn(process.execPath, [program], {
-    env: { PATH: process.env.PATH ?? "", PORT: "0", ...settings },
+    // The tests that are about the drain set it.
+    env: { PATH: process.env.PATH ?? "", PORT: "0", FACTORY_SECRETS_DRAIN_SECONDS: "0", ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let said = "";
@@ -50,6 +53,10 @@ export function startServerProcess(settings: Readonly<Record<string, string>>): 
     },
     said: () => said,
     signal: (name) => void child.kill(name),
+    stopReading() {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    },
     ended,
   };
   running.add(server);

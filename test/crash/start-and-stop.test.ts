@@ -121,6 +121,17 @@ describe("SIGTERM", () => {
   });
 });
 
+it("a service whose output nobody reads any more serves on, and stops when it is told to", async () => {
+  const database = await createTestDatabase();
+  const server = startServerProcess({ DATABASE_URL: database.url, FACTORY_SECRETS_KEY: newKey() });
+  const url = await server.listening();
+  server.stopReading();
+  for (let count = 0; count < 5; count += 1) expect((await fetch(`${url}/v1/factories`)).status).toBe(401);
+  server.signal("SIGTERM");
+  expect(await server.ended).toBe(0);
+  await database.drop();
+});
+
 describe("the embedded database", () => {
   it("outlives a SIGKILL of the service, is adopted by the next with all that was acknowledged, and ends with it", async () => {
     const directory = await mkdtemp(join(tmpdir(), "factory-secrets-crash-"));

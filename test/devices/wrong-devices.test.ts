@@ -107,6 +107,7 @@ describe.concurrent.each(guarded.map((route) => [titleOfRoute(route), route] as 
 it("has on the listener for devices nothing but what they come for", async () => {
   expect(deviceRoutes.map(({ id }) => id).toSorted()).toEqual([
     "getHealth",
+    "getReadiness",
     "getRoleAliasCredentials",
     "issueRegistryTokens",
     "whoAmI",

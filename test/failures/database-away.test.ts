@@ -1,3 +1,4 @@
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import { type OwnPostgres, startOwnPostgres } from "./own-postgres.js";
@@ -47,6 +48,59 @@ describe("a Postgres that is stopped", () => {
     expect(await statusOf("/healthz")).toBe(200);
     expect(await statusOf("/readyz")).toBe(503);
     await own.start();
+    await untilEverythingWorks(broker, job);
+    expect(await statusOf("/readyz")).toBe(200);
+  });
+});
+
+const failing = async (): Promise<string[]> => {
+  const { body } = await broker.service.as(undefined).get("/readyz");
+  return body.checks.filter(({ ok }: { ok: boolean }) => !ok).map(({ name }: { name: string }) => name);
+};
+
+describe("a Postgres that takes no writes", () => {
+  const writes = ["write", "new factory-config", "new job", "registry token"];
+
+  async function expectReadOnly(): Promise<void> {
+    await expect.poll(failing).toEqual(["read-only"]);
+    expect(await statusOf("/readyz")).toBe(503);
+    const answers = await askEverything(broker, job);
+    expectUnavailable(answers.filter(({ kind }) => writes.includes(kind)));
+    expect(answers.filter(({ kind }) => !writes.includes(kind)).map(({ status }) => status)).toEqual([200, 200]);
+  }
+
+  it("because it was demoted makes every write 503 and the replica not ready, until it is promoted", async () => {
+    await own.demote();
+    await expectReadOnly();
+    await own.promote();
+    await untilEverythingWorks(broker, job);
+    expect(await statusOf("/readyz")).toBe(200);
+    await own.stop();
+    await own.start();
+    await untilEverythingWorks(broker, job);
+  });
+
+  it("because it was told to is found out on connections that were open before", async () => {
+    const admin = new pg.Client({ connectionString: own.directUrl() });
+    await admin.connect();
+    await admin.query("ALTER SYSTEM SET default_transaction_read_only = on");
+    await admin.query("SELECT pg_reload_conf()");
+    await expectReadOnly();
+    await admin.query("ALTER SYSTEM RESET default_transaction_read_only");
+    await admin.query("SELECT pg_reload_conf()");
+    await admin.end();
+    await untilEverythingWorks(broker, job);
+    expect(await statusOf("/readyz")).toBe(200);
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("a Postgres whose processes are frozen", () => {
+  it("makes every request 503 within the time-out, and is found again when it goes on", async () => {
+    await own.freeze();
+    expectUnavailable(await askEverything(broker, job));
+    expect(await failing()).toContain("database");
+    expect(await statusOf("/healthz")).toBe(200);
+    await own.thaw();
     await untilEverythingWorks(broker, job);
     expect(await statusOf("/readyz")).toBe(200);
   });

@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { type EmbeddedPostgres, openEmbeddedPostgres } from "../../src/db/embedded/open-embedded-postgres.js";
 import { applyMigrations } from "../../src/db/migrate.js";
+import { signalWithChildren } from "./freeze.js";
 import { type Line, openLine } from "./line.js";
+import { type Standby, startStandby } from "./standby.js";
 
 const migrations = fileURLToPath(new URL("../../prisma/migrations", import.meta.url));
 
@@ -26,6 +28,13 @@ export type OwnPostgres = Pick<Line, "cut" | "stall" | "resume"> & {
   /** Ends Postgres as a crash does: nothing is flushed, and the next start recovers from the log. */
   crash(): Promise<void>;
   start(): Promise<void>;
+  /** Restarts it as a standby, which is what a switchover makes of the old primary. It takes no writes. */
+  demote(): Promise<void>;
+  /** Makes the standby a primary again. Its connections stay. */
+  promote(): Promise<void>;
+  /** Stops all its processes where they are, and nobody is told (Linux). */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -38,7 +47,8 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   };
   let postgres = await open();
   await migrate(postgres.url);
-  const line = await openLine(() => Number(new URL(postgres.url).port));
+  let standby: Standby | undefined;
+  const line = await openLine(() => standby?.port ?? Number(new URL(postgres.url).port));
   const url = new URL(postgres.url);
   url.host = `127.0.0.1:${line.port}`;
   return {
@@ -51,7 +61,11 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
     },
     cluster: postgres.cluster,
     key: randomBytes(32).toString("base64"),
-    stop: () => postgres.stop(),
+    async stop() {
+      await standby?.stop();
+      standby = undefined;
+      await postgres.stop();
+    },
     async crash() {
       const gone = once(exits, "exit");
       process.kill(postgres.pid, "SIGQUIT");
@@ -61,8 +75,22 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
     async start() {
       postgres = await open();
     },
+    async demote() {
+      await postgres.stop();
+      const { adminUrl, cluster } = postgres;
+      const adminUrlAt = (port: number): string => Object.assign(new URL(adminUrl), { port: String(port) }).href;
+      standby = await startStandby(directory, cluster, adminUrlAt);
+    },
+    async promote() {
+      await standby?.promote();
+    },
+    freeze: () => signalWithChildren(postgres.pid, "SIGSTOP"),
+    thaw: () => signalWithChildren(postgres.pid, "SIGCONT"),
     async close() {
       line.close();
+      // A test that failed may have left it frozen, and then it does not stop.
+      if (process.platform === "linux") await signalWithChildren(postgres.pid, "SIGCONT");
+      await standby?.stop();
       await postgres.stop();
       await rm(directory, { recursive: true, force: true });
     },

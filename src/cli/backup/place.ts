@@ -28,12 +28,17 @@ export async function atPlace<T>(
   try {
     return await work({ url: directUrl, audit: new AuditWriter(database.pool) });
   } catch (error) {
-    throw settings.database.kind === "external" ? explainConnection(error, directUrl) : error;
+    // Backups go past a pooler.
+    const setting = isDirect(settings.database) ? "DATABASE_DIRECT_URL" : "DATABASE_URL";
+    throw settings.database.kind === "external" ? explainConnection(error, directUrl, setting) : error;
   } finally {
     await database.close();
     await stop();
   }
 }
+
+const isDirect = (database: Settings["database"]): boolean =>
+  database.kind === "external" && database.directUrl !== database.url;
 
 async function reach(settings: Settings, say: ServerDeps["say"], mayMake: boolean) {
   if (settings.database.kind === "embedded") {

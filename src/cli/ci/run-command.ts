@@ -46,7 +46,7 @@ export function runCommand(command: readonly string[], environment: Environment,
     if (name !== "SIGINT" || !process.stdin.isTTY) child.kill(name);
   };
   return new Promise((done, reject) => {
-    child.once("error", (error: NodeJS.ErrnoException) => {
+    child.on("error", (error: NodeJS.ErrnoException) => {
       const why =
         error.code === "ENOENT" ? "there is no such program in PATH" : (error.code ?? "it could not be started");
       reject(new CommandFailure(exitCodes.notStarted, `${program}: ${why}.`));

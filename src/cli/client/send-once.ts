@@ -82,7 +82,7 @@ function open({ url, method, headers, body, authorities }: Question, signal: Abo
   };
   const send = url.startsWith("https:") ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    send(url, options, resolve).once("error", reject).end(body);
+    send(url, options, resolve).on("error", reject).end(body);
   });
 }
 

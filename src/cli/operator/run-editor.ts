@@ -19,7 +19,7 @@ export async function runEditor(environment: Environment, path: string): Promise
   process.on("SIGINT", ignore);
   const child = spawn(program, args, { stdio: "inherit", env: environment, windowsVerbatimArguments: isWindows });
   const code = await new Promise<number>((resolve, reject) => {
-    child.once("error", reject).once("exit", (exitCode) => resolve(exitCode ?? 1));
+    child.on("error", reject).once("exit", (exitCode) => resolve(exitCode ?? 1));
   }).finally(() => process.off("SIGINT", ignore));
   if (code !== 0)
     throw new CommandFailure(

@@ -1,5 +1,6 @@
-import pg from "pg";
+import type pg from "pg";
 import { errorCode } from "../../core/error-code.js";
+import { createClient } from "../connections.js";
 import { DatabaseUnusable } from "../database-unusable.js";
 import { type Connection, connectionUrl } from "./connection-file.js";
 
@@ -31,7 +32,7 @@ export async function checkIsOurs(connection: Connection, port: number, cluster:
 }
 
 async function asAdmin<T>(connection: Connection, port: number, work: (admin: pg.Client) => Promise<T>): Promise<T> {
-  const admin = new pg.Client({ connectionString: connectionUrl(connection, "admin", port) });
+  const admin = createClient({ connectionString: connectionUrl(connection, "admin", port) });
   try {
     await admin.connect();
     return await work(admin);
@@ -42,12 +43,12 @@ async function asAdmin<T>(connection: Connection, port: number, work: (admin: pg
       { cause: error },
     );
   } finally {
-    await admin.end();
+    await admin.end().catch(() => undefined);
   }
 }
 
 async function canConnect(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url });
+  const client = createClient({ connectionString: url });
   try {
     await client.connect();
     return true;

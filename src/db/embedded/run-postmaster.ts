@@ -89,6 +89,7 @@ async function startPostmaster(input: RunPostmaster): Promise<Postmaster | undef
       stdio: ["ignore", log.fd, log.fd],
     });
     child.unref();
+    child.on("error", () => undefined);
     await once(child, "spawn").catch((error) => {
       throw new DatabaseUnusable(`${program} cannot be run (${errorCode(error)}).`, { cause: error });
     });

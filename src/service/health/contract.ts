@@ -11,11 +11,16 @@ export const Readiness = z
     checks: z.array(
       z
         .object({
-          name: z.string(),
+          name: z.string().meta({
+            description:
+              "What was looked at: `database`, `read-only`, `draining`, `keys`, `migrations`. More may come.",
+            example: "read-only",
+          }),
           ok: z.boolean(),
           degraded: z.literal(true).optional().meta({
             description: "Of `keys`: a key-encryption key does not answer. Data keys that are in memory serve on.",
           }),
+          reason: z.string().optional().meta({ description: "What is wrong, where `ok` is false." }),
         })
         .meta({ id: "ReadinessCheck" }),
     ),

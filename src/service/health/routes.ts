@@ -6,8 +6,8 @@ import { Health, Readiness } from "./contract.js";
 /** `degraded`: requests are still served best here. */
 export type ProbeResult = "ok" | "degraded" | "failed";
 
-/** One thing that must hold before requests are sent here. */
-export type ReadinessProbe = { name: string; check: () => Promise<ProbeResult> };
+/** One thing that must hold before requests are sent here. `reason` is what is told, without a login, when it does not. */
+export type ReadinessProbe = { name: string; reason: string; check: () => Promise<ProbeResult> };
 
 type Deps = {
   probes: readonly ReadinessProbe[];
@@ -17,7 +17,7 @@ type Deps = {
 
 const probeMs = 2_000;
 
-const healthz = route(
+export const healthz = route(
   {
     id: "getHealth",
     method: "get",
@@ -31,13 +31,13 @@ const healthz = route(
   async (_deps: object) => ({ status: 200, body: { status: "ok" as const } }),
 );
 
-const readyz = route(
+export const readyz = route(
   {
     id: "getReadiness",
     method: "get",
     path: "/readyz",
     tag: "System",
-    summary: "Database, keys and migrations are in order",
+    summary: "Whether requests can be served here, and what is in the way",
     auth: "anyone",
     replies: {
       200: { description: "Ready, or degraded.", content: { "application/json": Readiness } },
@@ -47,13 +47,14 @@ const readyz = route(
   },
   async ({ probes }: Pick<Deps, "probes">) => {
     const results = await Promise.all(
-      probes.map(async ({ name, check }) => ({ name, result: await withinTime(check) })),
+      probes.map(async ({ name, reason, check }) => ({ name, reason, result: await withinTime(check) })),
     );
     const has = (wanted: ProbeResult): boolean => results.some(({ result }) => result === wanted);
-    const checks = results.map(({ name, result }) => ({
+    const checks = results.map(({ name, reason, result }) => ({
       name,
       ok: result !== "failed",
       ...(result === "degraded" && { degraded: true as const }),
+      ...(result === "failed" && { reason }),
     }));
     if (has("failed")) return { status: 503, body: { status: "not-ready" as const, checks } };
     return { status: 200, body: { status: has("degraded") ? ("degraded" as const) : ("ready" as const), checks } };

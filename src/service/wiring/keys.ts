@@ -2,6 +2,8 @@ import type { AuditWriter } from "../../audit/record.js";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import { startChangeFeed } from "../../db/change-feed.js";
 import type { Database } from "../../db/database.js";
+import { DatabaseUnusable } from "../../db/database-unusable.js";
+import { explainConnection } from "../../db/explain-connection.js";
 import type { Generations } from "../../db/generations.js";
 import { KeyTasks } from "../../keys/tasks/key-tasks.js";
 import type { Logger } from "../../observability/log.js";
@@ -23,7 +25,11 @@ export function startKeyUpkeep(input: {
     ...{ directUrl, pool, generations },
     onDataKeys: (factoryId) => factoryKeys.forget(factoryId),
     onMissed: () => factoryKeys.doubtAll(),
-    onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back"),
+    onLost(err) {
+      const explained = explainConnection(err, directUrl, "DATABASE_DIRECT_URL");
+      const reason = explained instanceof DatabaseUnusable ? explained.message : undefined;
+      log.warn({ err, reason }, "the LISTEN connection was lost; changes are seen by polling until it is back");
+    },
   });
   const keyTasks = new KeyTasks({ prisma, audit, keys, factoryKeys, onError: (err, what) => log.warn({ err }, what) });
   keyTasks.start();

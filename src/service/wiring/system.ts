@@ -2,16 +2,24 @@ import type { KeyRing } from "../../crypto/key-ring.js";
 import { readKnownKeys } from "../../crypto/store.js";
 import type { Database } from "../../db/database.js";
 import { migrationsAreComplete } from "../../db/migrate.js";
+import type { Drain } from "../../http/drain.js";
 import { openApiTexts } from "../../http/openapi.js";
 import type { Metrics } from "../../observability/metrics.js";
 import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
-import type { ProbeResult } from "../health/routes.js";
-import { databaseAnswers } from "../health/store.js";
+import type { ProbeResult, ReadinessProbe } from "../health/routes.js";
+import { databaseAnswers, databaseTakesWrites } from "../health/store.js";
 import { routes } from "../routes.js";
 
+export const databaseAway = "The database does not answer.";
+const databaseReadOnly = "The database takes no writes: it is a standby, or default_transaction_read_only is on.";
+const stopping = "This replica is about to stop.";
+const keysMissing = "This replica does not hold the active key-encryption key.";
+const migrating = "A migration is under way or has failed.";
+
 /** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
-export function createSystemDeps({ database, keys, metrics }: { database: Database; keys: KeyRing; metrics: Metrics }) {
-  const { prisma, pool } = database;
+export function createSystemDeps(input: { database: Database; keys: KeyRing; metrics: Metrics; drain: Drain }) {
+  const { keys, metrics, drain } = input;
+  const { prisma, pool } = input.database;
   // A key that does not answer takes no replica out: what is in memory serves on, and every replica has the same trouble.
   const keysAreHeld = async (): Promise<ProbeResult> => {
     const known = (await readKnownKeys(prisma)).filter(({ state }) => state !== "retired");
@@ -24,10 +32,12 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     openApi: once(() => openApiTexts(routes)),
     metricsText: () => metrics.registry.metrics(),
     probes: [
-      { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
-      { name: "keys", check: keysAreHeld },
-      { name: "migrations", check: async () => okIf(await migrationsAreComplete(pool)) },
-    ],
+      { name: "database", reason: databaseAway, check: async () => okIf(await databaseAnswers(pool)) },
+      { name: "read-only", reason: databaseReadOnly, check: async () => okIf(await databaseTakesWrites(pool)) },
+      { name: "draining", reason: stopping, check: async () => okIf(!drain.begun) },
+      { name: "keys", reason: keysMissing, check: keysAreHeld },
+      { name: "migrations", reason: migrating, check: async () => okIf(await migrationsAreComplete(pool)) },
+    ] satisfies ReadinessProbe[],
   };
 }
 

@@ -47,6 +47,8 @@ export async function serveCredentials(
   const server = createServer((request, response) => void answer(request, response, token, credentials));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
+  // Later errors are of one connection, such as one that finds no free file descriptor.
+  server.on("error", () => undefined);
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return {

@@ -1,0 +1,29 @@
+import pg from "pg";
+
+/**
+ * The only two places that make a connection to Postgres (test/architecture/error-listeners.test.ts).
+ *
+ * `pg` emits `error` on a client whose connection ends between two statements, and an `error` event without a listener
+ * ends the process. The pool itself listens only while a client is idle, and Prisma only while its transaction is open,
+ * so a client that is in use and between two statements has no listener. Here each client has one from the beginning
+ * to its end. Nothing is lost by it: the next statement on that client throws.
+ */
+const ignore = (): void => undefined;
+
+/**
+ * Makes a pool. It does not connect yet.
+ * @param onIdleError - told when a connection breaks that nothing uses
+ */
+export function createPool(config: pg.PoolConfig, onIdleError: (error: Error) => void = ignore): pg.Pool {
+  const pool = new pg.Pool(config);
+  pool.on("error", onIdleError);
+  pool.on("connect", (client) => client.on("error", ignore));
+  return pool;
+}
+
+/** Makes a client. It does not connect yet. */
+export function createClient(config: pg.ClientConfig): pg.Client {
+  const client = new pg.Client(config);
+  client.on("error", ignore);
+  return client;
+}

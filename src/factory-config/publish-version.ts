@@ -6,11 +6,12 @@ import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
-import { type ParsedConfig, parseDocument } from "./parse-document.js";
+import type { DocumentContent } from "./documents/document-tasks.js";
+import type { DocumentWorker } from "./documents/document-worker.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
 
-export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter };
+export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter; documents: DocumentWorker };
 
 export type PublishInput = {
   factory: FactoryRef;
@@ -35,7 +36,7 @@ const maxAttempts = 5;
  * @throws Problem `invalid-config`, `precondition-failed`, `destination-not-approved`
  */
 export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
-  const parsed = parseDocument(input.document);
+  const parsed = await deps.documents.read(input.factory.id, input.document);
   if (!parsed.ok) throw invalidConfig(parsed.invalid);
   const warnings = [...parsed.warnings, ...remarkOnWholeRequests(parsed.config.entries)].map(asRemark);
   for (let attempt = 1; ; attempt += 1) {
@@ -55,7 +56,7 @@ async function publish(
   deps: PublishDeps,
   transaction: Transaction,
   input: PublishInput,
-  config: ParsedConfig,
+  config: DocumentContent,
   warnings: readonly ConfigRemark[],
 ): Promise<Published> {
   const { factory, caller, document } = input;
@@ -99,7 +100,7 @@ function checkPrecondition(precondition: Precondition, current: number | undefin
   }
 }
 
-function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): ConfigRemark[] {
+function checkSecrets(config: DocumentContent, held: Held, allowMissing: boolean): ConfigRemark[] {
   const missing: Invalid[] = [];
   const delivered: Invalid[] = [];
   for (const { entry, at } of config.entries) {

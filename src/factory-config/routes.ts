@@ -6,7 +6,7 @@ import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { type RequestFacts, route } from "../http/route.js";
+import { PreparedJson, type RequestFacts, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";
@@ -48,7 +48,7 @@ function refuseNothing(document: Buffer): void {
   );
 }
 
-function documentReply(
+async function documentReply(
   { parsedVersions }: Pick<Reader, "parsedVersions">,
   factory: FactoryRef,
   request: RequestFacts,
@@ -59,16 +59,14 @@ function documentReply(
     throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
   const headers = etagOf(version);
   if (mediaType === yaml) return { status: 200, mediaType, body: document.toString("utf8"), headers } as const;
-  const parsed = parsedVersions.parse(factory.id, { version, document });
+  const parsed = await parsedVersions.parse(factory.id, { version, document });
   if (!parsed.ok)
     throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
   const { json, entries } = parsed.config;
-  return {
-    status: 200,
-    mediaType,
-    body: { version, document: json, entries: entries.map(({ entry }) => viewOfEntry(entry)) },
-    headers,
-  } as const;
+  const views = FactoryConfig.shape.entries.parse(entries.map(({ entry }) => viewOfEntry(entry)));
+  // The document is JSON already, and may be a megabyte: it is not parsed once more to be written again.
+  const body = new PreparedJson(`{"version":${version},"document":${json},"entries":${JSON.stringify(views)}}`);
+  return { status: 200, mediaType, body, headers } as const;
 }
 
 const getConfig = route(

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import express from "express";
 import { Problem } from "../core/problem.js";
 import { parseForm } from "./parse-form.js";
@@ -6,6 +7,9 @@ import { validate } from "./validate.js";
 
 /** The largest JSON body, unless its route says otherwise. */
 export const maxJsonBytes = 256 * 1024;
+
+/** From here on each step of reading JSON takes milliseconds, and others have a turn between two. */
+const largeBytes = 256 * 1024;
 
 /** The most values in a JSON body, unless its route says less: a hundred grants of a hundred repositories, twice. */
 const maxJsonValues = 20_000;
@@ -26,7 +30,7 @@ export function bodyReader(spec: BodySpec | undefined): BodyReader {
   };
 }
 
-function parseBody(bytes: Buffer, spec: BodySpec): unknown {
+async function parseBody(bytes: Buffer, spec: BodySpec): Promise<unknown> {
   switch (spec.kind) {
     case "json":
       return parseJson(bytes, spec);
@@ -110,24 +114,32 @@ export function mediaTypeOf(spec: BodySpec): string {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function parseJson(bytes: Buffer, spec: JsonBody): unknown {
+async function parseJson(bytes: Buffer, spec: JsonBody): Promise<unknown> {
+  const isLarge = bytes.length > largeBytes;
   const maxValues = spec.maxValues ?? maxJsonValues;
   if (hasMoreValues(bytes, maxValues)) {
     throw new Problem("invalid-request", `The body has more than ${maxValues} values, the most that is taken here.`);
   }
-  let value: unknown;
-  try {
-    // The parser's own message quotes its input, so it goes nowhere.
-    value = JSON.parse(bytes.length === 0 ? "{}" : utf8.decode(bytes));
-  } catch {
-    throw new Problem("malformed-body", "The body is not JSON in UTF-8.");
-  }
+  if (isLarge) await nextTurn();
+  const text = orMalformed(() => (bytes.length === 0 ? "{}" : utf8.decode(bytes)));
+  if (isLarge) await nextTurn();
+  const value = orMalformed((): unknown => JSON.parse(text));
+  if (isLarge) await nextTurn();
   // The one name that a copy of an object silently loses: what the client sent under it would be gone.
   if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
     const invalid = [{ at: "/__proto__", reason: "no member can have this name" }];
     throw new Problem("invalid-request", "/__proto__: no member can have this name", { invalid });
   }
   return validate(spec.schema, value, "");
+}
+
+// The parser's own message quotes its input, so it goes nowhere.
+function orMalformed<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw new Problem("malformed-body", "The body is not JSON in UTF-8.");
+  }
 }
 
 const quote = 0x22;

@@ -6,6 +6,7 @@ import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
+import { createPauses } from "../service/pauses.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
@@ -49,7 +50,12 @@ const maxAttempts = 60;
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
-  const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
+  const pause = createPauses();
+  const warnings: SecretWarning[][] = [];
+  for (const item of items) {
+    warnings.push(item.op === "put" ? await warningsOf(deps, factory, item) : []);
+    await pause();
+  }
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
     // A condition is judged by what is there now; without one, a stale memory costs only a second try.
@@ -58,7 +64,11 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const now = new Date();
       const keys = await deps.factoryKeys.of(factory.id);
-      const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
+      const planned: (SecretChange | undefined)[] = [];
+      for (const item of items) {
+        planned.push(planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
+        await pause();
+      }
       const changes = planned.filter((planning) => planning !== undefined);
       if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
         deps.heads.remember(factory.id, items, changes);

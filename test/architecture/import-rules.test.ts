@@ -43,6 +43,7 @@ const common = [
   "nearest-name.ts",
   "at-most.ts",
   "package-root.ts",
+  "pauses.ts",
 ];
 
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */

@@ -29,6 +29,7 @@ export type ConfigRemark = { at: string; message: string };
 export type Published = { version: number; created: boolean; unchanged: boolean; warnings: ConfigRemark[] };
 
 const maxAttempts = 5;
+const maxEvents = 200;
 
 /**
  * Makes a document the current config of its factory: checked, stored byte for byte, with a version of its own. With
@@ -83,7 +84,7 @@ async function publish(
     ...{ factoryId: factory.id, version, document, names, added, removed, reason, restoredFrom, at },
     actor: actorOf(caller),
   });
-  await deps.audit.writeWith(transaction, events(input, version, added, at));
+  for (const some of slicesOf(events(input, version, added, at))) await deps.audit.writeWith(transaction, some);
   return { version, created, unchanged: false, warnings: remarks };
 }
 
@@ -143,6 +144,13 @@ function invalidConfig(invalid: readonly Invalid[]): Problem {
     ? `${first.at}: ${first.reason}${more.length > 0 ? ` (and ${more.length} more)` : ""}`
     : "Not valid.";
   return new Problem("invalid-config", detail, { invalid });
+}
+
+/** A config of thousands of new entries has as many events, and making their rows takes long enough to be noticed. */
+function slicesOf<T>(all: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(all.length / maxEvents) }, (_, at) =>
+    all.slice(at * maxEvents, (at + 1) * maxEvents),
+  );
 }
 
 function events(input: PublishInput, version: number, added: readonly Destination[], at: Date): AuditEvent[] {

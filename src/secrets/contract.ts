@@ -14,10 +14,10 @@ export const maxValueBytes = 64 * 1024;
 /** The most names that one write may carry. */
 export const maxBatch = 100;
 /**
- * What a write of several names can take: some thirty of the largest values, or a hundred of 20 KiB, and twice the fields
+ * What a write of several names can take: fifteen of the largest values, or a hundred of 10 KiB, and twice the fields
  * that a name has. All of them go in one statement, and while that is written nobody else has a turn.
  */
-export const batchLimits = { maxBytes: 2 * 1024 * 1024, maxValues: 2_000 } as const;
+export const batchLimits = { maxBytes: 1024 * 1024, maxValues: 2_000 } as const;
 
 export const secretNameRule = "1 to 255 letters, digits, _ . and -, beginning with a letter, a digit or _";
 

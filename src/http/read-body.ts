@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import express from "express";
+import type express from "express";
 import { Problem } from "../core/problem.js";
 import { parseForm } from "./parse-form.js";
+import { readBytes } from "./read-bytes.js";
 import type { BodySpec, JsonBody } from "./route.js";
 import { validate } from "./validate.js";
 
@@ -14,18 +15,16 @@ const largeBytes = 256 * 1024;
 /** The most values in a JSON body, unless its route says less: a hundred grants of a hundred repositories, twice. */
 const maxJsonValues = 20_000;
 
-type Middleware = ReturnType<typeof express.raw>;
 export type BodyReader = (req: express.Request, res: express.Response) => Promise<unknown>;
 
 /** Makes the reader of one route's body. It runs after the caller was authorised: strangers cannot make us read. */
 export function bodyReader(spec: BodySpec | undefined): BodyReader {
   if (spec === undefined) return async () => undefined;
   const maxBytes = spec.maxBytes ?? maxJsonBytes;
-  // A signature is over the bytes as they were sent.
-  const raw = express.raw({ type: () => true, limit: maxBytes, inflate: spec.kind !== "bytes" });
   return async (req, res) => {
     checkMediaType(spec, req.headers["content-type"]);
-    const bytes = await readBytes(raw, req, res, maxBytes);
+    // A signature is over the bytes as they were sent.
+    const bytes = await readBytes(req, res, { maxBytes, mayUnpack: spec.kind !== "bytes" });
     return parseBody(bytes, spec);
   };
 }
@@ -42,33 +41,6 @@ async function parseBody(bytes: Buffer, spec: BodySpec): Promise<unknown> {
     default:
       return spec satisfies never;
   }
-}
-
-async function readBytes(
-  raw: Middleware,
-  req: express.Request,
-  res: express.Response,
-  maxBytes: number,
-): Promise<Buffer> {
-  await new Promise<void>((resolve, reject) => {
-    raw(req, res, (error?: unknown) => (error === undefined ? resolve() : reject(bodyProblem(error, maxBytes))));
-  });
-  const body: unknown = req.body;
-  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-}
-
-function bodyProblem(error: unknown, maxBytes: number): Problem {
-  const type = error instanceof Error && "type" in error ? error.type : undefined;
-  if (type === "entity.too.large") {
-    return new Problem("body-too-large", `The body is larger than ${maxBytes} bytes, the most that is taken here.`);
-  }
-  if (type === "encoding.unsupported") {
-    return new Problem(
-      "unsupported-media-type",
-      "Send the body as it is, or with Content-Encoding gzip, deflate or br.",
-    );
-  }
-  return new Problem("malformed-body", "The body did not arrive whole. Send it again.", { cause: error });
 }
 
 // The media types that curl and browsers send when nobody chose one, and that no JSON client sends by itself.

@@ -10,6 +10,7 @@ import { openServiceDatabase, type ServiceDatabase } from "../db/open-service-da
 import { TlsCertificateError } from "../http/tls-certificate.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { createLogger, type Logger } from "../observability/log.js";
+import { isLoopback } from "../settings/listener-settings.js";
 import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
 import { type App, createApp } from "./app.js";
 import { firstSteps, laterStart } from "./first-steps.js";
@@ -75,11 +76,12 @@ async function startOn(
     const port = await listen(app.server, settings.host, settings.port, "PORT");
     if (app.metricsServer)
       await listen(app.metricsServer, settings.host, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
+    if (app.metricsServer) say(`/metrics is served on port ${addressOf(app.metricsServer).port}.`);
     const devicePort =
       app.deviceServer &&
       (await listen(app.deviceServer, settings.host, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT"));
     await greet(app.publicUrl(), settings, database, keys);
-    if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
+    if (!settings.tls && !isLoopback(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
       );

@@ -22,7 +22,7 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     offeredCli: once(() => readOffered(offeredDirectory)),
     offeredHelper: once(readOfferedHelper),
     openApi: once(() => openApiTexts(routes)),
-    metricsText: () => metrics.registry.metrics(),
+    metricsText: forASecond(() => metrics.registry.metrics()),
     probes: [
       { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
       { name: "keys", check: keysAreHeld },
@@ -32,6 +32,16 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
 }
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");
+
+/** Remembers an answer for a second, whoever asks: making it takes milliseconds, and anybody can ask. */
+function forASecond<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: { value: Promise<T>; until: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (!made || now >= made.until) made = { value: make(), until: now + 1_000 };
+    return made.value;
+  };
+}
 
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;

@@ -77,6 +77,7 @@ const getConfig = route(
     tag: "Factory config",
     summary: "The factory config",
     auth: { permission: "config:read" },
+    isCostly: true,
     params: FactoryParams,
     replies: { 200: { description: "The current document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
@@ -98,6 +99,7 @@ const putConfig = route(
     description:
       "The document is stored byte for byte. Naming a secret in an entry, or moving an entry that names one to another type or host, needs secrets:write too.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: FactoryParams,
     query: PublishQuery.extend({
       dryRun: Flag("Check everything, write nothing."),
@@ -173,6 +175,7 @@ const getConfigVersion = route(
     tag: "Factory config",
     summary: "One version of the config",
     auth: { permission: "config:read" },
+    isCostly: true,
     params: VersionParams,
     replies: { 200: { description: "That document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
@@ -193,6 +196,7 @@ const restoreConfigVersion = route(
     summary: "Publish an older version again",
     description: "As a new version, by the rules of today: a secret that is sent elsewhere now needs secrets:write.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: VersionParams,
     query: PublishQuery,
     replies: { 200: { description: "Published.", content: { "application/json": WrittenConfig }, headers: etag } },

@@ -8,6 +8,7 @@ type Limit =
   | "device-handshakes"
   | "token-requests"
   | "session-requests"
+  | "costly-requests"
   | "token-endpoint-failures";
 
 /** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fieldsAt } from "../../src/http/fields-at.js";
 import { maxJsonBytes } from "../../src/http/read-body.js";
 import { routes } from "../../src/service/routes.js";
+import { makeRoot } from "../devices/device-certificates.js";
 import { FarClient } from "../support/longest-hold.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
@@ -209,6 +210,13 @@ const fillings = (maxBytes: number, maxValues: number): [string, unknown][] => {
     ["a deep list", JSON.parse(`${"[".repeat(2_000)}${"]".repeat(2_000)}`)],
   ];
 };
+
+it("certificates of an authority, as many as fit in", async () => {
+  const { pem } = await makeRoot();
+  const certificates = `${pem}\n`.repeat(Math.floor(95_000 / (pem.length + 1)));
+  const sent = { method: "POST", path: `${ofFactory}/device-authorities` };
+  await expectNoStall("one many times", { ...sent, body: JSON.stringify({ name: "x", certificates }) }, [422]);
+});
 
 describe.each(withJson.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
   const spec = route.body;

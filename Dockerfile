@@ -29,7 +29,8 @@ COPY bin ./bin
 COPY clients ./clients
 # Everything above belongs to root: the service cannot change its own code.
 USER node
-EXPOSE 8080
+# Requests, and /metrics.
+EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["node", "scripts/health-check.mjs"]
 CMD ["node", "dist/main.js"]

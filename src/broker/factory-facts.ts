@@ -5,8 +5,8 @@ import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { destinationKey, destinationsOf } from "../factory-config/destinations.js";
+import type { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
-import { parseDocument } from "../factory-config/parse-document.js";
 import { readFacts, readGeneration } from "./store.js";
 
 /** An entry of the current config. */
@@ -31,12 +31,12 @@ type Parsed = { version: number; entries: readonly Omit<KnownEntry, "isApproved"
 
 /** Reads the facts of factories and remembers them until a higher generation is seen. */
 export class Facts {
-  readonly #deps: { prisma: PrismaClient; generations: Generations };
+  readonly #deps: { prisma: PrismaClient; generations: Generations; documents: DocumentWorker };
   readonly #facts = new LRUCache<string, FactoryFacts>({ max: 2_000 });
   readonly #parsed = new LRUCache<string, Parsed>({ max: 2_000 });
   readonly #reading = new Map<string, Promise<FactoryFacts>>();
 
-  constructor(deps: { prisma: PrismaClient; generations: Generations }) {
+  constructor(deps: { prisma: PrismaClient; generations: Generations; documents: DocumentWorker }) {
     this.#deps = deps;
   }
 
@@ -75,7 +75,10 @@ export class Facts {
     const before = this.#parsed.get(factory.id);
     const row = await readFacts(this.#deps.prisma, factory.id, before?.version);
     if (!row) throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
-    const parsed = row.document && row.config_version !== null ? parse(row.config_version, row.document) : before;
+    const parsed =
+      row.document && row.config_version !== null
+        ? await this.#parse(factory, row.config_version, row.document)
+        : before;
     const entries = row.config_version === null ? [] : (parsed?.entries ?? []);
     if (parsed && row.config_version !== null) this.#parsed.set(factory.id, parsed);
     const approved = new Set(
@@ -93,19 +96,19 @@ export class Facts {
     this.#facts.set(factory.id, facts);
     return facts;
   }
-}
 
-function parse(version: number, document: Uint8Array): Parsed {
-  const result = parseDocument(document);
-  // It was valid when it was published; a stricter release must not hand out tokens by a document it does not understand.
-  if (!result.ok)
-    throw new Problem(
-      "invalid-config",
-      "The stored factory config is not valid for this release. Publish it again to see why.",
-    );
-  const entries = result.config.entries.map(({ entry }) => ({
-    entry,
-    hash: createHash("sha256").update(JSON.stringify(entry)).digest("base64url"),
-  }));
-  return { version, entries };
+  async #parse(factory: FactoryRef, version: number, document: Uint8Array): Promise<Parsed> {
+    const result = await this.#deps.documents.read(factory.id, document);
+    // It was valid when it was published; a stricter release must not hand out tokens by a document it does not understand.
+    if (!result.ok)
+      throw new Problem(
+        "invalid-config",
+        "The stored factory config is not valid for this release. Publish it again to see why.",
+      );
+    const entries = result.config.entries.map(({ entry }) => ({
+      entry,
+      hash: createHash("sha256").update(JSON.stringify(entry)).digest("base64url"),
+    }));
+    return { version, entries };
+  }
 }

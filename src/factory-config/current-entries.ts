@@ -14,7 +14,7 @@ export async function currentEntries(
 ): Promise<{ version: number; entries: RegistryEntry[] }> {
   const current = await currentDocument(prisma, factoryId);
   if (!current) return { version: 0, entries: [] };
-  const parsed = parsedVersions.parse(factoryId, current);
+  const parsed = await parsedVersions.parse(factoryId, current);
   if (!parsed.ok)
     throw new Problem("invalid-config", "This release cannot parse the stored config. Publish it again to see why.");
   return { version: current.version, entries: parsed.config.entries.map(({ entry }) => entry) };

@@ -13,7 +13,7 @@ export async function mentionsOf(
   secretName: string,
 ): Promise<Mentions> {
   const current = await currentDocument(deps.prisma, factory.id);
-  const parsed = current && deps.parsedVersions.parse(factory.id, current);
+  const parsed = current && (await deps.parsedVersions.parse(factory.id, current));
   if (!parsed?.ok) return { entries: [], webhooks: [] };
   const { entries, webhookSecrets } = parsed.config;
   return {

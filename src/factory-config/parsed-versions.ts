@@ -1,21 +1,28 @@
 import { LRUCache } from "lru-cache";
-import { type ParseResult, parseDocument } from "./parse-document.js";
+import type { ReadDocument } from "./documents/document-tasks.js";
+import type { DocumentWorker } from "./documents/document-worker.js";
 
 /** In bytes of documents: what is parsed takes some ten times as much memory. */
 const maxBytes = 16 * 1024 * 1024;
 
 /** Remembers what stored versions say. A version never changes, so nothing here gets out of date. */
 export class ParsedVersions {
-  readonly #parsed = new LRUCache<string, ParseResult>({ maxSize: maxBytes });
+  readonly #documents: DocumentWorker;
+  readonly #parsed = new LRUCache<string, Promise<ReadDocument>>({ maxSize: maxBytes });
 
-  /** As `parseDocument`, for the document of this version. */
-  parse(factoryId: string, { version, document }: { version: number; document: Uint8Array }): ParseResult {
+  constructor(documents: DocumentWorker) {
+    this.#documents = documents;
+  }
+
+  /** As `DocumentWorker.read`, for the document of this version. Those who ask together share one reading. */
+  parse(factoryId: string, { version, document }: { version: number; document: Uint8Array }): Promise<ReadDocument> {
     const key = `${factoryId} ${version}`;
     const known = this.#parsed.get(key);
     if (known) return known;
-    const parsed = parseDocument(document);
+    const parsing = this.#documents.read(factoryId, document);
     // An empty document has a size too.
-    this.#parsed.set(key, parsed, { size: document.length + 1 });
-    return parsed;
+    this.#parsed.set(key, parsing, { size: document.length + 1 });
+    parsing.catch(() => this.#parsed.delete(key));
+    return parsing;
   }
 }

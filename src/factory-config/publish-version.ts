@@ -6,11 +6,12 @@ import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
-import { type ParsedConfig, parseDocument } from "./parse-document.js";
+import type { DocumentContent } from "./documents/document-tasks.js";
+import type { DocumentWorker } from "./documents/document-worker.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
 
-export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter };
+export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter; documents: DocumentWorker };
 
 export type PublishInput = {
   factory: FactoryRef;
@@ -28,6 +29,7 @@ export type ConfigRemark = { at: string; message: string };
 export type Published = { version: number; created: boolean; unchanged: boolean; warnings: ConfigRemark[] };
 
 const maxAttempts = 5;
+const maxEvents = 200;
 
 /**
  * Makes a document the current config of its factory: checked, stored byte for byte, with a version of its own. With
@@ -35,7 +37,7 @@ const maxAttempts = 5;
  * @throws Problem `invalid-config`, `precondition-failed`, `destination-not-approved`
  */
 export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
-  const parsed = parseDocument(input.document);
+  const parsed = await deps.documents.read(input.factory.id, input.document);
   if (!parsed.ok) throw invalidConfig(parsed.invalid);
   const warnings = [...parsed.warnings, ...remarkOnWholeRequests(parsed.config.entries)].map(asRemark);
   for (let attempt = 1; ; attempt += 1) {
@@ -55,7 +57,7 @@ async function publish(
   deps: PublishDeps,
   transaction: Transaction,
   input: PublishInput,
-  config: ParsedConfig,
+  config: DocumentContent,
   warnings: readonly ConfigRemark[],
 ): Promise<Published> {
   const { factory, caller, document } = input;
@@ -82,7 +84,7 @@ async function publish(
     ...{ factoryId: factory.id, version, document, names, added, removed, reason, restoredFrom, at },
     actor: actorOf(caller),
   });
-  await deps.audit.writeWith(transaction, events(input, version, added, at));
+  for (const some of slicesOf(events(input, version, added, at))) await deps.audit.writeWith(transaction, some);
   return { version, created, unchanged: false, warnings: remarks };
 }
 
@@ -99,7 +101,7 @@ function checkPrecondition(precondition: Precondition, current: number | undefin
   }
 }
 
-function checkSecrets(config: ParsedConfig, held: Held, allowMissing: boolean): ConfigRemark[] {
+function checkSecrets(config: DocumentContent, held: Held, allowMissing: boolean): ConfigRemark[] {
   const missing: Invalid[] = [];
   const delivered: Invalid[] = [];
   for (const { entry, at } of config.entries) {
@@ -142,6 +144,13 @@ function invalidConfig(invalid: readonly Invalid[]): Problem {
     ? `${first.at}: ${first.reason}${more.length > 0 ? ` (and ${more.length} more)` : ""}`
     : "Not valid.";
   return new Problem("invalid-config", detail, { invalid });
+}
+
+/** A config of thousands of new entries has as many events, and making their rows takes long enough to be noticed. */
+function slicesOf<T>(all: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(all.length / maxEvents) }, (_, at) =>
+    all.slice(at * maxEvents, (at + 1) * maxEvents),
+  );
 }
 
 function events(input: PublishInput, version: number, added: readonly Destination[], at: Date): AuditEvent[] {

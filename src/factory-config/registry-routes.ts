@@ -10,7 +10,6 @@ import { json, type RequestFacts, route } from "../http/route.js";
 import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
 import { entryFromInput, viewOfEntry } from "./convert-entry.js";
 import { currentEntries } from "./current-entries.js";
-import { addEntry, removeEntry, replaceEntry } from "./edit-entries.js";
 import type { RegistryEntry } from "./entry.js";
 import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
 import type { ParsedVersions } from "./parsed-versions.js";
@@ -43,7 +42,7 @@ async function editCurrent(
     caller: Caller;
     request: RequestFacts;
     query: z.output<typeof PublishQuery>;
-    edit: (text: string) => string;
+    edit: (text: string) => Promise<string>;
   },
 ): Promise<Published> {
   const { factory, caller, request, query } = input;
@@ -53,7 +52,7 @@ async function editCurrent(
     if (typeof demanded === "number" && demanded !== current?.version) {
       throw new Problem("precondition-failed", `The current version is ${current?.version ?? "none"}. Read it again.`);
     }
-    const document = Buffer.from(input.edit(current?.document.toString("utf8") ?? ""), "utf8");
+    const document = Buffer.from(await input.edit(current?.document.toString("utf8") ?? ""), "utf8");
     const requested = requestedBy(request);
     const precondition = current?.version ?? "absent";
     try {
@@ -131,6 +130,7 @@ const addRegistry = route(
     summary: "Add a registry entry",
     description: "It is written into the document after the others; nothing else of the document changes.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: FactoryParams,
     query: PublishQuery,
     body: json(RegistryEntryInput, { maxBytes: 64 * 1024 }),
@@ -139,7 +139,7 @@ const addRegistry = route(
   },
   async (deps: PublishDeps, { caller, factory, query, body, request }) => {
     const entry = checkedEntry(body);
-    const edit = (text: string) => addEntry(text, entry);
+    const edit = (text: string) => deps.documents.addEntry(factory.id, text, entry);
     const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
     return {
       status: 201,
@@ -158,6 +158,7 @@ const putRegistry = route(
     summary: "Change a registry entry in place",
     description: "Every byte of the document outside the entry stays as it was. A new host gives the entry a new id.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: EntryParams,
     query: PublishQuery,
     body: json(RegistryEntryInput, { maxBytes: 64 * 1024 }),
@@ -166,7 +167,7 @@ const putRegistry = route(
   },
   async (deps: PublishDeps, { caller, factory, params, query, body, request }) => {
     const entry = checkedEntry(body);
-    const edit = (text: string) => replaceEntry(text, params.id, entry);
+    const edit = (text: string) => deps.documents.replaceEntry(factory.id, text, params.id, entry);
     const { version, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
     return {
       status: 200,
@@ -184,13 +185,14 @@ const deleteRegistry = route(
     tag: "Registries",
     summary: "Remove a registry entry",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: EntryParams,
     query: PublishQuery,
     replies: { 200: { description: "Removed.", content: { "application/json": WrittenConfig }, headers: etag } },
     problems: [...editProblems, "not-found"],
   },
   async (deps: PublishDeps, { caller, factory, params, query, request }) => {
-    const edit = (text: string) => removeEntry(text, params.id);
+    const edit = (text: string) => deps.documents.removeEntry(factory.id, text, params.id);
     const { version, unchanged, warnings } = await editCurrent(deps, { factory, caller, request, query, edit });
     return { status: 200, body: { version, unchanged, warnings }, headers: etagOf(version) };
   },

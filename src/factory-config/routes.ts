@@ -6,7 +6,7 @@ import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { type RequestFacts, route } from "../http/route.js";
+import { PreparedJson, type RequestFacts, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";
@@ -48,7 +48,7 @@ function refuseNothing(document: Buffer): void {
   );
 }
 
-function documentReply(
+async function documentReply(
   { parsedVersions }: Pick<Reader, "parsedVersions">,
   factory: FactoryRef,
   request: RequestFacts,
@@ -59,16 +59,14 @@ function documentReply(
     throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
   const headers = etagOf(version);
   if (mediaType === yaml) return { status: 200, mediaType, body: document.toString("utf8"), headers } as const;
-  const parsed = parsedVersions.parse(factory.id, { version, document });
+  const parsed = await parsedVersions.parse(factory.id, { version, document });
   if (!parsed.ok)
     throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
   const { json, entries } = parsed.config;
-  return {
-    status: 200,
-    mediaType,
-    body: { version, document: json, entries: entries.map(({ entry }) => viewOfEntry(entry)) },
-    headers,
-  } as const;
+  const views = FactoryConfig.shape.entries.parse(entries.map(({ entry }) => viewOfEntry(entry)));
+  // The document is JSON already, and may be a megabyte: it is not parsed once more to be written again.
+  const body = new PreparedJson(`{"version":${version},"document":${json},"entries":${JSON.stringify(views)}}`);
+  return { status: 200, mediaType, body, headers } as const;
 }
 
 const getConfig = route(
@@ -79,6 +77,7 @@ const getConfig = route(
     tag: "Factory config",
     summary: "The factory config",
     auth: { permission: "config:read" },
+    isCostly: true,
     params: FactoryParams,
     replies: { 200: { description: "The current document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
@@ -100,6 +99,7 @@ const putConfig = route(
     description:
       "The document is stored byte for byte. Naming a secret in an entry, or moving an entry that names one to another type or host, needs secrets:write too.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: FactoryParams,
     query: PublishQuery.extend({
       dryRun: Flag("Check everything, write nothing."),
@@ -175,6 +175,7 @@ const getConfigVersion = route(
     tag: "Factory config",
     summary: "One version of the config",
     auth: { permission: "config:read" },
+    isCostly: true,
     params: VersionParams,
     replies: { 200: { description: "That document.", content: documentContent, headers: etag } },
     problems: ["not-found", "not-acceptable", "invalid-config"],
@@ -195,6 +196,7 @@ const restoreConfigVersion = route(
     summary: "Publish an older version again",
     description: "As a new version, by the rules of today: a secret that is sent elsewhere now needs secrets:write.",
     auth: { permission: "config:write" },
+    isCostly: true,
     params: VersionParams,
     query: PublishQuery,
     replies: { 200: { description: "Published.", content: { "application/json": WrittenConfig }, headers: etag } },

@@ -155,21 +155,24 @@ export async function insertVersion(transaction: Transaction, input: NewVersion)
     // The column is for replicas of the release before, which may have left it at what another version said.
     data: { named: true, deliverToJobs: false },
   });
-  for (const { secretName, type, host } of input.removed) {
-    await transaction.approvedDestination.delete({
-      where: { factoryId_secretName_type_host: { factoryId, secretName, type, host } },
-    });
-  }
-  await transaction.approvedDestination.createMany({
-    data: input.added.map(({ secretName, type, host }) => ({
-      factoryId,
-      secretName,
-      type,
-      host,
-      approvedAt: at,
-      approvedByKind: actor.kind,
-      approvedById: actor.id,
-      approvedByName: actor.name,
-    })),
-  });
+  await transaction.$executeRawUnsafe(
+    `DELETE FROM approved_destinations a
+     USING jsonb_to_recordset($2::jsonb) AS gone("secretName" text, type text, host text)
+     WHERE a.factory_id = $1::uuid AND a.secret_name = gone."secretName" AND a.type = gone.type AND a.host = gone.host`,
+    factoryId,
+    JSON.stringify(input.removed),
+  );
+  // As one text and not as a row of parameters for each: a config may have thousands.
+  await transaction.$executeRawUnsafe(
+    `INSERT INTO approved_destinations
+       (factory_id, secret_name, type, host, approved_at, approved_by_kind, approved_by_id, approved_by_name)
+     SELECT $1::uuid, "secretName", type, host, $3::timestamptz, $4, $5, $6
+     FROM jsonb_to_recordset($2::jsonb) AS added("secretName" text, type text, host text)`,
+    factoryId,
+    JSON.stringify(input.added),
+    at.toISOString(),
+    actor.kind,
+    actor.id,
+    actor.name,
+  );
 }

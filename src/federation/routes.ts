@@ -87,6 +87,7 @@ const getFederation = route(
     description:
       "The issuer, the subject and audience of each entry, and the commands and policies for its cloud, to paste.",
     auth: { permission: "config:read" },
+    isCostly: true,
     params: FactoryParams,
     replies: { 200: { description: "The issuer and the entries.", content: { "application/json": Federation } } },
     problems: ["federation-unavailable", "invalid-config"],

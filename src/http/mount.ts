@@ -32,6 +32,8 @@ export type Pipe = {
   ): Promise<Caller | undefined>;
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
+  /** Counts a request for a costly route. @throws Problem `too-many-requests` when this caller sent too many */
+  countCostly(caller: Caller): Promise<void>;
   /** Writes down that a known caller was refused. Never throws. */
   recordRefusal(refusal: {
     caller: Caller;
@@ -108,6 +110,7 @@ async function answer<Deps>(
       if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
+      if (route.isCostly) await pipe.countCostly(caller);
     }
     const identify: Identify = (whoSigned, of) => {
       caller = whoSigned;

@@ -1,32 +1,35 @@
-import express from "express";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type express from "express";
 import { Problem } from "../core/problem.js";
 import { parseForm } from "./parse-form.js";
+import { readBytes } from "./read-bytes.js";
 import type { BodySpec, JsonBody } from "./route.js";
 import { validate } from "./validate.js";
 
 /** The largest JSON body, unless its route says otherwise. */
 export const maxJsonBytes = 256 * 1024;
 
+/** From here on each step of reading JSON takes milliseconds, and others have a turn between two. */
+const largeBytes = 256 * 1024;
+
 /** The most values in a JSON body, unless its route says less: a hundred grants of a hundred repositories, twice. */
 const maxJsonValues = 20_000;
 
-type Middleware = ReturnType<typeof express.raw>;
 export type BodyReader = (req: express.Request, res: express.Response) => Promise<unknown>;
 
 /** Makes the reader of one route's body. It runs after the caller was authorised: strangers cannot make us read. */
 export function bodyReader(spec: BodySpec | undefined): BodyReader {
   if (spec === undefined) return async () => undefined;
   const maxBytes = spec.maxBytes ?? maxJsonBytes;
-  // A signature is over the bytes as they were sent.
-  const raw = express.raw({ type: () => true, limit: maxBytes, inflate: spec.kind !== "bytes" });
   return async (req, res) => {
     checkMediaType(spec, req.headers["content-type"]);
-    const bytes = await readBytes(raw, req, res, maxBytes);
+    // A signature is over the bytes as they were sent.
+    const bytes = await readBytes(req, res, { maxBytes, mayUnpack: spec.kind !== "bytes" });
     return parseBody(bytes, spec);
   };
 }
 
-function parseBody(bytes: Buffer, spec: BodySpec): unknown {
+async function parseBody(bytes: Buffer, spec: BodySpec): Promise<unknown> {
   switch (spec.kind) {
     case "json":
       return parseJson(bytes, spec);
@@ -38,33 +41,6 @@ function parseBody(bytes: Buffer, spec: BodySpec): unknown {
     default:
       return spec satisfies never;
   }
-}
-
-async function readBytes(
-  raw: Middleware,
-  req: express.Request,
-  res: express.Response,
-  maxBytes: number,
-): Promise<Buffer> {
-  await new Promise<void>((resolve, reject) => {
-    raw(req, res, (error?: unknown) => (error === undefined ? resolve() : reject(bodyProblem(error, maxBytes))));
-  });
-  const body: unknown = req.body;
-  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-}
-
-function bodyProblem(error: unknown, maxBytes: number): Problem {
-  const type = error instanceof Error && "type" in error ? error.type : undefined;
-  if (type === "entity.too.large") {
-    return new Problem("body-too-large", `The body is larger than ${maxBytes} bytes, the most that is taken here.`);
-  }
-  if (type === "encoding.unsupported") {
-    return new Problem(
-      "unsupported-media-type",
-      "Send the body as it is, or with Content-Encoding gzip, deflate or br.",
-    );
-  }
-  return new Problem("malformed-body", "The body did not arrive whole. Send it again.", { cause: error });
 }
 
 // The media types that curl and browsers send when nobody chose one, and that no JSON client sends by itself.
@@ -110,24 +86,32 @@ export function mediaTypeOf(spec: BodySpec): string {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function parseJson(bytes: Buffer, spec: JsonBody): unknown {
+async function parseJson(bytes: Buffer, spec: JsonBody): Promise<unknown> {
+  const isLarge = bytes.length > largeBytes;
   const maxValues = spec.maxValues ?? maxJsonValues;
   if (hasMoreValues(bytes, maxValues)) {
     throw new Problem("invalid-request", `The body has more than ${maxValues} values, the most that is taken here.`);
   }
-  let value: unknown;
-  try {
-    // The parser's own message quotes its input, so it goes nowhere.
-    value = JSON.parse(bytes.length === 0 ? "{}" : utf8.decode(bytes));
-  } catch {
-    throw new Problem("malformed-body", "The body is not JSON in UTF-8.");
-  }
+  if (isLarge) await nextTurn();
+  const text = orMalformed(() => (bytes.length === 0 ? "{}" : utf8.decode(bytes)));
+  if (isLarge) await nextTurn();
+  const value = orMalformed((): unknown => JSON.parse(text));
+  if (isLarge) await nextTurn();
   // The one name that a copy of an object silently loses: what the client sent under it would be gone.
   if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
     const invalid = [{ at: "/__proto__", reason: "no member can have this name" }];
     throw new Problem("invalid-request", "/__proto__: no member can have this name", { invalid });
   }
   return validate(spec.schema, value, "");
+}
+
+// The parser's own message quotes its input, so it goes nowhere.
+function orMalformed<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw new Problem("malformed-body", "The body is not JSON in UTF-8.");
+  }
 }
 
 const quote = 0x22;

@@ -143,6 +143,11 @@ export type RouteDeclaration<
   errors?: ErrorShape;
   /** `Authorization` may be the token alone, without `Bearer` in front: some clients send what they are given verbatim. */
   takesBareToken?: true;
+  /**
+   * Takes far more of our time than of its sender's, and can be asked for again at no cost: how often one caller may is
+   * limited, as for tokens.
+   */
+  isCostly?: true;
   /** `Cache-Control: no-store`: the reply can hold a credential. */
   holdsCredential?: true;
 };

@@ -4,16 +4,37 @@ import { pipeline } from "node:stream/promises";
 import type { ErrorShape } from "../core/error-shape.js";
 import type { Problem } from "../core/problem.js";
 import type { StreamedText } from "./route.js";
+import { drain, isUnread } from "./unread-body.js";
 
-/** Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. */
+/**
+ * Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. Where the request's body
+ * has not arrived, the connection closes after the answer.
+ */
 export function send(
   res: ServerResponse,
   status: number,
   headers: Record<string, string>,
   body: string | Buffer,
 ): void {
-  res.writeHead(status, { ...headers, "Content-Length": String(Buffer.byteLength(body)) });
-  res.end(body);
+  const sent = { ...headers, "Content-Length": String(Buffer.byteLength(body)) };
+  if (!isUnread(res.req)) {
+    res.writeHead(status, sent).end(body);
+    return;
+  }
+  res.statusCode = status;
+  // A body that came together with the headers is there in the next turn.
+  setImmediate(() => {
+    if (isUnread(res.req)) sendLast(res, status, sent, body);
+    else res.writeHead(status, sent).end(body);
+  });
+}
+
+function sendLast(res: ServerResponse, status: number, headers: Record<string, string>, body: string | Buffer): void {
+  res.writeHead(status, { ...headers, Connection: "close" });
+  res.flushHeaders();
+  if (body.length > 0) res.write(body);
+  // The client has the whole answer by now. The end is what closes the connection.
+  void drain(res.req).then(() => res.end());
 }
 
 /**
@@ -26,7 +47,9 @@ export async function sendStream(
   { chunks }: StreamedText,
 ): Promise<void> {
   const first = await chunks.next();
-  res.writeHead(200, headers);
+  const isLast = isUnread(res.req);
+  if (isLast) await drain(res.req);
+  res.writeHead(200, isLast ? { ...headers, Connection: "close" } : headers);
   if (!first.done) res.write(first.value);
   try {
     await pipeline(Readable.from(chunks, { objectMode: true, highWaterMark: 1 }), res);

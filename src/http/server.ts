@@ -19,6 +19,7 @@ import { requestFacts, requestIdOf } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
+import { drain } from "./unread-body.js";
 
 /** Without a limit of ours, a connection may take two minutes of handshake and hold its socket. */
 const handshakeMs = 10_000;
@@ -73,7 +74,7 @@ export function createHttpServer<Deps>(input: {
   });
   // Node's own answer to a request without Host has no body.
   const options = { ...classesOf(app, input.drain), maxHeaderSize: maxHeaderBytes, requireHostHeader: false };
-  const server = createListener(options, input, (req, res) => {
+  const listener: Listener = (req, res) => {
     if (condemned.has(req.socket)) return;
     const ambiguous = ambiguousHeaders(req);
     if (ambiguous) return refuse(req, res, ambiguous);
@@ -81,7 +82,16 @@ export function createHttpServer<Deps>(input: {
     if (!refused) app(req, res);
     else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
     else sendProblem(res, refused, requestIdOf(req));
-  });
+  };
+  const server = createListener(options, input, listener);
+  // Node would say `100 Continue` by itself: here the reader of the body says it, once the caller may send one.
+  server.on("checkContinue", listener);
+  configure(server);
+  return server;
+}
+
+/** Answers in our own words where Node would not, and the times that suit a proxy in front of us. */
+function configure(server: Server): void {
   // Node's own answer to this has no body either.
   server.on("checkExpectation", (req, res) => {
     refuse(
@@ -96,7 +106,6 @@ export function createHttpServer<Deps>(input: {
   // One more is kept, by which it is seen that there are more.
   server.maxHeadersCount = maxHeaders + 1;
   server.on("clientError", answerClientError);
-  return server;
 }
 
 const noRoute = (isForDevices: boolean): Problem =>
@@ -175,8 +184,8 @@ const condemned = new WeakSet<Duplex>();
 // to a proxy, whose connection is everybody's.
 function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
   condemned.add(req.socket);
-  // The body is read and dropped: what is left unread when a connection closes can take the answer with it.
-  req.resume().once("end", () => req.socket.pause());
+  // A body is read and dropped: what is left unread when a connection closes can take the answer with it.
+  void drain(req).then(() => req.socket.pause());
   setTimeout(() => refuse(req, res, problem), refusalDelayMs);
 }
 

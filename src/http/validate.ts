@@ -4,6 +4,9 @@ import { type Invalid, Problem } from "../core/problem.js";
 import { fieldsAt } from "./fields-at.js";
 import { plainReason } from "./plain-reasons.js";
 
+/** A body can have thousands of members that are unknown, and comparing them with those that are known is slow. */
+const maxCompared = 20;
+
 /** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
 const maxInDetail = 3;
 
@@ -30,7 +33,7 @@ function invalidOf(schema: z.ZodType, issue: z.core.$ZodIssue, at: string): Inva
 function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   if (issue.code !== "unrecognized_keys") return issue.message;
   const known = fieldsAt(schema, issue.path);
-  const slips = issue.keys.flatMap((key) => {
+  const slips = issue.keys.slice(0, maxCompared).flatMap((key) => {
     const meant = nearestName(key, known);
     return meant === undefined ? [] : [`"${key}"; did you mean "${meant}"?`];
   });

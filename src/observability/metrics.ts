@@ -8,6 +8,7 @@ type Limit =
   | "device-handshakes"
   | "token-requests"
   | "session-requests"
+  | "costly-requests"
   | "token-endpoint-failures";
 
 /** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
@@ -25,11 +26,15 @@ export class Metrics {
   constructor() {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
+    // Gauges that are named like counters, each a sum over another one.
+    for (const name of ["resources", "handles", "requests"])
+      this.registry.removeSingleMetric(`nodejs_active_${name}_total`);
     this.#requests = new Histogram({
       name: "factory_secrets_http_request_duration_seconds",
       help: "Requests by route and status.",
       labelNames: ["route", "status"],
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15],
+      // Few: each is a line for every route and status.
+      buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 15],
       registers,
     });
     this.#tokens = new Counter({
@@ -109,7 +114,7 @@ export class Metrics {
   watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
     new Gauge({
       name: "factory_secrets_audit_shipping_lag_events",
-      help: "Sealed events of the audit that an outside place has not got yet.",
+      help: "Sealed events of the audit that an outside place has not got yet, by its kind and its place in the setting.",
       labelNames: ["target"],
       registers: [this.registry],
       async collect() {

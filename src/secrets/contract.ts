@@ -13,8 +13,11 @@ import {
 export const maxValueBytes = 64 * 1024;
 /** The most names that one write may carry. */
 export const maxBatch = 100;
-/** What a write of that many names can take: every value as JSON escapes it, and twice the fields that a name has. */
-export const batchLimits = { maxBytes: 8 * 1024 * 1024, maxValues: 2_000 } as const;
+/**
+ * What a write of several names can take: fifteen of the largest values, or a hundred of 10 KiB, and twice the fields
+ * that a name has. All of them go in one statement, and while that is written nobody else has a turn.
+ */
+export const batchLimits = { maxBytes: 1024 * 1024, maxValues: 2_000 } as const;
 
 export const secretNameRule = "1 to 255 letters, digits, _ . and -, beginning with a letter, a digit or _";
 

@@ -196,6 +196,7 @@ const batch = route(
     tag: "Secrets",
     summary: "Store several secrets, all or none",
     auth: { permission: "secrets:write" },
+    isCostly: true,
     params: FactoryParams,
     body: json(SecretBatch, batchLimits),
     replies: { 200: { description: "All were stored.", content: { "application/json": WrittenBatch } } },

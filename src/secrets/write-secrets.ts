@@ -3,6 +3,7 @@ import type { AuditRow, AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { sqlState } from "../core/database-errors.js";
+import { createPauses } from "../core/pauses.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
@@ -51,7 +52,12 @@ const maxAttempts = 60;
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
-  const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
+  const pause = createPauses();
+  const warnings: SecretWarning[][] = [];
+  for (const item of items) {
+    warnings.push(item.op === "put" ? await warningsOf(deps, factory, item) : []);
+    await pause();
+  }
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
     // A condition is judged by what is there now; without one, a stale memory costs only a second try.
@@ -61,9 +67,11 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       const now = new Date();
       const keys = await deps.factoryKeys.of(factory.id);
       const { precondition, caller } = input;
-      const planned = items.map((item) =>
-        planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller }),
-      );
+      const planned: (SecretChange | undefined)[] = [];
+      for (const item of items) {
+        planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller }));
+        await pause();
+      }
       const changes = planned.filter((planning) => planning !== undefined);
       if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
         deps.heads.remember(factory.id, items, changes);

@@ -4,6 +4,7 @@ import { Facts } from "../broker/factory-facts.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
+import { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import { createDrain, type Drain } from "../http/drain.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { Callers } from "../identity/callers.js";
@@ -75,11 +76,12 @@ export function createApp(input: {
   const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
-  const facts = new Facts({ prisma, generations });
+  const documents = new DocumentWorker();
+  const facts = new Facts({ prisma, generations, documents });
   const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
   const shared = { prisma, audit, factoryKeys, facts, callers, generations };
-  const life = createSecretLifeDeps(prisma, settings, log);
+  const life = createSecretLifeDeps({ prisma, documents, settings, log });
   const aws = createAwsDeps({ ...shared, publicUrl, now });
   const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
   const checked = { ...createPromotionTrial({ ...broker, ...secrets }), ...createGrantCheck(facts) };
@@ -94,7 +96,7 @@ export function createApp(input: {
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
+  const first = [certificate, documents, unknownCallers, devices, keyTasks, recording, life.uses];
   return {
     ...servers,
     drain,

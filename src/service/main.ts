@@ -10,6 +10,7 @@ import { type Patiently, patienceFor, StoppedWhileStarting } from "../db/wait-fo
 import { TlsCertificateError } from "../http/tls-certificate.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { createLogger, type Logger } from "../observability/log.js";
+import { isLoopback } from "../settings/listener-settings.js";
 import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
 import { type App, createApp } from "./app.js";
 import { firstSteps, laterStart } from "./first-steps.js";
@@ -104,11 +105,13 @@ async function startOn({ settings, database, log, stopping, patiently, waitingSe
       listen(server, { host: settings.host, port, setting }, onError);
     await waitingServer.close();
     const port = await open(app.server, settings.port, "PORT");
-    if (app.metricsServer) await open(app.metricsServer, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT");
+    const metricsPort =
+      app.metricsServer && (await open(app.metricsServer, settings.metricsPort ?? 0, "FACTORY_SECRETS_METRICS_PORT"));
+    if (metricsPort !== undefined) say(`/metrics is served on port ${metricsPort}.`);
     const devicePort =
       app.deviceServer && (await open(app.deviceServer, settings.devices.port ?? 0, "FACTORY_SECRETS_DEVICE_PORT"));
     await greet({ url: app.publicUrl(), settings, database, keys, patiently });
-    if (!settings.tls && !/^(localhost|127\..*|::1)$/.test(settings.host))
+    if (!settings.tls && !isLoopback(settings.host))
       say(
         `HOST is ${settings.host}: tokens travel there over plain HTTP. Set FACTORY_SECRETS_TLS_CERT_FILE, or put TLS in front of it.`,
       );

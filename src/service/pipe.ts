@@ -13,6 +13,7 @@ import type { Devices } from "../identity/devices/devices.js";
 import { CredentialRefused } from "../identity/invalid-credential.js";
 import type { AuthenticationFailures } from "../limits/authentication-failures.js";
 import type { Handshakes } from "../limits/handshakes.js";
+import type { TokenRequests } from "../limits/token-requests.js";
 import type { Logger } from "../observability/log.js";
 import type { Metrics } from "../observability/metrics.js";
 
@@ -26,11 +27,14 @@ export function createPipe(input: {
   prisma: Database["prisma"];
   authenticationFailures: AuthenticationFailures;
   handshakes: Handshakes;
+  costlyRequests: TokenRequests;
 }): Pipe {
-  const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma } = input;
+  const { callers, unknownCallers, authenticationFailures, handshakes, costlyRequests } = input;
+  const { audit, metrics, log, prisma } = input;
   return {
     authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
     errorShapeOf: awsErrorShapeOf,
+    countCostly: (caller) => costlyRequests.count(caller),
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
     async recordRefusal({ caller, factory, route, problem, facts }) {
       const requested = { requestId: facts.id, address: facts.address };

@@ -45,10 +45,13 @@ export function startAuditChain(input: {
     onError: (target, err) => log.warn({ target, err }, "the audit could not be shipped; it is tried again"),
   });
   sealer.start();
+  // What a place is called in the settings may be a path or a host, which are nobody's who may read the metrics.
+  const names = new Map(settings.auditShipTo.map(({ id, kind }, at) => [id, `${kind}-${at + 1}`]));
   shipper.start();
   return {
     sealer,
-    shippingLag: () => shipper.lag(),
+    shippingLag: async () =>
+      (await shipper.lag()).map(({ target, events }) => ({ target: names.get(target) ?? "unknown", events })),
     async close() {
       await sealer.close();
       await shipper.close();

@@ -25,6 +25,7 @@ const notYet = (): Problem =>
 const pipe: Pipe = {
   authenticate: async () => undefined,
   findFactory: async () => undefined,
+  countCostly: async () => undefined,
   recordRefusal: async () => undefined,
   errorShapeOf: () => undefined,
   onAnswered: () => undefined,

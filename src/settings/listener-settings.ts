@@ -2,25 +2,33 @@ import ipaddr from "ipaddr.js";
 import { listOf, type Reader, wholeNumber } from "./reader.js";
 
 const defaultPort = 8080;
+/** Where scrapers look for exporters by default. */
+const defaultMetricsPort = 9464;
+
+/** Whether only programs of this machine can connect to this address. */
+export const isLoopback = (host: string): boolean => /^(localhost|127\..*|::1)$/.test(host);
 
 /** Where the service listens, and how it is reached from outside. */
 export function listenerSettings(reader: Reader) {
+  const host = reader.text("HOST") ?? "127.0.0.1";
   return {
-    host: reader.text("HOST") ?? "127.0.0.1",
+    host,
     port: wholeNumber(reader, "PORT", defaultPort, [0, 65_535]),
     publicUrl: publicUrl(reader),
     trustedProxies: trustedProxies(reader),
-    metricsPort: metricsPort(reader),
+    metricsPort: metricsPort(reader, host),
     drainSeconds: wholeNumber(reader, "FACTORY_SECRETS_DRAIN_SECONDS", 5, [0, 300]),
   };
 }
 
-function metricsPort(reader: Reader): number | undefined {
+/** `undefined`: the main port. Beyond this machine `/metrics` has a port of its own, which can be kept inside. */
+function metricsPort(reader: Reader, host: string): number | undefined {
   const name = "FACTORY_SECRETS_METRICS_PORT";
-  const given = reader.text(name);
+  const given = reader.text(name) ?? (isLoopback(host) ? undefined : String(defaultMetricsPort));
   if (given === undefined) return undefined;
   const isTaken = given !== "0" && given === (reader.text("PORT") ?? String(defaultPort));
   if (isTaken) reader.mistake(`${name} is the same as PORT. Choose another, or leave it out.`);
+  if (reader.text(name) === undefined) return defaultMetricsPort;
   return wholeNumber(reader, name, 0, [0, 65_535]);
 }
 

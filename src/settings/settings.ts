@@ -45,7 +45,8 @@ export const settingNames = {
     "Most requests of one caller for registry tokens, and for access tokens; 0 for no limit.",
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
-  FACTORY_SECRETS_METRICS_PORT: "Serve /metrics on this port of HOST instead of the main one.",
+  FACTORY_SECRETS_METRICS_PORT:
+    "Port of HOST for /metrics. Default: 9464, or the main port when HOST is this machine only.",
   FACTORY_SECRETS_DRAIN_SECONDS:
     "How long the service still answers after SIGTERM, while /readyz is 503; 0 for not at all.",
   FACTORY_SECRETS_LOG_LEVEL: "fatal, error, warn, info, debug or silent.",

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { DocumentWorker } from "../../src/factory-config/documents/document-worker.js";
 import { ParsedVersions } from "../../src/factory-config/parsed-versions.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { expectCpuSecondsBelow } from "../support/cpu-seconds.js";
@@ -11,24 +12,27 @@ const large = (entries: number) =>
   `container_registries:\n${Array.from({ length: entries }, (_, index) => entry(index)).join("")}`;
 
 describe("parsed versions", () => {
-  it("are parsed once, each of its factory and version alone", () => {
-    const parsed = new ParsedVersions();
-    const first = parsed.parse("a", { version: 1, document: Buffer.from(entry(1)) });
-    expect(parsed.parse("a", { version: 1, document: Buffer.from(entry(1)) })).toBe(first);
+  const documents = new DocumentWorker();
+  afterAll(() => documents.close());
+
+  it("are parsed once, each of its factory and version alone", async () => {
+    const parsed = new ParsedVersions(documents);
+    const first = await parsed.parse("a", { version: 1, document: Buffer.from(entry(1)) });
+    expect(await parsed.parse("a", { version: 1, document: Buffer.from(entry(1)) })).toBe(first);
     for (const [factory, version] of [
       ["a", 2],
       ["b", 1],
     ] as const) {
-      const other = parsed.parse(factory, { version, document: Buffer.from(entry(2)) });
+      const other = await parsed.parse(factory, { version, document: Buffer.from(entry(2)) });
       expect(other).toMatchObject({ ok: true, config: { entries: [{ entry: { id: "registry-2.example.test" } }] } });
     }
   });
 
-  it("remember an empty document and one that is not valid too", () => {
-    const parsed = new ParsedVersions();
+  it("remember an empty document and one that is not valid too", async () => {
+    const parsed = new ParsedVersions(documents);
     for (const [version, text] of ["", "- ]"].entries()) {
-      const first = parsed.parse("a", { version, document: Buffer.from(text) });
-      expect(parsed.parse("a", { version, document: Buffer.from(text) })).toBe(first);
+      const first = await parsed.parse("a", { version, document: Buffer.from(text) });
+      expect(await parsed.parse("a", { version, document: Buffer.from(text) })).toBe(first);
     }
   });
 });

@@ -23,17 +23,17 @@ const members = (count: number) =>
   `{${Array.from({ length: count }, (_, index) => `"k${index.toString(36)}":""`).join(",")}}`;
 
 it.each([
-  ["unknown members of a batch", "/v1/factories/FACTORY/secrets:batch", members(500_000)],
-  ["items of a batch", "/v1/factories/FACTORY/secrets:batch", `{"secrets":[${"1,".repeat(3_000_000)}1]}`],
-  ["lists in lists", "/v1/factories/FACTORY/secrets:batch", "[".repeat(8_000_000)],
-  ["plain members of a trigger", "/projects/FACTORY/lmp/triggers", members(500_000)],
-  ["secrets of a trigger", "/projects/FACTORY/lmp/triggers", `{"secrets":[${"{},".repeat(2_000_000)}{}]}`],
+  ["unknown members of a batch", "/v1/factories/FACTORY/secrets:batch", members(60_000)],
+  ["items of a batch", "/v1/factories/FACTORY/secrets:batch", `{"secrets":[${"1,".repeat(400_000)}1]}`],
+  ["lists in lists", "/v1/factories/FACTORY/secrets:batch", "[".repeat(1_000_000)],
+  ["plain members of a trigger", "/projects/FACTORY/lmp/triggers", members(60_000)],
+  ["secrets of a trigger", "/projects/FACTORY/lmp/triggers", `{"secrets":[${"{},".repeat(250_000)}{}]}`],
   [
     "repositories of a token request",
     "/v1/factories/FACTORY/registry-tokens",
     `{"repositories":[${"1,".repeat(100_000)}1]}`,
   ],
-])("refuses a million %s before it looks at them", async (_what, path, body) => {
+])("refuses far too many %s before it looks at them", async (_what, path, body) => {
   const { detail } = expectProblem(await post(path, body), "invalid-request");
   expect(detail).toMatch(/^The body has more than [0-9]+ values/);
   // One value of the same length, sent and answered by the same two, is what a slow machine is slow with too.

@@ -23,8 +23,10 @@ it("limits the registry tokens that one caller asks for, and no other caller and
   expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
   expectProblem(await ask(other.token), "registry-unknown");
   await service.as(busy.token).get("/v1/whoami").expect(200);
-  const { text } = await service.as(undefined).get("/metrics");
-  expect(text).toContain('limited_requests_total{limit="token-requests"} 1');
+  // The text is remembered for a second.
+  await expect
+    .poll(async () => (await service.as(undefined).get("/metrics")).text)
+    .toContain('limited_requests_total{limit="token-requests"} 1');
 });
 
 it("limits the access tokens that one client asks for, each of which opens a session that lasts for months", async () => {
@@ -40,8 +42,10 @@ it("limits the access tokens that one client asks for, each of which opens a ses
   expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
   expect((await refresh(service, busy, body.refresh_token)).status).toBe(429);
   expect((await login(service, other)).status).toBe(200);
-  const { text } = await service.as(undefined).get("/metrics");
-  expect(text).toContain('limited_requests_total{limit="session-requests"} 2');
+  // The text is remembered for a second.
+  await expect
+    .poll(async () => (await service.as(undefined).get("/metrics")).text)
+    .toContain('limited_requests_total{limit="session-requests"} 2');
 });
 
 describe("who counts as one caller", () => {

@@ -87,14 +87,14 @@ describe("the size of a batch", () => {
     expectProblem(await operator.post(`${path}:batch`).send({ secrets: [] }), "invalid-request");
   });
 
-  it("is at most 8 MiB", async () => {
+  it("is at most 1 MiB", async () => {
     const { path, operator } = await newFactory();
     const small = JSON.stringify({ secrets: [] });
-    const most = small.padEnd(8 * 1024 * 1024, " ");
+    const most = small.padEnd(1024 * 1024, " ");
     const send = (text: string) => operator.post(`${path}:batch`).set("Content-Type", "application/json").send(text);
     expectProblem(await send(most), "invalid-request");
     const { detail } = expectProblem(await send(`${most} `), "body-too-large");
-    expect(detail).toContain("8388608 bytes");
+    expect(detail).toContain("1048576 bytes");
   });
 });
 

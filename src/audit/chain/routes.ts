@@ -52,6 +52,7 @@ const ofInstallation = route(
     summary: "The whole audit, to be verified elsewhere",
     description: "Streamed. Verify it: `npx factory-secrets audit verify --file <export> --public-key <PEM>`.",
     auth: "operator",
+    isCostly: true,
     query: ExportQuery,
     replies: exported,
     problems: [],
@@ -69,6 +70,7 @@ const ofFactory = route(
     description:
       "Streamed. A factory has a chain of its own: its export shows that no event of the factory is missing, and nothing of other factories.",
     auth: { permission: "audit:read" },
+    isCostly: true,
     params: FactoryParams,
     query: ExportQuery,
     replies: exported,

@@ -14,6 +14,7 @@ const check = route(
     description:
       "Asks each registry with the token that the caller would get for it. The tokens stay here. No answer is an error of the request: each reference has an outcome of its own.",
     auth: { permission: "registry-tokens:issue" },
+    isCostly: true,
     params: FactoryParams,
     body: json(ReferencesCheck),
     replies: { 200: { description: "What was found.", content: { "application/json": CheckedReferences } } },

@@ -1,4 +1,4 @@
-import { type IniLine, readIniLines } from "./aws-ini-lines.js";
+import { type IniLine, maxMistakes, readIniLines } from "./aws-ini-lines.js";
 import type { FormatResult } from "./format-result.js";
 
 /** Long-lived keys of an IAM user, or temporary ones when there is a session token. */
@@ -48,7 +48,9 @@ export function parseAwsCredentials(text: string): FormatResult<AwsProfiles> {
   for (const [name, section] of sections) {
     profiles.set(name, profileOf(section, mistakes));
   }
-  return mistakes.length === 0 ? { ok: true, value: profiles } : { ok: false, mistakes };
+  return mistakes.length === 0
+    ? { ok: true, value: profiles }
+    : { ok: false, mistakes: mistakes.slice(0, maxMistakes) };
 }
 
 /**

@@ -29,6 +29,9 @@ const refusedKeys: ReadonlyMap<string, string> = new Map([
   ["duration_seconds", "the service asks for the longest session allowed"],
 ]);
 
+/** Enough to mend a file in one go. A value of 64 KiB can have thousands of lines that are wrong. */
+export const maxMistakes = 20;
+
 const inlineComment = /\s[#;]/;
 
 /**
@@ -45,6 +48,7 @@ export function readIniLines(text: string): { lines: IniLine[]; mistakes: string
     if (read === undefined) continue;
     if (typeof read === "string") {
       mistakes.push(`Line ${index + 1}: ${read}`);
+      if (mistakes.length === maxMistakes) break;
       // A section whose head cannot be read still ends the one before it.
       if (raw.startsWith("[")) section = "";
       continue;

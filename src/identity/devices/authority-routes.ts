@@ -31,6 +31,7 @@ const listDeviceAuthorities = route(
     tag: "Access",
     summary: "List the device authorities of a factory",
     auth: { permission: "access:read" },
+    isCostly: true,
     params: FactoryParams,
     query: PageQuery,
     replies: { 200: { description: "Newest first.", content: { "application/json": DeviceAuthorityList } } },
@@ -53,6 +54,7 @@ const addDeviceAuthority = route(
     description:
       "Devices whose certificates it signs, with the device's UUID as their one CN and this factory as their one OU, may pull what the policy says.",
     auth: { permission: "access:write" },
+    isCostly: true,
     params: FactoryParams,
     body: json(NewDeviceAuthority),
     replies: {
@@ -100,6 +102,7 @@ const putDeviceAuthority = route(
     summary: "Change the name and the policy of a device authority",
     description: "Both as they shall be. Its devices are held to the new policy at once.",
     auth: { permission: "access:write" },
+    isCostly: true,
     params: FactoryIdParams,
     body: json(DeviceAuthorityChange),
     replies: { 200: { description: "Changed.", content: { "application/json": DeviceAuthority }, headers: etag } },
@@ -143,6 +146,7 @@ const putRevocationList = route(
     description:
       "Takes the place of the one before of the same issuer: the root or an intermediate of this authority, which has signed it. It must be later than that.",
     auth: { permission: "access:write" },
+    isCostly: true,
     params: FactoryIdParams,
     body: json(NewRevocationList),
     replies: { 200: { description: "In force.", content: { "application/json": RevocationListView } } },

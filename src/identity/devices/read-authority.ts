@@ -30,6 +30,11 @@ export function readNewAuthority(pem: string, now: Date): AuthorityCertificates 
   if (pem.includes("PRIVATE KEY")) {
     throw unsuitable("There is a private key in it. Keep that where it is made, and send certificates alone.");
   }
+  // Counted before any is read: each takes a third of a millisecond, and hundreds of small ones fit in.
+  const count = pem.split("-----BEGIN CERTIFICATE-----").length - 1;
+  if (count > maxBundleCertificates) {
+    throw unsuitable(`The bundle holds ${count} certificates; ${maxBundleCertificates} are taken.`);
+  }
   const authority = readAuthority(pem);
   if (authority === undefined) {
     throw unsuitable(
@@ -37,9 +42,6 @@ export function readNewAuthority(pem: string, now: Date): AuthorityCertificates 
     );
   }
   const all = [authority.root, ...authority.intermediates];
-  if (all.length > maxBundleCertificates) {
-    throw unsuitable(`The bundle holds ${all.length} certificates; ${maxBundleCertificates} are taken.`);
-  }
   if (new Set(all.map(({ fingerprint }) => fingerprint)).size !== all.length) {
     throw unsuitable("The bundle holds a certificate twice.");
   }

@@ -30,6 +30,7 @@ const listTrustRules = route(
     summary: "List the trust rules of a factory",
     description: "Each with what the linter says of it today.",
     auth: { permission: "access:read" },
+    isCostly: true,
     params: FactoryParams,
     query: PageQuery,
     replies: { 200: { description: "By name.", content: { "application/json": TrustRuleList } } },
@@ -58,6 +59,7 @@ const addTrustRule = route(
     description:
       "Whoever brings an ID token of this issuer for this audience, on whose claims all conditions hold, may pull what the grants say. A rule that would let strangers in is refused, with what to add.",
     auth: { permission: "access:write" },
+    isCostly: true,
     params: FactoryParams,
     body: json(NewTrustRule, limits),
     replies: { 201: { description: "Made.", content: { "application/json": TrustRuleView }, headers: etag } },
@@ -97,6 +99,7 @@ const putTrustRule = route(
     summary: "Change a trust rule",
     description: "The whole rule, as it shall be. Who was let in by the old one is judged by the new one at once.",
     auth: { permission: "access:write" },
+    isCostly: true,
     params: FactoryIdParams,
     body: json(NewTrustRule, limits),
     replies: { 200: { description: "Changed.", content: { "application/json": TrustRuleView }, headers: etag } },
@@ -139,6 +142,7 @@ const explainTrustRules = route(
     description:
       "Takes an ID token, or claims that one could have, and says of each rule, condition by condition, what holds. With claims alone, signature and times are not judged. No token is used up.",
     auth: { permission: "access:read" },
+    isCostly: true,
     params: FactoryParams,
     body: json(ExplainRequest, { maxBytes: 64 * 1024 }),
     replies: { 200: { description: "Every rule.", content: { "application/json": Explanation } } },

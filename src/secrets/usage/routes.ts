@@ -72,6 +72,7 @@ const report = route(
     summary: "Every secret: its age, last rotation, and what still uses an older version",
     description: "As JSON, or as CSV with `Accept: text/csv`.",
     auth: { permission: "secrets:list" },
+    isCostly: true,
     params: FactoryParams,
     query: RotationReportQuery,
     replies: {

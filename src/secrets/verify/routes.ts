@@ -14,6 +14,7 @@ const verify = route(
     summary: "Does a value equal the stored one?",
     description: "Neither is shown. Every question is audited, and a secret can be asked about ten times a minute.",
     auth: { permission: "secrets:write" },
+    isCostly: true,
     params: SecretParams,
     body: json(SecretCandidate, { maxBytes: 8 * maxValueBytes }),
     replies: { 200: { description: "Whether it does.", content: { "application/json": SecretComparison } } },

@@ -29,6 +29,11 @@ export function createLimits(input: { settings: Settings; pool: Database["pool"]
       perMinute: tokenRequestsPerMinute,
       onLimited: () => metrics.requestLimited("token-requests"),
     }),
+    costlyRequests: new TokenRequests({
+      tokens: "work of this kind",
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("costly-requests"),
+    }),
     sessionRequests: new TokenRequests({
       tokens: "access tokens",
       perMinute: tokenRequestsPerMinute,

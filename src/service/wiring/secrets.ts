@@ -4,6 +4,7 @@ import { checkCredentialText, checkUnnamedCredentialText } from "../../broker/se
 import { checkOtherCloud } from "../../broker/secret-formats/check-other-cloud.js";
 import type { FactoryRef } from "../../core/caller.js";
 import type { Database } from "../../db/database.js";
+import type { DocumentWorker } from "../../factory-config/documents/document-worker.js";
 import { mentionsOf } from "../../factory-config/mentions-of.js";
 import { ParsedVersions } from "../../factory-config/parsed-versions.js";
 import { SecretQuestions } from "../../limits/secret-questions.js";
@@ -49,9 +50,17 @@ export function createSecretsDeps(input: {
 }
 
 /** What keeps a secret alive: its versions, their uses, and its way back after a deletion. */
-export function createSecretLifeDeps(prisma: Database["prisma"], { undeleteDays }: Settings, log: Logger) {
-  const parsedVersions = new ParsedVersions();
+export function createSecretLifeDeps(input: {
+  prisma: Database["prisma"];
+  documents: DocumentWorker;
+  settings: Settings;
+  log: Logger;
+}) {
+  const { prisma, documents, log } = input;
+  const { undeleteDays } = input.settings;
+  const parsedVersions = new ParsedVersions(documents);
   return {
+    documents,
     parsedVersions,
     undeleteDays,
     verifyLimit: new SecretQuestions({ perMinute: 10, what: "This secret was compared too often." }),

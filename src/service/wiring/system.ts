@@ -30,7 +30,7 @@ export function createSystemDeps(input: { database: Database; keys: KeyRing; met
     offeredCli: once(() => readOffered(offeredDirectory)),
     offeredHelper: once(readOfferedHelper),
     openApi: once(() => openApiTexts(routes)),
-    metricsText: () => metrics.registry.metrics(),
+    metricsText: forASecond(() => metrics.registry.metrics()),
     probes: [
       { name: "database", reason: databaseAway, check: async () => okIf(await databaseAnswers(pool)) },
       { name: "read-only", reason: databaseReadOnly, check: async () => okIf(await databaseTakesWrites(pool)) },
@@ -42,6 +42,16 @@ export function createSystemDeps(input: { database: Database; keys: KeyRing; met
 }
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");
+
+/** Remembers an answer for a second, whoever asks: making it takes milliseconds, and anybody can ask. */
+function forASecond<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: { value: Promise<T>; until: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (!made || now >= made.until) made = { value: make(), until: now + 1_000 };
+    return made.value;
+  };
+}
 
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;

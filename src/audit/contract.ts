@@ -38,6 +38,9 @@ export const AuditEvent = z
     actor: AuditActor,
     factory: AuditFactory.optional(),
     requestId: z.string().optional(),
+    clientRequestId: z.string().optional().meta({
+      description: "The client's own `X-Request-Id`, as it sent it. Anybody can choose any.",
+    }),
     address: z.string().optional(),
     credential: AuditCredential.optional(),
     permissions: z.array(z.string()).optional(),
@@ -61,6 +64,11 @@ export const AuditEvent = z
     configVersion: z.int().optional(),
     restoredFrom: z.int().optional(),
     reason: z.string().optional(),
+    issuer: z.string().optional(),
+    unmatched: z
+      .array(z.object({ id: z.string(), name: z.string(), failed: z.array(z.string()) }).meta({ id: "UnmatchedRule" }))
+      .optional()
+      .meta({ description: "Trust rules for the issuer and audience of the token, and the conditions that failed." }),
     registry: z.string().optional(),
     registryType: z.string().optional(),
     host: z.string().optional(),

@@ -98,7 +98,7 @@ export type EventBody =
     }
   | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
   | { action: "secret.delivered"; secret: string; secretVersion: number; evidence?: Evidence }
-  | { action: "secret.open-failed"; secret: string; secretVersion: number }
+  | { action: "secret.open-failed"; secret: string; secretVersion: number; count?: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }
   | ({ action: "registry-token.issued"; kind: "password" | "bearer"; raw?: true } & IssuedFacts)
@@ -111,7 +111,16 @@ export type EventBody =
         | "aws-credentials.refreshed";
       code?: string;
     } & TokenFacts)
-  | { action: "request.refused"; route: string; code: string }
+  | { action: "request.refused"; route: string; code: string; count?: number }
+  | {
+      /** An ID token of an issuer and audience that the factory trusts, which no rule of the factory takes. */
+      action: "workload.refused";
+      issuer: string;
+      reason: string;
+      /** The rules for that issuer and audience, each with the names of the conditions that failed. */
+      unmatched: readonly { id: string; name: string; failed: readonly string[] }[];
+      count?: number;
+    }
   | { action: "authentication.refused"; count: number };
 
 /** How a program asked that speaks AWS's protocols. */
@@ -140,6 +149,8 @@ export type AuditEvent = {
   actor: Actor;
   factory?: FactoryRef;
   requestId?: string;
+  /** The client's own `X-Request-Id`. Anybody can choose any: it identifies nothing. */
+  clientRequestId?: string;
   address?: string;
   body: EventBody;
 };
@@ -149,8 +160,9 @@ export type AuditEvent = {
  * name at every depth (as RFC 8785 orders them; all our names are ASCII), absent members left out.
  */
 export function canonicalBytes(event: AuditEvent): string {
-  const { at, outcome, actor, factory, requestId, address, body } = event;
-  return JSON.stringify(sorted({ ...body, at: at.toISOString(), outcome, actor, factory, requestId, address }));
+  const { at, outcome, actor, factory, requestId, clientRequestId, address, body } = event;
+  const facts = { at: at.toISOString(), outcome, actor, factory, requestId, clientRequestId, address };
+  return JSON.stringify(sorted({ ...body, ...facts }));
 }
 
 // Runs for every token that is handed out: one pass of JSON.stringify over sorted copies takes half the time of

@@ -12,6 +12,7 @@ import {
   type Identify,
   PreparedJson,
   type ReplySpec,
+  type RequestFacts,
   type Route,
   StreamedText,
 } from "./route.js";
@@ -49,8 +50,7 @@ export type Pipe = {
     route: string;
     status: number;
     seconds: number;
-    requestId: string;
-    address: string;
+    facts: Pick<RequestFacts, "id" | "clientId" | "address">;
     caller: Caller | undefined;
     problem: Problem | undefined;
   }): void;
@@ -135,8 +135,7 @@ async function answer<Deps>(
     route: route.id,
     status: res.statusCode,
     seconds,
-    requestId: facts.id,
-    address: facts.address,
+    facts,
     caller,
     problem,
   });

@@ -65,7 +65,10 @@ export type SentRequest = {
 
 /** What every handler is told of the request beside its parsed parts. */
 export type RequestFacts = {
+  /** Ours, random. */
   id: string;
+  /** The client's own `X-Request-Id`, for whoever looks for it in the log and the audit. It identifies nothing. */
+  clientId: string | undefined;
   /** The client's address, as far as the trusted proxies allow to know it. */
   address: string;
   /** For a route that is open to anyone and authenticates its caller itself. */

@@ -55,7 +55,8 @@ export function createApp(input: {
   const certificate = openCertificate(settings, log);
   const metrics = new Metrics();
   const generations = new Generations();
-  const audit = new AuditWriter(pool);
+  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
+  const audit = new AuditWriter(pool, { onError: onUnrecorded });
   const now = () => new Date();
   const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
   // Without a public name of its own the service is known by where it listens, and that is known only later.
@@ -68,7 +69,6 @@ export function createApp(input: {
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });
-  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
   const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
@@ -90,7 +90,7 @@ export function createApp(input: {
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
+  const first = [certificate, unknownCallers, keyTasks, recording, life.uses];
   return {
     ...servers,
     publicUrl,

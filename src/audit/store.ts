@@ -1,4 +1,5 @@
 import type { PrismaClient } from "../db/database.js";
+import type { PageStart } from "../http/page.js";
 
 export type AuditFilter = {
   factoryId: string | undefined;
@@ -7,14 +8,14 @@ export type AuditFilter = {
   action: string | undefined;
   from: string | undefined;
   to: string | undefined;
-  before: bigint | undefined;
-  pageSize: number;
+  page: PageStart;
 };
 
-/** Events, newest first; one more than `pageSize`. `actor` is the id of a credential. */
+/** Events, newest first; one more than the page has. `actor` is the id of a credential. */
 export async function listEvents(prisma: PrismaClient, filter: AuditFilter) {
+  const [after] = filter.page.after ?? [];
   return prisma.auditEvent.findMany({
-    select: { id: true, event: true },
+    select: { id: true, writer: true, event: true },
     where: {
       ...(filter.factoryId !== undefined && { factoryId: filter.factoryId }),
       ...(filter.secret !== undefined && { secret: filter.secret }),
@@ -23,10 +24,10 @@ export async function listEvents(prisma: PrismaClient, filter: AuditFilter) {
       ...((filter.from ?? filter.to) !== undefined && {
         at: { ...(filter.from && { gte: filter.from }), ...(filter.to && { lt: filter.to }) },
       }),
-      ...(filter.before !== undefined && { id: { lt: filter.before } }),
+      ...(after !== undefined && { id: { lt: BigInt(after) } }),
     },
     orderBy: { id: "desc" },
-    take: filter.pageSize + 1,
+    take: filter.page.size + 1,
   });
 }
 

@@ -4,6 +4,8 @@ import type { Caller, FactoryRef } from "../core/caller.js";
 import { isDatabaseUnavailable } from "../core/database-errors.js";
 import type { ErrorShape } from "../core/error-shape.js";
 import { Problem } from "../core/problem.js";
+import { pageRequest } from "./page.js";
+import type { PageTokens } from "./page-tokens.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
 import {
@@ -41,6 +43,7 @@ export type Pipe = {
     problem: Problem;
     facts: AnyRouteInput["request"];
   }): Promise<void>;
+  pageTokens: PageTokens;
   /** How errors are told to a client that speaks a protocol with errors of its own, at whatever path it comes. */
   errorShapeOf(request: IncomingMessage): ErrorShape | undefined;
   /** True on the port for devices, where a client shows a certificate in place of a token. */
@@ -115,10 +118,12 @@ async function answer<Deps>(
     };
     const params = route.params ? validate(route.params, req.params, "path") : undefined;
     const query = route.query ? validate(route.query, req.query, "query") : refuseQuery(req.query);
+    const page =
+      route.query && (await pageRequest(pipe.pageTokens, query, { route: route.id, factoryId: factory?.id, params }));
     const body = await readBody(req, res);
     const known =
       route.auth === "signature" ? { identify } : { ...(caller && { caller }), ...(factory && { factory }) };
-    const input = { params, query, body, request: facts, ...known };
+    const input = { params, query, body, request: facts, ...known, ...(page && { page }) };
     const reply = await route.handle(deps, input);
     if (reply.body instanceof StreamedText) await sendStream(res, replyHeaders(route, reply, facts.id), reply.body);
     else sendReply(route, res, reply, facts.id);

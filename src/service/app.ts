@@ -8,6 +8,7 @@ import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate
 import { Callers } from "../identity/callers.js";
 import { Devices } from "../identity/devices/devices.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
+import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
 import { KeySets } from "../identity/oidc/key-sets.js";
 import { Workloads } from "../identity/oidc/workloads.js";
 import type { Logger } from "../observability/log.js";
@@ -86,7 +87,7 @@ export function createApp(input: {
   const features = { ...oauth, ...secrets, ...life, ...broker, ...checked, ...system, ...limits, ...signing };
   const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
-  const pipe = createPipe({ ...refusing, audit, log, prisma });
+  const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };

@@ -8,6 +8,7 @@ import type { Database } from "../db/database.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
+import type { PageTokens } from "../http/page-tokens.js";
 import type { RefuseEarly } from "../http/server.js";
 import type { Callers } from "../identity/callers.js";
 import type { Devices } from "../identity/devices/devices.js";
@@ -29,12 +30,15 @@ export function createPipe(input: {
   metrics: Metrics;
   log: Logger;
   prisma: Database["prisma"];
+  pageTokens: PageTokens;
   authenticationFailures: AuthenticationFailures;
   handshakes: Handshakes;
 }): Pipe {
-  const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma } = input;
+  const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma, pageTokens } =
+    input;
   return {
     authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
+    pageTokens,
     errorShapeOf: awsErrorShapeOf,
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
     async recordRefusal({ caller, factory, route, problem, facts }) {

@@ -36,6 +36,7 @@ beforeAll(() => {
     findFactory: async () => undefined,
     recordRefusal: async () => undefined,
     errorShapeOf: () => undefined,
+    pageTokens: { seal: async () => "", open: async () => undefined },
     onAnswered: ({ problem }: { problem: unknown }) => void causes.push(problem),
   };
   server = createHttpServer({ routes: [spread, wrong, failing], deps: {}, pipe, trustedProxies: [] });

@@ -21,6 +21,10 @@ const AuditClaim = z.object({ name: z.string(), value: z.string() }).meta({ id: 
 const AuditEvidence = z
   .object({
     issuer: z.string().optional(),
+    verified: z.boolean().optional().meta({
+      description:
+        "Whether the signature of a refused ID token was verified; false when the issuer's keys were not held.",
+    }),
     rules: z.array(AuditCredential).optional().meta({ description: "The trust rules that matched." }),
     claims: z.array(AuditClaim).optional().meta({ description: "Those that mattered, 200 characters of each." }),
     authority: AuditCredential.optional(),
@@ -65,6 +69,10 @@ export const AuditEvent = z
     restoredFrom: z.int().optional(),
     reason: z.string().optional(),
     issuer: z.string().optional(),
+    verified: z.boolean().optional().meta({
+      description:
+        "Whether the signature of a refused ID token was verified; false when the issuer's keys were not held.",
+    }),
     unmatched: z
       .array(z.object({ id: z.string(), name: z.string(), failed: z.array(z.string()) }).meta({ id: "UnmatchedRule" }))
       .optional()

@@ -117,6 +117,8 @@ export type EventBody =
       action: "workload.refused";
       issuer: string;
       reason: string;
+      /** Whether its signature was: not where the issuer's keys were not held, for it is not asked because of this. */
+      verified: boolean;
       /** The rules for that issuer and audience, each with the names of the conditions that failed. */
       unmatched: readonly { id: string; name: string; failed: readonly string[] }[];
       count?: number;
@@ -142,6 +144,76 @@ type TokenFacts = {
   entry: string;
   repositories?: readonly string[];
 } & ({ secret: string; secretVersion: number } | { principal: string });
+
+/** Every action, as a table that the compiler compares with the union: an event must be searchable by its name. */
+const actions: Readonly<Record<EventBody["action"], true>> = {
+  "operator-token.created": true,
+  "operator-token.revoked": true,
+  "factory.created": true,
+  "factory.deleted": true,
+  "api-token.created": true,
+  "oauth-client.created": true,
+  "oauth-client.revoked": true,
+  "oauth-client.secret-added": true,
+  "oauth-client.secret-removed": true,
+  "session.opened": true,
+  "session.refreshed": true,
+  "session.revoked": true,
+  "signing-key.created": true,
+  "signing-key.announced": true,
+  "signing-key.replaced": true,
+  "key.added": true,
+  "key.activated": true,
+  "key.retired": true,
+  "key.rewrap-started": true,
+  "key.rewrapped": true,
+  "data-key.replaced": true,
+  "data-key.damaged-replaced": true,
+  "data-key.reseal-started": true,
+  "data-key.resealed": true,
+  "audit.pruned": true,
+  "backup.made": true,
+  "backup.restored": true,
+  "trust-rule.created": true,
+  "trust-rule.updated": true,
+  "trust-rule.deleted": true,
+  "device-authority.created": true,
+  "device-authority.updated": true,
+  "device-authority.deleted": true,
+  "device.denied": true,
+  "device.allowed-again": true,
+  "device.refused": true,
+  "api-token.revoked": true,
+  "job.opened": true,
+  "job.ended": true,
+  "job.aws-keys-made": true,
+  "secret.written": true,
+  "secret.staged": true,
+  "secret.deleted": true,
+  "secret.promoted": true,
+  "secret.rolled-back": true,
+  "secret.version-destroyed": true,
+  "secret.undeleted": true,
+  "secret.purged": true,
+  "secret.verified": true,
+  "secret.examined": true,
+  "factory.settings-changed": true,
+  "secret.delivered": true,
+  "secret.open-failed": true,
+  "config.published": true,
+  "destination.approved": true,
+  "registry-token.issued": true,
+  "aws-credentials.issued": true,
+  "registry-token.failed": true,
+  "registry-token.refreshed": true,
+  "aws-credentials.failed": true,
+  "aws-credentials.refreshed": true,
+  "request.refused": true,
+  "workload.refused": true,
+  "authentication.refused": true,
+};
+
+export const eventActions: readonly string[] = Object.keys(actions);
 
 export type AuditEvent = {
   at: Date;

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { closest, distance } from "fastest-levenshtein";
 import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
@@ -7,14 +8,37 @@ import { route } from "../http/route.js";
 import { readEvent } from "./chain/read-event.js";
 import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
-import { columnsOfEvents, type EventColumns, listEvents } from "./store.js";
+import { eventActions } from "./events.js";
+import { columnsOfEvents, type EventColumns, type ListedEvent, listEvents } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
+
+// A mistyped action would find nothing, which looks like an answer.
+function refuseUnknownAction(action: string, context: z.RefinementCtx): void {
+  if (eventActions.includes(action)) return;
+  const [group = ""] = action.split(".");
+  const nearest = closest(action, eventActions);
+  const isNear = distance(action, nearest) <= action.length / 3;
+  const ofGroup = eventActions.filter((name) => name.startsWith(`${group}.`));
+  const hint = isNear
+    ? `did you mean ${nearest}?`
+    : ofGroup.length > 0
+      ? `the actions of ${group} are ${ofGroup.join(", ")}`
+      : "docs/audit.md lists them";
+  context.addIssue({ code: "custom", message: `is no action of the audit: ${hint}` });
+}
 
 const AuditQuery = PageQuery.extend({
   secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
   actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
-  action: FilterText(64).optional().meta({ description: "Only this action, such as `registry-token.issued`." }),
+  action: FilterText(64)
+    .superRefine(refuseUnknownAction)
+    .optional()
+    .meta({ description: "Only this action, such as `registry-token.issued`." }),
+  outcome: AuditEvent.shape.outcome.optional().meta({ description: "Only events with this outcome." }),
+  registry: FilterText(255)
+    .optional()
+    .meta({ description: "Only events about this registry: its host, or the id of its entry." }),
   from: Timestamp.optional().meta({ description: "Events from this time on." }),
   to: Timestamp.optional().meta({ description: "Events before this time." }),
 });
@@ -25,8 +49,8 @@ async function listed(
   query: z.output<typeof AuditQuery>,
   page: PageRequest,
 ): Promise<Page<z.output<typeof AuditEvent>>> {
-  const { secret, actor, action, from, to } = query;
-  const rows = await listEvents(prisma, { factoryId, secret, actor, action, from, to, page });
+  const { secret, actor, action, outcome, registry, from, to } = query;
+  const rows = await listEvents(prisma, { factoryId, secret, actor, action, outcome, registry, from, to, page });
   const views = await eventViews(prisma, rows, factoryId === undefined ? installationsId : factorysId);
   return pageOf(
     page,
@@ -36,7 +60,7 @@ async function listed(
   );
 }
 
-type EventRow = Awaited<ReturnType<typeof listEvents>>[number];
+type EventRow = ListedEvent;
 
 const installationsId = ({ id }: EventRow): string => String(id);
 

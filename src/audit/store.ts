@@ -6,30 +6,48 @@ export type AuditFilter = {
   secret: string | undefined;
   actor: string | undefined;
   action: string | undefined;
+  outcome: string | undefined;
+  registry: string | undefined;
   from: string | undefined;
   to: string | undefined;
   page: PageStart;
 };
 
+export type ListedEvent = { id: bigint; writer: string; event: Uint8Array };
+
 /** Events, newest first; one more than the page has. `actor` is the id of a credential. */
-export async function listEvents(prisma: PrismaClient, filter: AuditFilter) {
-  const [after] = filter.page.after ?? [];
-  return prisma.auditEvent.findMany({
-    select: { id: true, writer: true, event: true },
-    where: {
-      ...(filter.factoryId !== undefined && { factoryId: filter.factoryId }),
-      ...(filter.secret !== undefined && { secret: filter.secret }),
-      ...(filter.actor !== undefined && { actorId: filter.actor }),
-      ...(filter.action !== undefined && { action: filter.action }),
-      ...((filter.from ?? filter.to) !== undefined && {
-        at: { ...(filter.from && { gte: filter.from }), ...(filter.to && { lt: filter.to }) },
-      }),
-      ...(after !== undefined && { id: { lt: BigInt(after) } }),
-    },
-    orderBy: { id: "desc" },
-    take: filter.page.size + 1,
-  });
+export async function listEvents(prisma: PrismaClient, filter: AuditFilter): Promise<ListedEvent[]> {
+  const { factoryId, secret, actor, action, outcome, registry, from, to, page } = filter;
+  const [after] = page.after ?? [];
+  const conditions: string[] = [];
+  const values: unknown[] = [];
+  const where = (value: unknown, condition: (parameter: string) => string): void => {
+    if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
+  };
+  where(factoryId, (id) => `factory_id = ${id}::uuid`);
+  where(secret, (name) => `secret = ${name}::text`);
+  where(actor, (id) => `actor_id = ${id}::text`);
+  where(action, (name) => `action = ${name}::text`);
+  where(outcome, (name) => `outcome = ${name}::text`);
+  where(from, (time) => `at >= ${time}::timestamptz`);
+  where(to, (time) => `at < ${time}::timestamptz`);
+  where(after, (id) => `id < ${id}::bigint`);
+  if (registry !== undefined) {
+    // The bytes are canonical, so a member is always written the same. They are not read as JSON: damaged ones are not.
+    const named = registryMembers.map((member) => new TextEncoder().encode(`"${member}":${JSON.stringify(registry)}`));
+    const found = named.map((bytes) => `position($${values.push(bytes)}::bytea IN event) > 0`);
+    conditions.push(`(${found.join(" OR ")})`);
+  }
+  return prisma.$queryRawUnsafe<ListedEvent[]>(
+    `SELECT id, writer, event FROM audit_events
+     ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
+     ORDER BY id DESC LIMIT $${values.push(page.size + 1)}`,
+    ...values,
+  );
 }
+
+/** The members of an event, or of its grants, that name a registry. */
+const registryMembers = ["registry", "entry", "host"];
 
 /** What the columns beside an event say of it. */
 export type EventColumns = {

@@ -32,6 +32,7 @@ export type Pipe = {
     request: IncomingMessage,
     factory: string | undefined,
     takesBareToken: boolean,
+    facts: AnyRouteInput["request"],
   ): Promise<Caller | undefined>;
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
@@ -107,7 +108,7 @@ async function answer<Deps>(
   let problem: Problem | undefined;
   try {
     if (route.auth !== "anyone" && route.auth !== "signature") {
-      caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true);
+      caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true, facts);
       if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);

@@ -69,7 +69,7 @@ export function createApp(input: {
   metrics.watchAuditShipping(chain.shippingLag);
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
-  const workloads = new Workloads({ prisma, generations, ...verification });
+  const workloads = new Workloads({ prisma, generations, audit, onError: onUnrecorded, ...verification });
   const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });

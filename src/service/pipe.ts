@@ -37,7 +37,8 @@ export function createPipe(input: {
   const { callers, unknownCallers, authenticationFailures, handshakes, audit, metrics, log, prisma, pageTokens } =
     input;
   return {
-    authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
+    authenticate: (request, factory, takesBareToken, facts) =>
+      callers.authenticate(request, factory, takesBareToken, requestedBy(facts)),
     pageTokens,
     errorShapeOf: awsErrorShapeOf,
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),

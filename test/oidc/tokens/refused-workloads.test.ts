@@ -55,7 +55,7 @@ it("names the conditions that failed, by the rule nearest to matching, and no va
 
 it("is one event at once, and its repetitions are counted", async () => {
   const before = (await refusals()).length;
-  const token = sign({ project_id: "1", ref: "refs/heads/x" });
+  const token = sign({ project_id: "1", ref: "refs/tags/x" });
   for (let round = 0; round < 5; round += 1) expect((await factory.present(token)).status).toBe(401);
   expect((await refusals()).length).toBe(before + 1);
 });

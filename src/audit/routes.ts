@@ -1,8 +1,7 @@
 import { hash } from "node:crypto";
-import { closest, distance } from "fastest-levenshtein";
 import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
+import { FactoryParams, FilterText, KnownName, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, type PageRequest, pageOf } from "../http/page.js";
 import { route } from "../http/route.js";
 import { readEvent } from "./chain/read-event.js";
@@ -13,26 +12,10 @@ import { columnsOfEvents, type EventColumns, type ListedEvent, listEvents } from
 
 type Reader = { prisma: PrismaClient };
 
-// A mistyped action would find nothing, which looks like an answer.
-function refuseUnknownAction(action: string, context: z.RefinementCtx): void {
-  if (eventActions.includes(action)) return;
-  const [group = ""] = action.split(".");
-  const nearest = closest(action, eventActions);
-  const isNear = distance(action, nearest) <= action.length / 3;
-  const ofGroup = eventActions.filter((name) => name.startsWith(`${group}.`));
-  const hint = isNear
-    ? `did you mean ${nearest}?`
-    : ofGroup.length > 0
-      ? `the actions of ${group} are ${ofGroup.join(", ")}`
-      : "docs/audit.md lists them";
-  context.addIssue({ code: "custom", message: `is no action of the audit: ${hint}` });
-}
-
 const AuditQuery = PageQuery.extend({
   secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
   actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
-  action: FilterText(64)
-    .superRefine(refuseUnknownAction)
+  action: KnownName(eventActions, { what: "action of the audit", listedIn: "docs/audit.md lists them" })
     .optional()
     .meta({ description: "Only this action, such as `registry-token.issued`." }),
   outcome: AuditEvent.shape.outcome.optional().meta({ description: "Only events with this outcome." }),

@@ -203,7 +203,7 @@ describe("the list is filtered", () => {
   it.each([
     ["registry-token.isued", "did you mean registry-token.issued?"],
     ["secret.writen", "did you mean secret.written?"],
-    ["device.x", "the actions of device are device.denied, device.allowed-again, device.refused"],
+    ["device.x", "those of device are device.denied, device.allowed-again, device.refused"],
     ["nonsense", "docs/audit.md lists them"],
   ])("and refuses the action %s, which nothing has: %s", async (action, hint) => {
     for (const list of [`${path}/audit`, "/v1/audit"]) {

@@ -1,9 +1,10 @@
 import { hash } from "node:crypto";
 import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, FilterText, KnownName, PageQuery, Timestamp } from "../http/contract.js";
+import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, type PageRequest, pageOf } from "../http/page.js";
 import { route } from "../http/route.js";
+import { KnownName } from "../http/validate.js";
 import { readEvent } from "./chain/read-event.js";
 import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";

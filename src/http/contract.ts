@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { nearestName } from "../core/nearest-name.js";
 
 /**
  * Text that a person gives: control characters and other line ends would break logs, NUL has no place in Postgres, and
@@ -38,21 +37,6 @@ export const FactoryIdParams = z.object({ factory: FactoryInPath, id: Id });
 
 /** What a list is filtered by. Postgres takes no NUL in a text. */
 export const FilterText = (maxLength: number) => z.string().max(maxLength).refine(hasNoControls, noControlsRule);
-
-/**
- * One of these names in a filter. A mistyped one would find nothing, which looks like an answer: it is refused, with the
- * nearest name. Names are grouped by what stands in front of their dot.
- */
-export const KnownName = (names: readonly string[], told: { what: string; listedIn: string }) =>
-  FilterText(64).superRefine((name, context) => {
-    if (names.includes(name)) return;
-    const [group = ""] = name.split(".");
-    const nearest = nearestName(name, names);
-    const ofGroup = names.filter((one) => one.startsWith(`${group}.`));
-    const all = ofGroup.length === 0 ? told.listedIn : `those of ${group} are ${ofGroup.join(", ")}`;
-    const hint = nearest === undefined ? all : `did you mean ${nearest}?`;
-    context.addIssue({ code: "custom", message: `is no ${told.what}: ${hint}` });
-  });
 
 /** A switch in a query: `true` or `false`. */
 export const Flag = (description: string) =>

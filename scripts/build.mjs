@@ -18,13 +18,15 @@ const offered = join(dist, "offered");
 
 /** What Node is started with, and what scripts/write-openapi.mjs reads. */
 const programs = [
-  "src/service/main.ts",
-  "src/cli/factory-secrets.ts",
-  "src/cli/docker-credential-factory-secrets.ts",
-  // A thread of the server, loaded by its file name.
-  "src/factory-config/documents/document-thread.ts",
-  "src/http/openapi.ts",
-  "src/service/routes.ts",
+  { in: "src/service/main.ts", out: "main" },
+  ...[
+    "cli/factory-secrets",
+    "cli/docker-credential-factory-secrets",
+    // A thread of the server, loaded by its file name.
+    "factory-config/documents/document-thread",
+    "http/openapi",
+    "service/routes",
+  ].map((name) => ({ in: `src/${name}.ts`, out: name })),
 ];
 
 const steps = [

@@ -21,6 +21,10 @@ const AuditClaim = z.object({ name: z.string(), value: z.string() }).meta({ id: 
 const AuditEvidence = z
   .object({
     issuer: z.string().optional(),
+    verified: z.boolean().optional().meta({
+      description:
+        "Whether the signature of a refused ID token was verified; false when the issuer's keys were not held.",
+    }),
     rules: z.array(AuditCredential).optional().meta({ description: "The trust rules that matched." }),
     claims: z.array(AuditClaim).optional().meta({ description: "Those that mattered, 200 characters of each." }),
     authority: AuditCredential.optional(),
@@ -38,6 +42,9 @@ export const AuditEvent = z
     actor: AuditActor,
     factory: AuditFactory.optional(),
     requestId: z.string().optional(),
+    clientRequestId: z.string().optional().meta({
+      description: "The client's own `X-Request-Id`, as it sent it. Anybody can choose any.",
+    }),
     address: z.string().optional(),
     credential: AuditCredential.optional(),
     permissions: z.array(z.string()).optional(),
@@ -62,6 +69,15 @@ export const AuditEvent = z
     configVersion: z.int().optional(),
     restoredFrom: z.int().optional(),
     reason: z.string().optional(),
+    issuer: z.string().optional(),
+    verified: z.boolean().optional().meta({
+      description:
+        "Whether the signature of a refused ID token was verified; false when the issuer's keys were not held.",
+    }),
+    unmatched: z
+      .array(z.object({ id: z.string(), name: z.string(), failed: z.array(z.string()) }).meta({ id: "UnmatchedRule" }))
+      .optional()
+      .meta({ description: "Trust rules for the issuer and audience of the token, and the conditions that failed." }),
     registry: z.string().optional(),
     registryType: z.string().optional(),
     host: z.string().optional(),

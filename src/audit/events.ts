@@ -101,7 +101,7 @@ export type EventBody =
     }
   | { action: "factory.settings-changed"; keepVersions: number; rotationGraceSeconds: number }
   | { action: "secret.delivered"; secret: string; secretVersion: number; evidence?: Evidence }
-  | { action: "secret.open-failed"; secret: string; secretVersion: number }
+  | { action: "secret.open-failed"; secret: string; secretVersion: number; count?: number }
   | { action: "config.published"; configVersion: number; reason?: string; restoredFrom?: number }
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }
   | ({ action: "registry-token.issued"; kind: "password" | "bearer"; raw?: true } & IssuedFacts)
@@ -114,7 +114,18 @@ export type EventBody =
         | "aws-credentials.refreshed";
       code?: string;
     } & TokenFacts)
-  | { action: "request.refused"; route: string; code: string }
+  | { action: "request.refused"; route: string; code: string; count?: number }
+  | {
+      /** An ID token of an issuer and audience that the factory trusts, which no rule of the factory takes. */
+      action: "workload.refused";
+      issuer: string;
+      reason: string;
+      /** Whether its signature was: not where the issuer's keys were not held, for it is not asked because of this. */
+      verified: boolean;
+      /** The rules for that issuer and audience, each with the names of the conditions that failed. */
+      unmatched: readonly { id: string; name: string; failed: readonly string[] }[];
+      count?: number;
+    }
   | { action: "authentication.refused"; count: number };
 
 /** How a program asked that speaks AWS's protocols. */
@@ -137,12 +148,84 @@ type TokenFacts = {
   repositories?: readonly string[];
 } & ({ secret: string; secretVersion: number } | { principal: string });
 
+/** Every action, as a table that the compiler compares with the union: an event must be searchable by its name. */
+const actions: Readonly<Record<EventBody["action"], true>> = {
+  "operator-token.created": true,
+  "operator-token.revoked": true,
+  "factory.created": true,
+  "factory.deleted": true,
+  "api-token.created": true,
+  "oauth-client.created": true,
+  "oauth-client.revoked": true,
+  "oauth-client.secret-added": true,
+  "oauth-client.secret-removed": true,
+  "session.opened": true,
+  "session.refreshed": true,
+  "session.revoked": true,
+  "signing-key.created": true,
+  "signing-key.announced": true,
+  "signing-key.replaced": true,
+  "key.added": true,
+  "key.activated": true,
+  "key.retired": true,
+  "key.rewrap-started": true,
+  "key.rewrapped": true,
+  "data-key.replaced": true,
+  "data-key.damaged-replaced": true,
+  "data-key.reseal-started": true,
+  "data-key.resealed": true,
+  "audit.pruned": true,
+  "backup.made": true,
+  "backup.restored": true,
+  "trust-rule.created": true,
+  "trust-rule.updated": true,
+  "trust-rule.deleted": true,
+  "device-authority.created": true,
+  "device-authority.updated": true,
+  "device-authority.deleted": true,
+  "device.denied": true,
+  "device.allowed-again": true,
+  "device.refused": true,
+  "api-token.revoked": true,
+  "job.opened": true,
+  "job.ended": true,
+  "job.aws-keys-made": true,
+  "secret.written": true,
+  "secret.staged": true,
+  "secret.deleted": true,
+  "secret.promoted": true,
+  "secret.rolled-back": true,
+  "secret.version-destroyed": true,
+  "secret.undeleted": true,
+  "secret.purged": true,
+  "secret.verified": true,
+  "secret.examined": true,
+  "factory.settings-changed": true,
+  "secret.delivered": true,
+  "secret.open-failed": true,
+  "config.published": true,
+  "destination.approved": true,
+  "registry-token.issued": true,
+  "aws-credentials.issued": true,
+  "registry-token.failed": true,
+  "registry-token.refreshed": true,
+  "aws-credentials.failed": true,
+  "aws-credentials.refreshed": true,
+  "request.refused": true,
+  "workload.refused": true,
+  "authentication.refused": true,
+};
+
+export const eventActions: readonly string[] = Object.keys(actions);
+
 export type AuditEvent = {
   at: Date;
   outcome: "allowed" | "refused" | "failed";
   actor: Actor;
   factory?: FactoryRef;
   requestId?: string;
+  /** The client's own `X-Request-Id`. Anybody can choose any: it identifies nothing. */
+  clientRequestId?: string;
   address?: string;
   body: EventBody;
 };
@@ -152,8 +235,9 @@ export type AuditEvent = {
  * name at every depth (as RFC 8785 orders them; all our names are ASCII), absent members left out.
  */
 export function canonicalBytes(event: AuditEvent): string {
-  const { at, outcome, actor, factory, requestId, address, body } = event;
-  return JSON.stringify(sorted({ ...body, at: at.toISOString(), outcome, actor, factory, requestId, address }));
+  const { at, outcome, actor, factory, requestId, clientRequestId, address, body } = event;
+  const facts = { at: at.toISOString(), outcome, actor, factory, requestId, clientRequestId, address };
+  return JSON.stringify(sorted({ ...body, ...facts }));
 }
 
 // Runs for every token that is handed out: one pass of JSON.stringify over sorted copies takes half the time of

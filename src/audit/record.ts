@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import { GroupCommit } from "../db/group-commit.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
+import { type Kind, type Others, RepeatedEvents } from "./repeated-events.js";
 
 /** An event as the insert statements take it: one element of their jsonb parameter. */
 export type AuditRow = {
@@ -58,10 +59,13 @@ export class AuditWriter {
   readonly #pool: pg.Pool;
   readonly #writer = randomUUID();
   readonly #alone: GroupCommit<Conditional, Outcome>;
+  readonly #repeated: RepeatedEvents;
   #sequence = 0;
 
-  constructor(pool: pg.Pool) {
+  /** @param onError - told of a count that could not be written; it is kept and tried again */
+  constructor(pool: pg.Pool, { onError = () => undefined }: { onError?: (error: unknown) => void } = {}) {
     this.#pool = pool;
+    this.#repeated = new RepeatedEvents({ write: (event) => this.write(event), onError });
     this.#alone = new GroupCommit((batch) => this.#insert(batch), maxBatch);
   }
 
@@ -106,9 +110,19 @@ export class AuditWriter {
     return this.#alone.add({ ...this.row(event), generation: String(generation) });
   }
 
-  /** Resolves when nothing is waiting any more. */
-  flush(): Promise<void> {
-    return this.#alone.flush();
+  /**
+   * Writes an event that a caller can cause without bound: the first of its kind in a minute, and a count of the others.
+   * Resolves when the first is durable.
+   * @param others - what counts for kinds that are too many for one factory
+   */
+  writeCounted(kind: Kind, others: Others): Promise<void> {
+    return this.#repeated.record(kind, others);
+  }
+
+  /** Writes what was only counted, and resolves when nothing is waiting any more. */
+  async flush(): Promise<void> {
+    await this.#repeated.flush();
+    await this.#alone.flush();
   }
 
   async #insert(batch: readonly Conditional[]): Promise<Outcome[]> {

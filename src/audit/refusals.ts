@@ -22,25 +22,37 @@ export class UnknownCallers {
   }
 
   refused(address: string): void {
-    const key = this.#counts.has(address) || this.#counts.size < maxAddresses ? address : others;
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    this.#add(address, 1);
   }
 
-  /** Writes down what was counted. Also called at shutdown, so that the last minute is not lost. */
+  #add(address: string, count: number): void {
+    const key = this.#counts.has(address) || this.#counts.size < maxAddresses ? address : others;
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + count);
+  }
+
+  /**
+   * Writes down what was counted. Also called at shutdown, so that the last minute is not lost. A count that cannot be
+   * written is kept for the next time.
+   */
   async flush(): Promise<void> {
     const counts = this.#counts;
     this.#counts = new Map();
     const at = new Date();
     const rows = [...counts].map(([address, count]) =>
-      this.#audit.write({
-        at,
-        outcome: "refused",
-        actor: { kind: "unknown", id: "", name: "" },
-        address,
-        body: { action: "authentication.refused", count },
-      }),
+      this.#audit
+        .write({
+          at,
+          outcome: "refused",
+          actor: { kind: "unknown", id: "", name: "" },
+          address,
+          body: { action: "authentication.refused", count },
+        })
+        .catch((error: unknown) => {
+          this.#add(address, count);
+          this.#onError(error);
+        }),
     );
-    await Promise.all(rows).catch(this.#onError);
+    await Promise.all(rows);
   }
 
   async close(): Promise<void> {

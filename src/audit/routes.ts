@@ -1,70 +1,88 @@
+import { hash } from "node:crypto";
 import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
-import { type Page, pageOf, pageStart } from "../http/page.js";
+import { type Page, type PageRequest, pageOf } from "../http/page.js";
 import { route } from "../http/route.js";
+import { KnownName } from "../http/validate.js";
 import { readEvent } from "./chain/read-event.js";
 import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
-import { columnsOfEvents, type EventColumns, listEvents } from "./store.js";
+import { eventActions } from "./events.js";
+import { columnsOfEvents, type EventColumns, type ListedEvent, listEvents } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
 
 const AuditQuery = PageQuery.extend({
   secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
   actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
-  action: FilterText(64).optional().meta({ description: "Only this action, such as `registry-token.issued`." }),
+  action: KnownName(eventActions, { what: "action of the audit", listedIn: "docs/audit.md lists them" })
+    .optional()
+    .meta({ description: "Only this action, such as `registry-token.issued`." }),
+  outcome: AuditEvent.shape.outcome.optional().meta({ description: "Only events with this outcome." }),
+  registry: FilterText(255)
+    .optional()
+    .meta({ description: "Only events about this registry: its host, or the id of its entry." }),
   from: Timestamp.optional().meta({ description: "Events from this time on." }),
   to: Timestamp.optional().meta({ description: "Events before this time." }),
 });
 
-/** Whoever puts an event into the database chooses its id: any that Postgres holds. */
-const isEventId = (text: string): boolean =>
-  /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
-
-async function page(
+async function listed(
   prisma: PrismaClient,
   factoryId: string | undefined,
   query: z.output<typeof AuditQuery>,
+  page: PageRequest,
 ): Promise<Page<z.output<typeof AuditEvent>>> {
-  const { secret, actor, action, from, to, pageSize } = query;
-  const start = pageStart(query.pageToken, isEventId);
-  const before = start === undefined ? undefined : BigInt(start);
-  const rows = await listEvents(prisma, { factoryId, secret, actor, action, from, to, before, pageSize });
-  const views = await eventViews(prisma, rows);
+  const { secret, actor, action, outcome, registry, from, to } = query;
+  const rows = await listEvents(prisma, { factoryId, secret, actor, action, outcome, registry, from, to, page });
+  const views = await eventViews(prisma, rows, factoryId === undefined ? installationsId : factorysId);
   return pageOf(
+    page,
     views,
-    pageSize,
-    ({ id }) => id,
-    (view) => view,
+    ({ row }) => [String(row.id)],
+    ({ view }) => view,
   );
+}
+
+type EventRow = ListedEvent;
+
+const installationsId = ({ id }: EventRow): string => String(id);
+
+/**
+ * The id that a factory's audit shows. Ids of rows count the events of all factories, so it is a hash of that. `writer`, a
+ * random id that no factory sees, keeps anybody from trying numbers until the hash fits.
+ */
+function factorysId({ id, writer }: EventRow): string {
+  return hash("sha256", `factory-secrets audit event id v1 ${writer} ${id}`, "hex").slice(0, 32);
 }
 
 /** One event that somebody altered in the database must not hide all others: it is shown by its columns, and marked. */
 async function eventViews(
   prisma: PrismaClient,
-  rows: readonly { id: bigint; event: Uint8Array }[],
-): Promise<z.output<typeof AuditEvent>[]> {
-  const read = rows.map(({ id, event }) => {
-    const told = ToldEvent.safeParse(readEvent(Buffer.from(event)).event);
-    return { id, told: told.success ? told.data : undefined };
+  rows: readonly EventRow[],
+  idOf: (row: EventRow) => string,
+): Promise<{ row: EventRow; view: z.output<typeof AuditEvent> }[]> {
+  const read = rows.map((row) => {
+    const told = ToldEvent.safeParse(readEvent(Buffer.from(row.event)).event);
+    return { row, told: told.success ? told.data : undefined };
   });
-  const damaged = read.flatMap(({ id, told }) => (told === undefined ? [id] : []));
+  const damaged = read.flatMap(({ row, told }) => (told === undefined ? [row.id] : []));
   const columns = await columnsOfEvents(prisma, damaged);
-  return read.flatMap(({ id, told }) => {
-    if (told !== undefined) return [{ ...told, id: String(id) }];
-    const row = columns.get(id);
+  return read.flatMap(({ row, told }) => {
+    const id = idOf(row);
+    if (told !== undefined) return [{ row, view: { ...told, id } }];
+    const known = columns.get(row.id);
     // Pruned a moment ago.
-    return row === undefined ? [] : [damagedView(row)];
+    return known === undefined ? [] : [{ row, view: { ...damagedView(known), id } }];
   });
 }
 
 const ToldEvent = AuditEvent.omit({ id: true, damaged: true });
 
-function damagedView({ id, at, action, outcome, actor_kind, actor_id }: EventColumns): z.output<typeof AuditEvent> {
+function damagedView({ at, action, outcome, actor_kind, actor_id }: EventColumns) {
   const actor = { kind: actor_kind, id: actor_id ?? "", name: "" };
   const known = AuditEvent.shape.outcome.catch("failed").parse(outcome);
-  return { id: String(id), at: at.toISOString(), action, outcome: known, actor, damaged: true };
+  return { at: at.toISOString(), action, outcome: known, actor, damaged: true } as const;
 }
 
 const ofFactory = route(
@@ -80,7 +98,10 @@ const ofFactory = route(
     replies: { 200: { description: "Events.", content: { "application/json": AuditEventList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, query }) => ({ status: 200, body: await page(prisma, factory.id, query) }),
+  async ({ prisma }: Reader, { factory, query, page }) => ({
+    status: 200,
+    body: await listed(prisma, factory.id, query, page),
+  }),
 );
 
 const ofInstallation = route(
@@ -96,7 +117,10 @@ const ofInstallation = route(
     replies: { 200: { description: "Events.", content: { "application/json": AuditEventList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { query }) => ({ status: 200, body: await page(prisma, undefined, query) }),
+  async ({ prisma }: Reader, { query, page }) => ({
+    status: 200,
+    body: await listed(prisma, undefined, query, page),
+  }),
 );
 
 export const auditRoutes = [ofFactory, ofInstallation, ...auditChainRoutes];

@@ -1,34 +1,53 @@
 import type { PrismaClient } from "../db/database.js";
+import type { PageStart } from "../http/page.js";
 
 export type AuditFilter = {
   factoryId: string | undefined;
   secret: string | undefined;
   actor: string | undefined;
   action: string | undefined;
+  outcome: string | undefined;
+  registry: string | undefined;
   from: string | undefined;
   to: string | undefined;
-  before: bigint | undefined;
-  pageSize: number;
+  page: PageStart;
 };
 
-/** Events, newest first; one more than `pageSize`. `actor` is the id of a credential. */
-export async function listEvents(prisma: PrismaClient, filter: AuditFilter) {
-  return prisma.auditEvent.findMany({
-    select: { id: true, event: true },
-    where: {
-      ...(filter.factoryId !== undefined && { factoryId: filter.factoryId }),
-      ...(filter.secret !== undefined && { secret: filter.secret }),
-      ...(filter.actor !== undefined && { actorId: filter.actor }),
-      ...(filter.action !== undefined && { action: filter.action }),
-      ...((filter.from ?? filter.to) !== undefined && {
-        at: { ...(filter.from && { gte: filter.from }), ...(filter.to && { lt: filter.to }) },
-      }),
-      ...(filter.before !== undefined && { id: { lt: filter.before } }),
-    },
-    orderBy: { id: "desc" },
-    take: filter.pageSize + 1,
-  });
+export type ListedEvent = { id: bigint; writer: string; event: Uint8Array };
+
+/** Events, newest first; one more than the page has. `actor` is the id of a credential. */
+export async function listEvents(prisma: PrismaClient, filter: AuditFilter): Promise<ListedEvent[]> {
+  const { factoryId, secret, actor, action, outcome, registry, from, to, page } = filter;
+  const [after] = page.after ?? [];
+  const conditions: string[] = [];
+  const values: unknown[] = [];
+  const where = (value: unknown, condition: (parameter: string) => string): void => {
+    if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
+  };
+  where(factoryId, (id) => `factory_id = ${id}::uuid`);
+  where(secret, (name) => `secret = ${name}::text`);
+  where(actor, (id) => `actor_id = ${id}::text`);
+  where(action, (name) => `action = ${name}::text`);
+  where(outcome, (name) => `outcome = ${name}::text`);
+  where(from, (time) => `at >= ${time}::timestamptz`);
+  where(to, (time) => `at < ${time}::timestamptz`);
+  where(after, (id) => `id < ${id}::bigint`);
+  if (registry !== undefined) {
+    // The bytes are canonical, so a member is always written the same. They are not read as JSON: damaged ones are not.
+    const named = registryMembers.map((member) => new TextEncoder().encode(`"${member}":${JSON.stringify(registry)}`));
+    const found = named.map((bytes) => `position($${values.push(bytes)}::bytea IN event) > 0`);
+    conditions.push(`(${found.join(" OR ")})`);
+  }
+  return prisma.$queryRawUnsafe<ListedEvent[]>(
+    `SELECT id, writer, event FROM audit_events
+     ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
+     ORDER BY id DESC LIMIT $${values.push(page.size + 1)}`,
+    ...values,
+  );
 }
+
+/** The members of an event, or of its grants, that name a registry. */
+const registryMembers = ["registry", "entry", "host"];
 
 /** What the columns beside an event say of it. */
 export type EventColumns = {

@@ -1,5 +1,6 @@
 import type { AwsWire } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
+import type { RequestedBy } from "../audit/requested-by.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
@@ -31,7 +32,7 @@ export type IssueInput = {
   minTtlSeconds: number | undefined;
   /** Why what a demand would be given could not go out, when that is known beforehand: then nothing is opened for it. */
   unfit?: ((demand: Demand) => Problem | undefined) | undefined;
-  requested: { requestId: string; address: string };
+  requested: RequestedBy;
   via?: AwsWire;
   isRepeated?: boolean;
 };

@@ -20,7 +20,7 @@ export type MintInput = {
   /** Absent for an entry that names none. */
   secret: SecretRef | undefined;
   demand: Demand;
-  requested: { requestId?: string; address?: string };
+  requested: { requestId?: string; clientRequestId?: string; address?: string };
   /** `refresh` when nobody waits: the token is minted ahead of its time. */
   purpose: "issue" | "refresh";
 };

@@ -1,6 +1,6 @@
 import { distance } from "fastest-levenshtein";
 
-const word = /^[a-z][a-z0-9_-]{0,39}$/;
+const word = /^[a-z][a-z0-9_.-]{0,39}$/;
 
 /**
  * The known name that `found` is a misspelling of, or `undefined` when it resembles none. Case and the choice between

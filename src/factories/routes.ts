@@ -7,8 +7,8 @@ import { Problem } from "../core/problem.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
-import { FactoryName, FactoryParams, PageQuery } from "../http/contract.js";
-import { pageOf, pageStart } from "../http/page.js";
+import { FactoryParams, PageQuery } from "../http/contract.js";
+import { pageOf } from "../http/page.js";
 import { json, route } from "../http/route.js";
 import { Factory, FactoryList, NewFactory } from "./contract.js";
 import { deleteFactory } from "./delete-factory.js";
@@ -37,10 +37,9 @@ const list = route(
     replies: { 200: { description: "By name.", content: { "application/json": FactoryList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
-    const after = pageStart(query.pageToken, (text) => FactoryName.safeParse(text).success);
-    const rows = await listFactories(prisma, query.pageSize, after);
-    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.name, view) };
+  async ({ prisma }: Pick<Deps, "prisma">, { page }) => {
+    const rows = await listFactories(prisma, page);
+    return { status: 200, body: await pageOf(page, rows, ({ name }) => [name], view) };
   },
 );
 

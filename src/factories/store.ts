@@ -1,6 +1,7 @@
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import { FactoryName } from "../http/contract.js";
+import type { PageStart } from "../http/page.js";
 
 const shown = { id: true, name: true, createdAt: true } as const;
 
@@ -21,12 +22,12 @@ export async function insertFactory(
   });
 }
 
-export async function listFactories(prisma: PrismaClient, pageSize: number, after: string | undefined) {
+export async function listFactories(prisma: PrismaClient, { size, after: [after] = [] }: PageStart) {
   return prisma.factory.findMany({
     select: shown,
-    where: { deletedAt: null, ...(after && { name: { gt: after } }) },
+    where: { deletedAt: null, ...(after !== undefined && { name: { gt: after } }) },
     orderBy: { name: "asc" },
-    take: pageSize + 1,
+    take: size + 1,
   });
 }
 

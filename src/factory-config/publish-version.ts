@@ -1,5 +1,6 @@
 import type { AuditEvent } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
+import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { sqlState } from "../core/database-errors.js";
 import { type Invalid, Problem } from "../core/problem.js";
@@ -22,7 +23,7 @@ export type PublishInput = {
   dryRun: boolean;
   reason?: string | undefined;
   restoredFrom?: number;
-  requested: { requestId: string; address: string };
+  requested: RequestedBy;
 };
 
 export type ConfigRemark = { at: string; message: string };

@@ -4,7 +4,7 @@ import type { Caller, FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
-import { pageOf, pageStart } from "../http/page.js";
+import { pageOf } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, type RequestFacts, route } from "../http/route.js";
 import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
@@ -93,11 +93,20 @@ const listRegistries = route(
     },
     problems: ["invalid-config"],
   },
-  async (deps: Reader, { factory, query }) => {
+  async (deps: Reader, { factory, page }) => {
     const { version, entries } = await currentEntries(deps, factory.id);
-    const after = pageStart(query.pageToken, (text) => entries.some(({ id }) => id === text));
-    const rest = after === undefined ? entries : entries.slice(entries.findIndex(({ id }) => id === after) + 1);
-    return { status: 200, body: pageOf(rest, query.pageSize, ({ id }) => id, viewOfEntry), headers: etagOf(version) };
+    const placed = entries.map((entry, index) => ({ entry, index }));
+    const [id, index = "0"] = page.after ?? [];
+    // The entry may be gone since: then the next page begins where it stood.
+    const found = entries.findIndex((entry) => entry.id === id);
+    const rest = placed.slice(found < 0 ? Number(index) : found + 1);
+    const body = await pageOf(
+      page,
+      rest,
+      (one) => [one.entry.id, String(one.index)],
+      ({ entry }) => viewOfEntry(entry),
+    );
+    return { status: 200, body, headers: etagOf(version) };
   },
 );
 

@@ -4,7 +4,7 @@ import type { FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
-import { pageOf, pageStart } from "../http/page.js";
+import { pageOf } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { PreparedJson, type RequestFacts, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
@@ -146,14 +146,8 @@ const listConfigVersions = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": ConfigVersionList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Reader, "prisma">, { factory, query }) => {
-    const start = pageStart(query.pageToken, (text) => /^\d{1,9}$/.test(text));
-    const rows = await listVersions(
-      prisma,
-      factory.id,
-      start === undefined ? undefined : Number(start),
-      query.pageSize,
-    );
+  async ({ prisma }: Pick<Reader, "prisma">, { factory, page }) => {
+    const rows = await listVersions(prisma, factory.id, page);
     const current = await currentDocument(prisma, factory.id);
     const view = (row: (typeof rows)[number]): z.input<typeof ConfigVersion> => ({
       version: row.version,
@@ -163,7 +157,7 @@ const listConfigVersions = route(
       ...(row.reason !== null && { reason: row.reason }),
       ...(row.restoredFrom !== null && { restoredFrom: row.restoredFrom }),
     });
-    return { status: 200, body: pageOf(rows, query.pageSize, (row) => String(row.version), view) };
+    return { status: 200, body: await pageOf(page, rows, ({ version }) => [String(version)], view) };
   },
 );
 

@@ -1,5 +1,6 @@
 import type { Actor } from "../core/caller.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
+import type { PageStart } from "../http/page.js";
 import { type Destination, type DestinationType, destinationTypes } from "./destinations.js";
 
 /** The current document of a factory, or `undefined` when it has none. */
@@ -18,18 +19,13 @@ export async function findVersion(prisma: PrismaClient | Transaction, factoryId:
   return row ? { ...versionOf(row), document: Buffer.from(row.document) } : undefined;
 }
 
-/** The history without its documents, newest first; one more than `pageSize`. */
-export async function listVersions(
-  prisma: PrismaClient,
-  factoryId: string,
-  before: number | undefined,
-  pageSize: number,
-) {
+/** The history without its documents, newest first; one more than the page has. */
+export async function listVersions(prisma: PrismaClient, factoryId: string, { size, after }: PageStart) {
   const rows = await prisma.configVersion.findMany({
     omit: { document: true },
-    where: { factoryId, ...(before !== undefined && { version: { lt: before } }) },
+    where: { factoryId, ...(after && { version: { lt: Number(after[0]) } }) },
     orderBy: { version: "desc" },
-    take: pageSize + 1,
+    take: size + 1,
   });
   return rows.map(versionOf);
 }

@@ -4,6 +4,8 @@ import type { Caller, FactoryRef } from "../core/caller.js";
 import { type DatabaseTrouble, databaseTrouble } from "../core/database-errors.js";
 import type { ErrorShape } from "../core/error-shape.js";
 import { Problem } from "../core/problem.js";
+import { pageRequest } from "./page.js";
+import type { PageTokens } from "./page-tokens.js";
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
 import {
@@ -12,6 +14,7 @@ import {
   type Identify,
   PreparedJson,
   type ReplySpec,
+  type RequestFacts,
   type Route,
   StreamedText,
 } from "./route.js";
@@ -29,6 +32,7 @@ export type Pipe = {
     request: IncomingMessage,
     factory: string | undefined,
     takesBareToken: boolean,
+    facts: AnyRouteInput["request"],
   ): Promise<Caller | undefined>;
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
@@ -42,6 +46,7 @@ export type Pipe = {
     problem: Problem;
     facts: AnyRouteInput["request"];
   }): Promise<void>;
+  pageTokens: PageTokens;
   /** How errors are told to a client that speaks a protocol with errors of its own, at whatever path it comes. */
   errorShapeOf(request: IncomingMessage): ErrorShape | undefined;
   /** True on the port for devices, where a client shows a certificate in place of a token. */
@@ -51,8 +56,7 @@ export type Pipe = {
     route: string;
     status: number;
     seconds: number;
-    requestId: string;
-    address: string;
+    facts: Pick<RequestFacts, "id" | "clientId" | "address">;
     caller: Caller | undefined;
     problem: Problem | undefined;
   }): void;
@@ -106,7 +110,7 @@ async function answer<Deps>(
   let problem: Problem | undefined;
   try {
     if (route.auth !== "anyone" && route.auth !== "signature") {
-      caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true);
+      caller = await pipe.authenticate(req, factoryIn(req.params), route.takesBareToken === true, facts);
       if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
@@ -118,10 +122,12 @@ async function answer<Deps>(
     };
     const params = route.params ? validate(route.params, req.params, "path") : undefined;
     const query = route.query ? validate(route.query, req.query, "query") : refuseQuery(req.query);
+    const page =
+      route.query && (await pageRequest(pipe.pageTokens, query, { route: route.id, factoryId: factory?.id, params }));
     const body = await readBody(req, res);
     const known =
       route.auth === "signature" ? { identify } : { ...(caller && { caller }), ...(factory && { factory }) };
-    const input = { params, query, body, request: facts, ...known };
+    const input = { params, query, body, request: facts, ...known, ...(page && { page }) };
     const reply = await route.handle(deps, input);
     if (reply.body instanceof StreamedText) await sendStream(res, replyHeaders(route, reply, facts.id), reply.body);
     else sendReply(route, res, reply, facts.id);
@@ -138,8 +144,7 @@ async function answer<Deps>(
     route: route.id,
     status: res.statusCode,
     seconds,
-    requestId: facts.id,
-    address: facts.address,
+    facts,
     caller,
     problem,
   });

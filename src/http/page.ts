@@ -1,33 +1,80 @@
+import { z } from "zod";
 import { Problem } from "../core/problem.js";
+import type { PageScope, PageTokens, SortKey } from "./page-tokens.js";
 
 /** One page of a list, and the token that asks for the next. */
 export type Page<T> = { items: T[]; nextPageToken?: string };
 
+/** The page that a request asks for, as every handler of a list gets it. */
+export type PageRequest = {
+  size: number;
+  /** The sort key of the last row before it; `undefined` for the first page. */
+  after: SortKey | undefined;
+  /** The token for the page behind the row with this sort key. */
+  tokenAfter(key: SortKey): Promise<string>;
+};
+
+/** What the query of a list must know of its page; it reads one row more than `size`. */
+export type PageStart = Pick<PageRequest, "size" | "after">;
+
+const Asked = z.looseObject({ pageSize: z.number(), pageToken: z.string().optional() });
+
 /**
- * Cuts one page out of `pageSize + 1` rows: the row too many only says that there is more.
- * @param keyOf what the next page begins after
+ * Reads which page is asked for.
+ * @param query - as the route has validated it
+ * @returns `undefined` when the route is no list
+ * @throws Problem `invalid-request` for a token that was not made for this list, factory and filters
  */
-export function pageOf<R, T>(
-  rows: readonly R[],
-  pageSize: number,
-  keyOf: (row: R) => string,
-  view: (row: R) => T,
-): Page<T> {
-  const shown = rows.slice(0, pageSize);
-  const last = shown.at(-1);
-  const items = shown.map(view);
-  if (rows.length <= pageSize || last === undefined) return { items };
-  return { items, nextPageToken: Buffer.from(keyOf(last), "utf8").toString("base64url") };
+export async function pageRequest(
+  tokens: PageTokens,
+  query: unknown,
+  of: Omit<PageScope, "filters">,
+): Promise<PageRequest | undefined> {
+  const asked = Asked.safeParse(query);
+  if (!asked.success) return undefined;
+  const { pageSize, pageToken, ...filters } = asked.data;
+  const scope = { ...of, filters };
+  const after = pageToken === undefined ? undefined : await tokens.open(scope, pageToken);
+  if (pageToken !== undefined && after === undefined) throw invalidPageToken();
+  return { size: pageSize, after, tokenAfter: (key) => tokens.seal(scope, key) };
 }
 
-/** What the page before ended with. @throws Problem when the token was not made by `pageOf` for such a list */
-export function pageStart(pageToken: string | undefined, isKey: (text: string) => boolean): string | undefined {
-  if (pageToken === undefined) return undefined;
-  const key = Buffer.from(pageToken, "base64url").toString("utf8");
-  if (isKey(key)) return key;
-  throw new Problem("invalid-request", "query/pageToken: not a token of this list", {
-    invalid: [{ at: "query/pageToken", reason: "not a token of this list" }],
+function invalidPageToken(): Problem {
+  const reason = "invalid page token: use the `nextPageToken` of a page of this list, with the same filters";
+  return new Problem("invalid-request", `query/pageToken: ${reason}`, {
+    invalid: [{ at: "query/pageToken", reason }],
   });
+}
+
+/**
+ * Cuts one page out of `page.size + 1` rows: the row too many only says that there is more.
+ * @param keyOf what the list is sorted by
+ */
+export async function pageOf<R, T>(
+  page: PageRequest,
+  rows: readonly R[],
+  keyOf: (row: R) => SortKey,
+  view: (row: R) => T,
+): Promise<Page<T>> {
+  const shown = rows.slice(0, page.size);
+  const last = shown.at(-1);
+  const items = shown.map(view);
+  if (rows.length <= page.size || last === undefined) return { items };
+  return { items, nextPageToken: await page.tokenAfter(keyOf(last)) };
+}
+
+/** The sort key of lists that begin with the newest. */
+export const newestFirst = ({ createdAt, id }: { createdAt: Date; id: string }): SortKey => [
+  createdAt.toISOString(),
+  id,
+];
+
+/** The rows behind a key of `newestFirst`, as conditions of a query. No row is looked up by its id. */
+export function olderThan(after: SortKey | undefined) {
+  if (after === undefined) return [];
+  const [time = "", id = ""] = after;
+  const createdAt = new Date(time);
+  return [{ OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }] }];
 }
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

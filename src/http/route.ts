@@ -4,6 +4,7 @@ import type { Caller, FactoryRef } from "../core/caller.js";
 import type { ErrorShape } from "../core/error-shape.js";
 import type { Permission } from "../core/permissions.js";
 import type { ProblemCode } from "../core/problem.js";
+import type { PageRequest } from "./page.js";
 import type { Tag } from "./tags.js";
 
 // This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
@@ -65,7 +66,10 @@ export type SentRequest = {
 
 /** What every handler is told of the request beside its parsed parts. */
 export type RequestFacts = {
+  /** Ours, random. */
   id: string;
+  /** The client's own `X-Request-Id`, for whoever looks for it in the log and the audit. It identifies nothing. */
+  clientId: string | undefined;
   /** The client's address, as far as the trusted proxies allow to know it. */
   address: string;
   /** For a route that is open to anyone and authenticates its caller itself. */
@@ -101,7 +105,10 @@ export type RouteInput<A extends RouteAuth, P extends z.ZodType, Q extends z.Zod
   query: z.output<Q>;
   body: BodyInput<B>;
   request: RequestFacts;
-};
+} & PageInput<z.output<Q>>;
+
+/** A route whose query is a `PageQuery` is a list: its handler gets the page, with the token already opened. */
+type PageInput<Query> = Query extends { pageSize: number } ? { page: PageRequest } : unknown;
 
 type ReplyBody<C> =
   C extends Readonly<Record<string, z.ZodType>> ? z.input<C[keyof C]> | PreparedJson | StreamedText : undefined;
@@ -170,6 +177,7 @@ export type AnyRouteInput = {
   params: unknown;
   query: unknown;
   body: unknown;
+  page?: PageRequest;
   request: RequestFacts;
 };
 

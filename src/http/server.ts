@@ -15,7 +15,7 @@ import { ambiguousHeaders, maxHeaders } from "./check-headers.js";
 import type { Drain } from "./drain.js";
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
-import { requestFacts, requestIdOf } from "./request-facts.js";
+import { createRequestId, requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
@@ -66,8 +66,7 @@ export function createHttpServer<Deps>(input: {
       route: "unrouted",
       status: res.statusCode,
       seconds: 0,
-      requestId: facts.id,
-      address: facts.address,
+      facts,
       caller: undefined,
       problem,
     });
@@ -77,11 +76,11 @@ export function createHttpServer<Deps>(input: {
   const listener: Listener = (req, res) => {
     if (condemned.has(req.socket)) return;
     const ambiguous = ambiguousHeaders(req);
-    if (ambiguous) return refuse(req, res, ambiguous);
+    if (ambiguous) return refuse(res, ambiguous);
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
     else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
-    else sendProblem(res, refused, requestIdOf(req));
+    else sendProblem(res, refused, createRequestId());
   };
   const server = createListener(options, input, listener);
   // Node would say `100 Continue` by itself: here the reader of the body says it, once the caller may send one.
@@ -93,12 +92,8 @@ export function createHttpServer<Deps>(input: {
 /** Answers in our own words where Node would not, and the times that suit a proxy in front of us. */
 function configure(server: Server): void {
   // Node's own answer to this has no body either.
-  server.on("checkExpectation", (req, res) => {
-    refuse(
-      req,
-      res,
-      new Problem("expectation-failed", "Of the header Expect only 100-continue is known. Leave it out."),
-    );
+  server.on("checkExpectation", (_req, res) => {
+    refuse(res, new Problem("expectation-failed", "Of the header Expect only 100-continue is known. Leave it out."));
   });
   // Longer than a proxy's usual 60 s: the side that opened a connection should be the one that closes it.
   server.keepAliveTimeout = 65_000;
@@ -186,12 +181,12 @@ function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem)
   condemned.add(req.socket);
   // A body is read and dropped: what is left unread when a connection closes can take the answer with it.
   void drain(req).then(() => req.socket.pause());
-  setTimeout(() => refuse(req, res, problem), refusalDelayMs);
+  setTimeout(() => refuse(res, problem), refusalDelayMs);
 }
 
-function refuse(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
+function refuse(res: ServerResponse, problem: Problem): void {
   res.shouldKeepAlive = false;
-  sendProblem(res, problem, requestIdOf(req));
+  sendProblem(res, problem, createRequestId());
 }
 
 type ClientError = Error & { code?: string };

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { nearestName } from "../core/nearest-name.js";
 import { type Invalid, Problem } from "../core/problem.js";
+import { FilterText } from "./contract.js";
 import { fieldsAt } from "./fields-at.js";
 import { plainReason } from "./plain-reasons.js";
 
@@ -39,3 +40,18 @@ function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   });
   return slips.length > 0 ? `unknown field ${slips.join(" ")}` : `unknown field; there are ${known.join(", ")}`;
 }
+
+/**
+ * One of these names in a filter. A mistyped one would find nothing, which looks like an answer: it is refused, with the
+ * nearest name. Names are grouped by what stands in front of their dot.
+ */
+export const KnownName = (names: readonly string[], told: { what: string; listedIn: string }) =>
+  FilterText(64).superRefine((name, context) => {
+    if (names.includes(name)) return;
+    const [group = ""] = name.split(".");
+    const nearest = nearestName(name, names);
+    const ofGroup = names.filter((one) => one.startsWith(`${group}.`));
+    const all = ofGroup.length === 0 ? told.listedIn : `those of ${group} are ${ofGroup.join(", ")}`;
+    const hint = nearest === undefined ? all : `did you mean ${nearest}?`;
+    context.addIssue({ code: "custom", message: `is no ${told.what}: ${hint}` });
+  });

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
+import type { RequestedBy } from "../audit/requested-by.js";
 import type { Caller } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
@@ -46,6 +47,7 @@ export class Callers {
   /**
    * @param factory - the name in the path, for whose rules an ID token is judged
    * @param takesBareToken - `Authorization` may be the token alone
+   * @param requested - for the event of a refused ID token
    * @returns the caller, or `undefined` when no credential was presented
    * @throws Problem `unauthenticated` for any credential that is not valid
    */
@@ -53,13 +55,14 @@ export class Callers {
     request: IncomingMessage,
     factory: string | undefined,
     takesBareToken = false,
+    requested?: RequestedBy,
   ): Promise<Caller | undefined> {
     const presented = presentedBy(request, takesBareToken);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
     const { token } = presented;
     const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
-    return isForeign ? this.#workloads.authenticate(token, factory) : this.#withCredential(token);
+    return isForeign ? this.#workloads.authenticate(token, factory, requested) : this.#withCredential(token);
   }
 
   /**

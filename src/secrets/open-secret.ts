@@ -15,6 +15,9 @@ export type OpenDeps = {
   onOpenFailed(): void;
 };
 
+/** Different failures of a factory in a minute; those beyond are counted by secret and version, whoever asked. */
+const maxFailuresOfFactory = 200;
+
 /** What is stored of one version. */
 export type SealedValue = { dataKeyId: string; ciphertext: Buffer };
 
@@ -42,7 +45,12 @@ export async function openSecretVersion(
     if (!(error instanceof EnvelopeError)) throw error;
     deps.onOpenFailed();
     const body = { action: "secret.open-failed", secret: secret.name, secretVersion: secret.version } as const;
-    await deps.audit.write({ at: new Date(), outcome: "failed", actor, factory, body });
+    const event = { at: new Date(), outcome: "failed", actor, factory, body } as const;
+    const key = [secret.name, String(secret.version)];
+    await deps.audit.writeCounted(
+      { key: [actor.kind, actor.id, ...key], event },
+      { key, event, maxOfFactory: maxFailuresOfFactory },
+    );
     throw (
       (await whyNotSetAgain(deps.factoryKeys, factory.id)) ??
       new Problem(

@@ -3,8 +3,8 @@ import { requestedBy } from "../audit/requested-by.js";
 import { Problem } from "../core/problem.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams, FilterText, Flag, PageQuery, secretNamePattern } from "../http/contract.js";
-import { pageOf, pageStart } from "../http/page.js";
+import { FactoryParams, FilterText, Flag, PageQuery } from "../http/contract.js";
+import { pageOf } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, route } from "../http/route.js";
 import {
@@ -78,11 +78,10 @@ const list = route(
     replies: { 200: { description: "By name.", content: { "application/json": SecretList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, query }) => {
-    const { prefix, pageSize } = query;
-    const after = pageStart(query.pageToken, (text) => secretNamePattern.test(text));
-    const rows = await listSecrets(prisma, { factoryId: factory.id, prefix, after, pageSize });
-    return { status: 200, body: pageOf(rows, pageSize, (row) => row.name, secretView) };
+  async ({ prisma }: Reader, { factory, query, page }) => {
+    const { prefix } = query;
+    const rows = await listSecrets(prisma, { factoryId: factory.id, prefix, page });
+    return { status: 200, body: await pageOf(page, rows, ({ name }) => [name], secretView) };
   },
 );
 

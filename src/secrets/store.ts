@@ -2,6 +2,7 @@ import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
 import { dataKeyPurposeOf } from "../crypto/envelope.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import type { PageStart } from "../http/page.js";
 import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
@@ -151,8 +152,9 @@ const likeItself = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
 /** Metadata by name; one row more than `pageSize`. */
 export async function listSecrets(
   prisma: PrismaClient,
-  input: { factoryId: string; prefix: string | undefined; after: string | undefined; pageSize: number },
+  input: { factoryId: string; prefix: string | undefined; page: PageStart },
 ) {
+  const [after] = input.page.after ?? [];
   const rows = await prisma.secret.findMany({
     select: shown,
     where: {
@@ -160,11 +162,11 @@ export async function listSecrets(
       deletedAt: null,
       AND: [
         input.prefix ? { name: { startsWith: likeItself(input.prefix) } } : {},
-        input.after ? { name: { gt: input.after } } : {},
+        after === undefined ? {} : { name: { gt: after } },
       ],
     },
     orderBy: { name: "asc" },
-    take: input.pageSize + 1,
+    take: input.page.size + 1,
   });
   return withDeliverability(prisma, rows);
 }

@@ -10,6 +10,7 @@ import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate
 import { Callers } from "../identity/callers.js";
 import { Devices } from "../identity/devices/devices.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
+import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
 import { KeySets } from "../identity/oidc/key-sets.js";
 import { Workloads } from "../identity/oidc/workloads.js";
 import type { Logger } from "../observability/log.js";
@@ -59,7 +60,8 @@ export function createApp(input: {
   const certificate = openCertificate(settings, log);
   const metrics = new Metrics();
   const generations = new Generations();
-  const audit = new AuditWriter(pool);
+  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
+  const audit = new AuditWriter(pool, { onError: onUnrecorded });
   const now = () => new Date();
   const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
   // Without a public name of its own the service is known by where it listens, and that is known only later.
@@ -71,8 +73,7 @@ export function createApp(input: {
   metrics.watchAuditShipping(chain.shippingLag);
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
-  const workloads = new Workloads({ prisma, generations, ...verification });
-  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
+  const workloads = new Workloads({ prisma, generations, audit, onError: onUnrecorded, ...verification });
   const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
   const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
@@ -92,11 +93,11 @@ export function createApp(input: {
   const features = { ...oauth, ...secrets, ...life, ...broker, ...checked, ...system, ...limits, ...signing };
   const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
-  const pipe = createPipe({ ...refusing, audit, log, prisma });
+  const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [certificate, documents, unknownCallers, devices, keyTasks, recording, life.uses];
+  const first = [certificate, documents, unknownCallers, keyTasks, recording, life.uses];
   return {
     ...servers,
     drain,

@@ -1,12 +1,14 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { UnknownCallers } from "../audit/refusals.js";
+import { requestedBy } from "../audit/requested-by.js";
 import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
 import type { AwsKeys } from "../aws/keys/aws-keys.js";
-import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import type { Database } from "../db/database.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
+import type { PageTokens } from "../http/page-tokens.js";
 import type { RefuseEarly } from "../http/server.js";
 import type { Callers } from "../identity/callers.js";
 import type { Devices } from "../identity/devices/devices.js";
@@ -17,6 +19,10 @@ import type { TokenRequests } from "../limits/token-requests.js";
 import type { Logger } from "../observability/log.js";
 import type { Metrics } from "../observability/metrics.js";
 
+/** Different refusals of a factory's callers in a minute; those beyond are counted by their code alone. */
+const maxRefusalsOfFactory = 1_000;
+const otherCallers: Actor = { kind: "unknown", id: "", name: "others" };
+
 /** Puts together what runs in front of every handler and after it. */
 export function createPipe(input: {
   callers: Callers;
@@ -25,33 +31,42 @@ export function createPipe(input: {
   metrics: Metrics;
   log: Logger;
   prisma: Database["prisma"];
+  pageTokens: PageTokens;
   authenticationFailures: AuthenticationFailures;
   handshakes: Handshakes;
   costlyRequests: TokenRequests;
 }): Pipe {
   const { callers, unknownCallers, authenticationFailures, handshakes, costlyRequests } = input;
-  const { audit, metrics, log, prisma } = input;
+  const { audit, metrics, log, prisma, pageTokens } = input;
   return {
-    authenticate: (request, factory, takesBareToken) => callers.authenticate(request, factory, takesBareToken),
+    authenticate: (request, factory, takesBareToken, facts) =>
+      callers.authenticate(request, factory, takesBareToken, requestedBy(facts)),
+    pageTokens,
     errorShapeOf: awsErrorShapeOf,
     countCostly: (caller) => costlyRequests.count(caller),
     findFactory: (caller, name) => findFactoryOf(prisma, caller, name),
     async recordRefusal({ caller, factory, route, problem, facts }) {
-      const requested = { requestId: facts.id, address: facts.address };
       // A factory that this caller may not know of is not named in the row either.
       const of = factory ?? caller.factory;
-      const event = {
-        at: new Date(),
-        outcome: "refused",
-        actor: actorOf(caller),
-        ...requested,
-        ...(of && { factory: of }),
-      } as const;
+      const actor = actorOf(caller);
+      const { code } = problem;
+      const refused = { at: new Date(), outcome: "refused", ...(of && { factory: of }) } as const;
       await audit
-        .write({ ...event, body: { action: "request.refused", route, code: problem.code } })
+        .writeCounted(
+          {
+            key: [actor.kind, actor.id, actor.name, route, code],
+            event: { ...refused, actor, ...requestedBy(facts), body: { action: "request.refused", route, code } },
+          },
+          {
+            key: [code],
+            event: { ...refused, actor: otherCallers, body: { action: "request.refused", route: "others", code } },
+            maxOfFactory: maxRefusalsOfFactory,
+          },
+        )
         .catch((err: unknown) => log.error({ err }, "a refusal could not be recorded"));
     },
-    onAnswered({ route, status, seconds, requestId, caller, problem, address }) {
+    onAnswered({ route, status, seconds, facts, caller, problem }) {
+      const { id: requestId, clientId: clientRequestId, address } = facts;
       metrics.requestAnswered(route, status, seconds);
       if (caller?.kind === "device") handshakes.accepted(address);
       if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
@@ -61,6 +76,7 @@ export function createPipe(input: {
       }
       const line = {
         requestId,
+        clientRequestId,
         route,
         status,
         ms: Math.round(seconds * 10_000) / 10,

@@ -26,6 +26,7 @@ const pipe: Pipe = {
   authenticate: async () => undefined,
   findFactory: async () => undefined,
   countCostly: async () => undefined,
+  pageTokens: { seal: async () => "", open: async () => undefined },
   recordRefusal: async () => undefined,
   errorShapeOf: () => undefined,
   onAnswered: () => undefined,

@@ -1,6 +1,8 @@
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { beforeFirst, linkHash } from "../../src/audit/chain/link.js";
+import { beforeFirst, factoryLinkHash, linkHash } from "../../src/audit/chain/link.js";
 import { sealedEvents } from "../../src/audit/chain/store.js";
+import { verifyExport } from "../../src/audit/chain/verify-export.js";
 import { verifyDatabase } from "../../src/cli/audit/verify.js";
 import { prune, type SealedService } from "./chain/sealed-service.js";
 import { startTwoFactories, type TwoFactories } from "./two-factories.js";
@@ -24,7 +26,7 @@ async function eventsOf(chain: string): Promise<string[]> {
 }
 
 /** Makes these events a chain anew, as whoever owns the tables and knows the format can, without a key. */
-async function rewriteChain(chain: string, ids: readonly string[]): Promise<void> {
+async function rewriteChain(chain: string, ids: readonly string[], form: "v1" | "v2" = "v2"): Promise<void> {
   const { prisma } = sealed.service.database;
   const range = { after: 0, through: Number.MAX_SAFE_INTEGER, limit: 1_000 };
   const events = new Map((await sealedEvents(prisma, sealed.installation, range)).map((one) => [one.eventId, one]));
@@ -34,7 +36,8 @@ async function rewriteChain(chain: string, ids: readonly string[]): Promise<void
     const event = events.get(id);
     if (event === undefined) throw new Error("this event is not in the chain of the installation");
     const position = index + 1;
-    hash = linkHash(hash, { ...event, chain, position });
+    const link = { ...event, chain, position };
+    hash = chain === sealed.installation || form === "v1" ? linkHash(hash, link) : factoryLinkHash(hash, link);
     await sealed.tamper("INSERT INTO audit_seals VALUES ($1, $2, $3, $4)", [chain, position, id, hash]);
   }
   await sealed.tamper("UPDATE audit_chains SET position = $2, hash = $3 WHERE id = $1", [chain, ids.length, hash]);
@@ -68,6 +71,19 @@ it("a chain that was rewritten as it was holds", async () => {
   await rewriteChain(acme.id, await eventsOf(acme.id));
   expect(await verify()).toContain("Nothing was altered");
 });
+
+it("the chain of a factory that a release before has sealed holds, in the database and as an export", async () => {
+  await forgetStatements(acme.id);
+  await rewriteChain(acme.id, await eventsOf(acme.id), "v1");
+  expect(await verify()).toContain("Nothing was altered");
+  await sealed.service.createApiToken("acme", ["audit:read"]);
+  const lines = await sealed.exported(acme.id);
+  const events = lines.filter((line) => line.startsWith('{"type":"event"'));
+  expect(events.map((line) => "writer" in JSON.parse(line))).toEqual([...events.slice(1).map(() => true), false]);
+  const text = lines.map((line) => `${line}\n`).join("");
+  expect((await verifyExport(Readable.from([text]))).through).toBe(events.length);
+  expect(await verify()).toContain("Nothing was altered");
+}, 60_000);
 
 describe("in the chain of a factory is found, also when its end was signed since,", () => {
   async function expectBroken(sentence: string): Promise<void> {

@@ -37,6 +37,7 @@ beforeAll(() => {
     recordRefusal: async () => undefined,
     errorShapeOf: () => undefined,
     countCostly: async () => undefined,
+    pageTokens: { seal: async () => "", open: async () => undefined },
     onAnswered: ({ problem }: { problem: unknown }) => void causes.push(problem),
   };
   server = createHttpServer({ routes: [spread, wrong, failing], deps: {}, pipe, trustedProxies: [] });

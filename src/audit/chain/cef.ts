@@ -8,7 +8,7 @@ const severities: Readonly<Record<string, number>> = { allowed: 3, refused: 5, f
  * An event as a line of the Common Event Format (ArcSight CEF, version 0). It says what the event says of who, what and
  * where, for a SIEM to search; it holds no hashes, so nothing can be proved with it.
  */
-export function cefLine({ position, eventId, event }: SealedEvent): string {
+export function cefLine({ position, eventId, event }: SealedEvent, { isFactorys }: { isFactorys: boolean }): string {
   const { event: told, damage } = readEvent(event);
   const read = readerOf(told);
   const action = read("action") ?? (damage === undefined ? "" : "damaged");
@@ -16,7 +16,8 @@ export function cefLine({ position, eventId, event }: SealedEvent): string {
   const address = read("address");
   const extension = Object.entries({
     rt: timeOf(read("at")),
-    externalId: eventId,
+    // The ids of rows count the events of all factories.
+    externalId: isFactorys ? String(position) : eventId,
     outcome,
     spriv: read("actor", "kind"),
     suid: read("actor", "id"),

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { ExportLine } from "./export-format.js";
 import { HeldStatements } from "./held-statements.js";
-import { beforeFirst, linkHash } from "./link.js";
+import { beforeFirst, factoryLinkHash, linkHash } from "./link.js";
 import { damagedSentence } from "./read-event.js";
 import {
   type Cut,
@@ -161,9 +161,14 @@ export class ChainVerifier {
     if (sealed.position > end.position) this.#broken(`position ${sealed.position} is behind the signed end`);
     if (sealed.position > expected) this.#broken(`the event at position ${expected} is missing`);
     if (sealed.position < expected) this.#broken(`position ${sealed.position} stands where ${expected} belongs`);
-    if (event === undefined) this.#broken(damagedSentence({ ...sealed, chain: end.chain, damage }));
-    const { position, eventId, writer, sequence, event: bytes } = sealed;
-    const hash = linkHash(this.#hash, { chain: end.chain, position, eventId, writer, sequence, event: bytes });
+    if (event === undefined)
+      this.#broken(
+        damagedSentence({ position: sealed.position, eventId: sealed.place?.eventId, chain: end.chain, damage }),
+      );
+    if (sealed.place === undefined && end.chain === end.installation)
+      this.#broken(`the event at position ${expected} has no id, writer and sequence`);
+    const link = { chain: end.chain, position: sealed.position, event: sealed.event };
+    const hash = sealed.place ? linkHash(this.#hash, { ...link, ...sealed.place }) : factoryLinkHash(this.#hash, link);
     if (!hash.equals(sealed.hash))
       this.#broken(`the event at position ${expected} is not the one that was sealed there`);
     this.#position = expected;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Place } from "./link.js";
 import { type ReadEvent, readEvent, readEventText } from "./read-event.js";
 import type { SignedStatement } from "./statement.js";
 import type { SealedEvent } from "./store.js";
@@ -11,24 +12,34 @@ const Signed = { statement: z.string(), keyId: Hex, signature: z.base64() };
 const KeyLine = z.strictObject({ type: z.literal("key"), keyId: Hex, publicKey: z.base64() });
 const SignedLine = z.strictObject({ type: z.enum(["end", "cut", "checkpoint"]), ...Signed });
 const idForm = /^\d{1,18}$/;
-const Place = {
+const PlaceMembers = {
   id: z.string().regex(idForm),
   writer: z.uuid().lowercase(),
   sequence: z.int().min(0),
 };
 /** What stands in front of the event in its line. */
-const BeforeEvent = z.strictObject({ type: z.literal("event"), position: z.int().min(1), ...Place, hash: Hex });
+const BeforeEvent = z.strictObject({ type: z.literal("event"), position: z.int().min(1), ...PlaceMembers, hash: Hex });
+const BeforeFactorysEvent = z.strictObject({ type: z.literal("event"), position: z.int().min(1), hash: Hex });
 const ExportLine = z.discriminatedUnion("type", [KeyLine, SignedLine]);
 
 export type ExportLine =
   | { type: "key"; keyId: string; publicKey: Buffer }
   | { type: "end" | "cut" | "checkpoint"; signed: SignedStatement }
-  | ({ type: "event"; sealed: SealedEvent } & ReadEvent);
+  | ({ type: "event"; sealed: ExportedEvent } & ReadEvent);
+
+/** An event at its position in a chain. Without a `place` it is one of a factory's chain: its hash covers none. */
+export type ExportedEvent = { position: number; hash: Buffer; event: Buffer; place: Place | undefined };
+
+export function exportedEvent({ position, hash, event, eventId, writer, sequence }: SealedEvent): ExportedEvent {
+  return { position, hash, event, place: { eventId, writer, sequence } };
+}
 
 /** Whether an event with these numbers can stand in an export. */
 export function isPlace({ id, writer, sequence }: { id: string; writer: string; sequence: number }): boolean {
   // Written out, for it is asked of every event: zod takes longer than the hash.
-  return idForm.test(id) && Number.isSafeInteger(sequence) && sequence >= 0 && Place.writer.safeParse(writer).success;
+  return (
+    idForm.test(id) && Number.isSafeInteger(sequence) && sequence >= 0 && PlaceMembers.writer.safeParse(writer).success
+  );
 }
 
 export function keyLine(key: { id: string; publicKey: Buffer }): string {
@@ -40,16 +51,16 @@ export function signedLine(type: "end" | "cut" | "checkpoint", { text, keyId, si
 }
 
 /** The bytes of the event stand in the line as they are stored; damaged ones, which could not, in base64. */
-export function eventLine(sealed: SealedEvent): { line: string; damage: string | undefined } {
+export function eventLine(sealed: ExportedEvent): { line: string; damage: string | undefined } {
   const { event } = sealed;
   const { damage } = readEvent(event);
   const told = damage === undefined ? `"event":${event.toString("utf8")}` : `"bytes":"${event.toString("base64")}"`;
   return { line: `${beginningOf(sealed)},${told}}`, damage };
 }
 
-function beginningOf({ position, eventId, writer, sequence, hash }: Omit<SealedEvent, "event">): string {
-  const place = { type: "event", position, id: eventId, writer, sequence, hash: hash.toString("hex") };
-  return JSON.stringify(place).slice(0, -1);
+function beginningOf({ position, place, hash }: Omit<ExportedEvent, "event">): string {
+  const told = place && { id: place.eventId, writer: place.writer, sequence: place.sequence };
+  return JSON.stringify({ type: "event", position, ...told, hash: hash.toString("hex") }).slice(0, -1);
 }
 
 /** Reads a line. @returns `undefined` when it is none that this release could have written */
@@ -80,20 +91,29 @@ const eventLineForm = /^(.*?),"(event|bytes)":(.*)\}$/s;
 
 function readEventLine(text: string): ExportLine | undefined {
   const [, before = "", member, told = ""] = eventLineForm.exec(text) ?? [];
-  const parsed = BeforeEvent.safeParse(jsonOf(`${before}}`));
-  if (!parsed.success) return undefined;
-  const { position, id, writer, sequence } = parsed.data;
-  const place = { position, eventId: id, writer, sequence, hash: Buffer.from(parsed.data.hash, "hex") };
-  if (beginningOf(place) !== before) return undefined;
+  const sealed = readBeginning(jsonOf(`${before}}`));
+  if (sealed === undefined || beginningOf(sealed) !== before) return undefined;
   if (member === "event") {
     const { event } = readEventText(told);
-    return event && { type: "event", sealed: { ...place, event: Buffer.from(told, "utf8") }, event };
+    return event && { type: "event", sealed: { ...sealed, event: Buffer.from(told, "utf8") }, event };
   }
   const bytes = Buffer.from(told.slice(1, -1), "base64");
   const { damage } = readEvent(bytes);
   // Sound bytes have one form in an export, and this is not it.
   if (damage === undefined || `"${bytes.toString("base64")}"` !== told) return undefined;
-  return { type: "event", sealed: { ...place, event: bytes }, damage };
+  return { type: "event", sealed: { ...sealed, event: bytes }, damage };
+}
+
+function readBeginning(value: unknown): Omit<ExportedEvent, "event"> | undefined {
+  const factorys = BeforeFactorysEvent.safeParse(value);
+  if (factorys.success) {
+    const { position, hash } = factorys.data;
+    return { position, hash: Buffer.from(hash, "hex"), place: undefined };
+  }
+  const parsed = BeforeEvent.safeParse(value);
+  if (!parsed.success) return undefined;
+  const { position, hash, id, writer, sequence } = parsed.data;
+  return { position, hash: Buffer.from(hash, "hex"), place: { eventId: id, writer, sequence } };
 }
 
 function jsonOf(text: string): unknown {

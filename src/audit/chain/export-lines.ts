@@ -1,7 +1,9 @@
 import type { PrismaClient } from "../../db/database.js";
 import { cefLine } from "./cef.js";
-import { eventLine, keyLine, signedLine } from "./export-format.js";
+import { eventLine, exportedEvent, keyLine, signedLine } from "./export-format.js";
+import { cutHash } from "./heads/store.js";
 import { publicKeys } from "./keys/store.js";
+import { beforeFirst, factoryLinkForm } from "./link.js";
 import { damagedSentence } from "./read-event.js";
 import type { SignedStatement } from "./statement.js";
 import * as store from "./store.js";
@@ -12,6 +14,8 @@ const pageSize = 1_000;
 /** What an export of a chain covers: from behind its last `cut` up to its last checkpoint, the `end`. */
 export type ExportRange = {
   chain: string;
+  /** Whether it is the chain of a factory, whose export shows no number that counts events of others. */
+  isFactorys: boolean;
   after: number;
   through: number;
   end: SignedStatement;
@@ -23,7 +27,8 @@ export async function exportRange(prisma: PrismaClient, chain: string): Promise<
   const end = await store.lastStatement(prisma, chain, "checkpoint");
   if (end === undefined) return undefined;
   const cut = await store.lastStatement(prisma, chain, "cut");
-  return { chain, after: cut?.position ?? 0, through: end.position, end, cut };
+  const isFactorys = chain !== (await store.installationId(prisma));
+  return { chain, isFactorys, after: cut?.position ?? 0, through: end.position, end, cut };
 }
 
 /**
@@ -37,17 +42,22 @@ export async function* exportNdjson(
   range: ExportRange,
   onDamaged: (sentence: string) => void = () => undefined,
 ): AsyncGenerator<string> {
-  const { chain, through, end, cut } = range;
+  const { chain, isFactorys, through, end, cut } = range;
   const keys = await publicKeys(prisma);
   yield lines([...keys.map(keyLine), signedLine("end", end), ...(cut ? [signedLine("cut", cut)] : [])]);
   let { after } = range;
+  let previous = cut ? cutHash(Buffer.from(cut.text, "utf8")) : beforeFirst;
   for await (const page of pages(prisma, range)) {
     const last = page.at(-1)?.position ?? after;
     const checkpoints = await store.checkpointsWithin(prisma, chain, { after, through: last });
     const texts: string[] = [];
     for (const sealed of page) {
       for (const one of takeBefore(checkpoints, sealed.position)) texts.push(signedLine("checkpoint", one));
-      const { line, damage } = eventLine(sealed);
+      const exported = exportedEvent(sealed);
+      // Only a link of the releases before cannot be checked without its place.
+      const isPlaced = !isFactorys || factoryLinkForm(previous, { ...sealed, chain }) === "v1";
+      const { line, damage } = eventLine(isPlaced ? exported : { ...exported, place: undefined });
+      previous = sealed.hash;
       if (damage !== undefined) onDamaged(damagedSentence({ ...sealed, chain, damage }));
       texts.push(line);
     }
@@ -66,7 +76,7 @@ export function takeBefore<T extends { position: number }>(checkpoints: T[], pos
 
 /** The events of a chain as CEF, oldest first. @returns texts of whole lines */
 export async function* exportCef(prisma: PrismaClient, range: ExportRange): AsyncGenerator<string> {
-  for await (const page of pages(prisma, range)) yield lines(page.map(cefLine));
+  for await (const page of pages(prisma, range)) yield lines(page.map((sealed) => cefLine(sealed, range)));
 }
 
 /** The events of a range, a page at a time. */

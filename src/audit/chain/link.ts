@@ -1,17 +1,20 @@
 import { hash } from "node:crypto";
 
-/** What the hash of a link covers beside the link before it. */
-export type Link = {
+/** What the hash of a link covers beside the link before it, in the chain of a factory. */
+export type FactoryLink = {
   /** Of the installation, or of a factory. */
   chain: string;
   /** From 1, without a gap. */
   position: number;
-  eventId: string;
-  writer: string;
-  sequence: number;
   /** The canonical bytes of the event. */
   event: Buffer;
 };
+
+/** Where an event stands among those of all factories: only the chain of the installation covers it. */
+export type Place = { eventId: string; writer: string; sequence: number };
+
+/** The same in the chain of the installation. */
+export type Link = FactoryLink & Place;
 
 /** What stands before the first link of every chain. */
 export const beforeFirst: Buffer = Buffer.alloc(32);
@@ -44,6 +47,35 @@ export function linkHash(previous: Buffer, link: Link): Buffer {
   at = putNumber(at, sequence);
   at = putBytes(at, event);
   return hash("sha256", scratch.subarray(0, at), "buffer");
+}
+
+/** The label, then four fields, each with its length: all but the bytes of the hash before and of the event. */
+const factoryLabel = field(Buffer.from("factory-secrets audit link v2", "utf8"));
+const fixedFactoryLength = factoryLabel.length + 4 * 4 + 16 + 8;
+
+/**
+ * The hash of a link in the chain of a factory: as `linkHash`, without id, writer and sequence. An export must hold all
+ * that a hash covers, and those numbers count what happens in other factories.
+ * @returns 32 bytes
+ */
+export function factoryLinkHash(previous: Buffer, { chain, position, event }: FactoryLink): Buffer {
+  const length = fixedFactoryLength + previous.length + event.length;
+  if (scratch.length < length) scratch = Buffer.alloc(2 * length);
+  scratch.set(factoryLabel, 0);
+  let at = putBytes(factoryLabel.length, uuidBytes(chain));
+  at = putBytes(at, previous);
+  at = putNumber(at, position);
+  at = putBytes(at, event);
+  return hash("sha256", scratch.subarray(0, at), "buffer");
+}
+
+/**
+ * Which form a link of a factory's chain has: the present one, or that of the releases before, which covers the place.
+ * @returns `undefined` when it is neither, so that the event is not the one that was sealed
+ */
+export function factoryLinkForm(previous: Buffer, link: Link & { hash: Buffer }): "v2" | "v1" | undefined {
+  if (factoryLinkHash(previous, link).equals(link.hash)) return "v2";
+  return linkHash(previous, link).equals(link.hash) ? "v1" : undefined;
 }
 
 function putBytes(at: number, bytes: Buffer): number {

@@ -22,9 +22,15 @@ export function readEventText(text: string): ReadEvent {
 }
 
 /** The place of a damaged event, for whoever has to look at it. */
-export function damagedSentence(event: { chain: string; position: number; eventId: string; damage: string }): string {
+export function damagedSentence(event: {
+  chain: string;
+  position: number;
+  /** Absent in the export of a factory. */
+  eventId?: string | undefined;
+  damage: string;
+}): string {
   const { chain, position, eventId, damage } = event;
-  return `the event with the id ${eventId}, at position ${position} of the chain ${chain}, is damaged: ${damage}`;
+  return `the event ${eventId === undefined ? "" : `with the id ${eventId}, `}at position ${position} of the chain ${chain}, is damaged: ${damage}`;
 }
 
 function writtenAgain(text: string): { value?: unknown; again?: string } {

@@ -1,6 +1,6 @@
 import type { Transaction } from "../../db/database.js";
 import { headsOf } from "./heads/store.js";
-import { beforeFirst, linkHash } from "./link.js";
+import { beforeFirst, factoryLinkHash, linkHash } from "./link.js";
 import { oddityOf } from "./odd-event.js";
 import * as store from "./store.js";
 
@@ -54,17 +54,23 @@ async function seal(
   const chainsOf = (event: store.UnsealedEvent): string[] =>
     event.factory_id === null ? [installation] : [installation, event.factory_id];
   const heads = await headsOf(transaction, [...new Set(events.flatMap(chainsOf))]);
-  const seals = events.flatMap((event) => chainsOf(event).map((chain) => append(heads, chain, event)));
+  const seals = events.flatMap((event) =>
+    chainsOf(event).map((chain) => append(heads, { chain, isFactorys: chain !== installation }, event)),
+  );
   if (seals.length > 0) await store.insertSeals(transaction, seals, heads);
 }
 
-function append(heads: Map<string, store.Head>, chain: string, row: store.UnsealedEvent): store.SealRow {
+function append(
+  heads: Map<string, store.Head>,
+  { chain, isFactorys }: { chain: string; isFactorys: boolean },
+  row: store.UnsealedEvent,
+): store.SealRow {
   const head = heads.get(chain) ?? { position: 0, hash: beforeFirst };
   const position = head.position + 1;
   const eventId = String(row.id);
   const { writer } = row;
   const link = { chain, position, eventId, writer, sequence: Number(row.sequence), event: Buffer.from(row.event) };
-  const hash = linkHash(head.hash, link);
+  const hash = isFactorys ? factoryLinkHash(head.hash, link) : linkHash(head.hash, link);
   heads.set(chain, { position, hash });
   return { chain_id: chain, position, event_id: eventId, hash: hash.toString("hex") };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../db/database.js";
-import { eventLine, signedLine } from "../chain/export-format.js";
+import { eventLine, exportedEvent, signedLine } from "../chain/export-format.js";
 import { headsOf } from "../chain/heads/store.js";
 import { checkpointsWithin, installationId, lastStatement, sealedEvents } from "../chain/store.js";
 import * as store from "./store.js";
@@ -91,7 +91,7 @@ export class AuditShipper {
     const since = Math.max(before.checkpoint, cut);
     const checkpoints = await checkpointsWithin(prisma, chain, { after: since, through: position });
     const lines = [
-      ...events.map((event) => eventLine(event).line),
+      ...events.map((event) => eventLine(exportedEvent(event)).line),
       ...checkpoints.map((one) => signedLine("checkpoint", one)),
     ];
     if (lines.length === 0) return false;

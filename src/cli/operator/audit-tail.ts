@@ -14,6 +14,10 @@ type TailFlags = OutputFlags & {
   secret?: string;
   actor?: string;
   action?: string;
+  outcome?: string;
+  registry?: string;
+  from?: string;
+  to?: string;
   installation?: boolean;
 };
 
@@ -34,6 +38,10 @@ export const tailCommand = (deps: CommandDeps): Command =>
         ["--secret <name>", "only events about this secret"],
         ["--actor <id>", "only events of the credential with this id"],
         ["--action <action>", "only this action, such as registry-token.issued"],
+        ["--outcome <outcome>", "only allowed, refused or failed ones"],
+        ["--registry <host>", "only events about this registry, by its host or the id of its entry"],
+        ["--from <time>", "only events from this time on, such as 2026-11-30T08:00:00Z"],
+        ["--to <time>", "only events before this time"],
         ["--installation", "of the whole installation; needs an operator token"],
       ],
       more: "With --output json each event is one line.",
@@ -59,56 +67,53 @@ export async function tail(run: Run, flags: TailFlags, pauseMs: number): Promise
 
 /** The events that were not there at the last look, oldest first; they are seen then. */
 async function newEvents({ client }: Run, flags: TailFlags, seen: Set<string>, maxPages: number): Promise<unknown[]> {
-  const { secret, actor, action, installation } = flags;
+  const { secret, actor, action, outcome, registry, from, to, installation } = flags;
   const path = installation === true ? "/v1/audit" : pathOf("v1", "factories", factoryOf(client), "audit");
   const found: unknown[] = [];
-  const oldest = [...seen].reduce<bigint | undefined>(
-    (low, id) => (low === undefined || BigInt(id) < low ? BigInt(id) : low),
-    undefined,
-  );
   let pageToken: string | undefined;
   for (let page = 1; page <= maxPages; page += 1) {
-    const query = { secret, actor, action, pageSize: String(pageSize), pageToken };
+    const query = { secret, actor, action, outcome, registry, from, to, pageSize: String(pageSize), pageToken };
     const { body } = await ask(client, { method: "GET", path, query });
     const events = listAt(body, "items");
-    const fresh = events.filter((event) => isAfter(event, oldest) && !seen.has(idOf(event)));
+    const fresh = events.filter((event) => !seen.has(idOf(event)));
     found.push(...fresh);
-    for (const event of fresh) seen.add(idOf(event));
     pageToken = textAt(body, "nextPageToken");
     if (pageToken === undefined || fresh.length < events.length) break;
   }
+  const oldestFirst = found.reverse();
+  for (const event of oldestFirst) seen.add(idOf(event));
   forgetOldest(seen);
-  return found.reverse();
+  return oldestFirst;
 }
 
-const idOf = (event: unknown): string => textAt(event, "id") ?? "0";
+const idOf = (event: unknown): string => textAt(event, "id") ?? "";
 
-const isAfter = (event: unknown, oldest: bigint | undefined): boolean =>
-  oldest === undefined || BigInt(idOf(event)) > oldest;
-
-/** What was seen longer ago than a page is not looked at again. */
+/**
+ * Keeps the last two pages of what was seen, a Set being in the order of its adding. A look ends with the page that holds
+ * an event that was seen, so it reaches no further back.
+ */
 function forgetOldest(seen: Set<string>): void {
-  const kept = [...seen].sort((one, other) => (BigInt(one) < BigInt(other) ? 1 : -1)).slice(0, pageSize);
-  seen.clear();
-  for (const id of kept) seen.add(id);
+  const tooMany = seen.size - 2 * pageSize;
+  for (const id of [...seen].slice(0, Math.max(0, tooMany))) seen.delete(id);
 }
 
 async function printEvents(
   { context }: Run,
-  { output = "table" }: TailFlags,
+  { output = "table", installation }: TailFlags,
   events: readonly unknown[],
 ): Promise<void> {
   for (const event of events) {
     if (output === "json") context.terminal.out(JSON.stringify(event));
     else if (output === "yaml") context.terminal.out(`---\n${await documentOf(output, event)}`);
-    else context.terminal.out(lineOf(context.paint, event));
+    else context.terminal.out(lineOf(context.paint, event, installation === true));
   }
 }
 
 /** Members that are columns, or say nothing to a person. */
-const notShown = ["id", "at", "action", "outcome", "actor", "factory", "requestId", "address"];
+const notShown = ["id", "at", "action", "outcome", "actor", "factory", "requestId", "clientRequestId", "address"];
 
-function lineOf(paint: Run["context"]["paint"], event: unknown): string {
+/** @param namesFactory - the events are of several */
+function lineOf(paint: Run["context"]["paint"], event: unknown, namesFactory: boolean): string {
   const outcome = cellAt(event, "outcome");
   const actor = objectAt(event, "actor");
   const others = Object.entries(isObject(event) ? event : {})
@@ -119,5 +124,6 @@ function lineOf(paint: Run["context"]["paint"], event: unknown): string {
     );
   const shown = outcome === "allowed" ? outcome : paint.red(outcome);
   const head = `${cellAt(event, "at")}  ${shown}${" ".repeat(Math.max(0, 7 - outcome.length))}  ${paint.bold(cellAt(event, "action"))}`;
-  return [head, `${cellAt(actor, "kind")} "${cellAt(actor, "name")}"`, ...others].join("  ");
+  const factory = namesFactory ? [cellAt(objectAt(event, "factory"), "name") || "(installation)"] : [];
+  return [head, ...factory, `${cellAt(actor, "kind")} "${cellAt(actor, "name")}"`, ...others].join("  ");
 }

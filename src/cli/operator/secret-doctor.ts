@@ -15,7 +15,8 @@ export const doctorCommand = (deps: CommandDeps): Command =>
     deps,
     {
       name: "doctor",
-      about: "try a secret at the registries that it is for; exit code 0: jobs get tokens by it, 1: they do not",
+      about:
+        "try a secret at the registries that it is for; exit code 0: jobs get tokens by it, 1: they do not, or no entry names it",
       operands: [["<name>", "its name"]],
       options: [
         ["--version <number>", "that version, such as a staged one; without it, the current one"],
@@ -33,16 +34,22 @@ export const doctorCommand = (deps: CommandDeps): Command =>
       const json = { registry, repositories: repository };
       const { body } = await ask(client, { method: "POST", path: `${path}:doctor`, json });
       await printReply(context, output, body, () => reportText(context.paint, body));
-      if (!(isObject(body) && body.passed === true)) finish(exitCodes.failed);
+      if (!(isObject(body) && body.passed === true) || triesNothing(body)) finish(exitCodes.failed);
     },
   );
+
+/** The service lets a version pass that was tried nowhere. That says nothing of what jobs get. */
+const triesNothing = (report: unknown): boolean => listAt(report, "registries").length === 0;
 
 function reportText(paint: Paint, report: unknown): string {
   const passed = isObject(report) && report.passed === true;
   const head = `${paint.bold(cellAt(report, "name"))}, version ${cellAt(report, "version")}`;
   const own = listAt(report, "checks").map((check) => checkLine(paint, check));
   const registries = listAt(report, "registries").map((registry) => registryText(paint, registry));
-  const end = passed ? paint.green("Jobs get tokens by it.") : paint.red("Jobs would not get every token by it.");
+  const tried = passed ? paint.green("Jobs get tokens by it.") : paint.red("Jobs would not get every token by it.");
+  const end = triesNothing(report)
+    ? paint.yellow("Nothing to try: no registry entry names it. Add one: factory-secrets registries add --help")
+    : tried;
   return [[head, ...own].join("\n"), ...registries, end].join("\n\n");
 }
 

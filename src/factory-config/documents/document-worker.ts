@@ -110,9 +110,7 @@ export class DocumentWorker {
     // Nothing of the environment: it may hold secrets, and a document needs none of it.
     const thread = new Worker(threadFile, { env: {}, execArgv: [], resourceLimits: { maxOldGenerationSizeMb: 256 } });
     thread.unref();
-    thread.on("error", (error) =>
-      this.#current?.fail(new Error("the thread for documents failed", { cause: error })),
-    );
+    thread.on("error", (error) => this.#current?.fail(new Error("the thread for documents failed", { cause: error })));
     // Prepended: the next task must find that this thread is gone.
     thread.prependOnceListener("exit", () => {
       this.#thread = undefined;

@@ -3,7 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
 import { ApiTokenList, CreatedApiToken, NewApiToken } from "../contract.js";
 import { createApiToken } from "./create-credential.js";
@@ -26,16 +26,9 @@ const listApiTokens = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": ApiTokenList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, {
-      kind: "api-token",
-      factoryId: factory.id,
-      pageSize: query.pageSize,
-      after,
-      now: new Date(),
-    });
-    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, apiTokenView) };
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
+    const rows = await listCredentials(prisma, { kind: "api-token", factoryId: factory.id, page, now: new Date() });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, apiTokenView) };
   },
 );
 

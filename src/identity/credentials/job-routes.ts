@@ -5,7 +5,7 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
 import { CreatedJob, Job, JobList, NewJob } from "../contract.js";
 import { openJob } from "./create-credential.js";
@@ -82,25 +82,10 @@ const listJobs = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": JobList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
     const now = new Date();
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, {
-      kind: "job",
-      factoryId: factory.id,
-      pageSize: query.pageSize,
-      after,
-      now,
-    });
-    return {
-      status: 200,
-      body: pageOf(
-        rows,
-        query.pageSize,
-        (row) => row.id,
-        (row) => jobView(row, now),
-      ),
-    };
+    const rows = await listCredentials(prisma, { kind: "job", factoryId: factory.id, page, now });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, (row) => jobView(row, now)) };
   },
 );
 

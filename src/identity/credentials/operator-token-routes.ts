@@ -3,7 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
 import { CreatedOperatorToken, NewOperatorToken, OperatorTokenList } from "../contract.js";
 import { createOperatorToken } from "./create-credential.js";
@@ -25,16 +25,9 @@ const listOperatorTokens = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": OperatorTokenList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listCredentials(prisma, {
-      kind: "operator",
-      factoryId: null,
-      pageSize: query.pageSize,
-      after,
-      now: new Date(),
-    });
-    return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, operatorTokenView) };
+  async ({ prisma }: Pick<Deps, "prisma">, { page }) => {
+    const rows = await listCredentials(prisma, { kind: "operator", factoryId: null, page, now: new Date() });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, operatorTokenView) };
   },
 );
 

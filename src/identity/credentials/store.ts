@@ -3,6 +3,7 @@ import type { Actor, CredentialKind } from "../../core/caller.js";
 import type { Grant } from "../../core/grant.js";
 import type { Permission, Role } from "../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { olderThan, type PageStart } from "../../http/page.js";
 
 export type NewCredential = {
   id: string;
@@ -156,10 +157,10 @@ const listed = {
   revokedAt: true,
 } as const;
 
-/** Credentials of one kind that still work, newest first; one more than `pageSize`. */
+/** Credentials of one kind that still work, newest first; one more than the page has. */
 export async function listCredentials(
   prisma: PrismaClient,
-  input: { kind: CredentialKind; factoryId: string | null; pageSize: number; after: string | undefined; now: Date },
+  input: { kind: CredentialKind; factoryId: string | null; page: PageStart; now: Date },
 ) {
   return prisma.credential.findMany({
     select: listed,
@@ -168,10 +169,10 @@ export async function listCredentials(
       factoryId: input.factoryId,
       revokedAt: null,
       OR: [{ expiresAt: null }, { expiresAt: { gt: input.now } }],
+      AND: olderThan(input.page.after),
     },
     orderBy: [{ createdAt: "desc" }, { id: "desc" }],
-    take: input.pageSize + 1,
-    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+    take: input.page.size + 1,
   });
 }
 

@@ -1,7 +1,7 @@
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { newestFirst, pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
@@ -37,10 +37,9 @@ const listDeviceAuthorities = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": DeviceAuthorityList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listAuthorities(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
-    return { status: 200, body: pageOf(rows, query.pageSize, ({ id }) => id, authorityView) };
+  async ({ prisma }: Reader, { factory, page }) => {
+    const rows = await listAuthorities(prisma, { factoryId: factory.id, page });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, authorityView) };
   },
 );
 

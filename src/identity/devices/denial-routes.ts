@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
 import { DeniedDevice, DeniedDeviceList, NewDeniedDevice } from "./contract.js";
 import { allowAgain, denyDevice } from "./denial-changes.js";
@@ -22,10 +22,9 @@ const listDeniedDevices = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": DeniedDeviceList } } },
     problems: [],
   },
-  async ({ prisma }: { prisma: PrismaClient }, { factory, query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listDenials(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
-    return { status: 200, body: pageOf(rows, query.pageSize, ({ id }) => id, denialView) };
+  async ({ prisma }: { prisma: PrismaClient }, { factory, page }) => {
+    const rows = await listDenials(prisma, { factoryId: factory.id, page });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, denialView) };
   },
 );
 

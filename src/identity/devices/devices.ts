@@ -10,7 +10,7 @@ import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { FactoryName } from "../../http/contract.js";
 import { type Certificate, readCertificate } from "./certificate.js";
-import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
+import { type DeviceRefusal, recordDeviceRefusal } from "./device-refusals.js";
 import {
   type DeviceProxySettings,
   ForwardedCertificateReader,
@@ -40,7 +40,8 @@ type Claims = { deviceId: string | undefined; factory: string | undefined };
 export class Devices {
   readonly #prisma: PrismaClient;
   readonly #generations: Generations;
-  readonly #refusals: DeviceRefusals;
+  readonly #audit: AuditWriter;
+  readonly #onError: (error: unknown) => void;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
   readonly #remembered = new LRUCache<string, Remembered>(atMost(maxRemembered));
@@ -57,7 +58,8 @@ export class Devices {
   }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
-    this.#refusals = new DeviceRefusals(deps);
+    this.#audit = deps.audit;
+    this.#onError = deps.onError;
     this.#anchors = new TrustAnchors(deps.prisma);
     const { port, proxies } = deps.settings;
     this.#forwarded = proxies && new ForwardedCertificateReader(proxies);
@@ -104,11 +106,6 @@ export class Devices {
     return this.#judge(presented);
   }
 
-  /** Writes down the refusals that were counted. */
-  async close(): Promise<void> {
-    await this.#refusals.close();
-  }
-
   #isCurrent({ caller, validUntil }: Remembered): boolean {
     const { factory, generation } = caller;
     return factory !== undefined && this.#generations.isCurrent(factory.id, generation) && new Date() <= validUntil;
@@ -147,7 +144,7 @@ export class Devices {
     }
     this.#remembered.delete(leaf.fingerprint);
     const refusal = accepted.refusal ?? (await this.#refusalElsewhere(candidates, presented, claims));
-    if (refusal) await this.#refusals.refused(refusal);
+    if (refusal) await recordDeviceRefusal(this.#audit, refusal).catch(this.#onError);
     throw deviceRefused();
   }
 

@@ -1,5 +1,6 @@
 import type { Actor } from "../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { olderThan, type PageStart } from "../../http/page.js";
 import type { DevicePolicy } from "./contract.js";
 
 /**
@@ -81,17 +82,13 @@ export async function findAuthority(client: PrismaClient | Transaction, factoryI
 
 export type AuthorityRow = NonNullable<Awaited<ReturnType<typeof findAuthority>>>;
 
-/** Authorities of a factory, newest first; one more than `pageSize`. */
-export async function listAuthorities(
-  prisma: PrismaClient,
-  input: { factoryId: string; pageSize: number; after: string | undefined },
-) {
+/** Authorities of a factory, newest first; one more than the page has. */
+export async function listAuthorities(prisma: PrismaClient, input: { factoryId: string; page: PageStart }) {
   return prisma.deviceAuthority.findMany({
     omit: { revocationLists: true },
-    where: { factoryId: input.factoryId },
+    where: { factoryId: input.factoryId, AND: olderThan(input.page.after) },
     orderBy: [{ createdAt: "desc" }, { id: "desc" }],
-    take: input.pageSize + 1,
-    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+    take: input.page.size + 1,
   });
 }
 

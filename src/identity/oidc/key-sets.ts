@@ -75,6 +75,16 @@ export class KeySets {
     return key ? { key, revision: set.revision } : "key-unknown";
   }
 
+  /** The same without asking the issuer: `issuer-unreachable` when its keys are not held now. */
+  async findHeld(...[of, wanted]: Parameters<KeySets["find"]>): Promise<FoundKey> {
+    if (of.source.kind === "pasted") return this.find(of, wanted);
+    const known = this.#known.get(`${of.factoryId} ${keySourceId(of.source)}`);
+    const held = known && this.#usable(known);
+    if (!held) return "issuer-unreachable";
+    const key = await findKey(held.set, wanted);
+    return key ? { key, revision: held.revision } : "key-unknown";
+  }
+
   /** Which set of a source is in force: what was verified by another must be verified again. */
   revisionOf(of: { factoryId: string; source: string }): string | undefined {
     const known = this.#known.get(`${of.factoryId} ${of.source}`);

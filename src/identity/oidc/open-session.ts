@@ -39,7 +39,7 @@ export async function openSession(
   deps: Deps,
   input: { token: string; factory: string; requested: RequestedBy },
 ): Promise<OpenedSession> {
-  const { verified, ...admitted } = await deps.workloads.admit(input.token, input.factory);
+  const { verified, ...admitted } = await deps.workloads.admit(input.token, input.factory, input.requested);
   let { caller } = admitted;
   await deps.sessionRequests.count(caller);
   for (let round = 0; round < maxRounds; round += 1) {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Actor } from "../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { PageStart } from "../../http/page.js";
 import { RuleTerms, type TrustRule } from "./contract.js";
 
 /** A rule with its history, as the API shows it. */
@@ -57,18 +58,18 @@ function storedRuleOf(row: StoredRow): StoredRule | undefined {
   return rule && { ...rule, createdAt: row.createdAt, createdBy: row.createdByName, updatedAt: row.updatedAt };
 }
 
-/** Rules by name, one more than `pageSize`; without its rule where this release cannot read it. */
+/** Rules by name, one more than the page has; without its rule where this release cannot read it. */
 export async function listRules(
   prisma: PrismaClient,
-  input: { factoryId: string; pageSize: number; after: string | undefined },
-): Promise<{ id: string; rule: StoredRule | undefined }[]> {
+  input: { factoryId: string; page: PageStart },
+): Promise<{ name: string; rule: StoredRule | undefined }[]> {
+  const [after] = input.page.after ?? [];
   const rows = await prisma.trustRule.findMany({
-    where: { factoryId: input.factoryId },
+    where: { factoryId: input.factoryId, ...(after !== undefined && { name: { gt: after } }) },
     orderBy: { name: "asc" },
-    take: input.pageSize + 1,
-    ...(input.after !== undefined && { cursor: { id: input.after }, skip: 1 }),
+    take: input.page.size + 1,
   });
-  return rows.map((row) => ({ id: row.id, rule: storedRuleOf(row) }));
+  return rows.map((row) => ({ name: row.name, rule: storedRuleOf(row) }));
 }
 
 export async function findRule(prisma: PrismaClient, factoryId: string, id: string): Promise<StoredRule | undefined> {

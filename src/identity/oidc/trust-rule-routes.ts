@@ -2,7 +2,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../http/page.js";
+import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
@@ -36,13 +36,12 @@ const listTrustRules = route(
     replies: { 200: { description: "By name.", content: { "application/json": TrustRuleList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const rows = await listRules(prisma, { factoryId: factory.id, pageSize: query.pageSize, after });
-    const { items, ...next } = pageOf(
+  async ({ prisma }: Reader, { factory, page }) => {
+    const rows = await listRules(prisma, { factoryId: factory.id, page });
+    const { items, ...next } = await pageOf(
+      page,
       rows,
-      query.pageSize,
-      ({ id }) => id,
+      ({ name }) => [name],
       ({ rule }) => rule,
     );
     return { status: 200, body: { items: items.flatMap((rule) => (rule ? [ruleView(rule)] : [])), ...next } };

@@ -1,6 +1,8 @@
 import { hash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
+import type { AuditWriter } from "../../audit/record.js";
+import type { RequestedBy } from "../../audit/requested-by.js";
 import type { Caller } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -20,12 +22,16 @@ import type { KeySets } from "./key-sets.js";
 import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
 import { takeTokenId } from "./used-ids/store.js";
 import { verifyForRules } from "./verify-for-rules.js";
+import { recordWorkloadRefusal } from "./workload-refusals.js";
 
 export type WorkloadsDeps = {
   prisma: PrismaClient;
   generations: Generations;
-  keySets: Pick<KeySets, "find" | "revisionOf">;
+  keySets: Pick<KeySets, "find" | "findHeld" | "revisionOf">;
   now: () => Date;
+  audit: AuditWriter;
+  /** Told of a refusal that could not be recorded. */
+  onError: (error: unknown) => void;
 };
 
 /** A workload that was let in, and what is held of it to judge it again. */
@@ -63,8 +69,8 @@ export class Workloads {
   }
 
   /** @throws Problem `unauthenticated` when the token is not valid, or matches no rule of that factory */
-  async authenticate(token: string, factory: string | undefined): Promise<Caller> {
-    return (await this.admit(token, factory)).caller;
+  async authenticate(token: string, factory: string | undefined, requested?: RequestedBy): Promise<Caller> {
+    return (await this.admit(token, factory, requested)).caller;
   }
 
   /**
@@ -72,10 +78,14 @@ export class Workloads {
    * after in this factory, by whichever of its rules.
    * @throws Problem `unauthenticated`, not sooner than 100 ms after the call
    */
-  async admit(token: string, factory: string | undefined): Promise<Admitted> {
+  async admit(token: string, factory: string | undefined, requested?: RequestedBy): Promise<Admitted> {
     const startedMs = performance.now();
     const admitted = await this.#judge(token, factory ?? "");
     if (typeof admitted !== "string") return admitted;
+    const rules = this.#rules.remembered(factory ?? "");
+    // Not awaited: it must not show in the time of the answer. As a rule it is done within the wait.
+    if (rules)
+      void recordWorkloadRefusal(this.#deps, { token, rules, refusal: admitted, requested }).catch(this.#deps.onError);
     await wait(Math.max(0, refusalMs - (performance.now() - startedMs)));
     throw invalidCredential(admitted);
   }

@@ -1,8 +1,8 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
-import { FactoryParams, PageQuery, secretNamePattern } from "../../http/contract.js";
-import { pageOf, pageStart } from "../../http/page.js";
+import { FactoryParams, PageQuery } from "../../http/contract.js";
+import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
@@ -32,17 +32,15 @@ const list = route(
     },
     problems: [],
   },
-  async ({ prisma, undeleteDays }: { prisma: PrismaClient; undeleteDays: number }, { factory, query }) => {
-    const after = pageStart(query.pageToken, (text) => secretNamePattern.test(text));
+  async ({ prisma, undeleteDays }: { prisma: PrismaClient; undeleteDays: number }, { factory, page }) => {
     const since = undeletableSince(undeleteDays, new Date());
-    const { pageSize } = query;
-    const rows = await listDeleted(prisma, { factoryId: factory.id, since, after, pageSize });
+    const rows = await listDeleted(prisma, { factoryId: factory.id, since, page });
     const view = ({ name, currentVersion, deletedAt }: (typeof rows)[number]) => {
       const at = deletedAt ?? since;
       const undeletableUntil = new Date(at.getTime() + undeleteDays * dayMs).toISOString();
       return { name, version: currentVersion, deletedAt: at.toISOString(), undeletableUntil };
     };
-    return { status: 200, body: pageOf(rows, pageSize, ({ name }) => name, view) };
+    return { status: 200, body: await pageOf(page, rows, ({ name }) => [name], view) };
   },
 );
 

@@ -1,26 +1,25 @@
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { PageStart } from "../../http/page.js";
 
 const shown = { id: true, name: true, currentVersion: true, deletedAt: true } as const;
 
 // One that was purged has no value to come back with.
 const hasValues = { versions: { some: { destroyedAt: null } } } as const;
 
-/** Deleted secrets that can come back, the last one of each name, by name; one more than `pageSize`. */
-export async function listDeleted(
-  prisma: PrismaClient,
-  input: { factoryId: string; since: Date; after: string | undefined; pageSize: number },
-) {
+/** Deleted secrets that can come back, the last one of each name, by name; one more than the page has. */
+export async function listDeleted(prisma: PrismaClient, input: { factoryId: string; since: Date; page: PageStart }) {
+  const [after] = input.page.after ?? [];
   return prisma.secret.findMany({
     select: shown,
     where: {
       factoryId: input.factoryId,
       deletedAt: { gte: input.since },
-      ...(input.after !== undefined && { name: { gt: input.after } }),
+      ...(after !== undefined && { name: { gt: after } }),
       ...hasValues,
     },
     distinct: ["name"],
     orderBy: [{ name: "asc" }, { deletedAt: "desc" }],
-    take: input.pageSize + 1,
+    take: input.page.size + 1,
   });
 }
 

@@ -32,7 +32,10 @@ const RotationReportItem = z
     name: z.string(),
     version: z.int(),
     createdAt: Timestamp,
-    rotatedAt: Timestamp.meta({ description: "Since when this version is the current one." }),
+    rotatedAt: Timestamp.meta({
+      description:
+        "When this value first became the current one. Writing the same value again does not move it, nor does a rollback.",
+    }),
     ageDays: z.int().meta({ description: "Whole days since then." }),
     expiresAt: Timestamp.optional(),
     lastUsedAt: Timestamp.optional().meta({ description: "Absent: not in the last 90 days." }),

@@ -62,7 +62,7 @@ export async function readRotation(
 ): Promise<RotationRow[]> {
   return prisma.$queryRawUnsafe<RotationRow[]>(
     `SELECT s.name, s.current_version AS version, s.created_at, s.expires_at, s.named,
-       COALESCE(s.current_since, current.created_at, s.updated_at) AS rotated_at,
+       COALESCE(current.current_from, s.current_since, current.created_at, s.updated_at) AS rotated_at,
        (SELECT count(*)::int FROM secret_versions v WHERE v.secret_id = s.id AND v.staged) AS staged,
        used.last_used_at, used.older_last_used_at, used.older_tokens_until
      FROM secrets s

@@ -3,7 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import { Flag, PageQuery } from "../../http/contract.js";
-import { pageOf, pageStart } from "../../http/page.js";
+import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
@@ -83,14 +83,12 @@ const list = route(
     },
     problems: ["not-found"],
   },
-  async ({ prisma }: Reader, { factory, params, query }) => {
-    const { pageSize } = query;
-    const start = pageStart(query.pageToken, (text) => /^\d{1,9}$/.test(text));
+  async ({ prisma }: Reader, { factory, params, page }) => {
     const secret = await findHead(prisma, factory.id, params.name);
     if (!secret) throw noSecret(params.name);
-    const rows = await listVersions(prisma, secret.id, start === undefined ? undefined : Number(start), pageSize);
-    const page = pageOf(rows, pageSize, (row) => String(row.version), versionView(secret));
-    return { status: 200, body: page, headers: etagOf(secret.currentVersion) };
+    const rows = await listVersions(prisma, secret.id, page);
+    const body = await pageOf(page, rows, ({ version }) => [String(version)], versionView(secret));
+    return { status: 200, body, headers: etagOf(secret.currentVersion) };
   },
 );
 

@@ -1,4 +1,5 @@
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import type { PageStart } from "../../http/page.js";
 
 /** A secret as an operation on its versions sees it. */
 export type HeldSecret = {
@@ -70,18 +71,13 @@ const shown = {
   createdByName: true,
 } as const;
 
-/** Versions without their ciphertext, newest first; one more than `pageSize`. */
-export async function listVersions(
-  prisma: PrismaClient,
-  secretId: string,
-  before: number | undefined,
-  pageSize: number,
-) {
+/** Versions without their ciphertext, newest first; one more than the page has. */
+export async function listVersions(prisma: PrismaClient, secretId: string, { size, after }: PageStart) {
   return prisma.secretVersion.findMany({
     select: shown,
-    where: { secretId, ...(before !== undefined && { version: { lt: before } }) },
+    where: { secretId, ...(after && { version: { lt: Number(after[0]) } }) },
     orderBy: { version: "desc" },
-    take: pageSize + 1,
+    take: size + 1,
   });
 }
 

@@ -1,16 +1,21 @@
 import { expect, it } from "vitest";
 import { cefLine } from "../../../src/audit/chain/cef.js";
 
-function lineOf(event: Record<string, unknown>): string {
-  return cefLine({
+function lineOf(event: Record<string, unknown>, isFactorys = false): string {
+  const sealed = {
     position: 7,
     eventId: "9",
     writer: "00000000-0000-4000-8000-000000000000",
     sequence: 1,
     hash: Buffer.alloc(32),
     event: Buffer.from(JSON.stringify(event)),
-  });
+  };
+  return cefLine(sealed, { isFactorys });
 }
+
+it("shows a factory its position, not the id of the row", () => {
+  expect(lineOf({}, true)).toContain("externalId=7 cn3");
+});
 
 it("says who, what, where and when", () => {
   const event = {

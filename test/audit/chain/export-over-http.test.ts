@@ -65,6 +65,28 @@ describe("an export over HTTP", () => {
     expect(events.length).toBe(body.items.length);
   });
 
+  it("of a factory has no number that counts what others do", async () => {
+    const busy = await service.createFactory();
+    for (let round = 0; round < 3; round += 1) {
+      await service.createApiToken(busy.name, ["audit:read"]);
+      await service.createApiToken(factory.name, ["audit:read"]);
+    }
+    const path = `/v1/factories/${factory.name}/audit`;
+    const lines = (await exportOf(`${path}/export`)).split("\n").filter((line) => line.startsWith('{"type":"event"'));
+    const told = lines.map((line) => JSON.parse(line));
+    for (const line of told) expect(Object.keys(line)).toEqual(["type", "position", "hash", "event"]);
+    expect(told.map(({ position }) => position)).toEqual(lines.map((_line, index) => index + 1));
+    const cef = (await exportOf(`${path}/export?format=cef`)).split("\n").slice(0, -1);
+    expect(cef.map((line) => / externalId=(\d+) /.exec(line)?.[1])).toEqual(
+      lines.map((_line, index) => `${index + 1}`),
+    );
+    const { body } = await service.as(service.operatorToken).get(path).query({ pageSize: 200 });
+    const ids = body.items.map(({ id }: { id: string }) => id);
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/);
+    expect(new Set(ids).size).toBe(lines.length);
+    for (const { requestId } of body.items) expect(requestId).toMatch(/^[0-9a-f]{32}$/);
+  });
+
   it("as CEF has a line for each event", async () => {
     const cef = (await exportOf("/v1/audit/export?format=cef")).split("\n").slice(0, -1);
     expect(cef[0]).toMatch(

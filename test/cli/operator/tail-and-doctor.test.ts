@@ -49,6 +49,43 @@ test("audit tail --follow prints each event once, a late one too, and asks for t
   expect(ids).toEqual([298, 300, 299, ...busy.map(({ id }) => Number(id)).reverse()]);
 });
 
+test("secrets doctor of a secret that no entry names says that there is nothing to try, and ends with 1", async () => {
+  const check = { code: "unnamed", outcome: "unknown", message: "No registry entry names it." };
+  const report = { name: "a", version: 1, currentVersion: 1, outcome: "unknown", passed: true, checks: [check] };
+  for (const output of ["table", "json"]) {
+    const done = await whileAnswering(
+      (_request, response) => void response.writeHead(200).end(JSON.stringify({ ...report, registries: [] })),
+      (url) => at(url, "secrets", "doctor", "a", "-o", output),
+    );
+    expect(done.exitCode).toBe(1);
+    expect(done.out).not.toContain("Jobs get tokens");
+    if (output === "table") expect(done.out).toContain("Nothing to try: no registry entry names it.");
+  }
+});
+
+test("audit tail takes every filter, and with --installation names the factory of each event", async () => {
+  const event = { at: "2026-01-01T00:00:00.000Z", action: "x", outcome: "allowed", actor: { kind: "job", name: "b" } };
+  const items = [
+    { ...event, id: "2" },
+    { ...event, id: "1", factory: { id: "f", name: "acme" } },
+  ];
+  let asked = "";
+  const filters = { secret: "s", actor: "a", action: "x", outcome: "refused", registry: "ghcr.io", from: "f", to: "t" };
+  const flags = Object.entries(filters).flatMap(([name, value]) => [`--${name}`, value]);
+  const done = await whileAnswering(
+    (request, response) => {
+      asked = request.url ?? "";
+      response.writeHead(200).end(JSON.stringify({ items }));
+    },
+    (url) => at(url, "audit", "tail", "--installation", ...flags),
+  );
+  expect(done.exitCode).toBe(0);
+  const { pathname, searchParams } = new URL(asked, "http://localhost");
+  expect(pathname).toBe("/v1/audit");
+  expect(Object.fromEntries(searchParams)).toEqual({ ...filters, pageSize: "200" });
+  expect(done.out.split("\n").map((line) => line.split("  ").at(-2))).toEqual(["acme", "(installation)", undefined]);
+});
+
 test("secrets doctor shows what each registry says, and ends with 1 when jobs get no token", async () => {
   const report = {
     name: "ghcr_creds",

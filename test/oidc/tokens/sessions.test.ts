@@ -39,8 +39,17 @@ beforeEach(() => {
   clockMs = Date.now();
   issuer.endpoint.heal();
   keySets = new KeySets({ outbound, nowMs: () => clockMs, onFailure: () => undefined });
-  const { prisma } = factory.service.database;
-  workloads = new Workloads({ prisma, generations: new Generations(), keySets, now: () => new Date(clockMs) });
+  const { prisma, pool } = factory.service.database;
+  workloads = new Workloads({
+    prisma,
+    generations: new Generations(),
+    keySets,
+    now: () => new Date(clockMs),
+    audit: new AuditWriter(pool),
+    onError: (error) => {
+      throw error;
+    },
+  });
   return () => keySets.close();
 });
 

@@ -1,4 +1,4 @@
-import { beforeFirst, linkHash } from "../../chain/link.js";
+import { beforeFirst, factoryLinkForm, linkHash } from "../../chain/link.js";
 import type { ReadEvent } from "../../chain/read-event.js";
 import type { Head } from "../../chain/store.js";
 import type { Finding } from "../finding.js";
@@ -52,7 +52,9 @@ export class Places {
     if (place.chain === this.#installation && place.position <= this.#through) return true;
     const { chain, position, hash } = place;
     const { eventId, writer, sequence, event } = sealed;
-    return linkHash(end.hash, { chain, position, eventId, writer, sequence, event }).equals(hash);
+    const link = { chain, position, eventId, writer, sequence, event };
+    if (chain === this.#installation) return linkHash(end.hash, link).equals(hash);
+    return factoryLinkForm(end.hash, { ...link, hash }) !== undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Database } from "../../../db/database.js";
 import { ChainVerifier, type VerifyOptions } from "../../chain/chain-verifier.js";
-import { isPlace } from "../../chain/export-format.js";
+import { exportedEvent, isPlace } from "../../chain/export-format.js";
 import { type ExportRange, takeBefore } from "../../chain/export-lines.js";
 import { publicKeys } from "../../chain/keys/store.js";
 import { noPlace } from "../../chain/odd-event.js";
@@ -54,7 +54,7 @@ export async function walkInstallation(
     await takeCheckpoints(Math.min(last, through), events, (event) => {
       const read = readPlaced(event.sealed);
       if (event.sealed.position > through) behind += 1;
-      else verifier.take({ type: "event", sealed: event.sealed, ...read });
+      else verifier.take({ type: "event", sealed: exportedEvent(event.sealed), ...read });
       const finding = found === undefined ? places.check(event, read) : undefined;
       found ??= finding;
     });

@@ -1,5 +1,6 @@
 import type { Actor } from "../../../core/caller.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
+import { olderThan, type PageStart } from "../../../http/page.js";
 
 /** What is denied: a device, or one certificate of an authority. */
 export type Denied = { deviceId: string } | { authorityId: string; serial: string };
@@ -40,16 +41,12 @@ export async function denialsLike(
   return { count: await transaction.deniedDevice.count({ where: { factoryId } }), exists: same !== null };
 }
 
-/** Denials of a factory, newest first; one more than `pageSize`. */
-export async function listDenials(
-  prisma: PrismaClient,
-  input: { factoryId: string; pageSize: number; after: string | undefined },
-) {
+/** Denials of a factory, newest first; one more than the page has. */
+export async function listDenials(prisma: PrismaClient, input: { factoryId: string; page: PageStart }) {
   return prisma.deniedDevice.findMany({
-    where: { factoryId: input.factoryId },
+    where: { factoryId: input.factoryId, AND: olderThan(input.page.after) },
     orderBy: [{ createdAt: "desc" }, { id: "desc" }],
-    take: input.pageSize + 1,
-    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+    take: input.page.size + 1,
   });
 }
 

@@ -6,7 +6,7 @@ import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
 import type { Generations } from "../../../db/generations.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
-import { isUuid, pageOf, pageStart } from "../../../http/page.js";
+import { newestFirst, pageOf } from "../../../http/page.js";
 import { json, route } from "../../../http/route.js";
 import { withdrawCredential } from "../../credentials/withdraw-credential.js";
 import { CreatedOAuthClient, NewOAuthClient, OAuthClient, OAuthClientList } from "./contract.js";
@@ -28,11 +28,9 @@ const listOAuthClients = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": OAuthClientList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
-    const after = pageStart(query.pageToken, isUuid);
-    const { pageSize } = query;
-    const rows = await listClients(prisma, { factoryId: factory.id, pageSize, after, now: new Date() });
-    return { status: 200, body: pageOf(rows, pageSize, (row) => row.id, clientView) };
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
+    const rows = await listClients(prisma, { factoryId: factory.id, page, now: new Date() });
+    return { status: 200, body: await pageOf(page, rows, newestFirst, clientView) };
   },
 );
 

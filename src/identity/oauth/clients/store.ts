@@ -2,6 +2,7 @@ import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../.
 import type { Actor, FactoryRef } from "../../../core/caller.js";
 import { isPermission, type Permission, type Role } from "../../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
+import { olderThan, type PageStart } from "../../../http/page.js";
 
 export type NewClient = {
   id: string;
@@ -80,17 +81,13 @@ const live = (factoryId: string, now: Date) => ({
   OR: [{ expiresAt: null }, { expiresAt: { gt: now } }],
 });
 
-/** Clients that still work, newest first; one more than `pageSize`. */
-export async function listClients(
-  prisma: PrismaClient,
-  input: { factoryId: string; pageSize: number; after: string | undefined; now: Date },
-) {
+/** Clients that still work, newest first; one more than the page has. */
+export async function listClients(prisma: PrismaClient, input: { factoryId: string; page: PageStart; now: Date }) {
   return prisma.credential.findMany({
     select: listed,
-    where: live(input.factoryId, input.now),
+    where: { ...live(input.factoryId, input.now), AND: olderThan(input.page.after) },
     orderBy: [{ createdAt: "desc" }, { id: "desc" }],
-    take: input.pageSize + 1,
-    ...(input.after && { cursor: { id: input.after }, skip: 1 }),
+    take: input.page.size + 1,
   });
 }
 

@@ -1,5 +1,6 @@
 import pg from "pg";
 import type { Generations } from "./generations.js";
+import { withdrawalChannel } from "./withdrawals.js";
 
 const channel = "factory_secrets_generation";
 const dataKeyChannel = "factory_secrets_data_keys";
@@ -20,6 +21,8 @@ export function startChangeFeed(input: {
   generations: Generations;
   /** The factory seals under another data key from now on. Whoever is not told finds out when the old one is gone. */
   onDataKeys: (factoryId: string) => void;
+  /** A credential was withdrawn, or a device denied. */
+  onWithdrawn: (subject: string) => void;
   /** It listens, and did not before: other data keys may have been announced unheard. */
   onMissed: () => void;
   onLost: (error: Error) => void;
@@ -48,11 +51,12 @@ export function startChangeFeed(input: {
     client.on("end", () => lost(new Error("the LISTEN connection ended")));
     client.on("notification", ({ channel: told, payload }) => {
       if (told === dataKeyChannel) input.onDataKeys(payload ?? "");
+      else if (told === withdrawalChannel) input.onWithdrawn(payload ?? "");
       else observePayload(input.generations, payload);
     });
     try {
       await client.connect();
-      await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
+      await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}; LISTEN ${withdrawalChannel}`);
       // What was announced before LISTEN took hold was announced to nobody.
       input.onMissed();
       await poll(input.pool, input.generations);

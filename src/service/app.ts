@@ -4,6 +4,7 @@ import { Facts } from "../broker/factory-facts.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
+import { pollWithdrawals, Withdrawals } from "../db/withdrawals.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { Callers } from "../identity/callers.js";
 import { Devices } from "../identity/devices/devices.js";
@@ -55,6 +56,7 @@ export function createApp(input: {
   const certificate = openCertificate(settings, log);
   const metrics = new Metrics();
   const generations = new Generations();
+  const withdrawals = new Withdrawals();
   const audit = new AuditWriter(pool);
   const now = () => new Date();
   const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
@@ -69,13 +71,15 @@ export function createApp(input: {
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });
   const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
-  const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
-  const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
+  const remembering = { prisma, generations, withdrawals };
+  const devices = new Devices({ ...remembering, audit, settings: settings.devices, onError: onUnrecorded });
+  const callers = new Callers({ ...remembering, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const facts = new Facts({ prisma, generations });
-  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations });
+  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const shared = { prisma, audit, factoryKeys, facts, callers, generations };
+  const shared = { prisma, audit, factoryKeys, facts, callers, generations, withdrawals };
+  const polling = pollWithdrawals(pool, withdrawals);
   const life = createSecretLifeDeps(prisma, settings, log);
   const aws = createAwsDeps({ ...shared, publicUrl, now });
   const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
@@ -90,7 +94,7 @@ export function createApp(input: {
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [certificate, unknownCallers, devices, keyTasks, recording, life.uses];
+  const first = [certificate, unknownCallers, devices, keyTasks, polling, recording, life.uses];
   return {
     ...servers,
     publicUrl,

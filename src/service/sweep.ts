@@ -1,5 +1,6 @@
 import { AuditWriter } from "../audit/record.js";
 import type { ServiceDatabase } from "../db/open-service-database.js";
+import { deleteOldWithdrawals } from "../db/withdrawals.js";
 import { deleteOldJobs } from "../identity/credentials/store.js";
 import { sweepOAuth } from "../identity/oauth/sweep.js";
 import { sweepWorkloads } from "../identity/oidc/open-session.js";
@@ -35,6 +36,7 @@ export async function sweep(input: {
       run: () =>
         sweepDeletedSecrets({ prisma, audit: new AuditWriter(pool), undeleteDays: settings.undeleteDays }, now),
     },
+    { failed: "old withdrawals could not be removed", run: () => deleteOldWithdrawals(pool) },
     { failed: "old key tasks could not be removed", run: () => deleteOldTasks(prisma, before(keepUsesMs)) },
     { failed: "old uses of secrets could not be removed", run: () => deleteOldUses(prisma, before(keepUsesMs)) },
   ];

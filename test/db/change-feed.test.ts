@@ -28,6 +28,7 @@ it("asks what has changed every half a second, by a clock of its own, also when 
     pool: database.pool,
     generations: new Generations(),
     onDataKeys: () => undefined,
+    onWithdrawn: () => undefined,
     onMissed: () => undefined,
     onLost: () => undefined,
   });
@@ -50,6 +51,7 @@ it("says that something may have been missed once it listens again, and hears wh
     pool: database.pool,
     generations: new Generations(),
     onDataKeys: (factoryId) => heard.push(factoryId),
+    onWithdrawn: () => undefined,
     onMissed: () => {
       missed += 1;
     },

@@ -1,7 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -95,7 +95,7 @@ const deleteApiToken = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-admin"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, {
       id: params.id,
       kind: "api-token",

@@ -3,7 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -136,7 +136,7 @@ const endJob = route(
     replies: { 204: { description: "Ended." } },
     problems: ["not-found"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, { id: params.id, kind: "job", factory, caller, requested: requestedBy(request) });
     return { status: 204 };
   },

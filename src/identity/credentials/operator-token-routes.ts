@@ -1,7 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -74,7 +74,7 @@ const deleteOperatorToken = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-operator-token"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, params, request }) => {
     await withdrawCredential(deps, {
       id: params.id,
       kind: "operator",

@@ -8,6 +8,7 @@ import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
+import { type Withdrawals, withdrawnCertificate, withdrawnDevice } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
 import { type Certificate, readCertificate } from "./certificate.js";
 import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
@@ -34,12 +35,13 @@ type Claims = { deviceId: string | undefined; factory: string | undefined };
 
 /**
  * Those who come with a client certificate. It is looked at on each request: a verdict is remembered by the fingerprint
- * of the certificate together with the generation of the snapshot it was made in, and for as long as nothing in the chain
- * expires.
+ * of the certificate together with the generation of the snapshot it was made in, for as long as nothing in the chain
+ * expires and the device is not denied.
  */
 export class Devices {
   readonly #prisma: PrismaClient;
   readonly #generations: Generations;
+  readonly #withdrawals: Withdrawals;
   readonly #refusals: DeviceRefusals;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
@@ -51,12 +53,22 @@ export class Devices {
   constructor(deps: {
     prisma: PrismaClient;
     generations: Generations;
+    withdrawals: Withdrawals;
     audit: AuditWriter;
     settings: { port: number | undefined; proxies: DeviceProxySettings | undefined };
     onError: (error: unknown) => void;
   }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
+    this.#withdrawals = deps.withdrawals;
+    deps.withdrawals.listen({
+      onWithdrawn: (subject) => {
+        if (subject.startsWith("credential ")) return;
+        for (const [key, { caller }] of this.#remembered.entries())
+          if (denialsOf(caller).includes(subject)) this.#remembered.delete(key);
+      },
+      onDoubt: () => this.#remembered.clear(),
+    });
     this.#refusals = new DeviceRefusals(deps);
     this.#anchors = new TrustAnchors(deps.prisma);
     const { port, proxies } = deps.settings;
@@ -141,7 +153,8 @@ export class Devices {
     const own = candidates.filter(({ factory }) => factory.name === claims.factory);
     const accepted = await this.#acceptedBy(own, presented, claims);
     if ("caller" in accepted) {
-      this.#remembered.set(leaf.fingerprint, accepted);
+      const isRecent = denialsOf(accepted.caller).some((denial) => this.#withdrawals.isRecent(denial));
+      if (!isRecent) this.#remembered.set(leaf.fingerprint, accepted);
       this.#ofCaller.set(accepted.caller, presented);
       return accepted.caller;
     }
@@ -158,6 +171,7 @@ export class Devices {
   ): Promise<Remembered | { refusal: DeviceRefusal | undefined }> {
     let refusal: DeviceRefusal | undefined;
     let accepted: Remembered | undefined;
+    const authorities: string[] = [];
     for (const candidate of own) {
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
@@ -176,7 +190,11 @@ export class Devices {
         return { refusal: { factory, authority, reason: "denied", ...known(facts) } };
       } else {
         const caller = callerOf(claims.deviceId, presented.leaf, candidate, anchor);
-        accepted ??= { caller: { ...caller, expiresAt: verdict.validUntil }, validUntil: verdict.validUntil };
+        authorities.push(authority.id);
+        accepted ??= {
+          caller: { ...caller, authorities, expiresAt: verdict.validUntil },
+          validUntil: verdict.validUntil,
+        };
       }
     }
     return accepted ?? { refusal };
@@ -202,6 +220,13 @@ export class Devices {
     const reason = claims.factory === undefined ? "malformed-subject" : "wrong-factory";
     return { factory, authority, reason, ...known({ deviceId: claims.deviceId, serial: leaf.serial }) };
   }
+}
+
+/** What announces that this device, or its certificate, was denied. */
+function denialsOf({ id, factory, evidence, authorities = [] }: Caller): string[] {
+  if (!factory || !evidence || !("authority" in evidence)) return [];
+  const { serial } = evidence;
+  return [withdrawnDevice(factory.id, id), ...authorities.map((authority) => withdrawnCertificate(authority, serial))];
 }
 
 /** One and the same answer to every certificate that is refused. */

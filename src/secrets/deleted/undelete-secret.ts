@@ -63,11 +63,12 @@ async function undelete(
   checkPrecondition(input.precondition, version);
   // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
   await lockDeleted(transaction, secret.id);
-  const room = await makeRoom(transaction, factory.id, deps.limits.maxSecrets);
+  const { maxSecrets } = deps.limits;
+  const room = await makeRoom(transaction, { factoryId: factory.id, name, maxSecrets });
   if ((await find())?.id !== secret.id) throw new ChangedMeanwhile();
-  if (!room) throw new Problem("limit-reached", `A factory holds at most ${deps.limits.maxSecrets} secrets.`);
+  if (!room) throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
-  const named = room.namedSecrets.includes(name);
+  const { named } = room;
   if (named && secret.deliverToJobs) throw namedIsNotDelivered();
   await bringBack(transaction, secret.id, named, at);
   await deps.audit.writeWith(transaction, [

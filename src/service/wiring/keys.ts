@@ -3,6 +3,7 @@ import type { KeyRing } from "../../crypto/key-ring.js";
 import { startChangeFeed } from "../../db/change-feed.js";
 import type { Database } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { KeyTasks } from "../../keys/tasks/key-tasks.js";
 import type { Logger } from "../../observability/log.js";
 import { FactoryKeys } from "../../secrets/factory-keys.js";
@@ -14,14 +15,16 @@ export function startKeyUpkeep(input: {
   audit: AuditWriter;
   keys: KeyRing;
   generations: Generations;
+  withdrawals: Withdrawals;
   log: Logger;
 }) {
-  const { database, directUrl, audit, keys, generations, log } = input;
+  const { database, directUrl, audit, keys, generations, withdrawals, log } = input;
   const { prisma, pool } = database;
   const factoryKeys = new FactoryKeys({ prisma, keys });
   const feed = startChangeFeed({
     ...{ directUrl, pool, generations },
     onDataKeys: (factoryId) => factoryKeys.forget(factoryId),
+    onWithdrawn: (subject) => withdrawals.observe(subject),
     onMissed: () => factoryKeys.doubtAll(),
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back"),
   });

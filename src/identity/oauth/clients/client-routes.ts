@@ -4,7 +4,7 @@ import { requestedBy } from "../../../audit/requested-by.js";
 import { isPermission, isRole } from "../../../core/permissions.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
-import type { Generations } from "../../../db/generations.js";
+import type { Withdrawals } from "../../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../../http/page.js";
 import { json, route } from "../../../http/route.js";
@@ -111,7 +111,7 @@ const deleteOAuthClient = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-admin"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     const requested = requestedBy(request);
     await withdrawCredential(deps, { id: params.id, kind: "oauth-client", factory, caller, requested });
     return { status: 204 };

@@ -4,10 +4,10 @@ import type { EventBody } from "../../audit/events.js";
 import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
-import { withdrawnCertificate, withdrawnDevice } from "../../db/withdrawals.js";
 import { authorityToChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
 import { maxDenials, type NewDeniedDevice } from "./contract.js";
+import { announcedDenial } from "./denials/announced-denials.js";
 import { type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials/store.js";
 import { checkMayLetIn } from "./policy-limits.js";
 import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
@@ -40,11 +40,7 @@ export async function denyDevice(
   };
   const row = await writeChange(deps, change, write, false);
   // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
-  deps.withdrawals.observe(
-    "deviceId" in denied
-      ? withdrawnDevice(factory.id, denied.deviceId)
-      : withdrawnCertificate(denied.authorityId, denied.serial),
-  );
+  deps.withdrawals.observe(announcedDenial(factory.id, denied));
   return row;
 }
 

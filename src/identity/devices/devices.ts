@@ -8,9 +8,10 @@ import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import { type Withdrawals, withdrawnCertificate, withdrawnDevice } from "../../db/withdrawals.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
 import { type Certificate, readCertificate } from "./certificate.js";
+import { denialsOf } from "./denials/announced-denials.js";
 import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
 import {
   type DeviceProxySettings,
@@ -220,13 +221,6 @@ export class Devices {
     const reason = claims.factory === undefined ? "malformed-subject" : "wrong-factory";
     return { factory, authority, reason, ...known({ deviceId: claims.deviceId, serial: leaf.serial }) };
   }
-}
-
-/** What announces that this device, or its certificate, was denied. */
-function denialsOf({ id, factory, evidence, authorities = [] }: Caller): string[] {
-  if (!factory || !evidence || !("authority" in evidence)) return [];
-  const { serial } = evidence;
-  return [withdrawnDevice(factory.id, id), ...authorities.map((authority) => withdrawnCertificate(authority, serial))];
 }
 
 /** One and the same answer to every certificate that is refused. */

@@ -67,6 +67,7 @@ export function createApp(input: {
   const onTrouble = { onOdd: () => metrics.oddEventFound(), onSealingFailed: () => metrics.sealingFailed() };
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
   metrics.watchAuditShipping(chain.shippingLag);
+  metrics.watchAuditSealing(() => chain.sealer.backlog());
   const keySets = createKeySets(outbound, log);
   const verification = { keySets, now };
   const workloads = new Workloads({ prisma, generations, ...verification });

@@ -1,3 +1,4 @@
+import { databaseNow } from "../db/database-clock.js";
 import type { AuditWriter } from "./record.js";
 
 const windowMs = 60_000;
@@ -30,7 +31,7 @@ export class UnknownCallers {
   async flush(): Promise<void> {
     const counts = this.#counts;
     this.#counts = new Map();
-    const at = new Date();
+    const at = databaseNow();
     const rows = [...counts].map(([address, count]) =>
       this.#audit.write({
         at,

@@ -2,6 +2,7 @@ import type { AwsWire } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
 import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { type Failure, Problem } from "../core/problem.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
@@ -151,7 +152,7 @@ function tokensOf<T extends Minted>(
 /** A rule or a policy can say how long a thing may live that it hands out. No registry makes a shorter one on request. */
 function livesTooLong({ cached }: Ready<Minted>, maxTtlSeconds: number | undefined): Problem | undefined {
   if (maxTtlSeconds === undefined) return undefined;
-  const seconds = Math.ceil((cached.token.expiresAt.getTime() - Date.now()) / 1000);
+  const seconds = Math.ceil((cached.token.expiresAt.getTime() - databaseNow().getTime()) / 1000);
   if (seconds <= maxTtlSeconds) return undefined;
   return new Problem(
     "ttl-not-available",

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { Actor, FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
+import { databaseNow } from "../db/database-clock.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
 import { openedBy, type SecretRef } from "./issued-event.js";
@@ -70,7 +71,7 @@ export async function recordMint(
   const { factory, actor, secret, demand, requested } = input;
   const isKept = "kept" in outcome;
   await audit.write({
-    at: new Date(),
+    at: databaseNow(),
     outcome: isKept ? "allowed" : "failed",
     actor,
     factory,

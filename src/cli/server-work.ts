@@ -5,6 +5,7 @@ import { Problem } from "../core/problem.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
 import { type Database, openDatabase } from "../db/database.js";
+import { measureDatabaseClock } from "../db/database-clock.js";
 import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
@@ -94,7 +95,11 @@ async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
   const onError = (error: Error): void => say(error.message);
   if (settings.database.kind === "embedded") {
     const running = await readEmbeddedConnection(settings.database.dataDirectory);
-    if (running) return openDatabase({ url: running.url, connections: 2, onError });
+    if (running) {
+      const database = openDatabase({ url: running.url, connections: 2, onError });
+      await measureDatabaseClock(database.pool);
+      return database;
+    }
     await requireData(settings.database.dataDirectory);
   }
   return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import { type KeyUse, keyUses } from "../identity/oauth/keys/key-use.js";
 import { signingKeyOf } from "../identity/oauth/keys/next-step.js";
 import { announceKey, rotateSigningKey } from "../identity/oauth/keys/rotate-signing-key.js";
@@ -43,7 +44,7 @@ export async function replaceSigningKey(
   { purpose, isCompromised }: ReplaceInput,
 ): Promise<{ keyId: string; signsFrom?: Date }> {
   const use = keyUses[purpose];
-  const rotation = { use, now: new Date() };
+  const rotation = { use, now: databaseNow() };
   const { keys } = await readSigningKeys(deps.prisma, purpose);
   const signing = signingKeyOf(keys);
   if (signing && use.announceSeconds > 0 && !isCompromised) {

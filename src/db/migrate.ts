@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type pg from "pg";
 import { errorCode } from "../core/error-code.js";
+import { databaseNow } from "./database-clock.js";
 import { DatabaseUnusable } from "./database-unusable.js";
 import { announceWhenSlow, type OnProgress } from "./slow-step.js";
 
@@ -100,7 +101,7 @@ export async function applyNext(client: pg.ClientBase, migrations: readonly Migr
   await client.query(createRecordsTable);
   const next = await findPending(client, migrations);
   if (next === undefined) return undefined;
-  const startedAt = new Date();
+  const startedAt = databaseNow();
   try {
     await client.query(next.sql);
   } catch (error) {

@@ -4,6 +4,7 @@ import pg from "pg";
 import { packageRoot } from "../core/package-root.js";
 import type { Settings } from "../settings/settings.js";
 import { type Database, openDatabase } from "./database.js";
+import { measureDatabaseClock } from "./database-clock.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
 import { explainConnection } from "./explain-connection.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
@@ -34,6 +35,7 @@ export async function openServiceDatabase(
     await stop();
   };
   try {
+    await measureDatabaseClock(database.pool);
     await migrate(url, deps.onProgress);
   } catch (error) {
     await close();

@@ -4,6 +4,7 @@ import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { Generations } from "../db/generations.js";
 import { eraseFactory } from "./store.js";
 
@@ -41,7 +42,7 @@ function eraseOnce({ prisma, audit }: Deps, { factory, caller, requested }: Inpu
   return prisma.$transaction(async (transaction) => {
     const raised = await eraseFactory(transaction, factory.id);
     if (raised === undefined) throw new Problem("not-found", "There is no such factory.");
-    const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
+    const event = { at: databaseNow(), outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
     await audit.writeWith(transaction, [{ ...event, body: { action: "factory.deleted" } }]);
     return raised;
   });

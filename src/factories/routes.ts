@@ -6,6 +6,7 @@ import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { Generations } from "../db/generations.js";
 import { FactoryName, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf, pageStart } from "../http/page.js";
@@ -58,7 +59,7 @@ const create = route(
     problems: ["already-exists", "name-retired"],
   },
   async ({ prisma, audit, keys }: Deps, { caller, body, request }) => {
-    const factory = { id: randomUUID(), name: body.name, createdAt: new Date() };
+    const factory = { id: randomUUID(), name: body.name, createdAt: databaseNow() };
     // Wrapped before the transaction begins: a cloud KMS answers over the network.
     const dataKeys = [
       await keys.createDataKey(factory.id, "secret"),

@@ -1,5 +1,6 @@
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import { FactoryName } from "../http/contract.js";
 
 const shown = { id: true, name: true, createdAt: true } as const;
@@ -56,7 +57,7 @@ export async function eraseFactory(transaction: Transaction, id: string): Promis
      ORDER BY parent_id NULLS FIRST, id FOR UPDATE`,
     id,
   );
-  const now = new Date();
+  const now = databaseNow();
   const [erased] = await transaction.factory.updateManyAndReturn({
     select: { generation: true },
     where: { id, deletedAt: null },

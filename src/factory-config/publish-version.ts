@@ -4,6 +4,7 @@ import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { sqlState } from "../core/database-errors.js";
 import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import { type ParsedConfig, parseDocument } from "./parse-document.js";
@@ -74,7 +75,7 @@ async function publish(
     return { version: held.currentVersion ?? 0, created: false, unchanged: true, warnings: remarks };
   }
   if (input.dryRun) return { version: held.nextVersion, created, unchanged: false, warnings: remarks };
-  const at = new Date();
+  const at = databaseNow();
   const { reason, restoredFrom } = input;
   const removed = newDestinations(wanted, held.approved);
   const version = held.nextVersion;

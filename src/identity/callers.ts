@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import type { Caller } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { Generations } from "../db/generations.js";
 import { type Withdrawals, withdrawnCredential } from "../db/withdrawals.js";
 import { callerWeight } from "./caller-weight.js";
@@ -161,6 +162,6 @@ function presentedBy({ headers }: IncomingMessage, takesBareToken: boolean): Ret
 
 function unexpired(stored: StoredCaller | undefined): Caller {
   const ends = [stored?.caller.expiresAt, stored?.tokenExpiresAt];
-  if (!stored || ends.some((end) => end && end.getTime() <= Date.now())) throw invalidCredential();
+  if (!stored || ends.some((end) => end && end.getTime() <= databaseNow().getTime())) throw invalidCredential();
   return stored.caller;
 }

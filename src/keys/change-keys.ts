@@ -6,6 +6,7 @@ import { Problem } from "../core/problem.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import { proveActiveKey } from "./prove-active-key.js";
 import {
   activeKeyId,
@@ -167,7 +168,7 @@ function inTurn<T>(
     await lockKeys(transaction);
     const { result, event } = await change(transaction);
     if (event)
-      await audit.writeWith(transaction, [{ at: new Date(), outcome: "allowed", actor, body: event, ...requested }]);
+      await audit.writeWith(transaction, [{ at: databaseNow(), outcome: "allowed", actor, body: event, ...requested }]);
     return result;
   });
 }

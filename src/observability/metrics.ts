@@ -105,6 +105,18 @@ export class Metrics {
     this.#authenticationFailed.inc();
   }
 
+  /** Shows how far the clock of this machine is ahead of the database's. */
+  watchClock(differenceMs: () => number): void {
+    new Gauge({
+      name: "factory_secrets_clock_difference_seconds",
+      help: "How far the clock of this machine is ahead of the database's. Beyond 30, either way, it is not ready.",
+      registers: [this.registry],
+      collect() {
+        this.set(differenceMs() / 1_000);
+      },
+    });
+  }
+
   /** Shows, whenever somebody looks, how far the sealer is behind. A database that is away shows nothing. */
   watchAuditSealing(backlog: () => Promise<number | undefined>): void {
     new Gauge({

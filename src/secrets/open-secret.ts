@@ -5,6 +5,7 @@ import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { findCiphertext } from "./store.js";
 
@@ -42,7 +43,7 @@ export async function openSecretVersion(
     if (!(error instanceof EnvelopeError)) throw error;
     deps.onOpenFailed();
     const body = { action: "secret.open-failed", secret: secret.name, secretVersion: secret.version } as const;
-    await deps.audit.write({ at: new Date(), outcome: "failed", actor, factory, body });
+    await deps.audit.write({ at: databaseNow(), outcome: "failed", actor, factory, body });
     throw (
       (await whyNotSetAgain(deps.factoryKeys, factory.id)) ??
       new Problem(

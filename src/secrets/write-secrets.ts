@@ -5,6 +5,7 @@ import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
+import { databaseNow } from "../db/database-clock.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
@@ -56,7 +57,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     const isFree = input.precondition === undefined && items.every((item) => item.op === "delete" || !item.seen);
     let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
-      const now = new Date();
+      const now = databaseNow();
       const keys = await deps.factoryKeys.of(factory.id);
       const planned = items.map((item) => planChange(keys, factory.id, item, heads.get(item.name), input.precondition));
       const changes = planned.filter((planning) => planning !== undefined);
@@ -81,7 +82,7 @@ async function warningsOf(
   { name, value, expiresAt, deliverToJobs }: Extract<SecretItem, { op: "put" }>,
 ): Promise<SecretWarning[]> {
   const ofName = deliverToJobs ? jobNameWarnings(name) : [];
-  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date()), ...ofName];
+  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, databaseNow()), ...ofName];
 }
 
 function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {

@@ -4,6 +4,7 @@ import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
 import type { AwsKeys } from "../aws/keys/aws-keys.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import type { Database } from "../db/database.js";
+import { databaseNow } from "../db/database-clock.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
@@ -37,7 +38,7 @@ export function createPipe(input: {
       // A factory that this caller may not know of is not named in the row either.
       const of = factory ?? caller.factory;
       const event = {
-        at: new Date(),
+        at: databaseNow(),
         outcome: "refused",
         actor: actorOf(caller),
         ...requested,

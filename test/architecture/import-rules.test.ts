@@ -83,7 +83,13 @@ const mayImport: Record<string, readonly string[]> = {
   secrets: [...common, "limits/"],
   system: common,
   // Below the features: they know shapes of them, and none of their work.
-  http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],
+  http: [
+    "nearest-name.ts",
+    "identity/caller.ts",
+    "identity/permissions.ts",
+    "db/database-errors.ts",
+    "db/database-clock.ts",
+  ],
   // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
   audit: ["db/", "http/", "crypto/", "outbound/outbound.ts", "identity/caller.ts", "identity/grant.ts"],
   // All rows of everybody, without a look into them; that it was done is an event.
@@ -92,7 +98,7 @@ const mayImport: Record<string, readonly string[]> = {
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["db/database.ts", "outbound/", "http/problem.ts"],
   db: ["settings.ts", "package-root.ts"],
-  limits: ["at-most.ts", "http/problem.ts", "identity/caller.ts", "db/database.ts"],
+  limits: ["at-most.ts", "http/problem.ts", "identity/caller.ts", "db/database.ts", "db/by-database-clock.ts"],
   outbound: ["http/problem.ts"],
   observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { headsOf } from "./heads/store.js";
 import { batchSize, type OddEvent, type Pass, sealBatch } from "./seal-batch.js";
 import type { AuditSigningKey } from "./signing-key.js";
@@ -98,7 +99,7 @@ export class AuditSealer {
     if (last !== undefined && last.position >= position) return true;
     const signed = signStatement(await signingKey.current(installation), {
       type: "factory-secrets.audit-checkpoint.v1",
-      at: new Date().toISOString(),
+      at: databaseNow().toISOString(),
       installation,
       chain,
       position,

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { AuditWriter } from "../record.js";
 import { type AuditKey, activeKey, insertKey, retireKey } from "./keys/store.js";
 import { publicKeyId, type StatementSigner } from "./statement.js";
@@ -80,7 +81,7 @@ export class AuditSigningKey {
 
 function keyEvent(action: "signing-key.created" | "signing-key.replaced", keyId: string) {
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: { kind: "service", id: "", name: "factory-secrets" },
     body: { action, keyId, purpose, alg: "Ed25519" },

@@ -2,6 +2,7 @@ import type { AuditEvent } from "../../audit/events.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef, standingOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { openSecretVersion, type SealedValue } from "../../secrets/open-secret.js";
 import type { BrokerDeps } from "../issue-token.js";
 import { type FlaggedSecret, readFlagged, readSealed } from "./store.js";
@@ -82,7 +83,7 @@ async function findStale(deps: BrokerDeps, delivery: Delivery, flagged: readonly
 
 function deliveredEvent({ factory, caller, requested }: Delivery, secret: FlaggedSecret): AuditEvent {
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: actorOf(caller),
     factory,

@@ -2,6 +2,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
 import type { Facts } from "../factory-facts.js";
@@ -140,7 +141,7 @@ async function checksOfValue(
 ): Promise<ValueCheck[]> {
   const warnings = await deps.warningsFor(factory, name, value);
   const checks: ValueCheck[] = warnings.map(({ code, message }) => ({ code, outcome: "warning", message }));
-  if (expiresAt && expiresAt <= new Date()) {
+  if (expiresAt && expiresAt <= databaseNow()) {
     checks.push({
       code: "expired",
       outcome: "warning",
@@ -164,7 +165,7 @@ async function record(
 ): Promise<void> {
   const { version, currentVersion } = found;
   await deps.audit.write({
-    ...{ at: new Date(), outcome: report ? "allowed" : "failed", actor: actorOf(caller), factory, ...requested },
+    ...{ at: databaseNow(), outcome: report ? "allowed" : "failed", actor: actorOf(caller), factory, ...requested },
     body: {
       action: "secret.examined",
       secret: name,

@@ -3,6 +3,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
@@ -83,7 +84,7 @@ const listJobs = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
-    const now = new Date();
+    const now = databaseNow();
     const after = pageStart(query.pageToken, isUuid);
     const rows = await listCredentials(prisma, {
       kind: "job",
@@ -119,7 +120,7 @@ const getJob = route(
   async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
     const row = await findCredential(prisma, params.id, "job", factory.id);
     if (!row) throw new Problem("not-found", "There is no such job.");
-    return { status: 200, body: jobView(row, new Date()) };
+    return { status: 200, body: jobView(row, databaseNow()) };
   },
 );
 

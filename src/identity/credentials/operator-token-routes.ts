@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../http/page.js";
@@ -32,7 +33,7 @@ const listOperatorTokens = route(
       factoryId: null,
       pageSize: query.pageSize,
       after,
-      now: new Date(),
+      now: databaseNow(),
     });
     return { status: 200, body: pageOf(rows, query.pageSize, (row) => row.id, operatorTokenView) };
   },

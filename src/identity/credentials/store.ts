@@ -3,6 +3,7 @@ import type { Actor, CredentialKind } from "../../core/caller.js";
 import type { Grant } from "../../core/grant.js";
 import type { Permission, Role } from "../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 
 export type NewCredential = {
   id: string;
@@ -132,7 +133,7 @@ export async function countAdmins(transaction: Transaction, factoryId: string): 
       kind: { in: ["api-token", "oauth-client"] },
       roles: { has: "admin" },
       revokedAt: null,
-      OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }],
+      OR: [{ expiresAt: null }, { expiresAt: { gt: databaseNow() } }],
     },
   });
 }
@@ -174,8 +175,10 @@ export async function findCredential(prisma: PrismaClient, id: string, kind: Cre
   return prisma.credential.findFirst({ select: listed, where: { id, kind, factoryId } });
 }
 
-/** Forgets jobs that ended or expired before `before`: a busy factory opens thousands a day. The audit keeps their story. */
-export async function deleteOldJobs(prisma: PrismaClient, before: Date): Promise<number> {
-  const { count } = await prisma.credential.deleteMany({ where: { kind: "job", expiresAt: { lt: before } } });
-  return count;
+/** Forgets jobs that expired `keepSeconds` ago: a busy factory opens thousands a day. The audit keeps their story. */
+export async function deleteOldJobs(prisma: PrismaClient, keepSeconds: number): Promise<number> {
+  return prisma.$executeRawUnsafe(
+    "DELETE FROM credentials WHERE kind = 'job' AND expires_at < now() - make_interval(secs => $1::float8)",
+    keepSeconds,
+  );
 }

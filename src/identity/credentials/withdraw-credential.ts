@@ -4,6 +4,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type CredentialKind, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { type Withdrawals, withdrawnCredential } from "../../db/withdrawals.js";
 import { countAdmins, countOperators, revokeFamily, takeTurnOfAdmins, takeTurnOfOperators } from "./store.js";
 
@@ -38,7 +39,7 @@ export async function withdrawCredential(
     if (kind === "operator") await refuseLastOperator(transaction);
     if (revoked.wasAdmin && factory) await refuseLastAdmin(transaction, factory.id);
     const body: EventBody = { action: withdrawn[kind], credential: { id, name: revoked.name } };
-    const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
+    const event = { at: databaseNow(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
     await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
     return revoked.withdrawn;
   });

@@ -4,6 +4,7 @@ import type { EventBody } from "../../audit/events.js";
 import { actorOf, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
 import { type DeviceAuthorityChange, maxAuthorities, type NewDeviceAuthority } from "./contract.js";
 import { checkPolicy } from "./policy-limits.js";
@@ -32,7 +33,7 @@ export async function createAuthority(
 ): Promise<AuthorityRow> {
   const { factory, caller } = change;
   checkPolicy(caller, policy);
-  const { root, intermediates } = readNewAuthority(certificates, new Date());
+  const { root, intermediates } = readNewAuthority(certificates, databaseNow());
   const id = randomUUID();
   const fingerprint = Buffer.from(root.fingerprint, "hex");
   const subjects = [...new Set([root, ...intermediates].map(({ subjectHash }) => subjectHash))];

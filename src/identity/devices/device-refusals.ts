@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { RefusalReason } from "./verify-chain.js";
 
 /** Why a device was refused, and by whose authority. `deviceId` and `serial` only where the authority vouches for them. */
@@ -68,7 +69,7 @@ export class DeviceRefusals {
 function eventOf(refusal: DeviceRefusal, count?: number): AuditEvent {
   const { factory, authority, reason, deviceId, serial } = refusal;
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "refused",
     actor: deviceId ? { kind: "device", id: deviceId, name: deviceId } : { kind: "unknown", id: "", name: "" },
     factory,

@@ -1,17 +1,15 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
-import { atMost } from "../../core/at-most.js";
 import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
 import { type Certificate, readCertificate } from "./certificate.js";
-import { denialsOf } from "./denials/announced-denials.js";
 import { type DeviceRefusal, DeviceRefusals } from "./device-refusals.js";
 import {
   type DeviceProxySettings,
@@ -20,17 +18,16 @@ import {
 } from "./forwarded-certificate.js";
 import { type Candidate, findCandidates } from "./lookup/store.js";
 import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
+import { type Admitted, RememberedDevices } from "./remembered-devices.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
 import { x509 } from "./x509-library.js";
 
-const maxRemembered = 20_000;
 /** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
 const maxForeign = 4;
 
 type Request = Pick<IncomingMessage, "socket" | "rawHeaders">;
 type Presented = { leaf: Certificate; others: readonly Certificate[] };
-type Remembered = { caller: Caller; validUntil: Date };
 /** What the subject of a device's certificate says, where it says it once and well. */
 type Claims = { deviceId: string | undefined; factory: string | undefined };
 
@@ -42,11 +39,10 @@ type Claims = { deviceId: string | undefined; factory: string | undefined };
 export class Devices {
   readonly #prisma: PrismaClient;
   readonly #generations: Generations;
-  readonly #withdrawals: Withdrawals;
   readonly #refusals: DeviceRefusals;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
-  readonly #remembered = new LRUCache<string, Remembered>(atMost(maxRemembered));
+  readonly #remembered: RememberedDevices;
   // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and the listener refuses it in 1.2.
   readonly #ofSocket = new WeakMap<object, Presented>();
   readonly #ofCaller = new WeakMap<Caller, Presented>();
@@ -61,15 +57,7 @@ export class Devices {
   }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
-    this.#withdrawals = deps.withdrawals;
-    deps.withdrawals.listen({
-      onWithdrawn: (subject) => {
-        if (subject.startsWith("credential ")) return;
-        for (const [key, { caller }] of this.#remembered.entries())
-          if (denialsOf(caller).includes(subject)) this.#remembered.delete(key);
-      },
-      onDoubt: () => this.#remembered.clear(),
-    });
+    this.#remembered = new RememberedDevices(deps);
     this.#refusals = new DeviceRefusals(deps);
     this.#anchors = new TrustAnchors(deps.prisma);
     const { port, proxies } = deps.settings;
@@ -85,11 +73,8 @@ export class Devices {
     const presented = this.#presentedBy(request);
     if (presented === undefined) return undefined;
     const known = this.#remembered.get(presented.leaf.fingerprint);
-    if (known && this.#isCurrent(known)) {
-      this.#ofCaller.set(known.caller, presented);
-      return known.caller;
-    }
-    return this.#judge(presented);
+    if (known) this.#ofCaller.set(known, presented);
+    return known ?? this.#judge(presented);
   }
 
   /**
@@ -122,11 +107,6 @@ export class Devices {
     await this.#refusals.close();
   }
 
-  #isCurrent({ caller, validUntil }: Remembered): boolean {
-    const { factory, generation } = caller;
-    return factory !== undefined && this.#generations.isCurrent(factory.id, generation) && new Date() <= validUntil;
-  }
-
   #presentedBy(request: Request): Presented | undefined {
     const known = this.#ofSocket.get(request.socket);
     if (known) return known;
@@ -154,12 +134,11 @@ export class Devices {
     const own = candidates.filter(({ factory }) => factory.name === claims.factory);
     const accepted = await this.#acceptedBy(own, presented, claims);
     if ("caller" in accepted) {
-      const isRecent = denialsOf(accepted.caller).some((denial) => this.#withdrawals.isRecent(denial));
-      if (!isRecent) this.#remembered.set(leaf.fingerprint, accepted);
+      this.#remembered.set(leaf.fingerprint, accepted);
       this.#ofCaller.set(accepted.caller, presented);
       return accepted.caller;
     }
-    this.#remembered.delete(leaf.fingerprint);
+    this.#remembered.forget(leaf.fingerprint);
     const refusal = accepted.refusal ?? (await this.#refusalElsewhere(candidates, presented, claims));
     if (refusal) await this.#refusals.refused(refusal);
     throw deviceRefused();
@@ -169,14 +148,14 @@ export class Devices {
     own: readonly Candidate[],
     presented: Presented,
     claims: Claims,
-  ): Promise<Remembered | { refusal: DeviceRefusal | undefined }> {
+  ): Promise<Admitted | { refusal: DeviceRefusal | undefined }> {
     let refusal: DeviceRefusal | undefined;
-    let accepted: Remembered | undefined;
+    let accepted: Admitted | undefined;
     const authorities: string[] = [];
     for (const candidate of own) {
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
-      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: new Date() });
+      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: databaseNow() });
       const { factory, authority, denied } = candidate;
       const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
       if (!verdict.ok) {
@@ -213,7 +192,7 @@ export class Devices {
     const genuine: Candidate[] = [];
     for (const candidate of candidates.filter(({ factory }) => factory.name !== claims.factory).slice(0, maxForeign)) {
       const anchor = await this.#anchors.of(candidate);
-      if (anchor && verifyChain(anchor, { leaf, presented: others, now: new Date() }).ok) genuine.push(candidate);
+      if (anchor && verifyChain(anchor, { leaf, presented: others, now: databaseNow() }).ok) genuine.push(candidate);
     }
     const [first] = genuine;
     if (!first || genuine.some(({ factory }) => factory.id !== first.factory.id)) return undefined;

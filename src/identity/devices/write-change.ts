@@ -4,6 +4,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { invalidCredential } from "../invalid-credential.js";
@@ -29,7 +30,7 @@ export async function writeChange<T>(
   write: (transaction: Transaction, at: Date) => Promise<{ written: T; body: EventBody }>,
   raises = true,
 ): Promise<T> {
-  const at = new Date();
+  const at = databaseNow();
   const { written, generation } = await prisma.$transaction(async (transaction) => {
     const held = await holdFactory(transaction, { factoryId: factory.id, makerId: caller.id, raises });
     if (held === "maker-withdrawn") throw invalidCredential();

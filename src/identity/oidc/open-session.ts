@@ -5,6 +5,7 @@ import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import type { Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { VerifiedIdToken } from "./judge-workload.js";
 import { deleteExpiredSessions, insertSession } from "./sessions/store.js";
@@ -59,7 +60,7 @@ async function open(
   const { factory, name, evidence, permissions, generation } = caller;
   if (!factory) throw invalidCredential("no-factory");
   const id = randomUUID();
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const seconds = Math.min(sessionSeconds, caller.maxTtlSeconds ?? sessionSeconds);
   const expiresAt = new Date(createdAt.getTime() + seconds * 1_000);
   const createdBy = actorOf(caller);
@@ -83,7 +84,7 @@ async function open(
 }
 
 /** Forgets sessions, and ids of tokens, that have expired. */
-export async function sweepWorkloads({ prisma }: Pick<Deps, "prisma">, now: Date): Promise<void> {
-  await deleteExpiredSessions(prisma, now);
-  await deleteExpiredTokenIds(prisma, now);
+export async function sweepWorkloads({ prisma }: Pick<Deps, "prisma">): Promise<void> {
+  await deleteExpiredSessions(prisma);
+  await deleteExpiredTokenIds(prisma);
 }

@@ -5,6 +5,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Generations } from "../../db/generations.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
 import { invalidCredential } from "../invalid-credential.js";
@@ -99,7 +100,7 @@ async function inTurn<T extends { id: string; name: string; version: number }>(
   action: RuleAction,
   write: (transaction: Transaction, at: Date) => Promise<T>,
 ): Promise<T> {
-  const at = new Date();
+  const at = databaseNow();
   const { written, generation } = await prisma.$transaction(async (transaction) => {
     const held = await holdRules(transaction, factory.id, caller.id);
     if (held === "maker-withdrawn") throw invalidCredential();

@@ -4,6 +4,7 @@ import { Problem } from "../../core/problem.js";
 import { EnvelopeError } from "../../crypto/envelope.js";
 import type { KeyRing, WrappedDataKey } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import type { KeyCommand, KeyDeps } from "../change-keys.js";
 import { forgetFingerprints, holdWriters, readDataKeysOf, type StoredDataKey, takePlace } from "./store.js";
@@ -106,7 +107,7 @@ function exchange(
           ...{ purpose, dataKeyId: key.id, keyId: key.keyEncryptionKeyId },
           ...(isOfFingerprints && { count: unknown }),
         } as const;
-        const event = { at: new Date(), outcome: "allowed", actor, body, factory, ...requested } as const;
+        const event = { at: databaseNow(), outcome: "allowed", actor, body, factory, ...requested } as const;
         await audit.writeWith(transaction, [event]);
         replaced.push({ purpose, dataKeyId: key.id, unknown });
       }

@@ -5,6 +5,7 @@ import { Problem } from "../../core/problem.js";
 import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import { countWrapped } from "../../crypto/store.js";
 import type { Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { heldKey, type KeyCommand, type KeyDeps, noKey } from "../change-keys.js";
 import { findKeyRow } from "../store.js";
@@ -79,7 +80,7 @@ async function begin(
     if (!(await insertTask(transaction, { id: randomUUID(), subject, perSecond, total }))) return;
     const { body, factory } = await prepare(transaction);
     const event = {
-      at: new Date(),
+      at: databaseNow(),
       outcome: "allowed",
       actor,
       body,

@@ -3,6 +3,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { holdDeleted, removeForGood } from "./store.js";
 
 type PurgeInput = { factory: FactoryRef; caller: Caller; name: string; requested: RequestedBy };
@@ -15,7 +16,7 @@ export async function purgeDeleted(
   { prisma, audit }: { prisma: PrismaClient; audit: AuditWriter },
   { factory, caller, name, requested }: PurgeInput,
 ): Promise<void> {
-  const at = new Date();
+  const at = databaseNow();
   await prisma.$transaction(async (transaction) => {
     const held = await holdDeleted(transaction, factory.id, name);
     if (held.length === 0) throw new Problem("not-found", `There is no deleted secret "${name}".`);

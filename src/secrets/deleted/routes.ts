@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import { FactoryParams, PageQuery, secretNamePattern } from "../../http/contract.js";
 import { pageOf, pageStart } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
@@ -34,7 +35,7 @@ const list = route(
   },
   async ({ prisma, undeleteDays }: { prisma: PrismaClient; undeleteDays: number }, { factory, query }) => {
     const after = pageStart(query.pageToken, (text) => secretNamePattern.test(text));
-    const since = undeletableSince(undeleteDays, new Date());
+    const since = undeletableSince(undeleteDays, databaseNow());
     const { pageSize } = query;
     const rows = await listDeleted(prisma, { factoryId: factory.id, since, after, pageSize });
     const view = ({ name, currentVersion, deletedAt }: (typeof rows)[number]) => {

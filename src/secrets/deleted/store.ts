@@ -70,15 +70,15 @@ export async function bringBack(transaction: Transaction, id: string, named: boo
 }
 
 /** Deleted secrets that nobody can bring back any more, locked; those that somebody works on are left for later. */
-export async function holdExpired(transaction: Transaction, before: Date, most: number) {
+export async function holdExpired(transaction: Transaction, undeleteDays: number, most: number) {
   return transaction.$queryRawUnsafe<
     { id: string; name: string; current_version: number; factory_id: string; factory_name: string }[]
   >(
     `SELECT s.id, s.name, s.current_version, f.id AS factory_id, f.name AS factory_name
      FROM secrets s JOIN factories f ON f.id = s.factory_id
-     WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1::timestamptz
+     WHERE s.deleted_at IS NOT NULL AND s.deleted_at < now() - make_interval(hours => 24 * $1::int)
      ORDER BY s.id LIMIT $2::int FOR UPDATE OF s SKIP LOCKED`,
-    before,
+    undeleteDays,
     most,
   );
 }

@@ -2,6 +2,7 @@ import type { AuditWriter } from "../../audit/record.js";
 import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Generations } from "../../db/generations.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";
 import { bringBack, findDeleted, lockDeleted, makeRoom, nameIsTaken } from "./store.js";
@@ -55,7 +56,7 @@ async function undelete(
   transaction: Transaction,
 ): Promise<{ version: number; generation: bigint }> {
   const { factory, caller, name, requested } = input;
-  const at = new Date();
+  const at = databaseNow();
   const find = () => findDeleted(transaction, factory.id, name, undeletableSince(deps.undeleteDays, at));
   const secret = await find();
   if (!secret) throw nothingToUndelete(name, deps.undeleteDays);

@@ -7,6 +7,7 @@ import { fingerprint } from "../../crypto/envelope.js";
 import type { DataKey } from "../../crypto/key-ring.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { PrismaClient } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import type { FactoryKeys } from "../factory-keys.js";
 import { currentFingerprint } from "./store.js";
@@ -37,7 +38,7 @@ export async function verifyValue(
   if (current.fingerprint.length === 0) throw fingerprintUnknown(version);
   const matches = timingSafeEqual(fingerprint(key.bytes, candidate.revealBytes()), current.fingerprint);
   await deps.audit.write({
-    ...{ at: new Date(), outcome: "allowed", actor: actorOf(caller), factory, ...requested },
+    ...{ at: databaseNow(), outcome: "allowed", actor: actorOf(caller), factory, ...requested },
     body: { action: "secret.verified", secret: name, secretVersion: version, matches },
   });
   return { matches, version };

@@ -4,6 +4,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { databaseNow } from "../../db/database-clock.js";
 import type { Generations } from "../../db/generations.js";
 import { notCurrent, type Precondition } from "../../http/preconditions.js";
 import { type HeldSecret, holdSecret, raiseGeneration } from "./store.js";
@@ -39,7 +40,7 @@ export async function changeVersion<T>(
     const secret = await holdSecret(transaction, factory.id, name);
     if (!secret) throw noSecret(name);
     checkPrecondition(input.precondition, secret.currentVersion);
-    const at = new Date();
+    const at = databaseNow();
     const changed = await change(transaction, secret, at);
     const raises = changed.changesCurrent && secret.named;
     const raised = raises ? await raiseGeneration(transaction, factory.id) : undefined;

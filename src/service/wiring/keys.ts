@@ -3,7 +3,7 @@ import type { KeyRing } from "../../crypto/key-ring.js";
 import { startChangeFeed } from "../../db/change-feed.js";
 import type { Database } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
-import type { Withdrawals } from "../../db/withdrawals.js";
+import { pollWithdrawals, type Withdrawals } from "../../db/withdrawals.js";
 import { KeyTasks } from "../../keys/tasks/key-tasks.js";
 import type { Logger } from "../../observability/log.js";
 import { FactoryKeys } from "../../secrets/factory-keys.js";
@@ -21,13 +21,20 @@ export function startKeyUpkeep(input: {
   const { database, directUrl, audit, keys, generations, withdrawals, log } = input;
   const { prisma, pool } = database;
   const factoryKeys = new FactoryKeys({ prisma, keys });
-  const feed = startChangeFeed({
+  const polling = pollWithdrawals(pool, withdrawals);
+  const announced = startChangeFeed({
     ...{ directUrl, pool, generations },
     onDataKeys: (factoryId) => factoryKeys.forget(factoryId),
     onWithdrawn: (subject) => withdrawals.observe(subject),
     onMissed: () => factoryKeys.doubtAll(),
     onLost: (err) => log.warn({ err }, "the LISTEN connection was lost; changes are seen by polling until it is back"),
   });
+  const feed = {
+    async close() {
+      polling.close();
+      await announced.close();
+    },
+  };
   const keyTasks = new KeyTasks({ prisma, audit, keys, factoryKeys, onError: (err, what) => log.warn({ err }, what) });
   keyTasks.start();
   return { factoryKeys, feed, keyTasks };

@@ -1,6 +1,7 @@
 import type { KeyRing } from "../../crypto/key-ring.js";
 import { readKnownKeys } from "../../crypto/store.js";
 import type { Database } from "../../db/database.js";
+import { clockIsRight } from "../../db/database-clock.js";
 import { migrationsAreComplete } from "../../db/migrate.js";
 import { openApiTexts } from "../../http/openapi.js";
 import type { Metrics } from "../../observability/metrics.js";
@@ -26,6 +27,8 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
     probes: [
       { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
       { name: "keys", check: keysAreHeld },
+      // Asked anew: who looks wants to know about now.
+      { name: "clock", check: async () => okIf(await clockIsRight(pool)) },
       { name: "migrations", check: async () => okIf(await migrationsAreComplete(pool)) },
     ],
   };

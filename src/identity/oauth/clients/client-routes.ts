@@ -4,6 +4,7 @@ import { requestedBy } from "../../../audit/requested-by.js";
 import { isPermission, isRole } from "../../../core/permissions.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
+import { databaseNow } from "../../../db/database-clock.js";
 import type { Withdrawals } from "../../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
 import { isUuid, pageOf, pageStart } from "../../../http/page.js";
@@ -31,7 +32,7 @@ const listOAuthClients = route(
   async ({ prisma }: Pick<Deps, "prisma">, { factory, query }) => {
     const after = pageStart(query.pageToken, isUuid);
     const { pageSize } = query;
-    const rows = await listClients(prisma, { factoryId: factory.id, pageSize, after, now: new Date() });
+    const rows = await listClients(prisma, { factoryId: factory.id, pageSize, after, now: databaseNow() });
     return { status: 200, body: pageOf(rows, pageSize, (row) => row.id, clientView) };
   },
 );
@@ -92,7 +93,7 @@ const getOAuthClient = route(
     problems: ["not-found"],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
-    const row = await findClient(prisma, { id: params.id, factoryId: factory.id, now: new Date() });
+    const row = await findClient(prisma, { id: params.id, factoryId: factory.id, now: databaseNow() });
     if (!row) throw new Problem("not-found", "There is no such client.");
     return { status: 200, body: clientView(row) };
   },

@@ -3,6 +3,7 @@ import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../../core/caller.js";
 import type { PrismaClient } from "../../../db/database.js";
+import { databaseNow } from "../../../db/database-clock.js";
 import { grantedExpiry } from "../../credentials/granted-expiry.js";
 import { type Granted, grantedPermissions } from "../../credentials/granted-permissions.js";
 import { invalidCredential } from "../../invalid-credential.js";
@@ -31,7 +32,7 @@ export async function createClient(
 ): Promise<CreatedClient> {
   const { name, maker, factory, requested } = input;
   const granted = grantedPermissions(maker, input.asked);
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = grantedExpiry(maker, input.expiresAt, createdAt);
   const id = randomUUID();
   const secret = { id: randomUUID(), text: createToken("client-secret") };

@@ -4,6 +4,7 @@ import type { RequestedBy } from "../../../audit/requested-by.js";
 import type { Actor } from "../../../core/caller.js";
 import type { Permission } from "../../../core/permissions.js";
 import type { PrismaClient } from "../../../db/database.js";
+import { databaseNow } from "../../../db/database-clock.js";
 import { createToken, hashToken } from "../../token.js";
 import { invalidClient } from "../authenticate-client.js";
 import type { ProvenClient } from "../clients/store.js";
@@ -29,7 +30,7 @@ export async function openClientSession(
   const { client, permissions, requested } = input;
   const id = randomUUID();
   const refreshToken = createToken("refresh-token");
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = sessionEnd(client, createdAt);
   const audit = deps.audit.row({
     at: createdAt,

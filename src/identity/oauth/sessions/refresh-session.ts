@@ -3,6 +3,7 @@ import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
+import { databaseNow } from "../../../db/database-clock.js";
 import { type Withdrawals, withdrawnCredential } from "../../../db/withdrawals.js";
 import { revokeFamily } from "../../credentials/store.js";
 import { createToken, hashToken, isWellFormedToken } from "../../token.js";
@@ -48,7 +49,7 @@ async function prolong(
   input: Input,
 ): Promise<ClientSession> {
   const refreshToken = createToken("refresh-token");
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = sessionEnd(input.client, createdAt);
   await rotateRefreshToken(transaction, presented, { hash: hashToken(refreshToken), createdAt, expiresAt });
   const credential = { id: presented.sessionId, name: input.client.name };
@@ -64,7 +65,7 @@ async function endSession(deps: Deps, transaction: Transaction, presented: Prese
   const revoked = await revokeFamily(transaction, target);
   const credential = { id: presented.sessionId, name: client.name };
   const body = { action: "session.revoked", credential, reason: "refresh-token-reused" } as const;
-  await deps.audit.writeWith(transaction, [{ ...eventOf(input, new Date(), body), outcome: "refused" }]);
+  await deps.audit.writeWith(transaction, [{ ...eventOf(input, databaseNow(), body), outcome: "refused" }]);
   return revoked?.withdrawn ?? [];
 }
 

@@ -15,10 +15,15 @@ let last: Measurement | undefined;
 /**
  * The time by the database's clock: the only source of "now" for whatever is stored, compared with something stored, or
  * signed. It goes on by this process's monotonic clock between two measurements, so that setting the clock of the machine
- * changes nothing. Before the first measurement, which comes before the service listens, it is the machine's.
+ * changes nothing. As long as the machine's clock shows the same, as far as a measurement can tell, it is that one. Before
+ * the first measurement, which comes before the service listens, it is the machine's too.
  */
 export function databaseNow(): Date {
-  return new Date(last === undefined ? Date.now() : shownAt(last, performance.now()));
+  const machineMs = Date.now();
+  if (last === undefined) return new Date(machineMs);
+  const nowMs = performance.now();
+  const shownMs = shownAt(last, nowMs);
+  return new Date(Math.abs(machineMs - shownMs) <= errorAt(last, nowMs) + 1 ? machineMs : shownMs);
 }
 
 /** How far the clock of this machine is ahead of the database's. */
@@ -64,9 +69,13 @@ export function watchDatabaseClock(
 }
 
 function isBetter(measured: Measurement, known: Measurement): boolean {
-  const knownErrorMs = known.errorMs + (measured.atMs - known.atMs) * driftPerMs;
+  const knownErrorMs = errorAt(known, measured.atMs);
   const differMs = Math.abs(measured.databaseMs - shownAt(known, measured.atMs));
   return measured.errorMs <= knownErrorMs || differMs > measured.errorMs + knownErrorMs;
+}
+
+function errorAt({ errorMs, atMs }: Measurement, nowMs: number): number {
+  return errorMs + (nowMs - atMs) * driftPerMs;
 }
 
 function shownAt({ databaseMs, atMs }: Measurement, nowMs: number): number {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
+import type { Standing } from "../core/caller.js";
 import { GroupCommit } from "../db/group-commit.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
 import { type Kind, type Others, RepeatedEvents } from "./repeated-events.js";
@@ -32,24 +33,59 @@ export const auditSelect =
 /** Only what the audit needs of a transaction of Prisma's. */
 type RawClient = { $executeRawUnsafe(sql: string, ...values: unknown[]): Promise<number> };
 
-/** A row, and the generation of its factory under which alone it is to be written. */
-type Conditional = AuditRow & { generation: string | null };
+/**
+ * Under what a row is written: the generation of its factory in which the answer was decided, and who must still stand.
+ */
+export type Condition = { generation: bigint; standing: Standing | undefined };
 
-/** Whether the row stands; if not, the generation that the factory has now (`undefined`: it is gone). */
+/** A row with its condition, as the statement takes it; without a generation it is written in any case. */
+type Conditional = AuditRow & {
+  generation: string | null;
+  credential_id?: string;
+  device_id?: string;
+  authorities?: readonly string[];
+  serial?: string;
+};
+
+/**
+ * Whether the row was written; if not, the generation that the factory has now (`undefined`: it is gone). That is the one
+ * of the condition when the caller was withdrawn.
+ */
 export type Outcome = { written: true } | { written: false; generation: bigint | undefined };
 
 const maxBatch = 500;
 
+/**
+ * Whether a credential was neither withdrawn nor has expired, by the clock of the database. A subquery of one value:
+ * Postgres looks each up by the primary key, and never reads the table into a hash.
+ */
+export const credentialStands = (id: string): string =>
+  `COALESCE((SELECT c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
+             FROM credentials c WHERE c.id = ${id}), false)`;
+
+/** Whether a row with `factory_id`, `device_id`, `authorities` and `serial` is of a device that was denied. */
+export const isDenied = (row: string): string =>
+  `COALESCE((SELECT true FROM denied_devices d WHERE d.factory_id = ${row}.factory_id AND d.device_id = ${row}.device_id),
+            (SELECT true FROM denied_devices d
+             WHERE d.authority_id = ANY (${row}.authorities) AND d.serial = ${row}.serial LIMIT 1),
+            false)`;
+
 const insertBatch = `WITH batch AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb) AS row(generation bigint, ${auditRecordset})
+    SELECT * FROM jsonb_to_recordset($1::jsonb)
+      AS row(generation bigint, credential_id uuid, device_id uuid, authorities uuid[], serial text, ${auditRecordset})
   ), present AS MATERIALIZED (
     SELECT id, generation FROM factories WHERE deleted_at IS NULL AND id IN (SELECT factory_id FROM batch)
+  ), judged AS MATERIALIZED (
+    SELECT batch.*, generation IS NULL OR (
+             (factory_id, generation) IN (SELECT id, generation FROM present)
+             AND (credential_id IS NULL OR ${credentialStands("batch.credential_id")})
+             AND (device_id IS NULL OR NOT ${isDenied("batch")})
+           ) AS stands FROM batch
   ), written AS (
-    ${auditInsert}
-    ${auditSelect} FROM batch
-    WHERE generation IS NULL OR (factory_id, generation) IN (SELECT id, generation FROM present)
+    ${auditInsert} ${auditSelect} FROM judged WHERE stands
   )
-  SELECT id, generation FROM present`;
+  SELECT id, generation, NULL::bigint AS refused FROM present
+  UNION ALL SELECT NULL, NULL, sequence FROM judged WHERE stands IS NOT TRUE`;
 
 /**
  * The only writer of the audit. Events that belong to another write go with it (`row`, `writeWith`); those that
@@ -103,11 +139,11 @@ export class AuditWriter {
   }
 
   /**
-   * Writes an event if its factory still has the generation under which it was decided, and resolves when it is durable.
-   * One round trip tells a fresh decision from a stale one.
+   * Writes an event if its factory still has the generation under which it was decided and the caller still stands, and
+   * resolves when it is durable. One round trip tells a fresh decision from a stale one.
    */
-  writeIfCurrent(event: AuditEvent, generation: bigint): Promise<Outcome> {
-    return this.#alone.add({ ...this.row(event), generation: String(generation) });
+  writeIfCurrent(event: AuditEvent, condition: Condition): Promise<Outcome> {
+    return this.#alone.add({ ...this.row(event), ...conditionColumns(condition) });
   }
 
   /**
@@ -126,16 +162,34 @@ export class AuditWriter {
   }
 
   async #insert(batch: readonly Conditional[]): Promise<Outcome[]> {
-    const result = await this.#pool.query<{ id: string; generation: string }>({
+    type Row = { id: string; generation: string; refused: null } | { id: null; refused: string };
+    const result = await this.#pool.query<Row>({
       name: "audit-insert",
       text: insertBatch,
       values: [JSON.stringify(batch)],
     });
-    const present = new Map(result.rows.map((row) => [row.id, row.generation]));
-    return batch.map(({ factory_id, generation }) => {
+    const present = new Map<string, string>();
+    const refused = new Set<number>();
+    for (const row of result.rows) {
+      if (row.id === null) refused.add(Number(row.refused));
+      else present.set(row.id, row.generation);
+    }
+    return batch.map(({ factory_id, sequence }) => {
+      if (!refused.has(sequence)) return { written: true };
       const now = factory_id === null ? undefined : present.get(factory_id);
-      if (generation === null || generation === now) return { written: true };
       return { written: false, generation: now === undefined ? undefined : BigInt(now) };
     });
   }
+}
+
+function conditionColumns({ generation, standing }: Condition) {
+  const condition = { generation: String(generation) };
+  if (standing === undefined) return condition;
+  if ("credentialId" in standing) return { ...condition, credential_id: standing.credentialId };
+  return {
+    ...condition,
+    device_id: standing.deviceId,
+    authorities: standing.authorities,
+    serial: standing.serial,
+  };
 }

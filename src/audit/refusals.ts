@@ -1,3 +1,4 @@
+import { databaseNow } from "../core/database-clock.js";
 import type { AuditWriter } from "./record.js";
 
 const windowMs = 60_000;
@@ -37,7 +38,7 @@ export class UnknownCallers {
   async flush(): Promise<void> {
     const counts = this.#counts;
     this.#counts = new Map();
-    const at = new Date();
+    const at = databaseNow();
     const rows = [...counts].map(([address, count]) =>
       this.#audit
         .write({

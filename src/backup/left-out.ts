@@ -4,4 +4,5 @@ export const leftOut: ReadonlyMap<string, string> = new Map([
   ["audit_sealer", "it counts transactions of this Postgres, which mean nothing in another"],
   ["rate_limits", "counts that are over in minutes"],
   ["replicas", "the processes that run on this database now"],
+  ["withdrawals", "what replicas of this database are told; what was withdrawn is in the rows of the credentials"],
 ]);

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import type { FactoryRef } from "../core/caller.js";
+import { type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { destinationKey, destinationsOf } from "../factory-config/destinations.js";
 import type { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
-import { readFacts, readGeneration } from "./store.js";
+import { readFacts, readPresent } from "./store.js";
 
 /** An entry of the current config. */
 export type KnownEntry = {
@@ -53,11 +53,12 @@ export class Facts {
     return reading;
   }
 
-  /** Asks the database whether the factory has changed since. */
-  async areOutdated(facts: FactoryFacts): Promise<boolean> {
-    const generation = await readGeneration(this.#deps.prisma, facts.factory.id);
-    if (generation !== undefined) this.#deps.generations.observe(facts.factory.id, generation);
-    return generation !== undefined && generation > facts.generation;
+  /** Asks the database whether the factory has changed since, or whether the caller was withdrawn. */
+  async areOutdated(facts: FactoryFacts, caller?: Caller): Promise<boolean> {
+    const present = await readPresent(this.#deps.prisma, facts.factory.id, caller && standingOf(caller));
+    if (present === undefined) return false;
+    this.#deps.generations.observe(facts.factory.id, present.generation);
+    return present.generation > facts.generation || !present.stands;
   }
 
   /** The facts as the database has them, not as of a change that is yet to be announced. @throws as `of` does */

@@ -1,7 +1,8 @@
 import type { AwsWire } from "../audit/events.js";
 import type { Outcome } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
-import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
@@ -50,9 +51,9 @@ const maxRounds = 5;
 
 /**
  * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are
- * written only if the factory still has that generation, and nothing leaves before they are durable. On a mismatch the
- * facts and the caller's own record are read again and the request is decided anew: what was withdrawn, anywhere, opens
- * nothing.
+ * written only if the factory still has that generation and the caller was not withdrawn, and nothing leaves before they
+ * are durable. On a mismatch the facts and the caller's own record are read again and the request is decided anew: what
+ * was withdrawn, anywhere, opens nothing.
  */
 export async function issueTokens<T extends Minted>(
   deps: BrokerDeps,
@@ -63,9 +64,9 @@ export async function issueTokens<T extends Minted>(
   let caller = input.caller;
   for (let round = 0; round < maxRounds; round += 1) {
     const facts = await deps.facts.of(input.factory);
-    // The row below vouches for what was read in the generation of the facts. A caller who was checked in an older one
-    // may have been withdrawn since; an operator's record has another generation altogether.
-    const isOlder = caller.kind === "operator" || caller.generation < facts.generation;
+    // The row below vouches for what was read in the generation of the facts: a rule or an authority may have changed
+    // since the caller was checked in an older one. Nothing of an operator depends on the factory.
+    const isOlder = caller.kind !== "operator" && caller.generation < facts.generation;
     if (round > 0 || isOlder) caller = await deps.callers.readAgain(caller);
     const prepared = await prepare(asking, caller, facts).catch((error: unknown) => {
       if (error instanceof StaleFacts) return undefined;
@@ -80,7 +81,7 @@ export async function issueTokens<T extends Minted>(
     if (isRefused || ready.length === 0) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
       await recordKept(asking, caller, ready);
-      if (await deps.facts.areOutdated(facts)) continue;
+      if (await deps.facts.areOutdated(facts, caller)) continue;
       if (isRefused) throw problemOf(failures, asked);
     }
     const stale = await findStale(asking, caller, facts, ready);
@@ -152,7 +153,7 @@ function tokensOf<T extends Minted>(
 /** A rule or a policy can say how long a thing may live that it hands out. No registry makes a shorter one on request. */
 function livesTooLong({ cached }: Ready<Minted>, maxTtlSeconds: number | undefined): Problem | undefined {
   if (maxTtlSeconds === undefined) return undefined;
-  const seconds = Math.ceil((cached.token.expiresAt.getTime() - Date.now()) / 1000);
+  const seconds = Math.ceil((cached.token.expiresAt.getTime() - databaseNow().getTime()) / 1000);
   if (seconds <= maxTtlSeconds) return undefined;
   return new Problem(
     "ttl-not-available",
@@ -204,8 +205,9 @@ async function findStale<T extends Minted>(
   facts: FactoryFacts,
   ready: readonly Ready<T>[],
 ): Promise<Stale | undefined> {
+  const condition = { generation: facts.generation, standing: standingOf(caller) };
   const outcomes = await Promise.all(
-    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(product, input, caller, one), facts.generation)),
+    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(product, input, caller, one), condition)),
   );
   return outcomes.find((outcome) => !outcome.written);
 }

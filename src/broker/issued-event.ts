@@ -1,6 +1,7 @@
 import type { AuditEvent, AwsWire } from "../audit/events.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { principalOf } from "../factory-config/principal-of.js";
 import type { Demand } from "./decide-demands.js";
 import type { Product } from "./product.js";
@@ -40,7 +41,7 @@ export function issuedEvent<T extends Minted>(
     ...(caller.evidence && { evidence: caller.evidence }),
   };
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: actorOf(caller),
     factory: input.factory,

@@ -1,5 +1,6 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { Actor, FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
@@ -70,7 +71,7 @@ export async function recordMint(
   const { factory, actor, secret, demand, requested } = input;
   const isKept = "kept" in outcome;
   await audit.write({
-    at: new Date(),
+    at: databaseNow(),
     outcome: isKept ? "allowed" : "failed",
     actor,
     factory,

@@ -1,3 +1,5 @@
+import { credentialStands, isDenied } from "../audit/record.js";
+import type { Standing } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
 
 /** All that decides a token answer, read in one snapshot. */
@@ -31,11 +33,30 @@ export async function readFacts(
   return rows[0];
 }
 
-/** The generation that the factory has now, or `undefined` when it is gone. */
-export async function readGeneration(prisma: PrismaClient, factoryId: string): Promise<bigint | undefined> {
-  const row = await prisma.factory.findUnique({
-    select: { generation: true },
-    where: { id: factoryId, deletedAt: null },
-  });
-  return row?.generation;
+/**
+ * The generation that the factory has now, and whether a caller still stands: what the conditional audit row would look
+ * at, for an answer that has none. `undefined` when the factory is gone.
+ */
+export async function readPresent(
+  prisma: PrismaClient,
+  factoryId: string,
+  standing: Standing | undefined,
+): Promise<{ generation: bigint; stands: boolean } | undefined> {
+  const credentialId = standing && "credentialId" in standing ? standing.credentialId : null;
+  const device = standing && "deviceId" in standing ? standing : undefined;
+  const [row] = await prisma.$queryRawUnsafe<{ generation: bigint; stands: boolean }[]>(
+    `/* broker-present */ SELECT f.generation,
+       (asked.credential_id IS NULL OR ${credentialStands("asked.credential_id")})
+       AND (asked.device_id IS NULL OR NOT ${isDenied("asked")}) AS stands
+     FROM factories f,
+          (VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid[], $5::text))
+            AS asked(factory_id, credential_id, device_id, authorities, serial)
+     WHERE f.id = asked.factory_id AND f.deleted_at IS NULL`,
+    factoryId,
+    credentialId,
+    device?.deviceId ?? null,
+    device ? [...device.authorities] : null,
+    device?.serial ?? null,
+  );
+  return row;
 }

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
 import { BackupRefused } from "../backup/format.js";
+import { measureDatabaseClock } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
@@ -98,7 +99,11 @@ async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
   const onError = (error: Error): void => say(error.message);
   if (settings.database.kind === "embedded") {
     const running = await readEmbeddedConnection(settings.database.dataDirectory);
-    if (running) return openDatabase({ url: running.url, connections: 2, onError });
+    if (running) {
+      const database = openDatabase({ url: running.url, connections: 2, onError });
+      await measureDatabaseClock(database.pool);
+      return database;
+    }
     await requireData(settings.database.dataDirectory);
   }
   return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });

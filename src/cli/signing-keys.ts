@@ -1,4 +1,5 @@
 import type { AuditWriter } from "../audit/record.js";
+import { databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import { type KeyUse, keyUses } from "../identity/oauth/keys/key-use.js";
@@ -43,7 +44,7 @@ export async function replaceSigningKey(
   { purpose, isCompromised }: ReplaceInput,
 ): Promise<{ keyId: string; signsFrom?: Date }> {
   const use = keyUses[purpose];
-  const rotation = { use, now: new Date() };
+  const rotation = { use, now: databaseNow() };
   const { keys } = await readSigningKeys(deps.prisma, purpose);
   const signing = signingKeyOf(keys);
   if (signing && use.announceSeconds > 0 && !isCompromised) {

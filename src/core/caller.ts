@@ -29,6 +29,8 @@ export type Caller = {
   name: string;
   /** Whom the audit names, when that is not the credential itself: the client of a session. */
   actorId?: string;
+  /** The stored credential that it came with; absent for who came with an ID token or a certificate. */
+  credentialId?: string;
   /** The one factory it belongs to; absent for an operator. */
   factory?: FactoryRef;
   permissions: ReadonlySet<Permission>;
@@ -42,9 +44,23 @@ export type Caller = {
   /** What its device authority calls registries, for clients of the AWS IoT credentials provider. */
   roleAliases?: readonly RoleAlias[];
   evidence?: Evidence;
+  /** Ids of all authorities that let this device in: a denial by any of them counts. */
+  authorities?: readonly string[];
   /** Of its factory (of the installation, for an operator) in the snapshot that the credential was read in. */
   generation: bigint;
 };
+
+/**
+ * What must not be withdrawn when an answer for this caller leaves: a stored credential, or a device and the certificate
+ * that it came with. `undefined` for the bearer of an ID token, which nobody here can withdraw.
+ */
+export type Standing = { credentialId: string } | { deviceId: string; authorities: readonly string[]; serial: string };
+
+export function standingOf({ credentialId, kind, id, evidence, authorities = [] }: Caller): Standing | undefined {
+  if (credentialId !== undefined) return { credentialId };
+  if (kind !== "device" || evidence === undefined || !("authority" in evidence)) return undefined;
+  return { deviceId: id, authorities, serial: evidence.serial };
+}
 
 /** What an audit row and a version remember of a caller. */
 export type Actor = { kind: CallerKind | "service" | "unknown"; id: string; name: string };

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { createClient } from "./connections.js";
 import type { Generations } from "./generations.js";
+import { withdrawalChannel } from "./withdrawals.js";
 
 const channel = "factory_secrets_generation";
 const dataKeyChannel = "factory_secrets_data_keys";
@@ -10,22 +11,26 @@ const keepAliveMs = 10_000;
 
 export type ChangeFeed = { close(): Promise<void> };
 
-/**
- * Keeps `generations` up to date: LISTEN on one connection of its own, and a poll every 500 ms beside it, because a
- * connection can be dead for many minutes before anybody is told. The token path does not depend on either (its audit
- * insert compares generations); everything else is never out of date for longer than a second.
- */
-export function startChangeFeed(input: {
+type FeedInput = {
   directUrl: string;
   pool: pg.Pool;
   generations: Generations;
   /** The factory seals under another data key from now on. Whoever is not told finds out when the old one is gone. */
   onDataKeys: (factoryId: string) => void;
+  /** A credential was withdrawn, or a device denied. */
+  onWithdrawn: (subject: string) => void;
   /** It listens, and did not before: other data keys may have been announced unheard. */
   onMissed: () => void;
   /** The connection is lost, or cannot be made. Told once until it listens again. */
   onLost: (error: Error) => void;
-}): ChangeFeed {
+};
+
+/**
+ * Keeps `generations` up to date: LISTEN on one connection of its own, and a poll every 500 ms beside it, because a
+ * connection can be dead for many minutes before anybody is told. The token path does not depend on either (its audit
+ * insert compares generations); everything else is never out of date for longer than a second.
+ */
+export function startChangeFeed(input: FeedInput): ChangeFeed {
   let closed = false;
   let listener: pg.Client | undefined;
   let isLossTold = false;
@@ -50,13 +55,10 @@ export function startChangeFeed(input: {
     });
     client.on("error", lost);
     client.on("end", () => lost(new Error("the LISTEN connection ended")));
-    client.on("notification", ({ channel: told, payload }) => {
-      if (told === dataKeyChannel) input.onDataKeys(payload ?? "");
-      else observePayload(input.generations, payload);
-    });
+    client.on("notification", (told) => hear(input, told));
     try {
       await client.connect();
-      await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}`);
+      await client.query(`LISTEN ${channel}; LISTEN ${dataKeyChannel}; LISTEN ${withdrawalChannel}`);
     } catch (error) {
       lost(error instanceof Error ? error : new Error(String(error)));
       return;
@@ -85,6 +87,15 @@ export function startChangeFeed(input: {
       await listener?.end().catch(() => undefined);
     },
   };
+}
+
+function hear(
+  input: Pick<FeedInput, "generations" | "onDataKeys" | "onWithdrawn">,
+  { channel: told, payload }: pg.Notification,
+): void {
+  if (told === dataKeyChannel) input.onDataKeys(payload ?? "");
+  else if (told === withdrawalChannel) input.onWithdrawn(payload ?? "");
+  else observePayload(input.generations, payload);
 }
 
 async function poll(pool: pg.Pool, generations: Generations): Promise<void> {

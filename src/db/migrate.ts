@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type pg from "pg";
+import { databaseNow } from "../core/database-clock.js";
 import { isDatabaseUnavailable } from "../core/database-errors.js";
 import { errorCode } from "../core/error-code.js";
 import { DatabaseUnusable } from "./database-unusable.js";
@@ -101,7 +102,7 @@ export async function applyNext(client: pg.ClientBase, migrations: readonly Migr
   await client.query(createRecordsTable);
   const next = await findPending(client, migrations);
   if (next === undefined) return undefined;
-  const startedAt = new Date();
+  const startedAt = databaseNow();
   try {
     await client.query(next.sql);
   } catch (error) {

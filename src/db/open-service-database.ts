@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { measureDatabaseClock } from "../core/database-clock.js";
 import { packageRoot } from "../core/package-root.js";
 import type { Settings } from "../settings/settings.js";
 import { createPool } from "./connections.js";
@@ -42,7 +43,8 @@ export async function openServiceDatabase(
   };
   try {
     const { patiently = (work) => work() } = deps;
-    await patiently(() => migrate(url, deps.onProgress));
+    await patiently(() => measureDatabaseClock(database.pool));
+    await migrate(url, deps.onProgress);
   } catch (error) {
     await close();
     throw dataDirectory === undefined ? explainConnection(error, url) : error;

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
@@ -41,7 +42,7 @@ function eraseOnce({ prisma, audit }: Deps, { factory, caller, requested }: Inpu
   return prisma.$transaction(async (transaction) => {
     const raised = await eraseFactory(transaction, factory.id);
     if (raised === undefined) throw new Problem("not-found", "There is no such factory.");
-    const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
+    const event = { at: databaseNow(), outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const;
     await audit.writeWith(transaction, [{ ...event, body: { action: "factory.deleted" } }]);
     return raised;
   });

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import { actorOf } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
 import { Problem } from "../core/problem.js";
 import type { KeyRing } from "../crypto/key-ring.js";
@@ -57,7 +58,7 @@ const create = route(
     problems: ["already-exists", "name-retired"],
   },
   async ({ prisma, audit, keys }: Deps, { caller, body, request }) => {
-    const factory = { id: randomUUID(), name: body.name, createdAt: new Date() };
+    const factory = { id: randomUUID(), name: body.name, createdAt: databaseNow() };
     // Wrapped before the transaction begins: a cloud KMS answers over the network.
     const dataKeys = [
       await keys.createDataKey(factory.id, "secret"),

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import { actorOf } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
@@ -65,7 +66,7 @@ const change = route(
       const changed = await changeSettings(transaction, factory.id, body, ifVersion);
       if (!changed) return undefined;
       const { keepVersions, rotationGraceSeconds } = changed;
-      const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), factory } as const;
+      const event = { at: databaseNow(), outcome: "allowed", actor: actorOf(caller), factory } as const;
       const settings = { action: "factory.settings-changed", keepVersions, rotationGraceSeconds } as const;
       await audit.writeWith(transaction, [{ ...event, ...requestedBy(request), body: settings }]);
       return changed;

@@ -1,3 +1,4 @@
+import { databaseNow } from "../core/database-clock.js";
 import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import { FactoryName } from "../http/contract.js";
@@ -57,7 +58,7 @@ export async function eraseFactory(transaction: Transaction, id: string): Promis
      ORDER BY parent_id NULLS FIRST, id FOR UPDATE`,
     id,
   );
-  const now = new Date();
+  const now = databaseNow();
   const [erased] = await transaction.factory.updateManyAndReturn({
     select: { generation: true },
     where: { id, deletedAt: null },

@@ -2,6 +2,7 @@ import type { AuditEvent } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
 import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
@@ -77,7 +78,7 @@ async function publish(
     return { version: held.currentVersion ?? 0, created: false, unchanged: true, warnings: remarks };
   }
   if (input.dryRun) return { version: held.nextVersion, created, unchanged: false, warnings: remarks };
-  const at = new Date();
+  const at = databaseNow();
   const { reason, restoredFrom } = input;
   const removed = newDestinations(wanted, held.approved);
   const version = held.nextVersion;

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions, type Server } from "node:tls";
+import { databaseNow } from "../core/database-clock.js";
 
 /** Paths of PEM files: the certificate with its chain, and its private key. */
 export type TlsFiles = { certFile: string; keyFile: string };
@@ -121,7 +122,7 @@ function orRefuse<T>(make: () => T, sentence: string): T {
 
 function validityProblem({ validFrom, validTo }: X509Certificate, files: TlsFiles): string | undefined {
   const { certFile } = called(files);
-  const now = Date.now();
+  const now = databaseNow().getTime();
   if (Date.parse(validTo) <= now) return `The certificate in ${certFile} expired at ${asIso(validTo)}.`;
   if (Date.parse(validFrom) > now) return `The certificate in ${certFile} is not valid before ${asIso(validFrom)}.`;
   return undefined;

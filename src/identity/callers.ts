@@ -2,8 +2,10 @@ import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import type { RequestedBy } from "../audit/requested-by.js";
 import type { Caller } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
+import { type Withdrawals, withdrawnCredential } from "../db/withdrawals.js";
 import { callerWeight } from "./caller-weight.js";
 import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";
@@ -17,7 +19,7 @@ const maxRememberedBytes = 64 * 1_024 * 1_024;
 
 /**
  * Tells who is asking. A checked credential is remembered by the hash of its token, together with the generation of the
- * snapshot it was read in: once a higher one is seen it is read again.
+ * snapshot it was read in: once a higher one is seen it is read again. One that was withdrawn is forgotten.
  */
 export class Callers {
   readonly #prisma: PrismaClient;
@@ -25,20 +27,32 @@ export class Callers {
   readonly #accessTokens: AccessTokens;
   readonly #workloads: Workloads;
   readonly #devices: Devices;
+  readonly #withdrawals: Withdrawals;
+  /** The keys of `#remembered` under which a withdrawn credential may stand, by what announces its withdrawal. */
+  readonly #keys = new Map<string, Set<string>>();
   readonly #remembered = new LRUCache<string, StoredCaller>({
     maxSize: maxRememberedBytes,
     sizeCalculation: ({ caller, evidence }) => callerWeight(caller, evidence),
+    dispose: ({ caller }, key) => this.#forgetKey(caller.id, key),
   });
 
   constructor(deps: {
     prisma: PrismaClient;
     generations: Generations;
+    withdrawals: Withdrawals;
     accessTokens: AccessTokens;
     workloads: Workloads;
     devices: Devices;
   }) {
     this.#prisma = deps.prisma;
     this.#generations = deps.generations;
+    this.#withdrawals = deps.withdrawals;
+    deps.withdrawals.listen({
+      onWithdrawn: (subject) => {
+        for (const key of this.#keys.get(subject) ?? []) this.#remembered.delete(key);
+      },
+      onDoubt: () => this.#remembered.clear(),
+    });
     this.#accessTokens = deps.accessTokens;
     this.#workloads = deps.workloads;
     this.#devices = deps.devices;
@@ -122,7 +136,21 @@ export class Callers {
 
   #remember(key: string, stored: StoredCaller): void {
     this.#generations.observe(stored.scopeId, stored.caller.generation);
+    const subject = withdrawnCredential(stored.caller.id);
+    // It may have been read before its withdrawal, which was announced while the answer was on its way.
+    if (this.#withdrawals.isRecent(subject)) return void this.#remembered.delete(key);
+    // First, because what was there before is disposed of.
     this.#remembered.set(key, stored);
+    if (!this.#remembered.has(key)) return;
+    const keys = this.#keys.get(subject) ?? new Set();
+    this.#keys.set(subject, keys.add(key));
+  }
+
+  #forgetKey(id: string, key: string): void {
+    const subject = withdrawnCredential(id);
+    const keys = this.#keys.get(subject);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#keys.delete(subject);
   }
 }
 
@@ -137,6 +165,6 @@ function presentedBy({ headers }: IncomingMessage, takesBareToken: boolean): Ret
 
 function unexpired(stored: StoredCaller | undefined): Caller {
   const ends = [stored?.caller.expiresAt, stored?.tokenExpiresAt];
-  if (!stored || ends.some((end) => end && end.getTime() <= Date.now())) throw invalidCredential();
+  if (!stored || ends.some((end) => end && end.getTime() <= databaseNow().getTime())) throw invalidCredential();
   return stored.caller;
 }

@@ -53,6 +53,7 @@ function callerOf(rows: readonly CredentialRow[]): StoredCaller | undefined {
     kind,
     id: row.id,
     name: row.name,
+    credentialId: row.id,
     ...(row.kind === "oauth-session" && row.parent_id && { actorId: row.parent_id }),
     permissions: permissionsOf(kind, row.permissions),
     ...(row.factory_id && row.factory_name && { factory: { id: row.factory_id, name: row.factory_name } }),

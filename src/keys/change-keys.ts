@@ -2,6 +2,7 @@ import type { EventBody } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import type { Actor } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
@@ -167,7 +168,7 @@ function inTurn<T>(
     await lockKeys(transaction);
     const { result, event } = await change(transaction);
     if (event)
-      await audit.writeWith(transaction, [{ at: new Date(), outcome: "allowed", actor, body: event, ...requested }]);
+      await audit.writeWith(transaction, [{ at: databaseNow(), outcome: "allowed", actor, body: event, ...requested }]);
     return result;
   });
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterPostgres, type RateLimiterRes } from "rate-limiter-flexible";
 import { atMost } from "../core/at-most.js";
+import { byDatabaseClock } from "../db/by-database-clock.js";
 import type { Database } from "../db/database.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
@@ -79,7 +80,7 @@ function createLimiter(pool: Database["pool"], points: number): RateLimiterPostg
   const counted = { points, duration: windowSeconds, keyPrefix: "oauth-token" };
   return new RateLimiterPostgres({
     ...counted,
-    storeClient: pool,
+    storeClient: byDatabaseClock(pool),
     storeType: "pool",
     // The migrations have made it.
     tableName: "rate_limits",

@@ -110,6 +110,32 @@ export class Metrics {
     this.#authenticationFailed.inc();
   }
 
+  /** Shows how far the clock of this machine is ahead of the database's. */
+  watchClock(differenceMs: () => number): void {
+    new Gauge({
+      name: "factory_secrets_clock_difference_seconds",
+      help: "How far the clock of this machine is ahead of the database's. Beyond 30, either way, it is not ready.",
+      registers: [this.registry],
+      collect() {
+        this.set(differenceMs() / 1_000);
+      },
+    });
+  }
+
+  /** Shows, whenever somebody looks, how far the sealer is behind. A database that is away shows nothing. */
+  watchAuditSealing(backlog: () => Promise<number | undefined>): void {
+    new Gauge({
+      name: "factory_secrets_audit_unsealed_events",
+      help: "Events of the audit that stand in no chain yet; 100000 means as many or more.",
+      registers: [this.registry],
+      async collect() {
+        const events = await backlog().catch(() => undefined);
+        this.remove();
+        if (events !== undefined) this.set(events);
+      },
+    });
+  }
+
   /** Shows, whenever somebody looks, how far each outside place of the audit is behind. A database that is away shows none. */
   watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
     new Gauge({

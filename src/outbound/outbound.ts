@@ -81,7 +81,7 @@ const defaultMaxBytes = 64 * 1024;
 
 /** Makes the one guarded way out of the service (see `createDialer` for what is checked). */
 export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = {}): Outbound {
-  const nowMs = deps.nowMs ?? Date.now;
+  const nowMs = deps.nowMs ?? (() => performance.now());
   const circuits = createCircuits(settings.circuit, { nowMs });
   const agent = new Agent({
     connect: createDialer(settings, { resolve: deps.resolve ?? resolveWithSystem }),

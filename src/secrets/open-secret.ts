@@ -1,5 +1,6 @@
 import type { AuditWriter } from "../audit/record.js";
 import type { Actor, FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
@@ -45,7 +46,7 @@ export async function openSecretVersion(
     if (!(error instanceof EnvelopeError)) throw error;
     deps.onOpenFailed();
     const body = { action: "secret.open-failed", secret: secret.name, secretVersion: secret.version } as const;
-    const event = { at: new Date(), outcome: "failed", actor, factory, body } as const;
+    const event = { at: databaseNow(), outcome: "failed", actor, factory, body } as const;
     const key = [secret.name, String(secret.version)];
     await deps.audit.writeCounted(
       { key: [actor.kind, actor.id, ...key], event },

@@ -11,9 +11,9 @@ const change =
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
-// secret that comes or goes, or that an entry names, can change a token answer: then the factory's generation is raised,
-// under the lock that a publisher of configs takes too. Such a set is done only when it is alone in the statement. All
-// others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
+// secret that comes or goes is counted in the factory's row; one that an entry names can change a token answer: then the
+// generation is raised, under the lock that a publisher of configs takes too. Such a set is done only when it is alone in
+// the statement. All others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
 // Whether a new version may be delivered to jobs was judged by what the current one says, so that is compared too.
 // `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
@@ -33,19 +33,22 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), fingerprinting AS MATERIALIZED (
     SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
   ), ready AS MATERIALIZED (
-    SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS raises,
+    SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS takes_factory,
+           bool_or(change.op IN ('update', 'delete') AND COALESCE(locked.named, false)) AS renews,
+           COALESCE(array_agg(change.name) FILTER (WHERE change.op = 'create'), '{}') AS names,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
          LEFT JOIN fingerprinting ON fingerprinting.id = change.fingerprint_key_id
     GROUP BY change.set, change.factory_id HAVING bool_and(change.op = 'create' OR locked.id IS NOT NULL)
       AND bool_and(change.fingerprint_key_id IS NULL OR fingerprinting.id IS NOT NULL)
   ), factory AS (
-    UPDATE factories f SET generation = f.generation + 1, secret_count = f.secret_count + ready.added FROM ready
-    WHERE $2::bool AND ready.raises AND f.id = ready.factory_id AND f.deleted_at IS NULL
+    UPDATE factories f SET secret_count = f.secret_count + ready.added,
+           generation = f.generation + CASE WHEN ready.renews OR ready.names && f.named_secrets THEN 1 ELSE 0 END FROM ready
+    WHERE $2::bool AND ready.takes_factory AND f.id = ready.factory_id AND f.deleted_at IS NULL
       AND (ready.added <= 0 OR f.secret_count + ready.added <= $3::int)
     RETURNING f.id, f.named_secrets
   ), go AS MATERIALIZED (
-    SELECT set FROM ready WHERE NOT raises OR EXISTS (SELECT FROM factory)
+    SELECT set FROM ready WHERE NOT takes_factory OR EXISTS (SELECT FROM factory)
   ), created AS (
     INSERT INTO secrets (id, factory_id, name, current_version, next_version, named, deliver_to_jobs, description, expires_at, created_at, updated_at, current_since)
     SELECT change.secret_id, factory.id, change.name, 1, 2, change.name = ANY (factory.named_secrets),

@@ -2,6 +2,7 @@ import type { EventBody } from "../audit/events.js";
 import type { AuditRow, AuditWriter } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
 import { createPauses } from "../core/pauses.js";
 import { Problem } from "../core/problem.js";
@@ -64,7 +65,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     const isFree = input.precondition === undefined && items.every((item) => item.op === "delete" || !item.seen);
     let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
-      const now = new Date();
+      const now = databaseNow();
       const keys = await deps.factoryKeys.of(factory.id);
       const { precondition, caller } = input;
       const planned: (SecretChange | undefined)[] = [];
@@ -94,7 +95,7 @@ async function warningsOf(
   { name, value, expiresAt, deliverToJobs }: Extract<SecretItem, { op: "put" }>,
 ): Promise<SecretWarning[]> {
   const ofName = deliverToJobs ? jobNameWarnings(name) : [];
-  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, new Date()), ...ofName];
+  return [...(await deps.warningsFor(factory, name, value)), ...expiryWarnings(expiresAt, databaseNow()), ...ofName];
 }
 
 function written(item: SecretItem, change: SecretChange | undefined, warnings: SecretWarning[]): Written {

@@ -1,9 +1,11 @@
 import { AuditWriter } from "../audit/record.js";
 import { UnknownCallers } from "../audit/refusals.js";
 import { Facts } from "../broker/factory-facts.js";
+import { clockDifferenceMs, databaseNow, watchDatabaseClock } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
+import { Withdrawals } from "../db/withdrawals.js";
 import { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import { createDrain, type Drain } from "../http/drain.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
@@ -59,31 +61,33 @@ export function createApp(input: {
   const { prisma, pool } = database;
   const certificate = openCertificate(settings, log);
   const metrics = new Metrics();
-  const generations = new Generations();
+  const remembering = { prisma, generations: new Generations(), withdrawals: new Withdrawals() };
+  const { generations, withdrawals } = remembering;
   const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
   const audit = new AuditWriter(pool, { onError: onUnrecorded });
-  const now = () => new Date();
-  const signing = createSigning({ prisma, audit, keys, generations, now }, settings);
+  const clock = watchClock(pool, metrics, log);
+  const signing = createSigning({ prisma, audit, keys, generations, now: databaseNow }, settings);
   // Without a public name of its own the service is known by where it listens, and that is known only later.
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
-  const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now });
+  const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now: databaseNow });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
   const onTrouble = { onOdd: () => metrics.oddEventFound(), onSealingFailed: () => metrics.sealingFailed() };
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
   metrics.watchAuditShipping(chain.shippingLag);
+  metrics.watchAuditSealing(() => chain.sealer.backlog());
   const keySets = createKeySets(outbound, log);
-  const verification = { keySets, now };
+  const verification = { keySets, now: databaseNow };
   const workloads = new Workloads({ prisma, generations, audit, onError: onUnrecorded, ...verification });
-  const devices = new Devices({ prisma, generations, audit, settings: settings.devices, onError: onUnrecorded });
-  const callers = new Callers({ prisma, generations, accessTokens, workloads, devices });
+  const devices = new Devices({ ...remembering, audit, settings: settings.devices, onError: onUnrecorded });
+  const callers = new Callers({ ...remembering, accessTokens, workloads, devices });
   const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
   const documents = new DocumentWorker();
   const facts = new Facts({ prisma, generations, documents });
-  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations });
+  const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const shared = { prisma, audit, factoryKeys, facts, callers, generations };
+  const shared = { prisma, audit, factoryKeys, facts, callers, generations, withdrawals };
   const life = createSecretLifeDeps({ prisma, documents, settings, log });
-  const aws = createAwsDeps({ ...shared, publicUrl, now });
+  const aws = createAwsDeps({ ...shared, publicUrl, now: databaseNow });
   const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
   const checked = { ...createPromotionTrial({ ...broker, ...secrets }), ...createGrantCheck(facts) };
   const drain = createDrain();
@@ -97,7 +101,7 @@ export function createApp(input: {
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [certificate, documents, unknownCallers, keyTasks, recording, life.uses];
+  const first = [clock, certificate, documents, unknownCallers, keyTasks, recording, life.uses];
   return {
     ...servers,
     drain,
@@ -117,8 +121,16 @@ async function closeInTurn(opened: readonly ({ close(): void | Promise<void> } |
 function createKeySets(outbound: Outbound, log: Logger): KeySets {
   return new KeySets({
     outbound,
-    nowMs: Date.now,
+    nowMs: () => performance.now(),
     onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
+  });
+}
+
+function watchClock(pool: Database["pool"], metrics: Metrics, log: Logger): { close(): void } {
+  metrics.watchClock(clockDifferenceMs);
+  return watchDatabaseClock(pool, (isRight, differenceMs) => {
+    if (isRight) log.info({ differenceMs }, "the clock of this machine is right again");
+    else log.error({ differenceMs }, "the clock of this machine is wrong by so much: set it, for instance by NTP");
   });
 }
 

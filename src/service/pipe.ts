@@ -4,6 +4,7 @@ import { requestedBy } from "../audit/requested-by.js";
 import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
 import type { AwsKeys } from "../aws/keys/aws-keys.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
+import { databaseNow } from "../core/database-clock.js";
 import type { Database } from "../db/database.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
@@ -50,7 +51,7 @@ export function createPipe(input: {
       const of = factory ?? caller.factory;
       const actor = actorOf(caller);
       const { code } = problem;
-      const refused = { at: new Date(), outcome: "refused", ...(of && { factory: of }) } as const;
+      const refused = { at: databaseNow(), outcome: "refused", ...(of && { factory: of }) } as const;
       await audit
         .writeCounted(
           {

@@ -109,7 +109,7 @@ const mayImport: Record<string, readonly string[]> = {
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["core/", "db/database.ts", "outbound/"],
   db: ["core/", "settings/settings.ts"],
-  limits: ["core/", "db/database.ts"],
+  limits: ["core/", "db/database.ts", "db/by-database-clock.ts"],
   outbound: ["core/"],
   observability: ["settings/settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };

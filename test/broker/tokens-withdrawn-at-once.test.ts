@@ -19,17 +19,22 @@ let broker: BrokeredFactory;
 let otherReplica: TestService;
 let realm: ReturnType<BrokeredFactory["clouds"]["docker"]["addRegistry"]>["realm"];
 beforeAll(async () => {
-  broker = await startBrokeredFactory(({ docker }) => {
-    const rights = { "acme/app": ["pull"], "acme/base": ["pull"] } as const;
-    const users = { first: { password: first, rights }, second: { password: second, rights } };
-    realm = docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 }).realm;
-    docker.addRegistry({ host: "quay.example.test", users });
-  });
+  broker = await startBrokeredFactory(
+    ({ docker }) => {
+      const rights = { "acme/app": ["pull"], "acme/base": ["pull"] } as const;
+      const users = { first: { password: first, rights }, second: { password: second, rights } };
+      realm = docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 }).realm;
+      docker.addRegistry({ host: "quay.example.test", users });
+      // An access token is good at every replica only when all have one name.
+    },
+    { FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test" },
+  );
   otherReplica = await startTestService(broker.environment, broker.service);
   // Nothing is announced in this file: "at once" must hold without any message between replicas.
   await broker.service.database.pool.query(
     `ALTER TABLE factories DISABLE TRIGGER factories_announce_generation;
-     ALTER TABLE installation DISABLE TRIGGER installation_announce_generation`,
+     ALTER TABLE installation DISABLE TRIGGER installation_announce_generation;
+     ALTER TABLE credentials DISABLE TRIGGER credentials_announce_withdrawal`,
   );
 });
 afterAll(async () => {
@@ -137,6 +142,45 @@ describe.each(["the same replica", "another replica"])("at once, on %s,", (where
     expect((await broker.service.as(broker.service.operatorToken).delete(path)).status).toBe(204);
     const reply = await broker.ask(token, demand, there());
     expect(reply.body).toMatchObject({ status: 401, code: "unauthenticated" });
+  });
+
+  it.each([true, false])(
+    "an ended job gets 401 instead of a refusal that no audit row goes with (allowPartial %s)",
+    async (allowPartial) => {
+      const { id, token } = await broker.openJob();
+      await warm(token);
+      const path = `/v1/factories/${broker.factory.name}/jobs/${id}`;
+      await broker.service.as(broker.service.operatorToken).delete(path).expect(204);
+      const unknown = { registry: "nowhere.example.test", repositories: ["acme/app"], allowPartial };
+      expect((await broker.ask(token, unknown, there())).body).toMatchObject({ code: "unauthenticated" });
+      expect((await broker.ask(token, { ...demand, minTtlSeconds: 3_000_000 }, there())).status).toBeGreaterThan(399);
+    },
+  );
+
+  it("a job gets 401 from the moment at which it ends by the clock of the database", async () => {
+    const { id, token } = await broker.openJob();
+    await warm(token);
+    await broker.service.database.pool.query("UPDATE credentials SET expires_at = now() WHERE id = $1", [id]);
+    expect((await broker.ask(token, demand, there())).status).toBe(401);
+  });
+
+  it("the session of an OAuth client that is withdrawn gets 401", async () => {
+    const operator = broker.service.as(broker.service.operatorToken);
+    const path = `/v1/factories/${broker.factory.name}/oauth-clients`;
+    const made = await operator
+      .post(path)
+      .send({ name: "ci", permissions: ["registry-tokens:issue"] })
+      .expect(201);
+    const opened = await broker.service
+      .as(undefined)
+      .post("/oauth/token")
+      .type("form")
+      .send({ grant_type: "client_credentials", client_id: made.body.id, client_secret: made.body.clientSecret });
+    expect(opened.body).toMatchObject({ access_token: expect.any(String) });
+    const access = opened.body.access_token;
+    await warm(access);
+    await operator.delete(`${path}/${made.body.id}`).expect(204);
+    expect((await broker.ask(access, demand, there())).status).toBe(401);
   });
 
   it("a deleted API token gets 401, and so does the job that it opened", async () => {

@@ -107,6 +107,24 @@ for (const shell of shells) {
       expect(machine.calls()).toEqual(["sleep 1", "sleep 2"]);
     });
 
+    test("is asked again when it says, after a conflict that passes", async () => {
+      machine.watch("sleep", { doNothing: true });
+      service.answer = (response, times) => {
+        if (times > 1) return jsonAnswer(200, { username: "u", password: "p" })(response, times);
+        response.writeHead(409, { "Retry-After": "7" }).end('{"code":"conflict","detail":"Ask again."}');
+      };
+      expect(await machine.helper("get", registry)).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(machine.calls()).toEqual(["sleep 7"]);
+    });
+
+    test.each(["21", "3600"])("is not waited for when it asks for %s seconds", async (seconds) => {
+      machine.watch("sleep", { doNothing: true });
+      service.answer = (response) => void response.writeHead(503, { "Retry-After": seconds }).end("{}");
+      expect(await machine.helper("get", registry)).toMatchObject({ exitCode: 1 });
+      expect(service.asked).toHaveLength(1);
+      expect(machine.calls()).toEqual([]);
+    });
+
     test("is waited for when the connection breaks, and then said to be missing", async () => {
       machine.watch("sleep", { doNothing: true });
       service.answer = (response) => {

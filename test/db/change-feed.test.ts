@@ -55,6 +55,7 @@ it("goes on listening when a poll fails, and says once that it cannot listen", a
     pool: database.pool,
     generations: new Generations(),
     onDataKeys: (factoryId) => heard.push(factoryId),
+    onWithdrawn: () => undefined,
     onMissed: () => undefined,
     onLost: (error) => lost.push(error),
   });
@@ -75,6 +76,7 @@ it("goes on listening when a poll fails, and says once that it cannot listen", a
   feed = startChangeFeed({
     ...{ directUrl: away, pool: database.pool, generations: new Generations() },
     onDataKeys: () => undefined,
+    onWithdrawn: () => undefined,
     onMissed: () => undefined,
     onLost: (error) => refused.push(error),
   });
@@ -91,6 +93,7 @@ it("says that something may have been missed once it listens again, and hears wh
     pool: database.pool,
     generations: new Generations(),
     onDataKeys: (factoryId) => heard.push(factoryId),
+    onWithdrawn: () => undefined,
     onMissed: () => {
       missed += 1;
     },

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
@@ -68,6 +69,25 @@ describe("a device that asks for registry tokens", () => {
     });
   });
 
+  it("gets none from the moment at which it is denied, though this replica was not told", async () => {
+    const { pool } = broker.service.database;
+    await pool.query("ALTER TABLE denied_devices DISABLE TRIGGER denied_devices_announce_withdrawal");
+    const { serial } = device;
+    for (const denied of [{ device_id: device.id }, { authority_id: authority, serial: serial.toLowerCase() }]) {
+      expect(await ask({})).toMatchObject({ status: 200 });
+      const row = { id: randomUUID(), factory_id: broker.factory.id, device_id: null, authority_id: null, ...denied };
+      await pool.query(
+        `INSERT INTO denied_devices (id, factory_id, device_id, authority_id, serial, created_by_kind, created_by_id, created_by_name)
+         SELECT id, factory_id, device_id, authority_id, serial, 'operator', '', ''
+         FROM jsonb_populate_record(NULL::denied_devices, $1)`,
+        [row],
+      );
+      expect(await ask({})).toMatchObject({ status: 401 });
+      expect(await ask({ registry: "nowhere.example.test" })).toMatchObject({ status: 401 });
+      await pool.query("DELETE FROM denied_devices WHERE id = $1", [row.id]);
+    }
+  });
+
   it("asks the database for its audit row alone, once its certificate and its token are known", async () => {
     for (let times = 0; times < 2; times += 1) expect(await ask({})).toMatchObject({ status: 200 });
     const { pool, prisma } = broker.service.database;
@@ -77,7 +97,8 @@ describe("a device that asks for registry tokens", () => {
     const texts = [...statements.mock.calls, ...reads.mock.calls].map(([statement]) => JSON.stringify(statement));
     expect(texts.filter((text) => text.includes("INSERT INTO audit_events"))).toHaveLength(1);
     // What runs by itself meanwhile (the sealer, the poll of generations, the keys' upkeep) reads none of these.
-    expect(texts.filter((text) => /device_authorities|denied_devices|broker-facts|caller-by/.test(text))).toEqual([]);
+    const others = texts.filter((text) => !text.includes("INSERT INTO audit_events"));
+    expect(others.filter((text) => /device_authorities|denied_devices|broker-facts|caller-by/.test(text))).toEqual([]);
     vi.restoreAllMocks();
   });
 

@@ -13,8 +13,11 @@ export type Line = {
   close(): void;
 };
 
-/** A TCP proxy on a port of 127.0.0.1, to a port there that is asked for at each connection. */
-export async function openLine(portOfTarget: () => number): Promise<Line> {
+/**
+ * A TCP proxy on a port of 127.0.0.1, to a port there that is asked for at each connection.
+ * @param delayMs - how long everything takes in each direction
+ */
+export async function openLine(portOfTarget: () => number, delayMs = 0): Promise<Line> {
   const sockets = new Set<Socket>();
   let stalled = false;
   const server = createServer((near) => {
@@ -29,7 +32,8 @@ export async function openLine(portOfTarget: () => number): Promise<Line> {
         sockets.delete(socket);
         other.destroy();
       });
-      socket.pipe(other);
+      if (delayMs === 0) socket.pipe(other);
+      else socket.on("data", (chunk) => setTimeout(() => other.write(chunk), delayMs));
       if (stalled) socket.pause();
     }
   });

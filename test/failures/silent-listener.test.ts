@@ -27,6 +27,7 @@ it("a LISTEN connection that has gone silent keeps no change from being seen wit
   const feed = startChangeFeed({
     ...{ directUrl: direct.href, pool: database.pool, generations, onLost },
     onDataKeys: () => undefined,
+    onWithdrawn: () => undefined,
     onMissed: () => undefined,
   });
   const listening =

@@ -7,7 +7,6 @@ import { startTestService, type TestService } from "../support/test-service.js";
 import { openStored } from "./open-stored.js";
 import { lifeOf, newLife } from "./secret-life.js";
 
-const dayMs = 86_400_000;
 let service: TestService;
 beforeAll(async () => {
   service = await startTestService({ FACTORY_SECRETS_MAX_SECRETS: "3" });
@@ -27,11 +26,15 @@ async function storedVersions(factory: { id: string }): Promise<number> {
   return rows[0]?.count ?? -1;
 }
 
-const sweep = (daysLater: number) =>
-  sweepDeletedSecrets(
-    { prisma: service.database.prisma, audit: new AuditWriter(service.database.pool), undeleteDays: 30 },
-    new Date(Date.now() + daysLater * dayMs),
+/** Sweeps when everything that is deleted was so many days ago. */
+async function sweep(daysAgo: number): Promise<number> {
+  const { prisma, pool } = service.database;
+  await pool.query(
+    "UPDATE secrets SET deleted_at = now() - make_interval(hours => 24 * $1) WHERE deleted_at IS NOT NULL",
+    [daysAgo],
   );
+  return sweepDeletedSecrets({ prisma, audit: new AuditWriter(pool), undeleteDays: 30 });
+}
 
 describe("undelete", () => {
   it("brings back a secret with its value and its versions", async () => {

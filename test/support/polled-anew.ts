@@ -8,7 +8,10 @@ type Asking = { database: Pick<Database, "pool"> };
  * second (test/db/change-feed.test.ts), so what it knows then it knows within a second: on a slow machine too, where a
  * clock would say otherwise.
  */
-export const polledAnew = (replica: Asking): Promise<void> => askedAnew(replica, "poll-generations");
+export async function polledAnew(replica: Asking): Promise<void> {
+  await askedAnew(replica, "poll-generations");
+  await askedAnew(replica, "poll-withdrawals");
+}
 
 /** Resolves when the statement of this name was sent to the database, later than now, and was answered. */
 export async function askedAnew({ database: { pool } }: Asking, statement: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { setTimeout } from "node:timers/promises";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import { headsOf } from "./heads/store.js";
 import { batchSize, type OddEvent, type Pass, sealBatch } from "./seal-batch.js";
@@ -8,7 +9,10 @@ import * as store from "./store.js";
 
 /** How often it looks for what was committed since. */
 const roundMs = 1_000;
-/** After a batch the rounds rest this many times as long as it took: requests come first, a backlog can wait. */
+/**
+ * After a full batch the rounds rest this many times as long as it took, because requests come first; after each further
+ * one half as much, because a backlog that grows must not go on growing.
+ */
 const restFactor = 4;
 /** A checkpoint is signed when this many events or this much time came since the last, whichever is first. */
 const checkpointEvents = 10_000;
@@ -34,7 +38,7 @@ export class AuditSealer {
   #round: Promise<void> = Promise.resolve();
   #failing = false;
   #closing = false;
-  #lookedAtMs = Date.now();
+  #signedAtMs = performance.now();
   #sealedSince = 0;
   readonly #toldOf = new Set<string>();
 
@@ -57,7 +61,7 @@ export class AuditSealer {
    * Seals what is committed now and was not before. Events of transactions that still run come later.
    * @param options.wait for another replica that is sealing
    * @param options.maxEvents seals about as many; after an upgrade a backlog of years may be waiting
-   * @param options.rest leaves most of the machine to requests, between batches
+   * @param options.rest leaves the machine to requests between batches, and signs checkpoints when they are due
    */
   async seal(options: { wait?: boolean; maxEvents?: number; rest?: boolean } = {}): Promise<void> {
     const { wait = true, maxEvents = Number.POSITIVE_INFINITY, rest = false } = options;
@@ -65,15 +69,18 @@ export class AuditSealer {
     const installation = await store.installationId(prisma);
     if (installation === undefined) return;
     let pass: Pass | undefined;
-    for (let done = 0; done < maxEvents && !this.#closing && (await store.hasUnsealed(prisma)); ) {
+    for (let batches = 0; batches * batchSize < maxEvents && !this.#closing; batches += 1) {
+      if (pass === undefined && !(await store.hasUnsealed(prisma))) return;
       const startedMs = performance.now();
       const batch = await prisma.$transaction((transaction) => sealBatch(transaction, { installation, wait, pass }));
       this.#sealedSince += batch.sealed;
       this.#tellOf(batch.odd);
       pass = batch.pass;
       if (pass === undefined) return;
-      done += batchSize;
-      if (rest) await setTimeout((performance.now() - startedMs) * restFactor, undefined, { ref: false });
+      if (!rest) continue;
+      const restMs = ((performance.now() - startedMs) * restFactor) / 2 ** batches;
+      await this.#checkpointIfDue();
+      await setTimeout(restMs, undefined, { ref: false });
     }
   }
 
@@ -92,7 +99,7 @@ export class AuditSealer {
     if (last !== undefined && last.position >= position) return true;
     const signed = signStatement(await signingKey.current(installation), {
       type: "factory-secrets.audit-checkpoint.v1",
-      at: new Date().toISOString(),
+      at: databaseNow().toISOString(),
       installation,
       chain,
       position,
@@ -100,6 +107,11 @@ export class AuditSealer {
     });
     await store.insertCheckpoint(prisma, { chain, position, signed });
     return true;
+  }
+
+  /** How many events are committed and not sealed; 100,000 when there are more. */
+  backlog(): Promise<number> {
+    return store.countUnsealed(this.#deps.prisma);
   }
 
   /** Stops, after the batch that is being sealed. */
@@ -120,17 +132,20 @@ export class AuditSealer {
   async #runRound(): Promise<void> {
     try {
       await this.seal({ wait: false, rest: true });
-      const nowMs = Date.now();
-      if (this.#sealedSince >= checkpointEvents || nowMs - this.#lookedAtMs >= checkpointMs) {
-        const installation = await store.installationId(this.#deps.prisma);
-        if (installation !== undefined) await this.checkpoint(installation);
-        this.#lookedAtMs = nowMs;
-        this.#sealedSince = 0;
-      }
+      await this.#checkpointIfDue();
       this.#failing = false;
     } catch (error) {
       if (!this.#failing) this.#deps.onError(error);
       this.#failing = true;
     }
+  }
+
+  // Also between batches: a round may never end while events come as fast as they are sealed.
+  async #checkpointIfDue(): Promise<void> {
+    if (this.#sealedSince < checkpointEvents && performance.now() - this.#signedAtMs < checkpointMs) return;
+    const installation = await store.installationId(this.#deps.prisma);
+    if (installation !== undefined) await this.checkpoint(installation);
+    this.#signedAtMs = performance.now();
+    this.#sealedSince = 0;
   }
 }

@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
+import { databaseNow } from "../../core/database-clock.js";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { AuditWriter } from "../record.js";
@@ -80,7 +81,7 @@ export class AuditSigningKey {
 
 function keyEvent(action: "signing-key.created" | "signing-key.replaced", keyId: string) {
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: { kind: "service", id: "", name: "factory-secrets" },
     body: { action, keyId, purpose, alg: "Ed25519" },

@@ -108,33 +108,45 @@ export async function nextUnsealed(
   );
 }
 
-/** Says that every event of a transaction before this one is sealed: no batch need look there again. */
-export async function moveFrontier(transaction: Transaction, to: string): Promise<void> {
+/**
+ * Appends to the chains, moves their ends, and says that every event of a transaction before `frontier` is sealed: no
+ * batch need look there again.
+ */
+export async function insertSeals(
+  transaction: Transaction,
+  { seals, heads, frontier }: { seals: readonly SealRow[]; heads: ReadonlyMap<string, Head>; frontier: string },
+): Promise<void> {
+  const ends = [...heads].map(([id, { position, hash }]) => ({ id, position, hash: hash.toString("hex") }));
   await transaction.$executeRawUnsafe(
-    "/* move-frontier */ UPDATE audit_sealer SET frontier = $1::xid8 WHERE frontier <> $1::xid8",
-    to,
+    `/* insert-seals */ WITH sealed AS (
+       INSERT INTO audit_seals (chain_id, position, event_id, hash)
+       SELECT chain_id, position, event_id, decode(hash, 'hex')
+       FROM jsonb_to_recordset($1::jsonb) AS seal(chain_id uuid, position bigint, event_id bigint, hash text)
+     ), ended AS (
+       INSERT INTO audit_chains (id, position, hash)
+       SELECT id, position, decode(hash, 'hex')
+       FROM jsonb_to_recordset($2::jsonb) AS head(id uuid, position bigint, hash text)
+       ON CONFLICT (id) DO UPDATE SET position = excluded.position, hash = excluded.hash
+     )
+     UPDATE audit_sealer SET frontier = $3::xid8 WHERE frontier <> $3::xid8`,
+    JSON.stringify(seals),
+    JSON.stringify(seals.length === 0 ? [] : ends),
+    frontier,
   );
 }
 
-/** Appends to the chains, and moves their ends. */
-export async function insertSeals(
-  transaction: Transaction,
-  seals: readonly SealRow[],
-  heads: ReadonlyMap<string, Head>,
-): Promise<void> {
-  await transaction.$executeRawUnsafe(
-    `/* insert-seals */ INSERT INTO audit_seals (chain_id, position, event_id, hash)
-     SELECT chain_id, position, event_id, decode(hash, 'hex')
-     FROM jsonb_to_recordset($1::jsonb) AS seal(chain_id uuid, position bigint, event_id bigint, hash text)`,
-    JSON.stringify(seals),
+/** The most that `countUnsealed` counts. */
+export const maxCountedUnsealed = 100_000;
+
+/** How many events have no place in a chain yet, about; 100,000 when there are more. */
+export async function countUnsealed(prisma: PrismaClient): Promise<number> {
+  const [row] = await prisma.$queryRawUnsafe<{ events: number }[]>(
+    `/* count-unsealed */ SELECT count(*)::int AS events FROM (
+       SELECT FROM audit_events AS e ${withoutSeal}
+       WHERE e.transaction >= (SELECT frontier FROM audit_sealer) AND sealed.yes IS NULL LIMIT ${maxCountedUnsealed}
+     ) AS unsealed`,
   );
-  const ends = [...heads].map(([id, { position, hash }]) => ({ id, position, hash: hash.toString("hex") }));
-  await transaction.$executeRawUnsafe(
-    `/* move-heads */ INSERT INTO audit_chains (id, position, hash)
-     SELECT id, position, decode(hash, 'hex') FROM jsonb_to_recordset($1::jsonb) AS head(id uuid, position bigint, hash text)
-     ON CONFLICT (id) DO UPDATE SET position = excluded.position, hash = excluded.hash`,
-    JSON.stringify(ends),
-  );
+  return row?.events ?? 0;
 }
 
 /** Events of a chain with their places, in order. One that was removed behind our back is not among them. */

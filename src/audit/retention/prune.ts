@@ -1,3 +1,4 @@
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { AuditSealer } from "../chain/sealer.js";
 import type { AuditSigningKey } from "../chain/signing-key.js";
@@ -48,7 +49,7 @@ async function pruneStep(
   const { through, damaged } = await lastBefore(prisma, installation, { after, limit: stepSize, before });
   if (through === after) return { step: undefined, damaged };
   const signer = await signingKey.current(installation);
-  const at = new Date();
+  const at = databaseNow();
   const cuts = (await partsOfCut(prisma, installation, { after, through })).map((part) => ({
     part,
     signed: signStatement(signer, {

@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, rootCertificates } from "node:tls";
 import { z } from "zod";
+import { databaseNow } from "../../core/database-clock.js";
 
 /** A syslog receiver over TCP, in plain or under TLS. */
 export type SyslogPlace = { host: string; port: number; tls: boolean };
@@ -31,7 +32,7 @@ const Line = z.object({
  */
 export function sendSyslog(place: SyslogPlace, text: string, caCertificates: readonly string[]): Promise<void> {
   const lines = text.split("\n").filter((line) => line !== "");
-  const frames = Buffer.concat(lines.map((line) => syslogFrame(line, new Date())));
+  const frames = Buffer.concat(lines.map((line) => syslogFrame(line, databaseNow())));
   return new Promise((resolve, reject) => {
     const socket = open(place, caCertificates);
     const timer = setTimeout(() => {

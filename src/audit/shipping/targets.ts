@@ -1,6 +1,7 @@
 import { sign } from "node:crypto";
 import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import type { AuditSigningKey } from "../chain/signing-key.js";
@@ -61,7 +62,7 @@ async function post({ prisma, outbound, signingKey }: Deps, url: string, text: s
   const installation = await installationId(prisma);
   if (installation === undefined) throw new Error("there is no installation yet");
   const { keyId, privateKey } = await signingKey.current(installation);
-  const seconds = Math.floor(Date.now() / 1_000);
+  const seconds = Math.floor(databaseNow().getTime() / 1_000);
   const signature = sign(null, signedBytes(seconds, text), privateKey).toString("base64");
   const reply = await outbound.request({
     url,

@@ -4,6 +4,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import type { AwsKeyPair } from "../../broker/contract.js";
 import type { Facts } from "../../broker/factory-facts.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import type { Callers } from "../../identity/callers.js";
@@ -47,7 +48,7 @@ export async function giveKeys(
   const pair = await deps.awsKeys.pairOf(factory, job.id, entry);
   const { accessKeyId } = pair;
   await deps.audit.write({
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: actorOf(caller),
     factory,

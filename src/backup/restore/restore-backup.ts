@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { AuditWriter } from "../../audit/record.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { applyNext, assertUtf8, type Migration, tablesOf } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
@@ -123,7 +124,7 @@ async function settle(
   await store.raiseGenerations(client);
   const body = { action: "backup.restored", madeAt: header.madeAt, sha256, count: ended } as const;
   const actor = { kind: "service", id: "", name: "factory-secrets" } as const;
-  await store.insertEvent(client, audit.row({ at: new Date(), outcome: "allowed", actor, body }));
+  await store.insertEvent(client, audit.row({ at: databaseNow(), outcome: "allowed", actor, body }));
   const rows = header.tables.reduce((sum, table) => sum + table.rows, 0);
   return { rows, ended, live: await store.countLive(client, longLived) };
 }

@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../audit/events.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
-import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { actorOf, type Caller, type FactoryRef, standingOf } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import { openSecretVersion, type SealedValue } from "../../secrets/open-secret.js";
 import type { BrokerDeps } from "../issue-token.js";
@@ -19,8 +20,8 @@ const maxDeliveredBytes = 1024 * 1024;
 
 /**
  * Opens the secrets that are flagged for delivery, for a caller that is to have them. The audit row of each stands before
- * it is opened, and is written only if the caller was read in the generation that the factory still has: for a job that
- * has ended nothing is opened, on whichever replica it ended.
+ * it is opened, and is written only if the caller was read in the generation that the factory still has and was not
+ * withdrawn: for a job that has ended nothing is opened, on whichever replica it ended.
  * @returns by name; none for a caller that is not to have them
  * @throws Problem `secret-unreadable`, `limit-reached` when too many are flagged, `conflict` when the factory keeps
  *   changing
@@ -73,15 +74,16 @@ async function open(
 }
 
 async function findStale(deps: BrokerDeps, delivery: Delivery, flagged: readonly FlaggedSecret[]) {
+  const condition = { generation: delivery.caller.generation, standing: standingOf(delivery.caller) };
   const outcomes = await Promise.all(
-    flagged.map((secret) => deps.audit.writeIfCurrent(deliveredEvent(delivery, secret), delivery.caller.generation)),
+    flagged.map((secret) => deps.audit.writeIfCurrent(deliveredEvent(delivery, secret), condition)),
   );
   return outcomes.flatMap((outcome) => (outcome.written ? [] : [outcome]))[0];
 }
 
 function deliveredEvent({ factory, caller, requested }: Delivery, secret: FlaggedSecret): AuditEvent {
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "allowed",
     actor: actorOf(caller),
     factory,

@@ -1,5 +1,6 @@
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
@@ -142,7 +143,7 @@ async function checksOfValue(
 ): Promise<ValueCheck[]> {
   const warnings = await deps.warningsFor(factory, name, value);
   const checks: ValueCheck[] = warnings.map(({ code, message }) => ({ code, outcome: "warning", message }));
-  if (expiresAt && expiresAt <= new Date()) {
+  if (expiresAt && expiresAt <= databaseNow()) {
     checks.push({
       code: "expired",
       outcome: "warning",
@@ -172,7 +173,7 @@ async function record(
 ): Promise<void> {
   const { version, currentVersion } = found;
   await deps.audit.write({
-    ...{ at: new Date(), outcome: report ? "allowed" : "failed", actor: actorOf(caller), factory, ...requested },
+    ...{ at: databaseNow(), outcome: report ? "allowed" : "failed", actor: actorOf(caller), factory, ...requested },
     body: {
       action: "secret.examined",
       secret: name,

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { z } from "zod";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { MintedToken } from "../provider.js";
@@ -55,7 +56,7 @@ async function openRegistry(access: RegistryAccess, image: ImageReference, token
     return async (path) => {
       const headers = { accept, authorization };
       const reply = await access.outbound.request({ url: `${base}/${path}`, headers, maxBytes: maxManifestBytes });
-      throwUnlessAnswered(host, reply, Date.now());
+      throwUnlessAnswered(host, reply, databaseNow().getTime());
       return reply;
     };
   };
@@ -89,7 +90,7 @@ async function exchange(
   if (service !== undefined) url.searchParams.set("service", service);
   url.searchParams.set("scope", `repository:${image.repository}:pull`);
   const reply = await outbound.request({ url, headers: { authorization } });
-  throwUnlessAnswered(url.hostname, reply, Date.now());
+  throwUnlessAnswered(url.hostname, reply, databaseNow().getTime());
   const parsed = Realm.safeParse(reply.status === 200 ? parseJsonBody(reply) : undefined);
   return parsed.data?.access_token ?? parsed.data?.token;
 }

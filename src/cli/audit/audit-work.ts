@@ -7,6 +7,7 @@ import { publicKeys } from "../../audit/chain/keys/store.js";
 import { pem } from "../../audit/chain/public-keys.js";
 import { installationId } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { errorCode } from "../../core/error-code.js";
 import { findFactory } from "../../factories/store.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
@@ -36,14 +37,16 @@ export function auditKeys(deps: ServerDeps): Promise<string[]> {
 }
 
 /**
- * Makes a new key sign checkpoints and cuts, unless somebody else did `since` this was asked for.
+ * Makes a new key sign checkpoints and cuts, unless somebody else did since this was asked for, which was `askedAtMs` by
+ * the monotonic clock of this process.
  * @returns its public half as PEM
  * @throws CommandFailure before the first start, and as `withDatabase`
  */
-export function rotateAuditKey(deps: ServerDeps, since: Date): Promise<string> {
+export function rotateAuditKey(deps: ServerDeps, askedAtMs: number): Promise<string> {
   return withAudit(deps, async ({ prisma, signingKey, sealer }) => {
     const installation = await installationId(prisma);
     if (installation === undefined) throw new CommandFailure(exitCodes.failed, "Nothing was started here yet.");
+    const since = new Date(databaseNow().getTime() - (performance.now() - askedAtMs));
     const keyId = await signingKey.rotate(installation, since);
     // The event of the rotation stands under the first signature of the new key.
     await sealer.seal();
@@ -57,6 +60,9 @@ export function rotateAuditKey(deps: ServerDeps, since: Date): Promise<string> {
 /** Drops the events before that moment. @returns what was done @throws CommandFailure at a damaged one, and as `withDatabase` */
 export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
   return withAudit(deps, async (opened) => {
+    // Whoever typed it was asked for a past time by a clock that can be wrong.
+    if (before > databaseNow())
+      throw new CommandFailure(exitCodes.usage, "--before is in the future, by the database's clock.");
     const { pruned, damaged } = await pruneAudit(opened, before);
     const removed =
       pruned &&

@@ -64,9 +64,9 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
     .description("make a new key sign checkpoints, also while the server runs; print its public half, PEM")
     .addHelpText("after", example("npx factory-secrets audit rotate-key >> audit-keys.pem"))
     .action(async () => {
-      const since = new Date();
+      const askedAtMs = performance.now();
       const { rotateAuditKey } = await loadAuditWork();
-      process.stdout.write(await rotateAuditKey(server, since));
+      process.stdout.write(await rotateAuditKey(server, askedAtMs));
     });
   audit
     .command("prune")

@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { Writable } from "node:stream";
 import type { AuditWriter } from "../../audit/record.js";
 import { type Made, makeBackup } from "../../backup/make/make-backup.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { errorCode } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
@@ -43,7 +44,7 @@ export function writeBackup({ environment, say }: ServerDeps, out: string): Prom
 async function record(audit: AuditWriter, { header, sha256 }: Made): Promise<void> {
   const body = { action: "backup.made", madeAt: header.madeAt, sha256 } as const;
   const actor = { kind: "service", id: "", name: "factory-secrets" } as const;
-  await audit.write({ at: new Date(), outcome: "allowed", actor, body });
+  await audit.write({ at: databaseNow(), outcome: "allowed", actor, body });
 }
 
 /** Writes a file for its owner alone that is there whole or not at all, also after a power cut. */

@@ -85,5 +85,6 @@ function exitCodeOf(status: number, code: string): ExitCode {
   if (code === "unauthenticated" || code === "not-found" || code === "forbidden") return exitCodes.notAccepted;
   if (code === "malformed-body" || code === "invalid-request") return exitCodes.usage;
   if (code === "upstream-refused") return exitCodes.refused;
+  if (code === "conflict") return exitCodes.unavailable;
   return status === 429 || status >= 500 ? exitCodes.unavailable : exitCodes.refused;
 }

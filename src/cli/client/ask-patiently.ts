@@ -21,7 +21,8 @@ export type Repeats = "whatever-failed" | "what-was-not-done";
 
 /**
  * Asks until an answer comes that another try would not change, or until patience runs out: then the last answer counts.
- * Tries again after 429, 502, 503, 504 and broken connections, after `Retry-After` or a growing pause with jitter.
+ * Tries again after whatever carries `Retry-After`, after 429, 502, 503, 504 and after broken connections: when
+ * `Retry-After` says so, else after a growing pause with jitter.
  * @param ask - one try. It is given its time in milliseconds, and makes a new token where a token is good only once.
  * @throws NoAnswer when the last try got none
  */
@@ -63,15 +64,21 @@ async function oneTry(ask: (timeoutMs: number) => Promise<Answer>, timeoutMs: nu
 
 function mayRepeat(outcome: Answer | NoAnswer, repeats: Repeats): boolean {
   if (repeats === "whatever-failed") return true;
-  return outcome instanceof NoAnswer ? outcome.isUnread : outcome.status === 429;
+  if (outcome instanceof NoAnswer) return outcome.isUnread;
+  // A 409 that asks for another try says that somebody else was first. What else is unavailable may have been half way.
+  return outcome.status === 429 || (outcome.status === 409 && outcome.retryAfterSeconds !== undefined);
 }
 
 function pauseAfter(outcome: Answer | NoAnswer, tries: number): number | undefined {
   const growing = Math.min(longestPauseMs, firstPauseMs * 2 ** (tries - 1)) * (0.5 + Math.random());
-  if (outcome instanceof NoAnswer) return outcome.isPassing ? growing : undefined;
-  if (![429, 502, 503, 504].includes(outcome.status)) return undefined;
-  if (lastingCodes.includes(textAt(outcome.body, "code") ?? "")) return undefined;
-  return outcome.retryAfterSeconds === undefined ? growing : outcome.retryAfterSeconds * 1_000 + Math.random() * 250;
+  if (outcome instanceof NoAnswer && !outcome.isPassing) return undefined;
+  const { retryAfterSeconds } = outcome;
+  if (!(outcome instanceof NoAnswer)) {
+    const { status, body } = outcome;
+    if (retryAfterSeconds === undefined && ![429, 502, 503, 504].includes(status)) return undefined;
+    if (lastingCodes.includes(textAt(body, "code") ?? "")) return undefined;
+  }
+  return retryAfterSeconds === undefined ? growing : retryAfterSeconds * 1_000 + Math.random() * 250;
 }
 
 function whatHappened(outcome: Answer | NoAnswer): string {

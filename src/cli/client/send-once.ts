@@ -36,6 +36,8 @@ export class NoAnswer extends Error {
     readonly isUnread = false,
     /** The other side was asked in the clear and hung up before any answer, as one that speaks TLS does. */
     readonly mayBeTls = false,
+    /** What the other side asks for before another try, where it was heard for all that. */
+    readonly retryAfterSeconds: number | undefined = undefined,
   ) {
     super(message);
   }

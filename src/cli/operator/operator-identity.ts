@@ -56,6 +56,8 @@ async function exchange(client: Client, description: string, connection: Connect
     return { token, untilMs: Date.now() + seconds * 1_000 };
   const detail = sentenceAt(answer.body, "detail");
   if (detail === undefined) throw explainStranger(connection.url, answer);
-  if (answer.status === 429 || answer.status >= 500) throw new NoAnswer(detail, true, true);
+  const { status, retryAfterSeconds } = answer;
+  if (retryAfterSeconds !== undefined || status === 429 || status >= 500)
+    throw new NoAnswer(detail, true, true, false, retryAfterSeconds);
   throw new CommandFailure(exitCodes.notAccepted, `The service does not accept ${description}.\n${detail}`);
 }

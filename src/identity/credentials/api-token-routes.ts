@@ -1,7 +1,8 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -27,7 +28,7 @@ const listApiTokens = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
-    const rows = await listCredentials(prisma, { kind: "api-token", factoryId: factory.id, page, now: new Date() });
+    const rows = await listCredentials(prisma, { kind: "api-token", factoryId: factory.id, page, now: databaseNow() });
     return { status: 200, body: await pageOf(page, rows, newestFirst, apiTokenView) };
   },
 );
@@ -88,7 +89,7 @@ const deleteApiToken = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-admin"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, {
       id: params.id,
       kind: "api-token",

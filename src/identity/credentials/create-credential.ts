@@ -3,6 +3,7 @@ import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { Grant } from "../../core/grant.js";
 import type { Permission, Role } from "../../core/permissions.js";
 import type { PrismaClient } from "../../db/database.js";
@@ -56,7 +57,7 @@ export async function createApiToken(
 ): Promise<Created & Granted> {
   const { maker } = input;
   const granted = grantedPermissions(maker, input.asked);
-  const expiresAt = grantedExpiry(maker, input.expiresAt, new Date());
+  const expiresAt = grantedExpiry(maker, input.expiresAt, databaseNow());
   const created = await create(deps, {
     kind: "api-token",
     name: input.name,
@@ -92,7 +93,7 @@ export async function openJob(
     requested: RequestedBy;
   },
 ): Promise<Created & { expiresAt: Date }> {
-  const wanted = new Date(Date.now() + input.ttlSeconds * 1000);
+  const wanted = new Date(databaseNow().getTime() + input.ttlSeconds * 1000);
   const { maker } = input;
   const expiresAt = maker.expiresAt && maker.expiresAt < wanted ? maker.expiresAt : wanted;
   const created = await create(deps, {
@@ -141,7 +142,7 @@ async function create(
   const { kind, name, factory, permissions, roles, grants, expiresAt, maker, actor, requested } = input;
   const id = randomUUID();
   const token = createToken(kind);
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const audit = deps.audit.row({
     at: createdAt,
     outcome: "allowed",

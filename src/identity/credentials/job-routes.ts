@@ -1,9 +1,10 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -83,7 +84,7 @@ const listJobs = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
-    const now = new Date();
+    const now = databaseNow();
     const rows = await listCredentials(prisma, { kind: "job", factoryId: factory.id, page, now });
     return { status: 200, body: await pageOf(page, rows, newestFirst, (row) => jobView(row, now)) };
   },
@@ -104,7 +105,7 @@ const getJob = route(
   async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
     const row = await findCredential(prisma, params.id, "job", factory.id);
     if (!row) throw new Problem("not-found", "There is no such job.");
-    return { status: 200, body: jobView(row, new Date()) };
+    return { status: 200, body: jobView(row, databaseNow()) };
   },
 );
 
@@ -121,7 +122,7 @@ const endJob = route(
     replies: { 204: { description: "Ended." } },
     problems: ["not-found"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     await withdrawCredential(deps, { id: params.id, kind: "job", factory, caller, requested: requestedBy(request) });
     return { status: 204 };
   },

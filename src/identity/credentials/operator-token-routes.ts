@@ -1,7 +1,8 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
@@ -26,7 +27,7 @@ const listOperatorTokens = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { page }) => {
-    const rows = await listCredentials(prisma, { kind: "operator", factoryId: null, page, now: new Date() });
+    const rows = await listCredentials(prisma, { kind: "operator", factoryId: null, page, now: databaseNow() });
     return { status: 200, body: await pageOf(page, rows, newestFirst, operatorTokenView) };
   },
 );
@@ -67,7 +68,7 @@ const deleteOperatorToken = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-operator-token"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, params, request }) => {
     await withdrawCredential(deps, {
       id: params.id,
       kind: "operator",

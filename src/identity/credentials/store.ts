@@ -1,5 +1,6 @@
 import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../../audit/record.js";
 import type { Actor, CredentialKind } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { Grant } from "../../core/grant.js";
 import type { Permission, Role } from "../../core/permissions.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
@@ -71,17 +72,16 @@ export async function insertCredential(
   return made.length === 1;
 }
 
-type Raised = { id: string; generation: bigint };
-
 /**
- * Withdraws a credential and everything derived from it, and raises the generations that make every replica notice.
- * @returns its name, whether it could still act as an admin, and what was raised; `undefined` when there was no such
- * credential that nobody has withdrawn
+ * Withdraws a credential and everything derived from it. Every replica notices by the rows themselves (`Withdrawals`): no
+ * generation is raised, and nothing shared is locked unless it could act as an operator or admin.
+ * @returns its name, whether it could still act as an admin, and the ids that were withdrawn; `undefined` when there was
+ * no such credential that nobody has withdrawn
  */
 export async function revokeFamily(
   transaction: Transaction,
   target: { id: string; kind: CredentialKind; factoryId: string | undefined },
-): Promise<{ name: string; wasAdmin: boolean; raised: Raised[] } | undefined> {
+): Promise<{ name: string; wasAdmin: boolean; withdrawn: string[] } | undefined> {
   // In a statement of its own: it waits for those that are opening something with this credential, and the next one
   // sees what they wrote. A single statement would look for the family as it was before the wait.
   const [locked] = await transaction.$queryRawUnsafe<{ name: string; was_admin: boolean }[]>(
@@ -95,43 +95,38 @@ export async function revokeFamily(
   );
   if (!locked) return undefined;
   // As often as it finds some: it waits for those that open something with a member, and cannot see that yet.
-  let revoked: number;
+  const withdrawn: string[] = [];
+  let revoked: { id: string }[];
   do {
-    revoked = await transaction.$executeRawUnsafe(
+    revoked = await transaction.$queryRawUnsafe<{ id: string }[]>(
       `WITH RECURSIVE family AS (
          SELECT $1::uuid AS id UNION SELECT c.id FROM credentials c JOIN family ON c.parent_id = family.id
        )
-       UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL`,
+       UPDATE credentials SET revoked_at = now() WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL
+       RETURNING id`,
       target.id,
     );
-  } while (revoked > 0);
-  const raised = await raiseGenerations(transaction, target.factoryId);
-  return { name: locked.name, wasAdmin: locked.was_admin, raised };
+    withdrawn.push(...revoked.map(({ id }) => id));
+  } while (revoked.length > 0);
+  return { name: locked.name, wasAdmin: locked.was_admin, withdrawn };
 }
 
-async function raiseGenerations(transaction: Transaction, factoryId: string | undefined): Promise<Raised[]> {
-  if (factoryId !== undefined) {
-    return transaction.$queryRawUnsafe<Raised[]>(
-      "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid RETURNING id, generation",
-      factoryId,
-    );
-  }
-  // An operator's token reaches every factory, and so does its withdrawal.
-  const installation = await transaction.$queryRawUnsafe<Raised[]>(
-    "UPDATE installation SET generation = generation + 1 RETURNING id, generation",
-  );
-  const factories = await transaction.$queryRawUnsafe<Raised[]>(
-    "UPDATE factories SET generation = generation + 1 WHERE deleted_at IS NULL RETURNING id, generation",
-  );
-  return [...installation, ...factories];
+/** Lets one transaction at a time withdraw operator tokens: two must not each see the other's token as the one left. */
+export async function takeTurnOfOperators(transaction: Transaction): Promise<void> {
+  await transaction.$queryRawUnsafe("SELECT id FROM installation FOR NO KEY UPDATE");
 }
 
-/** How many operator tokens live. Call it after `revokeFamily`, in the same transaction. */
+/** The same for the admins of a factory. */
+export async function takeTurnOfAdmins(transaction: Transaction, factoryId: string): Promise<void> {
+  await transaction.$queryRawUnsafe("SELECT id FROM factories WHERE id = $1::uuid FOR NO KEY UPDATE", factoryId);
+}
+
+/** How many operator tokens live. Call it after `takeTurnOfOperators`, in the same transaction. */
 export async function countOperators(transaction: Transaction): Promise<number> {
   return transaction.credential.count({ where: { kind: "operator", revokedAt: null } });
 }
 
-/** How many credentials of a factory still work as its admins. Call it after `revokeFamily`, in the same transaction. */
+/** How many credentials of a factory still work as its admins. Call it after `takeTurnOfAdmins`, in the same transaction. */
 export async function countAdmins(transaction: Transaction, factoryId: string): Promise<number> {
   return transaction.credential.count({
     where: {
@@ -139,7 +134,7 @@ export async function countAdmins(transaction: Transaction, factoryId: string): 
       kind: { in: ["api-token", "oauth-client"] },
       roles: { has: "admin" },
       revokedAt: null,
-      OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }],
+      OR: [{ expiresAt: null }, { expiresAt: { gt: databaseNow() } }],
     },
   });
 }
@@ -181,8 +176,10 @@ export async function findCredential(prisma: PrismaClient, id: string, kind: Cre
   return prisma.credential.findFirst({ select: listed, where: { id, kind, factoryId } });
 }
 
-/** Forgets jobs that ended or expired before `before`: a busy factory opens thousands a day. The audit keeps their story. */
-export async function deleteOldJobs(prisma: PrismaClient, before: Date): Promise<number> {
-  const { count } = await prisma.credential.deleteMany({ where: { kind: "job", expiresAt: { lt: before } } });
-  return count;
+/** Forgets jobs that expired `keepSeconds` ago: a busy factory opens thousands a day. The audit keeps their story. */
+export async function deleteOldJobs(prisma: PrismaClient, keepSeconds: number): Promise<number> {
+  return prisma.$executeRawUnsafe(
+    "DELETE FROM credentials WHERE kind = 'job' AND expires_at < now() - make_interval(secs => $1::float8)",
+    keepSeconds,
+  );
 }

@@ -2,10 +2,11 @@ import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type CredentialKind, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
-import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
-import { countAdmins, countOperators, revokeFamily } from "./store.js";
+import type { PrismaClient, Transaction } from "../../db/database.js";
+import { type Withdrawals, withdrawnCredential } from "../../db/withdrawals.js";
+import { countAdmins, countOperators, revokeFamily, takeTurnOfAdmins, takeTurnOfOperators } from "./store.js";
 
 const withdrawn = {
   operator: "operator-token.revoked",
@@ -20,7 +21,7 @@ const withdrawn = {
  * kind; `last-admin` for the last of a factory that could make another
  */
 export async function withdrawCredential(
-  deps: { prisma: PrismaClient; audit: AuditWriter; generations: Generations },
+  deps: { prisma: PrismaClient; audit: AuditWriter; withdrawals: Withdrawals },
   input: {
     id: string;
     kind: keyof typeof withdrawn;
@@ -30,23 +31,30 @@ export async function withdrawCredential(
   },
 ): Promise<void> {
   const { id, kind, factory, caller, requested } = input;
-  const raised = await deps.prisma.$transaction(async (transaction) => {
+  const withdrawnIds = await deps.prisma.$transaction(async (transaction) => {
     const revoked = await revokeFamily(transaction, { id, kind, factoryId: factory?.id });
     if (revoked === undefined) {
       throw new Problem("not-found", "There is no such credential, or it has ended already.");
     }
-    // revokeFamily holds the row of the installation or factory by now: two of these cannot both see another one left.
-    if (kind === "operator" && (await countOperators(transaction)) === 0) {
-      throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
-    }
-    if (revoked.wasAdmin && factory && (await countAdmins(transaction, factory.id)) === 0) {
-      throw new Problem("last-admin", "This is the last admin of the factory. Make another one first.");
-    }
+    if (kind === "operator") await refuseLastOperator(transaction);
+    if (revoked.wasAdmin && factory) await refuseLastAdmin(transaction, factory.id);
     const body: EventBody = { action: withdrawn[kind], credential: { id, name: revoked.name } };
-    const event = { at: new Date(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
+    const event = { at: databaseNow(), outcome: "allowed", actor: actorOf(caller), body, ...requested } as const;
     await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
-    return revoked.raised;
+    return revoked.withdrawn;
   });
   // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
-  for (const scope of raised) deps.generations.observe(scope.id, scope.generation);
+  for (const one of withdrawnIds) deps.withdrawals.observe(withdrawnCredential(one));
+}
+
+async function refuseLastOperator(transaction: Transaction): Promise<void> {
+  await takeTurnOfOperators(transaction);
+  if ((await countOperators(transaction)) > 0) return;
+  throw new Problem("last-operator-token", "This is the last operator token. Make another one first.");
+}
+
+async function refuseLastAdmin(transaction: Transaction, factoryId: string): Promise<void> {
+  await takeTurnOfAdmins(transaction, factoryId);
+  if ((await countAdmins(transaction, factoryId)) > 0) return;
+  throw new Problem("last-admin", "This is the last admin of the factory. Make another one first.");
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import type { EventBody } from "../../audit/events.js";
 import { actorOf, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
@@ -32,7 +33,7 @@ export async function createAuthority(
 ): Promise<AuthorityRow> {
   const { factory, caller } = change;
   checkPolicy(caller, policy);
-  const { root, intermediates } = readNewAuthority(certificates, new Date());
+  const { root, intermediates } = readNewAuthority(certificates, databaseNow());
   const id = randomUUID();
   const fingerprint = Buffer.from(root.fingerprint, "hex");
   const subjects = [...new Set([root, ...intermediates].map(({ subjectHash }) => subjectHash))];

@@ -3,9 +3,11 @@ import type { z } from "zod";
 import type { EventBody } from "../../audit/events.js";
 import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
+import type { Transaction } from "../../db/database.js";
 import { authorityToChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
 import { maxDenials, type NewDeniedDevice } from "./contract.js";
+import { announcedDenial } from "./denials/announced-denials.js";
 import { type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials/store.js";
 import { checkMayLetIn } from "./policy-limits.js";
 import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
@@ -21,7 +23,7 @@ export async function denyDevice(
 ): Promise<DenialRow> {
   const { factory, caller } = change;
   const denied = deniedOf(asked);
-  return writeChange(deps, change, async (transaction, at) => {
+  const write = async (transaction: Transaction, at: Date) => {
     if ("authorityId" in denied) await authorityToChange(transaction, factory, denied.authorityId);
     const like = await denialsLike(transaction, factory.id, denied);
     if (like.exists) throw new Problem("already-exists", "This is denied already.");
@@ -35,7 +37,11 @@ export async function denyDevice(
     const denial = { id, factoryId: factory.id, denied, reason, at, actor: actorOf(caller) };
     const written = await insertDenial(transaction, denial);
     return { written, body: denialEvent("device.denied", written) };
-  });
+  };
+  const row = await writeChange(deps, change, write, false);
+  // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
+  deps.withdrawals.observe(announcedDenial(factory.id, denied));
+  return row;
 }
 
 /**
@@ -44,11 +50,13 @@ export async function denyDevice(
  */
 export async function allowAgain(deps: DeviceDeps, change: DeviceChange, id: string): Promise<void> {
   checkMayLetIn(change.caller);
-  await writeChange(deps, change, async (transaction) => {
+  const write = async (transaction: Transaction) => {
     const denial = await deleteDenial(transaction, change.factory.id, id);
     if (!denial) throw new Problem("not-found", "There is no such denial. List them to see which exist.");
     return { written: undefined, body: denialEvent("device.allowed-again", denial) };
-  });
+  };
+  // No replica remembers whom it has refused.
+  await writeChange(deps, change, write, false);
 }
 
 function deniedOf({ deviceId, authorityId, serial }: Omit<z.output<typeof NewDeniedDevice>, "reason">): Denied {

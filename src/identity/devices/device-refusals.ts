@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import type { RepeatableEvent } from "../../audit/repeated-events.js";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { RefusalReason } from "./verify-chain.js";
 
 /** Why a device was refused, and by whose authority. `deviceId` and `serial` only where the authority vouches for them. */
@@ -30,7 +31,7 @@ export function recordDeviceRefusal(audit: AuditWriter, refusal: DeviceRefusal):
 function eventOf(refusal: DeviceRefusal): RepeatableEvent {
   const { factory, authority, reason, deviceId, serial } = refusal;
   return {
-    at: new Date(),
+    at: databaseNow(),
     outcome: "refused",
     actor: deviceId ? { kind: "device", id: deviceId, name: deviceId } : { kind: "unknown", id: "", name: "" },
     factory,

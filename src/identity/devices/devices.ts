@@ -1,13 +1,13 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
-import { atMost } from "../../core/at-most.js";
 import type { Caller } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
 import { type Certificate, readCertificate } from "./certificate.js";
 import { type DeviceRefusal, recordDeviceRefusal } from "./device-refusals.js";
@@ -18,24 +18,23 @@ import {
 } from "./forwarded-certificate.js";
 import { type Candidate, findCandidates } from "./lookup/store.js";
 import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
+import { type Admitted, RememberedDevices } from "./remembered-devices.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
 import { x509 } from "./x509-library.js";
 
-const maxRemembered = 20_000;
 /** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
 const maxForeign = 4;
 
 type Request = Pick<IncomingMessage, "socket" | "rawHeaders">;
 type Presented = { leaf: Certificate; others: readonly Certificate[] };
-type Remembered = { caller: Caller; validUntil: Date };
 /** What the subject of a device's certificate says, where it says it once and well. */
 type Claims = { deviceId: string | undefined; factory: string | undefined };
 
 /**
  * Those who come with a client certificate. It is looked at on each request: a verdict is remembered by the fingerprint
- * of the certificate together with the generation of the snapshot it was made in, and for as long as nothing in the chain
- * expires.
+ * of the certificate together with the generation of the snapshot it was made in, for as long as nothing in the chain
+ * expires and the device is not denied.
  */
 export class Devices {
   readonly #prisma: PrismaClient;
@@ -44,7 +43,7 @@ export class Devices {
   readonly #onError: (error: unknown) => void;
   readonly #anchors: TrustAnchors;
   readonly #forwarded: ForwardedCertificateReader | undefined;
-  readonly #remembered = new LRUCache<string, Remembered>(atMost(maxRemembered));
+  readonly #remembered: RememberedDevices;
   // A connection has one certificate for good: TLS 1.3 knows no renegotiation, and the listener refuses it in 1.2.
   readonly #ofSocket = new WeakMap<object, Presented>();
   readonly #ofCaller = new WeakMap<Caller, Presented>();
@@ -52,6 +51,7 @@ export class Devices {
   constructor(deps: {
     prisma: PrismaClient;
     generations: Generations;
+    withdrawals: Withdrawals;
     audit: AuditWriter;
     settings: { port: number | undefined; proxies: DeviceProxySettings | undefined };
     onError: (error: unknown) => void;
@@ -60,6 +60,7 @@ export class Devices {
     this.#generations = deps.generations;
     this.#audit = deps.audit;
     this.#onError = deps.onError;
+    this.#remembered = new RememberedDevices(deps);
     this.#anchors = new TrustAnchors(deps.prisma);
     const { port, proxies } = deps.settings;
     this.#forwarded = proxies && new ForwardedCertificateReader(proxies);
@@ -74,11 +75,8 @@ export class Devices {
     const presented = this.#presentedBy(request);
     if (presented === undefined) return undefined;
     const known = this.#remembered.get(presented.leaf.fingerprint);
-    if (known && this.#isCurrent(known)) {
-      this.#ofCaller.set(known.caller, presented);
-      return known.caller;
-    }
-    return this.#judge(presented);
+    if (known) this.#ofCaller.set(known, presented);
+    return known ?? this.#judge(presented);
   }
 
   /**
@@ -104,11 +102,6 @@ export class Devices {
     const presented = this.#ofCaller.get(caller);
     if (presented === undefined) throw deviceRefused();
     return this.#judge(presented);
-  }
-
-  #isCurrent({ caller, validUntil }: Remembered): boolean {
-    const { factory, generation } = caller;
-    return factory !== undefined && this.#generations.isCurrent(factory.id, generation) && new Date() <= validUntil;
   }
 
   #presentedBy(request: Request): Presented | undefined {
@@ -142,7 +135,7 @@ export class Devices {
       this.#ofCaller.set(accepted.caller, presented);
       return accepted.caller;
     }
-    this.#remembered.delete(leaf.fingerprint);
+    this.#remembered.forget(leaf.fingerprint);
     const refusal = accepted.refusal ?? (await this.#refusalElsewhere(candidates, presented, claims));
     if (refusal) await recordDeviceRefusal(this.#audit, refusal).catch(this.#onError);
     throw deviceRefused();
@@ -152,13 +145,14 @@ export class Devices {
     own: readonly Candidate[],
     presented: Presented,
     claims: Claims,
-  ): Promise<Remembered | { refusal: DeviceRefusal | undefined }> {
+  ): Promise<Admitted | { refusal: DeviceRefusal | undefined }> {
     let refusal: DeviceRefusal | undefined;
-    let accepted: Remembered | undefined;
+    let accepted: Admitted | undefined;
+    const authorities: string[] = [];
     for (const candidate of own) {
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
-      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: new Date() });
+      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: databaseNow() });
       const { factory, authority, denied } = candidate;
       const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
       if (!verdict.ok) {
@@ -173,7 +167,11 @@ export class Devices {
         return { refusal: { factory, authority, reason: "denied", ...known(facts) } };
       } else {
         const caller = callerOf(claims.deviceId, presented.leaf, candidate, anchor);
-        accepted ??= { caller: { ...caller, expiresAt: verdict.validUntil }, validUntil: verdict.validUntil };
+        authorities.push(authority.id);
+        accepted ??= {
+          caller: { ...caller, authorities, expiresAt: verdict.validUntil },
+          validUntil: verdict.validUntil,
+        };
       }
     }
     return accepted ?? { refusal };
@@ -191,7 +189,7 @@ export class Devices {
     const genuine: Candidate[] = [];
     for (const candidate of candidates.filter(({ factory }) => factory.name !== claims.factory).slice(0, maxForeign)) {
       const anchor = await this.#anchors.of(candidate);
-      if (anchor && verifyChain(anchor, { leaf, presented: others, now: new Date() }).ok) genuine.push(candidate);
+      if (anchor && verifyChain(anchor, { leaf, presented: others, now: databaseNow() }).ok) genuine.push(candidate);
     }
     const [first] = genuine;
     if (!first || genuine.some(({ factory }) => factory.id !== first.factory.id)) return undefined;

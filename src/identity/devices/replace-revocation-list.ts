@@ -1,4 +1,5 @@
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { authorityEvent, authorityToChange, noSuchAuthority } from "./authority-changes.js";
@@ -28,7 +29,7 @@ export async function replaceRevocationList(
   const { row, certificates, lists } = await readForLists(deps.prisma, change.factory, id);
   const list = await readNewList(text, certificates);
   const stale = DevicePolicy.parse(row.policy).allowStaleRevocationLists ?? false;
-  checkTimes(list, stale, new Date());
+  checkTimes(list, stale, databaseNow());
   const before = lists.find(({ issuerFingerprint }) => issuerFingerprint === list.issuerFingerprint);
   if (before) checkLater(list, before);
   const kept = lists.filter((other) => other !== before);

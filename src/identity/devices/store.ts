@@ -4,25 +4,28 @@ import { olderThan, type PageStart } from "../../http/page.js";
 import type { DevicePolicy } from "./contract.js";
 
 /**
- * Takes the factory for a change of who its devices are: one change at a time, and every replica notices.
- * @param makerId - the credential on whose behalf it is made, held so that a withdrawal waits for this and this for it
- * @returns the generation that was raised, or what ended meanwhile
+ * Takes the factory for a change of who its devices are: one change at a time. A change of an authority raises the
+ * generation; a denial costs only who is denied, and replicas notice by its row (`Withdrawals`).
+ * @param change.makerId - the credential on whose behalf it is made, held so that a withdrawal waits for this and this
+ * for it
+ * @returns the generation that the factory has then, or what ended meanwhile
  */
 export async function holdFactory(
   transaction: Transaction,
-  factoryId: string,
-  makerId: string,
+  { factoryId, makerId, raises }: { factoryId: string; makerId: string; raises: boolean },
 ): Promise<bigint | "maker-withdrawn" | "factory-gone"> {
   const maker = await transaction.$queryRawUnsafe<unknown[]>(
     "SELECT id FROM credentials WHERE id = $1::uuid AND revoked_at IS NULL FOR SHARE",
     makerId,
   );
   if (maker.length === 0) return "maker-withdrawn";
-  const [raised] = await transaction.$queryRawUnsafe<{ generation: bigint }[]>(
-    "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid AND deleted_at IS NULL RETURNING generation",
+  const [held] = await transaction.$queryRawUnsafe<{ generation: bigint }[]>(
+    raises
+      ? "UPDATE factories SET generation = generation + 1 WHERE id = $1::uuid AND deleted_at IS NULL RETURNING generation"
+      : "SELECT generation FROM factories WHERE id = $1::uuid AND deleted_at IS NULL FOR NO KEY UPDATE",
     factoryId,
   );
-  return raised?.generation ?? "factory-gone";
+  return held?.generation ?? "factory-gone";
 }
 
 export type NewAuthority = {

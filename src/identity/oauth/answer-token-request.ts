@@ -4,7 +4,7 @@ import type { RequestedBy } from "../../audit/requested-by.js";
 import type { Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import type { Generations } from "../../db/generations.js";
+import type { Withdrawals } from "../../db/withdrawals.js";
 import { workloadPermissions } from "../oidc/judge-workload.js";
 import { openSession, type SessionRequests } from "../oidc/open-session.js";
 import type { Workloads } from "../oidc/workloads.js";
@@ -20,7 +20,7 @@ import { reportedShortSeconds } from "./token-life.js";
 export type TokenDeps = {
   prisma: PrismaClient;
   audit: AuditWriter;
-  generations: Generations;
+  withdrawals: Withdrawals;
   workloads: Workloads;
   accessTokens: AccessTokens;
   sessionRequests: SessionRequests;

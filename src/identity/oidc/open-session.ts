@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
@@ -59,7 +60,7 @@ async function open(
   const { factory, name, evidence, permissions, generation } = caller;
   if (!factory) throw invalidCredential("no-factory");
   const id = randomUUID();
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const seconds = Math.min(sessionSeconds, caller.maxTtlSeconds ?? sessionSeconds);
   const expiresAt = new Date(createdAt.getTime() + seconds * 1_000);
   const createdBy = actorOf(caller);
@@ -83,7 +84,7 @@ async function open(
 }
 
 /** Forgets sessions, and ids of tokens, that have expired. */
-export async function sweepWorkloads({ prisma }: Pick<Deps, "prisma">, now: Date): Promise<void> {
-  await deleteExpiredSessions(prisma, now);
-  await deleteExpiredTokenIds(prisma, now);
+export async function sweepWorkloads({ prisma }: Pick<Deps, "prisma">): Promise<void> {
+  await deleteExpiredSessions(prisma);
+  await deleteExpiredTokenIds(prisma);
 }

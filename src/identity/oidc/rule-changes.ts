@@ -3,6 +3,7 @@ import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -99,7 +100,7 @@ async function inTurn<T extends { id: string; name: string; version: number }>(
   action: RuleAction,
   write: (transaction: Transaction, at: Date) => Promise<T>,
 ): Promise<T> {
-  const at = new Date();
+  const at = databaseNow();
   const { written, generation } = await prisma.$transaction(async (transaction) => {
     const held = await holdRules(transaction, factory.id, caller.id);
     if (held === "maker-withdrawn") throw invalidCredential();

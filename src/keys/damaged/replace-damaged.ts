@@ -1,4 +1,5 @@
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { sqlState } from "../../core/database-errors.js";
 import { Problem } from "../../core/problem.js";
 import { EnvelopeError } from "../../crypto/envelope.js";
@@ -106,7 +107,7 @@ function exchange(
           ...{ purpose, dataKeyId: key.id, keyId: key.keyEncryptionKeyId },
           ...(isOfFingerprints && { count: unknown }),
         } as const;
-        const event = { at: new Date(), outcome: "allowed", actor, body, factory, ...requested } as const;
+        const event = { at: databaseNow(), outcome: "allowed", actor, body, factory, ...requested } as const;
         await audit.writeWith(transaction, [event]);
         replaced.push({ purpose, dataKeyId: key.id, unknown });
       }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AuditEvent } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { sqlState } from "../../core/database-errors.js";
 import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
@@ -68,7 +69,7 @@ export async function runTask(
 async function end({ prisma, audit }: RunDeps, id: string, work: KeyWork, done: number): Promise<boolean> {
   try {
     await prisma.$transaction(async (transaction) => {
-      const at = new Date();
+      const at = databaseNow();
       // Of two who see the end at once, one writes the event.
       if (!(await endTask(transaction, id, { state: "done", at }))) return;
       const { body, factory } = await work.finish(transaction, done);
@@ -95,6 +96,6 @@ function brokenText(broken: readonly string[]): string {
 }
 
 async function fail({ prisma }: RunDeps, id: string, problem: string): Promise<"ended"> {
-  await prisma.$transaction((transaction) => endTask(transaction, id, { state: "failed", problem, at: new Date() }));
+  await prisma.$transaction((transaction) => endTask(transaction, id, { state: "failed", problem, at: databaseNow() }));
   return "ended";
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { EventBody } from "../../audit/events.js";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import { DataKeyUnreadable } from "../../crypto/data-key-unreadable.js";
 import { countWrapped } from "../../crypto/store.js";
@@ -79,7 +80,7 @@ async function begin(
     if (!(await insertTask(transaction, { id: randomUUID(), subject, perSecond, total }))) return;
     const { body, factory } = await prepare(transaction);
     const event = {
-      at: new Date(),
+      at: databaseNow(),
       outcome: "allowed",
       actor,
       body,

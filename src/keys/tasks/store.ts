@@ -121,9 +121,12 @@ export async function releaseTask(
   );
 }
 
-/** Forgets what has ended long ago. */
-export async function deleteOldTasks(prisma: PrismaClient, before: Date): Promise<void> {
-  await prisma.keyTask.deleteMany({ where: { state: { not: "running" }, finishedAt: { lt: before } } });
+/** Forgets what ended `keepSeconds` ago. */
+export async function deleteOldTasks(prisma: PrismaClient, keepSeconds: number): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    "DELETE FROM key_tasks WHERE state <> 'running' AND finished_at < now() - make_interval(secs => $1::float8)",
+    keepSeconds,
+  );
 }
 
 function taskRow(row: {

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { holdDeleted, removeForGood } from "./store.js";
@@ -15,7 +16,7 @@ export async function purgeDeleted(
   { prisma, audit }: { prisma: PrismaClient; audit: AuditWriter },
   { factory, caller, name, requested }: PurgeInput,
 ): Promise<void> {
-  const at = new Date();
+  const at = databaseNow();
   await prisma.$transaction(async (transaction) => {
     const held = await holdDeleted(transaction, factory.id, name);
     if (held.length === 0) throw new Problem("not-found", `There is no deleted secret "${name}".`);

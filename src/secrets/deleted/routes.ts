@@ -1,5 +1,6 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams, PageQuery } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
@@ -33,7 +34,7 @@ const list = route(
     problems: [],
   },
   async ({ prisma, undeleteDays }: { prisma: PrismaClient; undeleteDays: number }, { factory, page }) => {
-    const since = undeletableSince(undeleteDays, new Date());
+    const since = undeletableSince(undeleteDays, databaseNow());
     const rows = await listDeleted(prisma, { factoryId: factory.id, since, page });
     const view = ({ name, currentVersion, deletedAt }: (typeof rows)[number]) => {
       const at = deletedAt ?? since;

@@ -39,15 +39,23 @@ export async function lockDeleted(transaction: Transaction, id: string): Promise
 }
 
 /**
- * Makes room for one more secret, locks the factory by it, and raises its generation.
- * @returns the new generation and what its entries name; `undefined` when the factory is gone or full
+ * Makes room for one more secret, and locks the factory by it. Raises the generation if an entry names the secret: then
+ * token answers change.
+ * @returns the generation and whether an entry names it; `undefined` when the factory is gone or full
  */
-export async function makeRoom(transaction: Transaction, factoryId: string, maxSecrets: number) {
-  const [factory] = await transaction.factory.updateManyAndReturn({
-    select: { generation: true, namedSecrets: true },
-    where: { id: factoryId, deletedAt: null, secretCount: { lt: maxSecrets } },
-    data: { secretCount: { increment: 1 }, generation: { increment: 1 } },
-  });
+export async function makeRoom(
+  transaction: Transaction,
+  { factoryId, name, maxSecrets }: { factoryId: string; name: string; maxSecrets: number },
+): Promise<{ generation: bigint; named: boolean } | undefined> {
+  const [factory] = await transaction.$queryRawUnsafe<{ generation: bigint; named: boolean }[]>(
+    `UPDATE factories
+     SET secret_count = secret_count + 1, generation = generation + CASE WHEN $2 = ANY (named_secrets) THEN 1 ELSE 0 END
+     WHERE id = $1::uuid AND deleted_at IS NULL AND secret_count < $3::int
+     RETURNING generation, $2 = ANY (named_secrets) AS named`,
+    factoryId,
+    name,
+    maxSecrets,
+  );
   return factory;
 }
 
@@ -66,15 +74,15 @@ export async function bringBack(
 }
 
 /** Deleted secrets that nobody can bring back any more, locked; those that somebody works on are left for later. */
-export async function holdExpired(transaction: Transaction, before: Date, most: number) {
+export async function holdExpired(transaction: Transaction, undeleteDays: number, most: number) {
   return transaction.$queryRawUnsafe<
     { id: string; name: string; current_version: number; factory_id: string; factory_name: string }[]
   >(
     `SELECT s.id, s.name, s.current_version, f.id AS factory_id, f.name AS factory_name
      FROM secrets s JOIN factories f ON f.id = s.factory_id
-     WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1::timestamptz
+     WHERE s.deleted_at IS NOT NULL AND s.deleted_at < now() - make_interval(hours => 24 * $1::int)
      ORDER BY s.id LIMIT $2::int FOR UPDATE OF s SKIP LOCKED`,
-    before,
+    undeleteDays,
     most,
   );
 }

@@ -1,7 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
+import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import { holdExpired, removeForGood } from "./store.js";
-import { undeletableSince } from "./undelete-secret.js";
 
 const batchSize = 100;
 const sweeper = { kind: "service", id: "", name: "sweep" } as const;
@@ -11,21 +11,21 @@ const sweeper = { kind: "service", id: "", name: "sweep" } as const;
  * at once, and against being killed: what is left is swept next time.
  * @returns how many secrets were removed
  */
-export async function sweepDeletedSecrets(
-  deps: { prisma: PrismaClient; audit: AuditWriter; undeleteDays: number },
-  now: Date,
-): Promise<number> {
-  const before = undeletableSince(deps.undeleteDays, now);
+export async function sweepDeletedSecrets(deps: {
+  prisma: PrismaClient;
+  audit: AuditWriter;
+  undeleteDays: number;
+}): Promise<number> {
   let removed = 0;
   for (;;) {
     const count = await deps.prisma.$transaction(async (transaction) => {
-      const rows = await holdExpired(transaction, before, batchSize);
+      const rows = await holdExpired(transaction, deps.undeleteDays, batchSize);
       await removeForGood(
         transaction,
         rows.map(({ id }) => id),
       );
       const events = rows.map((row) => ({
-        ...({ at: now, outcome: "allowed", actor: sweeper } as const),
+        ...({ at: databaseNow(), outcome: "allowed", actor: sweeper } as const),
         factory: { id: row.factory_id, name: row.factory_name },
         body: { action: "secret.purged", secret: row.name, secretVersion: row.current_version } as const,
       }));

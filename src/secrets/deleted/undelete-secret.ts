@@ -1,5 +1,6 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { actorOf } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -58,7 +59,7 @@ async function undelete(
   transaction: Transaction,
 ): Promise<{ version: number; generation: bigint }> {
   const { factory, caller, name, requested } = input;
-  const at = new Date();
+  const at = databaseNow();
   const find = () => findDeleted(transaction, factory.id, name, undeletableSince(deps.undeleteDays, at));
   const secret = await find();
   if (!secret) throw nothingToUndelete(name, deps.undeleteDays);
@@ -66,13 +67,14 @@ async function undelete(
   checkPrecondition(input.precondition, version);
   // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
   await lockDeleted(transaction, secret.id);
-  const room = await makeRoom(transaction, factory.id, deps.limits.maxSecrets);
+  const { maxSecrets } = deps.limits;
+  const room = await makeRoom(transaction, { factoryId: factory.id, name, maxSecrets });
   // It may have been back meanwhile, with another current version: what is judged below is what comes back.
   const held = await find();
   if (held?.id !== secret.id || held.currentVersion !== version) throw new ChangedMeanwhile();
-  if (!room) throw new Problem("limit-reached", `A factory holds at most ${deps.limits.maxSecrets} secrets.`);
+  if (!room) throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
-  const named = room.namedSecrets.includes(name);
+  const { named } = room;
   const deliverToJobs = await isDelivered(transaction, { secretId: secret.id, version });
   checkDelivery(caller, { named, before: false, after: deliverToJobs });
   await bringBack(transaction, secret.id, { named, deliverToJobs, at });

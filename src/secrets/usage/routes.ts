@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams } from "../../http/contract.js";
@@ -45,7 +46,7 @@ const usage = route(
       readRotation(prisma, factory.id, secret.id),
     ]);
     if (!rotation) throw noSecret(params.name);
-    const { version, lastUsedAt, olderTokensUntil } = rotationItem(rotation, new Date());
+    const { version, lastUsedAt, olderTokensUntil } = rotationItem(rotation, databaseNow());
     const body = {
       ...{ name: params.name, version, entries: mentions.entries, webhooks: mentions.webhooks },
       ...(lastUsedAt !== undefined && { lastUsedAt }),
@@ -84,7 +85,7 @@ const report = route(
     const mediaType = request.accepts("application/json", "text/csv");
     if (!mediaType) throw new Problem("not-acceptable", "Accept application/json or text/csv.");
     await uses.flush();
-    const at = new Date();
+    const at = databaseNow();
     const rows = (await readRotation(prisma, factory.id, undefined)).filter((row) => isWanted(row, query));
     const secrets = rows.map((row) => rotationItem(row, at));
     const body = mediaType === "text/csv" ? rotationCsv(secrets) : { at: at.toISOString(), secrets };

@@ -27,8 +27,13 @@ export async function writeUses(prisma: PrismaClient, rows: readonly UseRow[]): 
   );
 }
 
-export async function deleteOldUses(prisma: PrismaClient, before: Date): Promise<void> {
-  await prisma.secretUse.deleteMany({ where: { lastUsedAt: { lt: before }, tokensUntil: { lt: before } } });
+/** Forgets uses that were over `keepSeconds` ago. */
+export async function deleteOldUses(prisma: PrismaClient, keepSeconds: number): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `DELETE FROM secret_uses WHERE last_used_at < now() - make_interval(secs => $1::float8)
+       AND tokens_until < now() - make_interval(secs => $1::float8)`,
+    keepSeconds,
+  );
 }
 
 /** Who used which version of a secret, latest first. */

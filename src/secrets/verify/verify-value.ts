@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import { fingerprint } from "../../crypto/envelope.js";
 import type { DataKey } from "../../crypto/key-ring.js";
@@ -37,7 +38,7 @@ export async function verifyValue(
   if (current.fingerprint.length === 0) throw fingerprintUnknown(version);
   const matches = timingSafeEqual(fingerprint(key.bytes, candidate.revealBytes()), current.fingerprint);
   await deps.audit.write({
-    ...{ at: new Date(), outcome: "allowed", actor: actorOf(caller), factory, ...requested },
+    ...{ at: databaseNow(), outcome: "allowed", actor: actorOf(caller), factory, ...requested },
     body: { action: "secret.verified", secret: name, secretVersion: version, matches },
   });
   return { matches, version };

@@ -2,6 +2,7 @@ import type { EventBody } from "../../audit/events.js";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -39,7 +40,7 @@ export async function changeVersion<T>(
     const secret = await holdSecret(transaction, factory.id, name);
     if (!secret) throw noSecret(name);
     checkPrecondition(input.precondition, secret.currentVersion);
-    const at = new Date();
+    const at = databaseNow();
     const changed = await change(transaction, secret, at);
     const raises = changed.changesCurrent && secret.named;
     const raised = raises ? await raiseGeneration(transaction, factory.id) : undefined;

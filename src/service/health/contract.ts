@@ -13,7 +13,7 @@ export const Readiness = z
         .object({
           name: z.string().meta({
             description:
-              "What was looked at: `database`, `read-only`, `draining`, `keys`, `migrations`. More may come.",
+              "What was looked at: `database`, `read-only`, `draining`, `keys`, `clock`, `migrations`. More may come.",
             example: "read-only",
           }),
           ok: z.boolean(),

@@ -8,6 +8,7 @@ import { createProviders } from "../../broker/providers/create-providers.js";
 import type { CheckDeps } from "../../broker/references/check-references.js";
 import { unservedRegistries } from "../../broker/unserved-registries.js";
 import type { FactoryRef } from "../../core/caller.js";
+import { databaseNow } from "../../core/database-clock.js";
 import { signAssertion } from "../../federation/sign-assertion.js";
 import type { SigningKeys } from "../../identity/oauth/keys/signing-keys.js";
 import { SecretQuestions } from "../../limits/secret-questions.js";
@@ -29,7 +30,7 @@ export function createMinting(input: {
   Products {
   const { outbound, metrics, uses, federationKeys } = input;
   const { allowedRealms, passThroughHosts, publicUrl } = input.settings;
-  const now = () => new Date();
+  const now = databaseNow;
   const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
     ...createProducts({ providers: createProviders(way), now, random: Math.random }),
@@ -58,6 +59,6 @@ export function createPromotionTrial(deps: DoctorDeps): Pick<TriedPromotionDeps,
 function countTokens(metrics: Metrics, uses: SecretUses): BrokerDeps["onToken"] {
   return ({ demand, fromCache, secret, cached }, actor) => {
     metrics.tokenIssued(demand.entry.type, fromCache);
-    if (secret) uses.record({ secret, actor, at: new Date(), tokenUntil: cached.token.expiresAt });
+    if (secret) uses.record({ secret, actor, at: databaseNow(), tokenUntil: cached.token.expiresAt });
   };
 }

@@ -1,3 +1,4 @@
+import { clockIsRight } from "../../core/database-clock.js";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import { readKnownKeys } from "../../crypto/store.js";
 import type { Database } from "../../db/database.js";
@@ -14,6 +15,7 @@ export const databaseAway = "The database does not answer.";
 const databaseReadOnly = "The database takes no writes: it is a standby, or default_transaction_read_only is on.";
 const stopping = "This replica is about to stop.";
 const keysMissing = "This replica does not hold the active key-encryption key.";
+const clockIsWrong = "The clock of this machine differs from the database's by more than 30 s. Set it right.";
 const migrating = "A migration is under way or has failed.";
 
 /** What the service says of itself: its OpenAPI document, its metrics, whether it is ready, and the command line for it. */
@@ -36,6 +38,8 @@ export function createSystemDeps(input: { database: Database; keys: KeyRing; met
       { name: "read-only", reason: databaseReadOnly, check: async () => okIf(await databaseTakesWrites(pool)) },
       { name: "draining", reason: stopping, check: async () => okIf(!drain.begun) },
       { name: "keys", reason: keysMissing, check: keysAreHeld },
+      // Asked again each time: the reader wants to know about now.
+      { name: "clock", reason: clockIsWrong, check: async () => okIf(await clockIsRight(pool)) },
       { name: "migrations", reason: migrating, check: async () => okIf(await migrationsAreComplete(pool)) },
     ] satisfies ReadinessProbe[],
   };

@@ -143,6 +143,21 @@ describe("a service", () => {
     });
   });
 
+  test.each([409, 429, 503])("that answers %i with Retry-After is asked again then", async (status) => {
+    const at: number[] = [];
+    await whileAnswering(
+      (_, response) => {
+        at.push(performance.now());
+        const headers = at.length === 1 ? { "retry-after": "1" } : {};
+        response.writeHead(at.length === 1 ? status : 422, { "content-type": "application/problem+json", ...headers });
+        response.end(JSON.stringify({ code: "conflict", detail: "The factory keeps changing. Ask again." }));
+      },
+      (url) => login(["--timeout", "10", "--url", url]),
+    );
+    expect(at).toHaveLength(2);
+    expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(999);
+  });
+
   test("that asks for more time than there is ends the wait at once", async () => {
     let tries = 0;
     const done = await whileAnswering(

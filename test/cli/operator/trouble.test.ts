@@ -191,6 +191,20 @@ describe("a service", () => {
     expect(await count("secrets", "set", "x")).toBe(1);
   });
 
+  test("that says that somebody else was first is asked again to write, when it says", async () => {
+    let tries = 0;
+    await whileAnswering(
+      (_, response) => {
+        tries += 1;
+        const again = tries === 1 ? { "retry-after": "0" } : {};
+        response.writeHead(409, { "content-type": "application/problem+json", ...again });
+        response.end(JSON.stringify({ code: "conflict", detail: "Others write this secret. Try again." }));
+      },
+      (url) => desk.run(["secrets", "set", "x", "--url", url, "--timeout", "3"], secretValue()),
+    );
+    expect(tries).toBe(2);
+  });
+
   test("whose answer to a write is lost: that it may have been done is said", async () => {
     const done = await whileAnswering(
       (_, response) => void response.destroy(),

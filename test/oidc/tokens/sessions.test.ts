@@ -206,10 +206,12 @@ describe("a session that is opened for an ID token", () => {
       await prisma.credential.count({ where: { id: credentialId } }),
       await prisma.usedTokenId.count(),
     ];
-    await sweepWorkloads({ prisma }, new Date());
+    await sweepWorkloads({ prisma });
     expect(await count()).toEqual([1, expect.any(Number)]);
     expect((await count())[1]).toBeGreaterThan(0);
-    await sweepWorkloads({ prisma }, new Date(Date.now() + 60 * minuteMs));
+    for (const table of ["credentials", "used_token_ids"])
+      await factory.service.database.pool.query(`UPDATE ${table} SET expires_at = expires_at - interval '1 hour'`);
+    await sweepWorkloads({ prisma });
     expect(await count()).toEqual([0, 0]);
   });
 });

@@ -1,10 +1,11 @@
 import type { z } from "zod";
 import type { AuditWriter } from "../../../audit/record.js";
 import { requestedBy } from "../../../audit/requested-by.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import { isPermission, isRole } from "../../../core/permissions.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
-import type { Generations } from "../../../db/generations.js";
+import type { Withdrawals } from "../../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contract.js";
 import { newestFirst, pageOf } from "../../../http/page.js";
 import { json, route } from "../../../http/route.js";
@@ -29,7 +30,7 @@ const listOAuthClients = route(
     problems: [],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
-    const rows = await listClients(prisma, { factoryId: factory.id, page, now: new Date() });
+    const rows = await listClients(prisma, { factoryId: factory.id, page, now: databaseNow() });
     return { status: 200, body: await pageOf(page, rows, newestFirst, clientView) };
   },
 );
@@ -90,7 +91,7 @@ const getOAuthClient = route(
     problems: ["not-found"],
   },
   async ({ prisma }: Pick<Deps, "prisma">, { factory, params }) => {
-    const row = await findClient(prisma, { id: params.id, factoryId: factory.id, now: new Date() });
+    const row = await findClient(prisma, { id: params.id, factoryId: factory.id, now: databaseNow() });
     if (!row) throw new Problem("not-found", "There is no such client.");
     return { status: 200, body: clientView(row) };
   },
@@ -109,7 +110,7 @@ const deleteOAuthClient = route(
     replies: { 204: { description: "Withdrawn." } },
     problems: ["not-found", "last-admin"],
   },
-  async (deps: Deps & { generations: Generations }, { caller, factory, params, request }) => {
+  async (deps: Deps & { withdrawals: Withdrawals }, { caller, factory, params, request }) => {
     const requested = requestedBy(request);
     await withdrawCredential(deps, { id: params.id, kind: "oauth-client", factory, caller, requested });
     return { status: 204 };

@@ -3,6 +3,7 @@ import type { EventBody } from "../../../audit/events.js";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../../core/caller.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient } from "../../../db/database.js";
 import { createToken, hashToken } from "../../token.js";
@@ -25,7 +26,7 @@ export async function addClientSecret(
   input: Input,
 ): Promise<{ id: string; text: string; createdAt: Date }> {
   const { clientId, factory } = input;
-  const secret = { id: randomUUID(), text: createToken("client-secret"), createdAt: new Date() };
+  const secret = { id: randomUUID(), text: createToken("client-secret"), createdAt: databaseNow() };
   await deps.prisma.$transaction(async (transaction) => {
     const client = await lockClient(transaction, { id: clientId, factoryId: factory.id });
     if (!client) throw noSuchClient();
@@ -57,7 +58,7 @@ export async function removeClientSecret(deps: Deps, input: Input & { secretId: 
     await deleteSecret(transaction, secretId);
     const action = "oauth-client.secret-removed";
     const body = { action, credential: { id: clientId, name: client.name }, secretId } as const;
-    await deps.audit.writeWith(transaction, [eventOf(input, new Date(), body)]);
+    await deps.audit.writeWith(transaction, [eventOf(input, databaseNow(), body)]);
   });
 }
 

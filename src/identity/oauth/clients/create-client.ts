@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
 import { actorOf, type Caller, type FactoryRef } from "../../../core/caller.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import type { PrismaClient } from "../../../db/database.js";
 import { grantedExpiry } from "../../credentials/granted-expiry.js";
 import { type Granted, grantedPermissions } from "../../credentials/granted-permissions.js";
@@ -31,7 +32,7 @@ export async function createClient(
 ): Promise<CreatedClient> {
   const { name, maker, factory, requested } = input;
   const granted = grantedPermissions(maker, input.asked);
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = grantedExpiry(maker, input.expiresAt, createdAt);
   const id = randomUUID();
   const secret = { id: randomUUID(), text: createToken("client-secret") };

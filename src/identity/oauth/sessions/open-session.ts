@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
 import type { Actor } from "../../../core/caller.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import type { Permission } from "../../../core/permissions.js";
 import type { PrismaClient } from "../../../db/database.js";
 import { createToken, hashToken } from "../../token.js";
@@ -29,7 +30,7 @@ export async function openClientSession(
   const { client, permissions, requested } = input;
   const id = randomUUID();
   const refreshToken = createToken("refresh-token");
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = sessionEnd(client, createdAt);
   const audit = deps.audit.row({
     at: createdAt,

@@ -1,16 +1,17 @@
 import type { EventBody } from "../../../audit/events.js";
 import type { AuditWriter } from "../../../audit/record.js";
 import type { RequestedBy } from "../../../audit/requested-by.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import { Problem } from "../../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
-import type { Generations } from "../../../db/generations.js";
+import { type Withdrawals, withdrawnCredential } from "../../../db/withdrawals.js";
 import { revokeFamily } from "../../credentials/store.js";
 import { createToken, hashToken, isWellFormedToken } from "../../token.js";
 import type { ProvenClient } from "../clients/store.js";
 import { type ClientSession, clientActor, sessionEnd } from "./open-session.js";
 import { lockRefreshToken, type PresentedRefresh, rotateRefreshToken } from "./store.js";
 
-type Deps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };
+type Deps = { prisma: PrismaClient; audit: AuditWriter; withdrawals: Withdrawals };
 type Input = { client: ProvenClient; refreshToken: string; requested: RequestedBy };
 
 const startAnew =
@@ -30,11 +31,11 @@ export async function refreshClientSession(deps: Deps, input: Input): Promise<Cl
     const presented = await lockRefreshToken(transaction, client.id, hash);
     if (!presented) throw notValid();
     return presented.state === "reused"
-      ? { raised: await endSession(deps, transaction, presented, input) }
+      ? { withdrawn: await endSession(deps, transaction, presented, input) }
       : { session: await prolong(deps, transaction, presented, input) };
   });
   if (outcome.session) return outcome.session;
-  for (const { id, generation } of outcome.raised) deps.generations.observe(id, generation);
+  for (const id of outcome.withdrawn) deps.withdrawals.observe(withdrawnCredential(id));
   throw new Problem(
     "invalid-grant",
     `This refresh token was used before. Someone else may have it, so its session has been ended. ${startAnew}`,
@@ -48,7 +49,7 @@ async function prolong(
   input: Input,
 ): Promise<ClientSession> {
   const refreshToken = createToken("refresh-token");
-  const createdAt = new Date();
+  const createdAt = databaseNow();
   const expiresAt = sessionEnd(input.client, createdAt);
   await rotateRefreshToken(transaction, presented, { hash: hashToken(refreshToken), createdAt, expiresAt });
   const credential = { id: presented.sessionId, name: input.client.name };
@@ -64,8 +65,8 @@ async function endSession(deps: Deps, transaction: Transaction, presented: Prese
   const revoked = await revokeFamily(transaction, target);
   const credential = { id: presented.sessionId, name: client.name };
   const body = { action: "session.revoked", credential, reason: "refresh-token-reused" } as const;
-  await deps.audit.writeWith(transaction, [{ ...eventOf(input, new Date(), body), outcome: "refused" }]);
-  return revoked?.raised ?? [];
+  await deps.audit.writeWith(transaction, [{ ...eventOf(input, databaseNow(), body), outcome: "refused" }]);
+  return revoked?.withdrawn ?? [];
 }
 
 function eventOf({ client, requested }: Input, at: Date, body: EventBody) {

@@ -118,11 +118,15 @@ export async function rotateRefreshToken(
   await transaction.credential.update({ select: { id: true }, where: { id: sessionId }, data: { expiresAt } });
 }
 
-/** Forgets refresh tokens that have expired, and sessions that ended before `before`. The audit keeps their story. */
-export async function deleteEndedSessions(prisma: PrismaClient, input: { now: Date; before: Date }): Promise<void> {
-  const { now, before } = input;
-  await prisma.refreshToken.deleteMany({ where: { expiresAt: { lt: now } } });
-  await prisma.credential.deleteMany({
-    where: { kind: "oauth-session", OR: [{ expiresAt: { lt: before } }, { revokedAt: { lt: before } }] },
-  });
+/**
+ * Forgets refresh tokens that have expired, and sessions that ended `keepSeconds` ago. The audit keeps their story. The
+ * time is the database's, as everywhere where something is removed: a replica's may be wrong by years.
+ */
+export async function deleteEndedSessions(prisma: PrismaClient, keepSeconds: number): Promise<void> {
+  await prisma.$executeRawUnsafe("DELETE FROM refresh_tokens WHERE expires_at < now()");
+  await prisma.$executeRawUnsafe(
+    `DELETE FROM credentials
+     WHERE kind = 'oauth-session' AND least(expires_at, revoked_at) < now() - make_interval(secs => $1::float8)`,
+    keepSeconds,
+  );
 }

@@ -50,7 +50,6 @@ export async function insertSession(prisma: PrismaClient, session: NewSession, a
 }
 
 /** Forgets sessions that have expired: each job makes one. The audit keeps their story. */
-export async function deleteExpiredSessions(prisma: PrismaClient, now: Date): Promise<number> {
-  const { count } = await prisma.credential.deleteMany({ where: { kind: "oidc-session", expiresAt: { lt: now } } });
-  return count;
+export async function deleteExpiredSessions(prisma: PrismaClient): Promise<number> {
+  return prisma.$executeRawUnsafe("DELETE FROM credentials WHERE kind = 'oidc-session' AND expires_at < now()");
 }

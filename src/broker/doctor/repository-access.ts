@@ -45,7 +45,7 @@ async function accessTo(service: TokenService, repository: string): Promise<Acce
   const bearer = service.readBearer(reply);
   const { access } = readTokenClaims(bearer);
   if (access === undefined) return { kind: "unsaid", bearer };
-  const granted = access.filter(({ type, name }) => type === "repository" && name === repository);
+  const granted = access.entries.filter(({ type, name }) => type === "repository" && name === repository);
   return { kind: "said", actions: granted.flatMap(({ actions }) => actions) };
 }
 

@@ -1,7 +1,10 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
+import { optionalMember, Seconds } from "../../outbound/foreign-json.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { UserPassword } from "../secret-formats/user-password.js";
+import { readTokenClaims, type TokenClaims } from "./token-claims.js";
+import { lifeOf, type TokenLife } from "./token-life.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "./token-realm.js";
 import { readJson, throwUnlessAnswered, upstreamInvalid } from "./upstream-reply.js";
 import { parseChallenges } from "./www-authenticate.js";
@@ -12,15 +15,15 @@ export type RealmDeps = {
   allowedRealms: readonly AllowedRealm[];
 };
 
-// The spec's default (distribution, auth/token).
-const defaultTokenSeconds = 60;
-const maxTokenSeconds = 30 * 86_400;
+/** How long a token is used whose registry does not say how long it lives (distribution spec, auth/token). */
+export const defaultTokenSeconds = 60;
 
+/** What a token service answers. Some send both members of the token and leave one empty. */
 const tokenReply = z.object({
-  token: z.string().min(1).optional(),
-  access_token: z.string().min(1).optional(),
-  expires_in: z.number().positive().max(maxTokenSeconds).optional().catch(undefined),
-  issued_at: z.string().optional().catch(undefined),
+  token: optionalMember(z.string()),
+  access_token: optionalMember(z.string()),
+  expires_in: optionalMember(Seconds),
+  issued_at: optionalMember(z.string()),
 });
 
 /** Where a registry's tokens come from. */
@@ -72,19 +75,21 @@ export function realmUrl(realm: Realm, scopes: readonly string[]): URL {
   return url;
 }
 
-/** Reads the reply of a token service. @throws Problem `upstream-invalid` */
-export function readRealmToken(
-  realmHost: string,
-  reply: OutboundReply,
-  nowMs: number,
-): { bearer: string; expiresAt: Date } {
+/** A token of a token service, and what it says about itself. */
+export type RealmToken = { bearer: string; claims: TokenClaims; life: TokenLife };
+
+/** Reads the reply of a token service. @throws Problem `upstream-invalid` when it holds no token, or one that has ended */
+export function readRealmToken(realmHost: string, reply: OutboundReply, nowMs: number): RealmToken {
   const { token, access_token, expires_in, issued_at } = readJson(realmHost, reply, tokenReply);
   const bearer = token ?? access_token;
   if (bearer === undefined) throw upstreamInvalid(realmHost, "its reply holds no token");
   const issuedMs = Date.parse(issued_at ?? "");
-  // The realm's clock may be ahead of ours; a token is never taken to live longer than from now on.
+  // The realm's clock may be ahead of ours: the token then ends, by ours, sooner than the realm says.
   const startMs = Number.isNaN(issuedMs) ? nowMs : Math.min(issuedMs, nowMs);
-  return { bearer, expiresAt: new Date(startMs + (expires_in ?? defaultTokenSeconds) * 1_000) };
+  const lifeMs = expires_in === undefined ? undefined : expires_in * 1_000;
+  const claims = readTokenClaims(bearer);
+  const ends = [lifeMs && startMs + lifeMs, lifeMs && issuedMs + lifeMs, claims.expiresAtMs];
+  return { bearer, claims, life: lifeOf(realmHost, nowMs, ends, defaultTokenSeconds) };
 }
 
 /**

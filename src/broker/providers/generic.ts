@@ -47,7 +47,10 @@ async function mintBearer(
 ): Promise<MintedToken> {
   const apiNames = new Map(repositories.map((name) => [apiRepositoryOf(registry, name), name]));
   const pullScopes = [...apiNames.keys()].map((name) => `repository:${name}:pull`);
-  const url = realmUrl(await findRealm(deps, registry, request.signal), pullScopes);
+  const url = realmUrl(
+    await findRealm(deps, { registry, repositories: [...apiNames.keys()] }, request.signal),
+    pullScopes,
+  );
   const authorization = basicAuthorization(credential);
   const reply = await deps.outbound.request({ url, headers: { authorization }, signal: request.signal });
   throwUnlessAnswered(url.hostname, reply, deps.now().getTime());

@@ -105,7 +105,7 @@ const setCommand = (deps: CommandDeps): Command =>
       ],
       prints: true,
       example:
-        "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\npass show registries/ghcr | tr -d '\\n' | factory-secrets secrets set ghcr_creds",
+        "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\npass show registries/gitlab | tr -d '\\n' | factory-secrets secrets set gitlab_creds",
     },
     setSecret,
   );

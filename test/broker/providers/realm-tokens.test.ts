@@ -189,3 +189,25 @@ describe("a realm's reply", () => {
     await expect(mint({ reply })).rejects.toMatchObject({ code: "upstream-invalid" });
   });
 });
+
+describe("a registry whose /v2/ lets everybody in", () => {
+  it("is asked at the repository for its realm", async () => {
+    const token = await mint({ isRootOpen: true });
+    expect(token).toMatchObject({ kind: "bearer", repositories: ["acme/app"] });
+  });
+
+  it("has nothing to mint when its repositories let everybody in too, or take the password itself", async () => {
+    const open = mint({ isRootOpen: true, challenges: [] });
+    await expect(open).rejects.toMatchObject({ code: "upstream-invalid" });
+    const basic = mint({ isRootOpen: true, auth: "basic" });
+    await expect(basic).rejects.toMatchObject({
+      code: "nothing-to-mint",
+      detail: expect.stringContaining("takes the user and password themselves"),
+    });
+  });
+
+  it("gets no credential for a realm elsewhere", async () => {
+    const foreign = mint({ isRootOpen: true, realmHost: `elsewhere-${count}.example.test` });
+    await expect(foreign).rejects.toMatchObject({ code: "destination-refused" });
+  });
+});

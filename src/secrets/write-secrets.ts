@@ -9,6 +9,7 @@ import { notCurrent, type Precondition } from "../http/preconditions.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
+import { type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
@@ -22,6 +23,7 @@ export type SecretsDeps = {
   limits: { maxSecrets: number };
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
+  mistakesFor: MistakesFor;
   /** The entries of the current config that name these secrets, for the sentence of a refusal. */
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
@@ -33,6 +35,8 @@ export type WriteInput = {
   caller: Caller;
   items: readonly SecretItem[];
   precondition?: Precondition;
+  /** The values may become current although the entries that name their secrets cannot use them. */
+  allowUnusable?: boolean;
   via: "api" | "fioctl";
   requested: RequestedBy;
 };
@@ -44,11 +48,14 @@ const maxAttempts = 60;
  * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
  * whoever loses a race seals anew for the next version.
  * @throws Problem `invalid-request` for a name that no secret can have, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
+ *   `secret-malformed` for a value that the entries which name its secret cannot use,
  *   `key-unavailable` when the data keys that it needs do not open or cannot be asked for
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
+  const current = items.flatMap((item) => (item.op === "put" && !item.staged ? [item] : []));
+  if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
   const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {

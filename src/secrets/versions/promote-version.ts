@@ -1,4 +1,5 @@
 import { Problem } from "../../core/problem.js";
+import { changedMeanwhile } from "../plan-change.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, setCurrent, stageAgain, unstage } from "./store.js";
 
@@ -56,14 +57,19 @@ export async function promoteTriedVersion(
 /**
  * Goes back to the version that was current before, once: the one that it leaves is staged again, and there is nothing
  * further to go back to, so that a rollback sent twice does not undo itself.
- * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when there is nothing to go back to
+ * @throws Problem `not-found`, `precondition-failed`, `conflict`, `version-unsuitable` when there is nothing to go back to
  */
-export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Current> {
-  const { name } = input;
+export function rollBack(
+  deps: VersionDeps,
+  /** `expected`: the version that was looked at before. Absent: any. */
+  input: VersionInput & { expected?: number | undefined },
+): Promise<Current> {
+  const { name, expected } = input;
   return changeVersion(deps, input, async (transaction, secret, at) => {
     const { previousVersion: version, currentVersion: left } = secret;
     const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
     if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
+    if (expected !== undefined && expected !== version) throw changedMeanwhile();
     await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt: row.expiresAt, at });
     await stageAgain(transaction, secret.id, left);
     return {

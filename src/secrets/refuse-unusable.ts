@@ -37,7 +37,6 @@ async function refuseUnusableVersion(
   { factory, caller, name }: { factory: FactoryRef; caller: Caller; name: string },
   found: { id: string; version: number; sealed?: { dataKeyId: string; ciphertext: Buffer } | undefined },
 ): Promise<void> {
-  if ((await deps.entriesNaming(factory, [name])).length === 0) return;
   const { id, version, sealed } = found;
   const secret = { id, name, version };
   const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret, sealed });
@@ -49,16 +48,21 @@ async function refuseUnusableVersion(
   }
 }
 
+const isNamed = async (deps: UnusableDeps, { factory, name }: Target): Promise<boolean> =>
+  (await deps.entriesNaming(factory, [name])).length > 0;
+
 type Target = { factory: FactoryRef; caller: Caller; name: string };
 
 /** Looks at one version of a secret. @throws Problem `secret-malformed`, and as `openSecretVersion` does */
 export async function refuseUnusableStored(deps: UnusableDeps, target: Target & { version: number }): Promise<void> {
+  if (!(await isNamed(deps, target))) return;
   const head = await findHead(deps.prisma, target.factory.id, target.name);
   if (head) await refuseUnusableVersion(deps, target, { id: head.id, version: target.version });
 }
 
-/** Looks at the version that a rollback goes back to. @returns its number */
+/** Looks at the version that a rollback goes back to. @returns its number; `undefined` when no entry names the secret */
 export async function refuseUnusablePrevious(deps: UnusableDeps, target: Target): Promise<number | undefined> {
+  if (!(await isNamed(deps, target))) return undefined;
   const head = await findHead(deps.prisma, target.factory.id, target.name);
   const version = head?.previousVersion ?? undefined;
   if (head && version !== undefined) await refuseUnusableVersion(deps, target, { id: head.id, version });
@@ -67,6 +71,7 @@ export async function refuseUnusablePrevious(deps: UnusableDeps, target: Target)
 
 /** Looks at the version with which a deleted secret comes back. */
 export async function refuseUnusableDeleted(deps: UnusableDeps, target: Target, since: Date): Promise<void> {
+  if (!(await isNamed(deps, target))) return;
   const found = await findUndeletable(deps.prisma, target.factory.id, target.name, since);
   if (found) await refuseUnusableVersion(deps, target, found);
 }

@@ -54,7 +54,8 @@ const maxAttempts = 60;
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
-  const current = items.flatMap((item) => (item.op === "put" && !item.staged ? [item] : []));
+  // What an entry names and is flagged for delivery is refused for that.
+  const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
   if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
   const warnings = await Promise.all(items.map((item) => (item.op === "put" ? warningsOf(deps, factory, item) : [])));
   const names = items.map((item) => item.name);

@@ -34,15 +34,15 @@ export async function findDeleted(transaction: Transaction, factoryId: string, n
   return row ?? undefined;
 }
 
-/** The sealed value with which the secret of this name would come back. */
+/** The sealed value with which the secret of this name would come back; `undefined` for one that may leave in a job. */
 export async function findUndeletable(prisma: PrismaClient, factoryId: string, name: string, since: Date) {
   const secret = await prisma.secret.findFirst({
-    select: shown,
+    select: { ...shown, deliverToJobs: true },
     where: { factoryId, name, deletedAt: { gte: since }, ...hasValues },
     orderBy: [{ deletedAt: "desc" }, { id: "asc" }],
   });
   const version = secret?.currentVersion;
-  if (secret === null || version === undefined) return undefined;
+  if (secret === null || version === undefined || secret.deliverToJobs) return undefined;
   const row = await prisma.secretVersion.findFirst({
     select: { dataKeyId: true, ciphertext: true },
     where: { secretId: secret.id, version, destroyedAt: null },

@@ -1,5 +1,6 @@
 import { Problem } from "../../core/problem.js";
 import { changedMeanwhile } from "../plan-change.js";
+import { refuseUnusablePrevious, type UnusableDeps } from "../refuse-unusable.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, setCurrent, stageAgain, unstage } from "./store.js";
 
@@ -78,6 +79,24 @@ export function rollBack(
       result: { name, version },
     };
   });
+}
+
+const maxAttempts = 20;
+
+/**
+ * The same for a version that is looked at first. Where another became the one before meanwhile, that one is looked at.
+ * @throws Problem as `rollBack`, and `secret-malformed` when the entries that name the secret cannot use its value
+ */
+export async function rollBackUsable(deps: VersionDeps & UnusableDeps, input: VersionInput): Promise<Current> {
+  for (let attempt = 1; ; attempt += 1) {
+    const expected = await refuseUnusablePrevious(deps, input);
+    try {
+      return await rollBack(deps, { ...input, expected });
+    } catch (error) {
+      const isLost = error instanceof Problem && error.code === "conflict";
+      if (!isLost || attempt === maxAttempts) throw error;
+    }
+  }
 }
 
 const notStaged = (version: number): Problem =>

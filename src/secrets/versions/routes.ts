@@ -9,12 +9,7 @@ import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import { fingerprintText } from "../fingerprint-text.js";
 import type { OpenDeps } from "../open-secret.js";
-import {
-  allowUnusableRule,
-  refuseUnusablePrevious,
-  refuseUnusableStored,
-  type UnusableDeps,
-} from "../refuse-unusable.js";
+import { allowUnusableRule, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
 import type { SecretsDeps } from "../write-secrets.js";
 import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
@@ -24,6 +19,7 @@ import {
   promoteTriedVersion,
   promoteVersion,
   rollBack,
+  rollBackUsable,
   type TriedPromotionDeps,
 } from "./promote-version.js";
 import { restoreVersion } from "./restore-version.js";
@@ -189,9 +185,8 @@ const rollback = route(
     ],
   },
   async (deps: VersionDeps & UnusableDeps, input) => {
-    const target = inputOf(input);
-    const expected = input.query.allowUnusable ? undefined : await refuseUnusablePrevious(deps, target);
-    return currentReply(await rollBack(deps, { ...target, expected }));
+    const back = input.query.allowUnusable ? rollBack : rollBackUsable;
+    return currentReply(await back(deps, inputOf(input)));
   },
 );
 

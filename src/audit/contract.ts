@@ -89,6 +89,9 @@ export const AuditEvent = z
     kind: z.string().optional(),
     repositories: z.array(z.string()).optional(),
     scopeEnforcedBy: z.string().optional(),
+    scopeVerified: z.boolean().optional().meta({
+      description: "With `scopeEnforcedBy: registry`: whether the token itself said what it was granted.",
+    }),
     cached: z.boolean().optional(),
     repeated: z.boolean().optional(),
     accessKeyId: z.string().optional(),

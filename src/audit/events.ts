@@ -134,6 +134,7 @@ export type AwsWire = "ecr-api" | "container-credentials" | "iot-credentials";
 /** What is handed out, and how it came to be. */
 export type IssuedFacts = TokenFacts & {
   scopeEnforcedBy: "iam-session-policy" | "registry" | "none";
+  scopeVerified?: boolean;
   expiresAt: string;
   cached: boolean;
   via?: AwsWire;

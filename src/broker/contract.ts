@@ -66,6 +66,10 @@ export const RegistryToken = z
       description: "What the token is limited to. Absent: all that the principal can reach.",
     }),
     scopeEnforcedBy: z.enum(["iam-session-policy", "registry", "none"]).meta({ id: "ScopeEnforcer" }),
+    scopeVerified: z.boolean().optional().meta({
+      description:
+        "With `scopeEnforcedBy: registry`: `true` when the token says that it was granted exactly the pull that was asked for; `false` when it says nothing, and the registry is believed.",
+    }),
     revocable: z.literal(false),
     raw: z.literal(true).optional().meta({ description: "The stored credential itself (`passThrough`)." }),
   })

@@ -153,6 +153,12 @@ function tokensOf<T extends Minted>(
 /** A rule or a policy can say how long a thing may live that it hands out. No registry makes a shorter one on request. */
 function livesTooLong({ cached }: Ready<Minted>, maxTtlSeconds: number | undefined): Problem | undefined {
   if (maxTtlSeconds === undefined) return undefined;
+  if (cached.token.lifeUnstated) {
+    return new Problem(
+      "ttl-not-available",
+      `${cached.token.registry} does not say how long this token lives, and the rule or policy that lets you in allows ${maxTtlSeconds} s. Leave its maxTtlSeconds out to accept that.`,
+    );
+  }
   const seconds = Math.ceil((cached.token.expiresAt.getTime() - databaseNow().getTime()) / 1000);
   if (seconds <= maxTtlSeconds) return undefined;
   return new Problem(

@@ -33,6 +33,7 @@ export function issuedEvent<T extends Minted>(
     entry: one.demand.entry.id,
     ...openedBy(one.demand, one.secret),
     scopeEnforcedBy: token.scopeEnforcedBy,
+    ...(token.scopeVerified !== undefined && { scopeVerified: token.scopeVerified }),
     expiresAt: token.expiresAt.toISOString(),
     cached: one.fromCache,
     ...(token.repositories && { repositories: token.repositories }),

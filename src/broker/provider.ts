@@ -40,10 +40,17 @@ export function secretOf({ secret }: Pick<MintRequest, "secret">): OpenedSecret 
 export type Minted = {
   /** The host that it is for. */
   registry: string;
+  /** The latest end that the upstream stated: limits, the audit and the reply go by it. */
   expiresAt: Date;
+  /** The earliest end, where it differs: the token is refreshed by it. */
+  usableUntil?: Date;
+  /** The upstream did not say how long it lives. `expiresAt` is then when to ask again, and proves no limit. */
+  lifeUnstated?: true;
   /** What it is limited to; absent when it reaches all that the principal can. */
   repositories?: readonly string[];
   scopeEnforcedBy: ScopeEnforcer;
+  /** With `scopeEnforcedBy: registry`: whether the token itself says that it was granted what was asked for. */
+  scopeVerified?: boolean;
 };
 
 /** A freshly minted registry token. */

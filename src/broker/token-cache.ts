@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import { atMost } from "../core/at-most.js";
 import { Problem } from "../core/problem.js";
 import type { Minted, MintedToken } from "./provider.js";
+import { usableUntil } from "./providers/token-life.js";
 
 /** A token in memory, with its reply serialised once. Tokens are never written anywhere. */
 export type CachedToken<T extends Minted = MintedToken> = {
@@ -55,7 +56,7 @@ export class TokenCache<T extends Minted> {
   ): Promise<CacheOutcome<T>> {
     const cached = this.#tokens.get(key);
     const now = this.#now();
-    if (cached && now < cached.token.expiresAt) {
+    if (cached && now < usableUntil(cached.token)) {
       if (minTtlSeconds !== undefined && minTtlSeconds > lifeSeconds(cached))
         throw ttlNotAvailable(cached, minTtlSeconds);
       if (isLongEnough(cached, minTtlSeconds, now)) {
@@ -81,7 +82,7 @@ export class TokenCache<T extends Minted> {
 
   #keep(key: string, token: T): CachedToken<T> {
     const mintedAt = this.#now();
-    const life = token.expiresAt.getTime() - mintedAt.getTime();
+    const life = usableUntil(token).getTime() - mintedAt.getTime();
     const refreshAfter = new Date(mintedAt.getTime() + life * refreshShare(life / 1000, this.#random()));
     const cached = { token, mintedAt, refreshAfter, json: this.#toJson(token, refreshAfter) };
     this.#tokens.set(key, cached, { ttl: Math.max(1, life) });
@@ -102,15 +103,21 @@ function defaultMinTtl(lifeSeconds: number): number {
 }
 
 function lifeSeconds(cached: CachedToken<Minted>): number {
-  return Math.floor((cached.token.expiresAt.getTime() - cached.mintedAt.getTime()) / 1000);
+  return Math.floor((usableUntil(cached.token).getTime() - cached.mintedAt.getTime()) / 1000);
 }
 
 function isLongEnough(cached: CachedToken<Minted>, minTtlSeconds: number | undefined, now: Date): boolean {
   const wanted = minTtlSeconds ?? defaultMinTtl(lifeSeconds(cached));
-  return cached.token.expiresAt.getTime() - now.getTime() >= wanted * 1000;
+  return usableUntil(cached.token).getTime() - now.getTime() >= wanted * 1000;
 }
 
 function ttlNotAvailable(cached: CachedToken<Minted>, minTtlSeconds: number): Problem {
+  if (cached.token.lifeUnstated) {
+    return new Problem(
+      "ttl-not-available",
+      `${cached.token.registry} does not say how long its tokens live, so ${minTtlSeconds} s cannot be promised. Leave minTtlSeconds out, and ask again when refreshAfter has passed.`,
+    );
+  }
   return new Problem(
     "ttl-not-available",
     `${cached.token.registry} issues tokens for ${lifeSeconds(cached)} s, less than the ${minTtlSeconds} s asked for. Ask for less, and again when refreshAfter has passed.`,

@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { AuditWriter } from "../audit/record.js";
 import { BackupRefused } from "../backup/format.js";
-import { measureDatabaseClock } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import { KeyFormatError } from "../crypto/read-key.js";
@@ -10,6 +9,7 @@ import { DatabaseUnusable } from "../db/database-unusable.js";
 import { locateCluster } from "../db/embedded/cluster-home.js";
 import { readEmbeddedConnection } from "../db/embedded/connection-file.js";
 import { explainConnection } from "../db/explain-connection.js";
+import { measureDatabaseClock } from "../db/measure-clock.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { claimInstallation } from "../service/health/store.js";

@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { measureDatabaseClock } from "../core/database-clock.js";
 import { packageRoot } from "../core/package-root.js";
 import type { Settings } from "../settings/settings.js";
 import { createPool } from "./connections.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
 import { explainConnection } from "./explain-connection.js";
+import { measureDatabaseClock } from "./measure-clock.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
 import type { Patiently } from "./wait-for-database.js";

@@ -60,7 +60,7 @@ const create = route(
     params: FactoryParams,
     body: json(TriggerWrite, batchLimits),
     replies: { 201: { description: "Stored.", content: { "application/json": TriggerWritten } } },
-    problems: ["limit-reached", "secret-in-use", "conflict"],
+    problems: ["limit-reached", "secret-in-use", "secret-malformed", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, body, request }) => {
     const data = await update(deps, {
@@ -87,7 +87,7 @@ const patch = route(
     params: TriggerParams,
     body: json(TriggerWrite, batchLimits),
     replies: { 200: { description: "Stored.", content: { "application/json": TriggerWritten } } },
-    problems: ["not-found", "limit-reached", "secret-in-use", "conflict"],
+    problems: ["not-found", "limit-reached", "secret-in-use", "secret-malformed", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, params, body, request }) => {
     if (params.id !== String(triggerId))

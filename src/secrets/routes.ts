@@ -21,6 +21,7 @@ import {
 } from "./contract.js";
 import type { SecretItem } from "./plan-change.js";
 import { refuseDuplicates } from "./refuse-duplicates.js";
+import { allowUnusableRule } from "./refuse-unusable.js";
 import { findSecret, listSecrets } from "./store.js";
 import { type SecretsDeps, writeSecrets } from "./write-secrets.js";
 
@@ -117,7 +118,10 @@ const put = route(
       "It is the current one at once, or with `stage=true` when it is promoted. As many versions are kept as the factory's settings say. `If-Match` with the current version, or `If-None-Match: *`, makes it conditional.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
-    query: z.strictObject({ stage: Flag("Make a version that is not current until it is promoted.") }),
+    query: z.strictObject({
+      stage: Flag("Make a version that is not current until it is promoted."),
+      allowUnusable: Flag(allowUnusableRule),
+    }),
     // A value of 64 KiB, as base64 or as JSON text in which every byte is escaped.
     body: json(SecretWrite, { maxBytes: 8 * maxValueBytes }),
     replies: {
@@ -132,7 +136,7 @@ const put = route(
         headers: { ETag: "The version." },
       },
     },
-    problems: ["not-found", "precondition-failed", "limit-reached", "secret-in-use", "conflict"],
+    problems: ["not-found", "precondition-failed", "limit-reached", "secret-in-use", "secret-malformed", "conflict"],
   },
   async (deps: SecretsDeps, { caller, factory, params, query, body, request }) => {
     const items = [query.stage ? stagedItemOf(params.name, body) : itemOf(params.name, body)];
@@ -142,6 +146,7 @@ const put = route(
       caller,
       items,
       precondition,
+      allowUnusable: query.allowUnusable,
       via: "api",
       requested: requestedBy(request),
     });
@@ -197,17 +202,20 @@ const batch = route(
     auth: { permission: "secrets:write" },
     isCostly: true,
     params: FactoryParams,
+    query: z.strictObject({ allowUnusable: Flag(allowUnusableRule) }),
     body: json(SecretBatch, batchLimits),
     replies: { 200: { description: "All were stored.", content: { "application/json": WrittenBatch } } },
-    problems: ["limit-reached", "secret-in-use", "conflict"],
+    problems: ["limit-reached", "secret-in-use", "secret-malformed", "conflict"],
   },
-  async (deps: SecretsDeps, { caller, factory, body, request }) => {
+  async (deps: SecretsDeps, { caller, factory, query, body, request }) => {
     refuseDuplicates(
       body.secrets.map(({ name }) => name),
       (index) => `/secrets/${index}/name`,
     );
     const items = body.secrets.map((write: z.output<typeof NamedSecretWrite>) => itemOf(write.name, write));
-    const outcome = await writeSecrets(deps, { factory, caller, items, via: "api", requested: requestedBy(request) });
+    const { allowUnusable } = query;
+    const input = { factory, caller, items, allowUnusable, via: "api", requested: requestedBy(request) } as const;
+    const outcome = await writeSecrets(deps, input);
     return {
       status: 200,
       body: { secrets: outcome.map(({ name, version, warnings }) => ({ name, version, warnings })) },

@@ -12,6 +12,7 @@ import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
+import { type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
@@ -25,6 +26,7 @@ export type SecretsDeps = {
   limits: { maxSecrets: number };
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
+  mistakesFor: MistakesFor;
   /** The entries of the current config that name these secrets, for the sentence of a refusal. */
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
@@ -36,6 +38,8 @@ export type WriteInput = {
   caller: Caller;
   items: readonly SecretItem[];
   precondition?: Precondition;
+  /** The values may become current although the entries that name their secrets cannot use them. */
+  allowUnusable?: boolean;
   via: "api" | "fioctl";
   requested: RequestedBy;
 };
@@ -48,11 +52,15 @@ const maxAttempts = 60;
  * whoever loses a race seals anew for the next version.
  * @throws Problem `invalid-request` for a name that no secret can have, `forbidden` when it would turn delivery to jobs on
  *   and the caller may not, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
+ *   `secret-malformed` for a value that the entries which name its secret cannot use,
  *   `key-unavailable` when the data keys that it needs do not open or cannot be asked for
  */
 export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promise<Written[]> {
   const { factory, items } = input;
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
+  // What an entry names and is flagged for delivery is refused for that.
+  const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
+  if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
   const pause = createPauses();
   const warnings: SecretWarning[][] = [];
   for (const item of items) {

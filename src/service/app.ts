@@ -1,10 +1,11 @@
 import { AuditWriter } from "../audit/record.js";
 import { UnknownCallers } from "../audit/refusals.js";
 import { Facts } from "../broker/factory-facts.js";
-import { clockDifferenceMs, databaseNow, watchDatabaseClock } from "../core/database-clock.js";
+import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
+import { watchDatabaseClock } from "../db/measure-clock.js";
 import { Withdrawals } from "../db/withdrawals.js";
 import { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import { createDrain, type Drain } from "../http/drain.js";

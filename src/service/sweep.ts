@@ -1,5 +1,6 @@
 import { AuditWriter } from "../audit/record.js";
-import { clockDifferenceMs, clockIsRight } from "../core/database-clock.js";
+import { clockDifferenceMs } from "../core/database-clock.js";
+import { clockIsRight } from "../db/measure-clock.js";
 import type { ServiceDatabase } from "../db/open-service-database.js";
 import { deleteOldWithdrawals } from "../db/withdrawals.js";
 import { deleteOldJobs } from "../identity/credentials/store.js";

@@ -54,6 +54,7 @@ describe("every token that leaves", () => {
         secretVersion: body.version,
         repositories: ["acme/app"],
         scopeEnforcedBy: "registry",
+        scopeVerified: true,
         kind: "bearer",
         expiresAt: reply.body.tokens[0].expiresAt,
         cached: index === 1,

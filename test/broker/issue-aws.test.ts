@@ -131,7 +131,9 @@ describe("a secret that is no good", () => {
     await broker.putConfig(entry("region: us-east-2"));
     const path = `/v1/factories/${broker.factory.name}/secrets/aws_creds`;
     const text = `[default]\n${puller.section}credential_process = /bin/evil-program\n`;
-    const written = await broker.service.as(broker.service.operatorToken).put(path).send({ value: text });
+    const put = () => broker.service.as(broker.service.operatorToken).put(path).send({ value: text });
+    expect((await put()).body).toMatchObject({ status: 422, code: "secret-malformed" });
+    const written = await put().query({ allowUnusable: "true" });
     expect(written.body.warnings).toEqual([
       expect.objectContaining({ message: expect.stringContaining("credential_process") }),
     ]);

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { clockDifferenceMs, databaseNow, measureDatabaseClock } from "../../src/core/database-clock.js";
+import { clockDifferenceMs, databaseNow } from "../../src/core/database-clock.js";
+import { measureDatabaseClock } from "../../src/db/measure-clock.js";
 import { createLogger } from "../../src/observability/log.js";
 import { sweep } from "../../src/service/sweep.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";

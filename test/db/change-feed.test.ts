@@ -30,6 +30,7 @@ it("asks what has changed every half a second, by a clock of its own, also when 
     pool: database.pool,
     generations: new Generations(),
     onDataKeys: () => undefined,
+    onWithdrawn: () => undefined,
     onMissed: () => undefined,
     onLost: () => undefined,
   });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import { whileAnswering } from "../cli/stand-in-service.js";
 import { watched } from "../support/leak-watch.js";
@@ -16,6 +17,8 @@ const password = watched("not-a-real-secret-of-a-device-7c1d");
 const script = fileURLToPath(new URL("../../examples/device.sh", import.meta.url));
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 
+const Times = z.object({ expiresAt: z.string(), refreshAfter: z.string() });
+
 let files: Awaited<ReturnType<typeof makeServerFiles>>;
 let broker: BrokeredFactory;
 let device: Issued & { id: string };
@@ -24,10 +27,27 @@ beforeAll(async () => {
   files = await makeServerFiles();
   broker = await startBrokeredFactory((clouds) => {
     const rights = { "acme/app": ["pull"], "acme/secret": ["pull"] } as const;
-    clouds.docker.addRegistry({ host: "ghcr.io", users: { ci: { password, rights } }, expiresInSeconds: 3_600 });
+    const users = { ci: { password, rights } };
+    clouds.docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 });
+    const inSeconds = (seconds: number) => Math.floor(Date.now() / 1_000) + seconds;
+    clouds.docker.addRegistry({
+      host: "exp.example.test",
+      users,
+      expiresInSeconds: "unsaid",
+      claims: (claims) => ({ ...claims, exp: inSeconds(300) }),
+    });
+    clouds.docker.addRegistry({
+      host: "both.example.test",
+      users,
+      expiresInSeconds: 60,
+      claims: (claims) => ({ ...claims, exp: inSeconds(300) }),
+    });
+    clouds.docker.addRegistry({ host: "long.example.test", users, expiresInSeconds: 40 * 86_400 });
+    clouds.docker.addRegistry({ host: "silent.example.test", users, expiresInSeconds: "unsaid", tokenShape: "opaque" });
   }, files.environment);
   await broker.putSecret("creds", `ci:${password}`);
-  await broker.putConfig("- type: generic\n  url: ghcr.io\n  generic_secret_name: creds\n");
+  const hosts = ["ghcr.io", "exp.example.test", "both.example.test", "long.example.test", "silent.example.test"];
+  await broker.putConfig(hosts.map((url) => `- type: generic\n  url: ${url}\n  generic_secret_name: creds\n`).join(""));
   const root = await makeRoot();
   const grants = [{ registry: "ghcr.io", repositories: ["acme/app"], actions: ["pull" as const] }];
   authority = await register(broker.service, broker.factory, { certificates: [root], policy: { grants } });
@@ -115,6 +135,47 @@ describe("a device that asks for registry tokens", () => {
     const reply = await ask({ registry: "ghcr.io", repositories: ["acme/app"] });
     expect(reply).toMatchObject({ status: 422, body: { code: "ttl-not-available" } });
     expect(reply.body.detail).toContain("600 s");
+  });
+
+  it.each([
+    ["exp.example.test", /lives (?:300|299) s/],
+    ["both.example.test", /lives (?:300|299) s/],
+    ["long.example.test", /lives 34(?:56000|55999) s/],
+    ["silent.example.test", /does not say how long this token lives/],
+  ])("gets no token of %s under a policy of 120 s", async (registry, reason) => {
+    const root = await makeRoot();
+    await register(broker.service, broker.factory, { certificates: [root], policy: { maxTtlSeconds: 120 } });
+    device = await makeDevice(root, broker.factory.name);
+    const reply = await ask({ registry, repositories: ["acme/app"] });
+    expect(reply).toMatchObject({ status: 422, body: { code: "ttl-not-available" } });
+    expect(reply.body.detail).toMatch(reason);
+  });
+
+  it("gets one whose latest end is within the policy, and the audit has that end", async () => {
+    const root = await makeRoot();
+    await register(broker.service, broker.factory, { certificates: [root], policy: { maxTtlSeconds: 301 } });
+    device = await makeDevice(root, broker.factory.name);
+    const reply = await ask({ registry: "both.example.test", repositories: ["acme/app"] });
+    expect(reply).toMatchObject({ status: 200, body: { tokens: [{ scopeVerified: true }] } });
+    const [token] = z.object({ tokens: z.array(Times).length(1) }).parse(reply.body).tokens;
+    const secondsTo = (time = "") => (Date.parse(time) - Date.now()) / 1_000;
+    expect(secondsTo(token?.expiresAt)).toBeGreaterThan(200);
+    expect(secondsTo(token?.refreshAfter)).toBeLessThan(60);
+    const event = (await broker.events("registry-token.issued")).at(-1);
+    expect(event).toMatchObject({ expiresAt: token?.expiresAt, scopeVerified: true });
+  });
+
+  it("is not told a life that the registry never stated", async () => {
+    const root = await makeRoot();
+    await register(broker.service, broker.factory, { certificates: [root], policy: {} });
+    device = await makeDevice(root, broker.factory.name);
+    const demand = { repositories: ["acme/app"], minTtlSeconds: 120 };
+    const silent = await ask({ registry: "silent.example.test", ...demand });
+    expect(silent).toMatchObject({ status: 422, body: { code: "ttl-not-available" } });
+    expect(silent.body.detail).toMatch(/does not say how long its tokens live/);
+    expect(silent.body.detail).not.toContain("60 s");
+    const stated = await ask({ registry: "exp.example.test", ...demand });
+    expect(stated).toMatchObject({ status: 200 });
   });
 });
 

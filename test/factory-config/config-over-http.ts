@@ -37,7 +37,11 @@ export async function startConfigOverHttp(): Promise<ConfigOverHttp> {
     caller: async (...permissions) => (await service.createApiToken(factory.name, permissions)).token,
     async putSecrets(...names) {
       const secrets = names.map((name) => ({ name, value: secretValue(name) }));
-      const reply = await service.as(operator).post(`${path}/secrets:batch`).send({ secrets });
+      const reply = await service
+        .as(operator)
+        .post(`${path}/secrets:batch`)
+        .query({ allowUnusable: "true" })
+        .send({ secrets });
       if (reply.status >= 300) throw new Error(reply.text);
     },
     async put(token, document, query = {}, headers = {}) {

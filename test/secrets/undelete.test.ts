@@ -127,7 +127,7 @@ describe("undelete", () => {
     const config = agent.put(`/v1/factories/${life.factory.name}/config?allowMissingSecrets=true`);
     await config.set("Content-Type", "application/yaml").send(document).expect(201);
     expectProblem(await life.post(":undelete"), "secret-in-use");
-    await life.put().expect(201);
+    await life.put(`ci:${secretValue()}`).expect(201);
     await life.remove("?force=true").expect(204);
     await life.post(":undelete").expect(200);
     expect((await life.get()).body.usedByRegistries).toBe(true);

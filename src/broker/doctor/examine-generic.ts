@@ -45,7 +45,8 @@ export function createGenericDoctor(deps: GenericDeps): RegistryDoctor<GenericEn
 
 async function examineTokens(visit: Visit): Promise<Examined> {
   const { deps, examination, registry } = visit;
-  const realm = await findRealm(deps, registry, examination.signal);
+  const named = examination.repositories?.map((name) => apiRepositoryOf(registry, name));
+  const realm = await findRealm(deps, { registry, repositories: named ?? [] }, examination.signal);
   const bearer = await logIn(visit, realm);
   const access = await checkAccess(
     {
@@ -60,7 +61,7 @@ async function examineTokens(visit: Visit): Promise<Examined> {
         push: "Store a token that may only read.",
       },
     },
-    examination.repositories?.map((name) => apiRepositoryOf(registry, name)),
+    named,
   );
   const narrowing = await checkedBy("narrowing", async () => narrowingOf(visit, bearer));
   return { checks: [passed("login", `${realm.url.hostname} lets it in.`), narrowing, ...access] };
@@ -69,7 +70,7 @@ async function examineTokens(visit: Visit): Promise<Examined> {
 /** @throws Problem `nothing-to-mint` when the token is the stored credential itself */
 function narrowingOf({ registry, credential }: Visit, bearer: string): Check {
   refuseStoredCredential(registry, bearer, credential);
-  if (readTokenClaims(bearer).access !== undefined || readTokenClaims(bearer).expiresAt !== undefined) {
+  if (readTokenClaims(bearer).access !== undefined) {
     return passed("narrowing", "Its tokens are limited to the repositories that a job names.");
   }
   return unknown(
@@ -84,7 +85,8 @@ async function examinePassedOn(visit: Visit): Promise<Examined> {
   // Says whether the operator's settings allow it; that calls nobody.
   const provider = createGenericProvider(deps);
   await provider.mint({ ...examination, repositories: undefined, allowBroader: true, assert: assertNothing });
-  const challenge = await findChallenge(deps, registry, examination.signal);
+  const named = (examination.repositories ?? []).map((name) => apiRepositoryOf(registry, name));
+  const challenge = await findChallenge(deps, { registry, repositories: named }, examination.signal);
   const login = await logInAs(visit, challenge);
   const handedOut = warned(
     "narrowing",

@@ -45,8 +45,11 @@ async function accessTo(service: TokenService, repository: string): Promise<Acce
   const bearer = service.readBearer(reply);
   const { access } = readTokenClaims(bearer);
   if (access === undefined) return { kind: "unsaid", bearer };
-  const granted = access.filter(({ type, name }) => type === "repository" && name === repository);
-  return { kind: "said", actions: granted.flatMap(({ actions }) => actions) };
+  const granted = access.entries.filter(({ type, name }) => type === "repository" && name === repository);
+  const actions = granted.flatMap((entry) => entry.actions);
+  // What cannot be read may be the right to push.
+  if (access.hasUnreadable && !mayMore(actions)) return { kind: "unsaid", bearer };
+  return { kind: "said", actions };
 }
 
 const mayPull = (actions: readonly string[]): boolean => actions.some((action) => action === "pull" || action === "*");

@@ -3,7 +3,7 @@ import { ecrPublicHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
+import { type EcrPassword, getEcrPassword, getEcrPublicPassword } from "./aws-ecr.js";
 import { placeOfRegistry, readEcrRegistry } from "./aws-identity.js";
 import { isAwsServiceHost } from "./aws-service-host.js";
 import {
@@ -19,6 +19,7 @@ import type { AwsSession, Sts, StsDeps } from "./aws-sts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { type MintedScope, scopeNotEnforceable, withoutWayOut } from "./scope-demand.js";
+import { lifeOf } from "./token-life.js";
 import { upstreamInvalid } from "./upstream-reply.js";
 
 export type AwsDeps = { outbound: CloudOutbound; now: () => Date };
@@ -33,6 +34,9 @@ export type AwsProvider = RegistryProvider<AwsEntry> & {
  * allows an hour.
  */
 const credentialsSeconds = 3_600;
+
+// What AWS documents; a password states its end itself.
+const passwordSeconds = 12 * 3_600;
 
 /** In a resource of a session policy: all repositories of the registry. */
 const everyRepository = ["*"];
@@ -57,7 +61,7 @@ export function createAwsProvider(deps: AwsDeps): AwsProvider {
     const password = await getEcrPassword({ outbound, nowMs }, request, { ...place, keys: session.keys });
     const host = request.host ?? password.proxyHost;
     if (host === undefined) throw upstreamInvalid("Amazon ECR", "it named no registry");
-    return tokenOf(host, password, session, scope);
+    return tokenOf(host, { password, session, scope }, nowMs());
   }
 
   async function mintPublic(request: MintRequest<AwsEntry>, principal: AwsPrincipal, sts: Sts): Promise<MintedToken> {
@@ -69,7 +73,7 @@ export function createAwsProvider(deps: AwsDeps): AwsProvider {
     // A login for pulling needs two actions; a role's session is not given more.
     const session = await openSessionOf(sts, principal, publicLoginPolicy);
     const password = await getEcrPublicPassword({ outbound, nowMs }, request, session.keys);
-    return tokenOf(ecrPublicHost, password, session, { scopeEnforcedBy: "none" });
+    return tokenOf(ecrPublicHost, { password, session, scope: { scopeEnforcedBy: "none" } }, nowMs());
   }
 
   return {
@@ -103,7 +107,7 @@ async function mintCredentials(deps: StsDeps, request: MintRequest<AwsEntry>): P
   return {
     registry: request.host ?? entry.id,
     keys: { accessKeyId, secretAccessKey, sessionToken },
-    expiresAt: session.expiresAt,
+    ...lifeOf("AWS STS", deps.nowMs(), [session.expiresAt.getTime()], credentialsSeconds),
     scopeEnforcedBy: "iam-session-policy",
     ...(repositories && { repositories }),
   };
@@ -111,19 +115,19 @@ async function mintCredentials(deps: StsDeps, request: MintRequest<AwsEntry>): P
 
 function tokenOf(
   host: string,
-  { password, expiresAt }: { password: string; expiresAt: Date },
-  session: AwsSession,
-  scope: MintedScope,
+  made: { password: EcrPassword; session: AwsSession; scope: MintedScope },
+  nowMs: number,
 ): MintedToken {
-  // Nothing promises that a password outlives the session that asked for it: the earlier end is the one reported.
-  const isSessionFirst = session.expiresAt !== undefined && session.expiresAt < expiresAt;
+  const { password, session, scope } = made;
+  // Nothing promises that a password outlives the session that asked for it, and nothing that it does not.
+  const ends = [password.expiresAt.getTime(), session.expiresAt?.getTime()];
   return {
     registry: host,
     type: "aws",
     kind: "password",
     username: "AWS",
-    password,
-    expiresAt: isSessionFirst ? (session.expiresAt ?? expiresAt) : expiresAt,
+    password: password.password,
+    ...lifeOf("Amazon ECR", nowMs, ends, passwordSeconds),
     ...scope,
     revocable: false,
   };

@@ -13,18 +13,18 @@ import {
 } from "./acr-token.js";
 import { isAzureHostFor } from "./azure-hosts.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
+import { defaultTokenSeconds } from "./docker-token.js";
 import { clientAssertion, clientWithSecret, type EntraClient, exchangeForRefreshToken } from "./entra-exchange.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted } from "./scope-demand.js";
 import { readTokenClaims } from "./token-claims.js";
+import { lifeOf } from "./token-life.js";
 import { readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 export type AzureDeps = { outbound: CloudOutbound; now: () => Date };
 
 const refreshTokenUser = "00000000-0000-0000-0000-000000000000";
 const refreshTokenSeconds = 3 * 3_600;
-// The token protocol's own default for a reply that says nothing (distribution spec, auth/token).
-const unknownTokenSeconds = 60;
 
 /**
  * Azure Container Registry. Without a tenant (path A) the registry's token service takes the principal's id and
@@ -87,28 +87,29 @@ function bearerOf(
   }
   const { access_token, expires_in } = readJson(host, reply, acrAccessReply);
   const claims = readTokenClaims(access_token);
-  const expiresAt = claims.expiresAt ?? new Date(nowMs + (expires_in ?? unknownTokenSeconds) * 1_000);
+  const ends = [expires_in && nowMs + expires_in * 1_000, claims.expiresAtMs];
+  const life = lifeOf(host, nowMs, ends, defaultTokenSeconds);
   const scope = scopeGranted(request, host, repositories, claims);
   return {
     registry: host,
     type: "azure",
     kind: "bearer",
     bearer: access_token,
-    expiresAt,
+    ...life,
     ...scope,
     revocable: false,
   };
 }
 
 function passwordOf(host: string, refreshToken: string, nowMs: number): MintedToken {
-  const expiresAt = readTokenClaims(refreshToken).expiresAt ?? new Date(nowMs + refreshTokenSeconds * 1_000);
+  const { expiresAtMs } = readTokenClaims(refreshToken);
   return {
     registry: host,
     type: "azure",
     kind: "password",
     username: refreshTokenUser,
     password: refreshToken,
-    expiresAt,
+    ...lifeOf(host, nowMs, [expiresAtMs], refreshTokenSeconds),
     scopeEnforcedBy: "none",
     revocable: false,
   };

@@ -1,7 +1,9 @@
-import { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { UserPassword } from "../secret-formats/user-password.js";
+import { RealmReply } from "./realm-reply.js";
+import { readTokenClaims, type TokenClaims } from "./token-claims.js";
+import { lifeOf, type TokenLife } from "./token-life.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "./token-realm.js";
 import { readJson, throwUnlessAnswered, upstreamInvalid } from "./upstream-reply.js";
 import { parseChallenges } from "./www-authenticate.js";
@@ -12,16 +14,8 @@ export type RealmDeps = {
   allowedRealms: readonly AllowedRealm[];
 };
 
-// The spec's default (distribution, auth/token).
-const defaultTokenSeconds = 60;
-const maxTokenSeconds = 30 * 86_400;
-
-const tokenReply = z.object({
-  token: z.string().min(1).optional(),
-  access_token: z.string().min(1).optional(),
-  expires_in: z.number().positive().max(maxTokenSeconds).optional().catch(undefined),
-  issued_at: z.string().optional().catch(undefined),
-});
+/** How long a token is used whose registry does not say how long it lives (distribution spec, auth/token). */
+export const defaultTokenSeconds = 60;
 
 /** Where a registry's tokens come from. */
 export type Realm = { url: URL; service: string | undefined };
@@ -29,13 +23,34 @@ export type Realm = { url: URL; service: string | undefined };
 /** How a registry asks who is there. */
 export type Challenge = { kind: "realm"; realm: Realm } | { kind: "basic" } | { kind: "none" };
 
+/** Which registry to ask, and the names by which it knows the repositories that are wanted of it. */
+export type AskedRegistry = { registry: string; repositories: readonly string[] };
+
+const maxAsked = 5;
+const maxManifestBytes = 1024 * 1024;
+
 /**
- * Asks the registry, without a credential, how it wants to be spoken to.
+ * Asks the registry, without a credential, how it wants to be spoken to. One that lets everybody in at `/v2/` may still
+ * ask for a credential at its repositories.
  * @throws Problem `destination-refused` when it names a token service elsewhere, `upstream-invalid` when it is no registry
  */
-export async function findChallenge(deps: RealmDeps, registry: string, signal: AbortSignal): Promise<Challenge> {
+export async function findChallenge(
+  deps: RealmDeps,
+  { registry, repositories }: AskedRegistry,
+  signal: AbortSignal,
+): Promise<Challenge> {
+  const paths = repositories.slice(0, maxAsked).map((name) => `${name}/manifests/latest`);
+  for (const path of ["", ...paths]) {
+    const challenge = await challengeAt(deps, registry, path, signal);
+    if (challenge.kind !== "none") return challenge;
+  }
+  return { kind: "none" };
+}
+
+async function challengeAt(deps: RealmDeps, registry: string, path: string, signal: AbortSignal): Promise<Challenge> {
   const apiHost = apiHostOf(registry);
-  const reply = await deps.outbound.request({ url: `https://${apiHost}/v2/`, signal });
+  const url = `https://${apiHost}/v2/${path}`;
+  const reply = await deps.outbound.request({ url, signal, maxBytes: maxManifestBytes });
   throwUnlessAnswered(apiHost, reply, deps.now().getTime());
   const challenges = parseChallenges(reply.headers["www-authenticate"] ?? []);
   const bearer = challenges.find(({ scheme, params }) => scheme === "bearer" && params.has("realm"));
@@ -45,13 +60,15 @@ export async function findChallenge(deps: RealmDeps, registry: string, signal: A
     return { kind: "realm", realm: { url, service: bearer?.params.get("service") } };
   }
   if (reply.status === 401 && challenges.some(({ scheme }) => scheme === "basic")) return { kind: "basic" };
-  if (reply.status === 200) return { kind: "none" };
+  // Of a repository any other answer, such as 404 for a tag that does not exist, was given without a credential.
+  if (reply.status === 200 || (path !== "" && reply.status !== 401)) return { kind: "none" };
   throw upstreamInvalid(registry, `status ${reply.status} instead of a challenge; it may be no container registry`);
 }
 
 /** Where the registry's tokens come from. @throws Problem `nothing-to-mint` when it has none */
-export async function findRealm(deps: RealmDeps, registry: string, signal: AbortSignal): Promise<Realm> {
-  const challenge = await findChallenge(deps, registry, signal);
+export async function findRealm(deps: RealmDeps, asked: AskedRegistry, signal: AbortSignal): Promise<Realm> {
+  const { registry } = asked;
+  const challenge = await findChallenge(deps, asked, signal);
   switch (challenge.kind) {
     case "realm":
       return challenge.realm;
@@ -72,19 +89,21 @@ export function realmUrl(realm: Realm, scopes: readonly string[]): URL {
   return url;
 }
 
-/** Reads the reply of a token service. @throws Problem `upstream-invalid` */
-export function readRealmToken(
-  realmHost: string,
-  reply: OutboundReply,
-  nowMs: number,
-): { bearer: string; expiresAt: Date } {
-  const { token, access_token, expires_in, issued_at } = readJson(realmHost, reply, tokenReply);
+/** A token of a token service, and what it says about itself. */
+export type RealmToken = { bearer: string; claims: TokenClaims; life: TokenLife };
+
+/** Reads the reply of a token service. @throws Problem `upstream-invalid` when it holds no token, or one that has ended */
+export function readRealmToken(realmHost: string, reply: OutboundReply, nowMs: number): RealmToken {
+  const { token, access_token, expires_in, issued_at } = readJson(realmHost, reply, RealmReply);
   const bearer = token ?? access_token;
   if (bearer === undefined) throw upstreamInvalid(realmHost, "its reply holds no token");
   const issuedMs = Date.parse(issued_at ?? "");
-  // The realm's clock may be ahead of ours; a token is never taken to live longer than from now on.
+  // The realm's clock may be ahead of ours: the token then ends, by ours, sooner than the realm says.
   const startMs = Number.isNaN(issuedMs) ? nowMs : Math.min(issuedMs, nowMs);
-  return { bearer, expiresAt: new Date(startMs + (expires_in ?? defaultTokenSeconds) * 1_000) };
+  const lifeMs = expires_in === undefined ? undefined : expires_in * 1_000;
+  const claims = readTokenClaims(bearer);
+  const ends = [lifeMs && startMs + lifeMs, lifeMs && issuedMs + lifeMs, claims.expiresAtMs];
+  return { bearer, claims, life: lifeOf(realmHost, nowMs, ends, defaultTokenSeconds) };
 }
 
 /**

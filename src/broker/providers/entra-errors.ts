@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { listOf, optionalMember } from "../../outbound/foreign-json.js";
 
 const entraError = z.object({
-  error: z.string().optional(),
-  error_codes: z.array(z.number().int()).optional(),
-  error_description: z.string().optional(),
+  error: optionalMember(z.string()),
+  error_codes: optionalMember(listOf(z.number().int())),
+  error_description: optionalMember(z.string()),
 });
 
 const notTrusted =

@@ -5,7 +5,7 @@ import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } f
 import { parseGoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import { type CloudOutbound, onlyToHosts } from "./cloud-hosts.js";
 import { exchangeAssertion, federationHosts } from "./google-federation.js";
-import { getGoogleToken, googleTokenHost } from "./google-token.js";
+import { type GoogleAccessToken, getGoogleToken, googleTokenHost } from "./google-token.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeNotEnforceable } from "./scope-demand.js";
 import { secretMalformed } from "./upstream-reply.js";
@@ -34,20 +34,20 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
         "Google Artifact Registry cannot limit a token to repositories. Give each group of repositories a service account and an entry of its own, and leave repositories out.",
       );
     }
-    const { accessToken, expiresAt } = await askGoogle(request);
+    const { accessToken, life } = await askGoogle(request);
     return {
       registry: host,
       type: "gar",
       kind: "password",
       username: "oauth2accesstoken",
       password: accessToken,
-      expiresAt,
+      ...life,
       scopeEnforcedBy: "none",
       revocable: false,
     };
   }
 
-  function askGoogle(request: MintRequest<GarEntry>): Promise<{ accessToken: string; expiresAt: Date }> {
+  function askGoogle(request: MintRequest<GarEntry>): Promise<GoogleAccessToken> {
     const { workloadIdentityProvider } = request.entry;
     if (workloadIdentityProvider !== undefined) {
       const wanted = { provider: workloadIdentityProvider, scope: readOnlyScope };

@@ -6,7 +6,6 @@ import { basicAuthorization, parseUserPassword, type UserPassword } from "../sec
 import { findRealm, readRealmToken, realmUrl, refuseStoredCredential } from "./docker-token.js";
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted, scopeNotEnforceable } from "./scope-demand.js";
-import { readTokenClaims } from "./token-claims.js";
 import { type AllowedRealm, apiRepositoryOf } from "./token-realm.js";
 import { secretMalformed, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
@@ -48,7 +47,10 @@ async function mintBearer(
 ): Promise<MintedToken> {
   const apiNames = new Map(repositories.map((name) => [apiRepositoryOf(registry, name), name]));
   const pullScopes = [...apiNames.keys()].map((name) => `repository:${name}:pull`);
-  const url = realmUrl(await findRealm(deps, registry, request.signal), pullScopes);
+  const url = realmUrl(
+    await findRealm(deps, { registry, repositories: [...apiNames.keys()] }, request.signal),
+    pullScopes,
+  );
   const authorization = basicAuthorization(credential);
   const reply = await deps.outbound.request({ url, headers: { authorization }, signal: request.signal });
   throwUnlessAnswered(url.hostname, reply, deps.now().getTime());
@@ -56,16 +58,15 @@ async function mintBearer(
     const advice = "Check user and token, and that they may pull the repositories.";
     throw upstreamRefused(request, url.hostname, `status ${reply.status}. ${advice}`);
   }
-  const { bearer, expiresAt } = readRealmToken(url.hostname, reply, deps.now().getTime());
+  const { bearer, claims, life } = readRealmToken(url.hostname, reply, deps.now().getTime());
   refuseStoredCredential(registry, bearer, credential);
-  const claims = readTokenClaims(bearer);
   const scope = scopeGranted(request, registry, [...apiNames.keys()], claims);
   return {
     registry,
     type: "generic",
     kind: "bearer",
     bearer,
-    expiresAt: claims.expiresAt !== undefined && claims.expiresAt < expiresAt ? claims.expiresAt : expiresAt,
+    ...life,
     ...(scope.scopeEnforcedBy === "none"
       ? scope
       : { ...scope, repositories: scope.repositories.map((name) => apiNames.get(name) ?? name) }),
@@ -97,6 +98,7 @@ function passOn(
     username: credential.user,
     password: credential.password,
     expiresAt: new Date(deps.now().getTime() + passThroughSeconds * 1_000),
+    lifeUnstated: true,
     scopeEnforcedBy: "none",
     revocable: false,
     raw: true,

@@ -2,13 +2,14 @@ import { z } from "zod";
 import type { Problem } from "../../core/problem.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { garAudience } from "../../federation/audiences.js";
+import { optionalMember, Seconds } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest } from "../provider.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
+import { type GoogleAccessToken, googleTokenSeconds } from "./google-token.js";
 import { postForm } from "./post-form.js";
-import { parseJsonBody, readJson, throwUnlessAnswered, upstreamInvalid, upstreamRefused } from "./upstream-reply.js";
-
-type GoogleAccessToken = { accessToken: string; expiresAt: Date };
+import { lifeOf } from "./token-life.js";
+import { parseJsonBody, readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 export type GoogleFederationDeps = { outbound: CloudOutbound; nowMs: () => number };
 
@@ -23,8 +24,11 @@ export const federationHosts: readonly string[] = [stsHost, iamHost];
 
 const accountSeconds = 3_600;
 
-const exchanged = z.object({ access_token: z.string().min(1), expires_in: z.number().positive().optional() });
-const generated = z.object({ accessToken: z.string().min(1), expireTime: z.iso.datetime({ offset: true }) });
+const exchanged = z.object({ access_token: z.string().min(1), expires_in: optionalMember(Seconds) });
+const generated = z.object({
+  accessToken: z.string().min(1),
+  expireTime: optionalMember(z.iso.datetime({ offset: true })),
+});
 
 /**
  * Gives this service's own word for an access token: of the service account that the entry names, or of the federated
@@ -60,8 +64,8 @@ async function exchange(
   throwUnlessAnswered(stsHost, reply, deps.nowMs());
   if (reply.status !== 200) throw refusedBySts(request, reply);
   const { access_token, expires_in } = readJson(stsHost, reply, exchanged);
-  if (expires_in === undefined) throw upstreamInvalid(stsHost, "its token has no end");
-  return { accessToken: access_token, expiresAt: new Date(deps.nowMs() + expires_in * 1_000) };
+  const end = expires_in && deps.nowMs() + expires_in * 1_000;
+  return { accessToken: access_token, life: lifeOf(stsHost, deps.nowMs(), [end], googleTokenSeconds) };
 }
 
 async function actAs(
@@ -85,7 +89,8 @@ async function actAs(
     );
   }
   const { accessToken: ofAccount, expireTime } = readJson(iamHost, reply, generated);
-  return { accessToken: ofAccount, expiresAt: new Date(expireTime) };
+  const end = expireTime === undefined ? undefined : Date.parse(expireTime);
+  return { accessToken: ofAccount, life: lifeOf(iamHost, deps.nowMs(), [end], googleTokenSeconds) };
 }
 
 // RFC 6749, section 5.2. Anything longer or stranger is not repeated to a person.

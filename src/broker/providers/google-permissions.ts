@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { optionalMember } from "../../outbound/foreign-json.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { parseJsonBody, throwUnlessAnswered } from "./upstream-reply.js";
 
@@ -8,14 +9,11 @@ export const readOnlyPlatformScope = "https://www.googleapis.com/auth/cloud-plat
 export const resourceManagerHost = "cloudresourcemanager.googleapis.com";
 export const artifactRegistryHost = "artifactregistry.googleapis.com";
 
-const permissionsReply = z.object({ permissions: z.array(z.string()).optional() });
+// Not `optionalMember`: a list that cannot be read would say that nothing is permitted.
+const permissionsReply = z.object({ permissions: z.array(z.string()).nullish() });
 const tokenInfoReply = z.object({
   scope: z.string(),
-  email: z
-    .string()
-    .regex(/^[\w.+-]{1,128}@[\w.-]{1,128}$/)
-    .optional()
-    .catch(undefined),
+  email: optionalMember(z.string().regex(/^[\w.+-]{1,128}@[\w.-]{1,128}$/)),
 });
 
 type Way = { outbound: CloudOutbound; now: () => Date; signal: AbortSignal };

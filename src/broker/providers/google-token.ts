@@ -2,12 +2,18 @@ import { Problem } from "../../core/problem.js";
 import type { GoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";
+import { lifeOf, type TokenLife } from "./token-life.js";
 import { type Named, secretMalformed, upstreamInvalid, upstreamRefused, upstreamThrottled } from "./upstream-reply.js";
 
 /** Where a service account's signature buys an access token. */
 export const googleTokenHost = "oauth2.googleapis.com";
 
 const service = "Google";
+
+/** How long a token is used that does not state its end; Google's live an hour. */
+export const googleTokenSeconds = 3_600;
+
+export type GoogleAccessToken = { accessToken: string; life: TokenLife };
 
 /**
  * An access token of a service account, about an hour, for one OAuth scope.
@@ -18,7 +24,7 @@ export async function getGoogleToken(
   request: Named & { signal: AbortSignal },
   account: GoogleServiceAccount,
   scope: string,
-): Promise<{ accessToken: string; expiresAt: Date }> {
+): Promise<GoogleAccessToken> {
   const { JWT } = await import("google-auth-library");
   const transport = createGoogleTransport(deps.outbound, request.signal);
   const client = new JWT({
@@ -36,9 +42,12 @@ export async function getGoogleToken(
     // The library's error holds the request and the reply; how the call ended is known without it.
     throw googleFailure(request, transport.lastOutcome(), deps.now().getTime());
   });
-  const lifeMs = (tokens.expiry_date ?? 0) - Date.now();
-  if (!tokens.access_token || lifeMs <= 0) throw upstreamInvalid(service, "its reply holds no access token");
-  return { accessToken: tokens.access_token, expiresAt: new Date(deps.now().getTime() + lifeMs) };
+  if (!tokens.access_token) throw upstreamInvalid(service, "its reply holds no access token");
+  const nowMs = deps.now().getTime();
+  // The library adds the life to the process's own clock.
+  const lifeMs = tokens.expiry_date ? tokens.expiry_date - Date.now() : undefined;
+  const end = lifeMs === undefined || lifeMs <= 0 ? undefined : nowMs + lifeMs;
+  return { accessToken: tokens.access_token, life: lifeOf(service, nowMs, [end], googleTokenSeconds) };
 }
 
 const meanings: ReadonlyMap<string, string> = new Map([

@@ -1,10 +1,10 @@
 import { Problem } from "../../core/problem.js";
 import { compareAccess, type TokenClaims } from "./token-claims.js";
-import { type Named, upstreamRefused } from "./upstream-reply.js";
 
 /** What a minted token is limited to, as the reply says it. */
 export type MintedScope =
-  | { scopeEnforcedBy: "registry" | "iam-session-policy"; repositories: readonly string[] }
+  | { scopeEnforcedBy: "registry"; scopeVerified: boolean; repositories: readonly string[] }
+  | { scopeEnforcedBy: "iam-session-policy"; repositories: readonly string[] }
   | { scopeEnforcedBy: "none" };
 
 const wayOut = ' Or ask with "allowBroader": true for a token that reaches all that the credential can.';
@@ -21,27 +21,38 @@ export function withoutWayOut(error: unknown): unknown {
 }
 
 /**
- * Decides what a registry's own token is limited to, from what it says that it was granted.
- * @throws Problem `upstream-refused` when none of the repositories was granted, `scope-not-enforceable` when the registry
- * granted more than was asked and the caller does not allow that
+ * Decides what a registry's own token is limited to, from what it says that it was granted: exactly the pull that was
+ * asked for. A token that says nothing is taken as asked, and marked as not verified.
+ * @throws Problem `scope-not-enforceable` when the registry granted less, or when it granted more, or what cannot be read,
+ * and the caller does not allow that
  */
 export function scopeGranted(
-  request: Named & { allowBroader: boolean },
+  request: { allowBroader: boolean },
   registry: string,
   wanted: readonly string[],
   claims: TokenClaims,
 ): MintedScope {
   const access = compareAccess(claims, wanted);
-  if (access.kind === "unknown") return { scopeEnforcedBy: "registry", repositories: wanted };
-  if (access.granted.length === 0) {
-    const which = wanted.length === 1 ? "the repository" : `any of the ${wanted.length} repositories`;
-    throw upstreamRefused(
-      request,
-      registry,
-      `it may not pull ${which} asked for. Check the name and the principal's rights.`,
+  if (access.kind === "unknown") {
+    return { scopeEnforcedBy: "registry", scopeVerified: false, repositories: wanted };
+  }
+  if (access.missing.length > 0) {
+    // A token with more rights is no way out of this.
+    throw new Problem(
+      "scope-not-enforceable",
+      `${registry} did not grant the pull of ${listed(access.missing)}. Check the names and the principal's rights.`,
     );
   }
-  if (!access.isBroader) return { scopeEnforcedBy: "registry", repositories: access.granted };
+  if (!access.isBroader) return { scopeEnforcedBy: "registry", scopeVerified: true, repositories: wanted };
   if (request.allowBroader) return { scopeEnforcedBy: "none" };
-  throw scopeNotEnforceable(`${registry} granted more than the pull that was asked for.`);
+  throw scopeNotEnforceable(
+    `${registry} granted more than the pull that was asked for, or something that cannot be read.`,
+  );
+}
+
+const maxListed = 5;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > maxListed ? ` and ${names.length - maxListed} more` : "";
+  return `${names.slice(0, maxListed).join(", ")}${more}`;
 }

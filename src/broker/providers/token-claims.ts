@@ -1,50 +1,70 @@
 import { z } from "zod";
+import { parseForeignJson } from "../../outbound/foreign-json.js";
 
-const access = z.array(z.object({ type: z.string(), name: z.string(), actions: z.array(z.string()) }));
-const claims = z.object({ exp: z.number().positive().optional(), access: access.nullish() });
+// Go writes an empty list as `null`: registries that are written in it say so that nothing is allowed.
+const Actions = z.array(z.string()).nullable();
+const Entry = z.object({ type: z.string(), name: z.string(), actions: Actions });
+const Payload = z.record(z.string(), z.unknown());
+const Expiry = z.number().positive();
 
-/** What a registry's token says about itself. `undefined` fields: it does not say. */
-export type TokenClaims = { expiresAt?: Date; access?: z.output<typeof access> };
+/** One entry of an `access` claim (distribution spec, auth/jwt). */
+export type AccessEntry = { type: string; name: string; actions: readonly string[] };
+
+/** What a token says that it was granted. An entry that cannot be read may stand for anything. */
+export type TokenAccess = { entries: readonly AccessEntry[]; hasUnreadable: boolean };
+
+/** What a registry's token says about itself. `undefined` members: it does not say. */
+export type TokenClaims = { expiresAtMs?: number; access?: TokenAccess };
 
 /**
  * Reads the claims of a registry token without verifying it: the registry's key is not ours to know, and the token came
- * from the registry itself over TLS. An opaque token gives no claims.
+ * from the registry itself over TLS. An opaque token gives no claims. Each claim is read by itself, so that one that
+ * cannot be read hides no other.
  */
 export function readTokenClaims(token: string): TokenClaims {
-  const payload = token.split(".").length === 3 ? token.split(".")[1] : undefined;
-  const parsed = claims.safeParse(parseSegment(payload));
-  if (!parsed.success) return {};
+  const parts = token.split(".");
+  const payload = Payload.safeParse(parts.length === 3 ? parsePart(parts[1]) : undefined);
+  if (!payload.success) return {};
+  const expiry = Expiry.safeParse(payload.data.exp);
+  // Registries in Go match the names of members in any case, so a token can say it in any.
+  const access = Object.entries(payload.data).filter(([name]) => name.toLowerCase() === "access");
   return {
-    ...(parsed.data.exp === undefined ? {} : { expiresAt: new Date(parsed.data.exp * 1_000) }),
-    ...(parsed.data.access == null ? {} : { access: parsed.data.access }),
+    ...(expiry.success && { expiresAtMs: expiry.data * 1_000 }),
+    ...(access.length > 0 && { access: readAccess(access.map(([, value]) => value)) }),
+  };
+}
+
+function readAccess(claims: readonly unknown[]): TokenAccess {
+  const [claim] = claims;
+  if (claims.length === 1 && claim === null) return { entries: [], hasUnreadable: false };
+  if (claims.length !== 1 || !Array.isArray(claim)) return { entries: [], hasUnreadable: true };
+  const read = claim.map((entry: unknown) => Entry.safeParse(entry));
+  return {
+    entries: read.flatMap(({ data }) => (data ? [{ ...data, actions: data.actions ?? [] }] : [])),
+    hasUnreadable: read.some(({ success }) => !success),
   };
 }
 
 export type GrantedAccess =
   /** It does not say, so the registry is believed to have done as asked. */
   | { kind: "unknown" }
-  /** Those of the wanted repositories that may be pulled, and whether anything else was granted beside. */
-  | { kind: "known"; granted: readonly string[]; isBroader: boolean };
+  /** The wanted repositories that it may not pull, and whether anything else was granted, or may have been. */
+  | { kind: "known"; missing: readonly string[]; isBroader: boolean };
 
-/** Compares what was granted with what was wanted: being granted less is no error in the token protocol. */
-export function compareAccess(claimsOfToken: TokenClaims, wanted: readonly string[]): GrantedAccess {
-  if (claimsOfToken.access === undefined) return { kind: "unknown" };
+/** Compares what was granted with what was wanted: a registry may grant less, and some grant more. */
+export function compareAccess({ access }: TokenClaims, wanted: readonly string[]): GrantedAccess {
+  if (access === undefined) return { kind: "unknown" };
   const wantedNames = new Set(wanted);
   const pullable = new Set<string>();
-  let isBroader = false;
-  for (const { type, name, actions } of claimsOfToken.access) {
+  let isBroader = access.hasUnreadable;
+  for (const { type, name, actions } of access.entries) {
     const isWanted = type === "repository" && wantedNames.has(name);
     if (isWanted && (actions.includes("pull") || actions.includes("*"))) pullable.add(name);
     if (actions.length > 0 && (!isWanted || actions.some((action) => action !== "pull"))) isBroader = true;
   }
-  return { kind: "known", granted: wanted.filter((name) => pullable.has(name)), isBroader };
+  return { kind: "known", missing: wanted.filter((name) => !pullable.has(name)), isBroader };
 }
 
-function parseSegment(segment: string | undefined): unknown {
-  if (segment === undefined) return undefined;
-  try {
-    return JSON.parse(Buffer.from(segment, "base64url").toString("utf8"));
-  } catch {
-    return undefined;
-  }
+function parsePart(part: string | undefined): unknown {
+  return part === undefined ? undefined : parseForeignJson(Buffer.from(part, "base64url"));
 }

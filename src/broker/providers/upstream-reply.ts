@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { Problem } from "../../core/problem.js";
+import { parseForeignJson } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 
 /** The parts of a request that a message may name. */
@@ -61,11 +62,7 @@ export function readJson<S extends z.ZodType>(upstream: string, reply: OutboundR
 
 /** The body as JSON, or `undefined` when it is none. */
 export function parseJsonBody(reply: OutboundReply): unknown {
-  try {
-    return JSON.parse(reply.body.toString("utf8"));
-  } catch {
-    return undefined; // The parser's message quotes its input, so it goes nowhere.
-  }
+  return parseForeignJson(reply.body);
 }
 
 /** RFC 9110, section 10.2.3: seconds, or a date. */

@@ -2,8 +2,10 @@ import { hash } from "node:crypto";
 import { z } from "zod";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
+import { listOf, optionalMember } from "../../outbound/foreign-json.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { MintedToken } from "../provider.js";
+import { RealmReply } from "../providers/realm-reply.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "../providers/token-realm.js";
 import { parseJsonBody, throwUnlessAnswered } from "../providers/upstream-reply.js";
 import { parseChallenges } from "../providers/www-authenticate.js";
@@ -27,10 +29,9 @@ const accept = [
 /** The distribution specification has registries take manifests of 4 MiB at least; those that exist have kilobytes. */
 const maxManifestBytes = 1024 * 1024;
 
-const Platform = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });
-const Index = z.object({ manifests: z.array(z.object({ platform: Platform.optional().catch(undefined) })) });
+const Platform = z.object({ os: z.string(), architecture: z.string(), variant: optionalMember(z.string()) });
+const Index = z.object({ manifests: listOf(z.object({ platform: optionalMember(Platform) })) });
 const Manifest = z.object({ config: z.object({ digest: z.string().regex(/^sha(?:256|512):[0-9a-f]{64,128}$/) }) });
-const Realm = z.object({ token: z.string().min(1).optional(), access_token: z.string().min(1).optional() });
 
 /**
  * Asks a registry for the manifest of an image, as a client with this token does.
@@ -91,8 +92,8 @@ async function exchange(
   url.searchParams.set("scope", `repository:${image.repository}:pull`);
   const reply = await outbound.request({ url, headers: { authorization } });
   throwUnlessAnswered(url.hostname, reply, databaseNow().getTime());
-  const parsed = Realm.safeParse(reply.status === 200 ? parseJsonBody(reply) : undefined);
-  return parsed.data?.access_token ?? parsed.data?.token;
+  const parsed = RealmReply.safeParse(reply.status === 200 ? parseJsonBody(reply) : undefined);
+  return parsed.data?.token ?? parsed.data?.access_token;
 }
 
 async function platformsOf(manifest: OutboundReply, ask: Ask): Promise<readonly string[] | undefined> {

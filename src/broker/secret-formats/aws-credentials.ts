@@ -1,4 +1,5 @@
 import { type IniLine, maxMistakes, readIniLines } from "./aws-ini-lines.js";
+import { readCredential } from "./damaged-value.js";
 import type { FormatResult } from "./format-result.js";
 
 /** Long-lived keys of an IAM user, or temporary ones when there is a session token. */
@@ -40,7 +41,11 @@ const valuePatterns: Readonly<Record<string, RegExp>> = {
  * Every profile is checked, also those that no entry names.
  */
 export function parseAwsCredentials(text: string): FormatResult<AwsProfiles> {
-  const { lines, mistakes } = readIniLines(text);
+  return readCredential("aws", text, parseProfiles);
+}
+
+function parseProfiles(text: string): FormatResult<AwsProfiles> {
+  const { lines, mistakes, ignored } = readIniLines(text);
   const sections = new Map<string, { line: number; values: Map<string, string> }>();
   for (const item of lines) collectLine(item, sections, mistakes);
   if (sections.size === 0 && mistakes.length === 0) mistakes.push("It holds no profile: a line [default] is missing.");
@@ -48,8 +53,9 @@ export function parseAwsCredentials(text: string): FormatResult<AwsProfiles> {
   for (const [name, section] of sections) {
     profiles.set(name, profileOf(section, mistakes));
   }
+  const remarks = ignored.map(({ line, key }) => `Line ${line}: ${key} is ignored.`);
   return mistakes.length === 0
-    ? { ok: true, value: profiles }
+    ? { ok: true, value: profiles, remarks }
     : { ok: false, mistakes: mistakes.slice(0, maxMistakes) };
 }
 

@@ -3,6 +3,9 @@ export type IniLine =
   | { kind: "section"; line: number; name: string }
   | { kind: "value"; line: number; section: string; key: string; value: string };
 
+/** A line that is passed over: what other tools write beside the keys. */
+export type IgnoredLine = { kind: "ignored"; line: number; key: string };
+
 const allowedKeys: ReadonlySet<string> = new Set([
   "aws_access_key_id",
   "aws_secret_access_key",
@@ -32,15 +35,37 @@ const refusedKeys: ReadonlyMap<string, string> = new Map([
 /** Enough to mend a file in one go. A value of 64 KiB can have thousands of lines that are wrong. */
 export const maxMistakes = 20;
 
+// What other tools note for themselves: saml2aws, aws-adfs, aws-mfa, okta-aws-cli, leapp, the toolkits of AWS, and boto's
+// former name of the session token. They change nothing of what the keys are.
+const ignoredKeys: ReadonlySet<string> = new Set([
+  "aws_security_token",
+  "x_security_token_expires",
+  "x_principal_arn",
+  "x_expires",
+  "aws_expiration",
+  "aws_session_expiration",
+  "aws_session_token_expiration",
+  "aws_credential_expiration",
+  "aws_credentials_expiration",
+  "expiration",
+  "expires",
+  "expires_at",
+  "assumed_role",
+  "assumed_role_arn",
+  "toolkit_artifact_guid",
+  "last_updated",
+]);
+
 const inlineComment = /\s[#;]/;
 
 /**
  * Splits an AWS credentials file into its lines, and accepts only what botocore (Python's configparser) and the
  * JavaScript SDK (`@smithy/core` parseIni) read alike. They differ in inline comments, `:` as separator, indented lines,
- * empty values, the case of keys, quotes, a byte order mark and lone carriage returns; each is a mistake with its line.
+ * empty values, the case of keys, quotes and lone carriage returns; each is a mistake with its line.
  */
-export function readIniLines(text: string): { lines: IniLine[]; mistakes: string[] } {
+export function readIniLines(text: string): { lines: IniLine[]; ignored: IgnoredLine[]; mistakes: string[] } {
   const lines: IniLine[] = [];
+  const ignored: IgnoredLine[] = [];
   const mistakes: string[] = [];
   let section: string | undefined;
   for (const [index, raw] of text.split(/\r?\n/).entries()) {
@@ -53,14 +78,17 @@ export function readIniLines(text: string): { lines: IniLine[]; mistakes: string
       if (raw.startsWith("[")) section = "";
       continue;
     }
+    if (read.kind === "ignored") {
+      ignored.push(read);
+      continue;
+    }
     if (read.kind === "section") section = read.name;
     lines.push(read);
   }
-  return { lines, mistakes };
+  return { lines, ignored, mistakes };
 }
 
-function readLine(raw: string, line: number, section: string | undefined): IniLine | string | undefined {
-  if (raw.startsWith("\ufeff")) return "the file begins with a byte order mark; save it as UTF-8 without one.";
+function readLine(raw: string, line: number, section: string | undefined): IniLine | IgnoredLine | string | undefined {
   if (/^[ \t]*([#;].*)?$/.test(raw) && !raw.includes("\r")) return undefined;
   if (!/^[\x20-\x7e\t]*$/.test(raw)) return "it holds a character that is not printable ASCII.";
   if (/^[ \t]/.test(raw)) return "it is indented, which continues the line before; remove the spaces.";
@@ -69,6 +97,8 @@ function readLine(raw: string, line: number, section: string | undefined): IniLi
   const equals = raw.indexOf("=");
   if (equals === -1) return "it has no equals sign.";
   const key = raw.slice(0, equals).trim();
+  const lower = key.toLowerCase();
+  if (ignoredKeys.has(lower)) return { kind: "ignored", line, key: lower };
   const refusal = refusalOfKey(key);
   if (refusal !== undefined) return refusal;
   const value = raw.slice(equals + 1).trim();

@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { readCredential } from "./damaged-value.js";
 import type { FormatResult } from "./format-result.js";
-import { parseUserPassword } from "./user-password.js";
+import { parsePair } from "./user-password.js";
 
 /** A service principal, or a token or admin user of the registry itself (those have no tenant). */
 export type AzurePrincipal = { clientId: string; clientSecret: string; tenantId?: string };
@@ -21,8 +22,12 @@ const principalJson = z.union([
 
 /** Reads `<ID>:<PASSWORD>`, or the JSON that `az ad sp create-for-rbac` prints, which also names the tenant. */
 export function parseAzurePrincipal(secretText: string): FormatResult<AzurePrincipal> {
+  return readCredential("azure", secretText, parsePrincipal);
+}
+
+function parsePrincipal(secretText: string): FormatResult<AzurePrincipal> {
   if (!secretText.trimStart().startsWith("{")) {
-    const pair = parseUserPassword(secretText, "<ID>:<PASSWORD>");
+    const pair = parsePair(secretText, "<ID>:<PASSWORD>");
     if (!pair.ok) return pair;
     return { ok: true, value: { clientId: pair.value.user, clientSecret: pair.value.password } };
   }

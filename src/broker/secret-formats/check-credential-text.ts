@@ -1,11 +1,11 @@
-import type { RegistryType } from "../../factory-config/entry.js";
-import { parseAwsCredentials } from "./aws-credentials.js";
+import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
+import { parseAwsCredentials, resolveAwsProfile } from "./aws-credentials.js";
 import { parseAzurePrincipal } from "./azure-principal.js";
 import type { FormatResult } from "./format-result.js";
 import { parseGoogleServiceAccount } from "./google-service-account.js";
 import { parseUserPassword } from "./user-password.js";
 
-export type CredentialWarning = { code: "credential-malformed"; message: string };
+export type CredentialWarning = { code: "credential-malformed" | "line-ignored"; message: string };
 
 const what: Readonly<Record<RegistryType, string>> = {
   aws: "an AWS credentials file",
@@ -22,6 +22,17 @@ export function checkCredentialText(type: RegistryType, text: string): Credentia
   return warningsOf(parseCredentialText(type, text), `A registry entry uses this secret as ${what[type]}.`);
 }
 
+/**
+ * Why an entry cannot work with `text`, in sentences that never quote it. An empty list: the form is right.
+ */
+export function mistakesFor(entry: RegistryEntry, text: string): readonly string[] {
+  if (entry.type !== "aws") return mistakesOf(parseCredentialText(entry.type, text));
+  const profiles = parseAwsCredentials(text);
+  return mistakesOf(profiles.ok ? resolveAwsProfile(profiles.value, entry.profile ?? "default") : profiles);
+}
+
+const mistakesOf = (result: FormatResult<unknown>): readonly string[] => (result.ok ? [] : result.mistakes);
+
 // Keys that mean something to AWS programs only, the forbidden ones included.
 const awsKey =
   /^[ \t]*(?:aws_access_key_id|aws_secret_access_key|role_arn|source_profile|credential_process|credential_source|web_identity_token_file|sso_[a-z_]+)[ \t]*[=:]/im;
@@ -36,7 +47,7 @@ export function checkUnnamedCredentialText(text: string): CredentialWarning[] {
 }
 
 function warningsOf(result: FormatResult<unknown>, introduction: string): CredentialWarning[] {
-  if (result.ok) return [];
+  if (result.ok) return (result.remarks ?? []).map((message) => ({ code: "line-ignored", message }));
   return result.mistakes.map((sentence) => ({ code: "credential-malformed", message: `${introduction} ${sentence}` }));
 }
 

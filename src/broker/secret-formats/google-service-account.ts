@@ -1,5 +1,6 @@
 import { createPrivateKey } from "node:crypto";
 import { z } from "zod";
+import { readCredential } from "./damaged-value.js";
 import type { FormatResult } from "./format-result.js";
 
 /** The parts of a service account's key file that are used. */
@@ -25,6 +26,10 @@ const keyFile = z.object({
  * can name programs, files and hosts of their own: only `type: service_account` is taken, and its token URI is pinned.
  */
 export function parseGoogleServiceAccount(text: string): FormatResult<GoogleServiceAccount> {
+  return readCredential("gar", text, parseKeyFile);
+}
+
+function parseKeyFile(text: string): FormatResult<GoogleServiceAccount> {
   const parsed = keyFile.safeParse(parseJson(text));
   if (!parsed.success) {
     return mistake("It is not the JSON key file of a service account, with type, client_email and private_key.");

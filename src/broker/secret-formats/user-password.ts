@@ -1,3 +1,4 @@
+import { readCredential } from "./damaged-value.js";
 import type { FormatResult } from "./format-result.js";
 
 export type UserPassword = { user: string; password: string };
@@ -6,7 +7,12 @@ export type UserPassword = { user: string; password: string };
  * Reads `<user>:<password>`: everything after the first colon is the password. One line end after it is not part of it,
  * because files end in one and no registry takes it in a password.
  */
-export function parseUserPassword(text: string, form = "<user>:<token>"): FormatResult<UserPassword> {
+export function parseUserPassword(text: string): FormatResult<UserPassword> {
+  return readCredential("generic", text, (clean) => parsePair(clean, "<user>:<token>"));
+}
+
+/** The pair itself. @param form - how the sentences call it */
+export function parsePair(text: string, form: string): FormatResult<UserPassword> {
   const line = text.replace(/\r?\n$/, "");
   const colon = line.indexOf(":");
   const mistakes: string[] = [];

@@ -18,7 +18,7 @@ export function hostsNamed(registries: readonly string[]): string[] {
   return registries.map((registry) => {
     const host = hostOfKey(registry);
     if (host !== undefined) return host;
-    throw new CommandFailure(exitCodes.usage, "--registry is the host of a registry, such as ghcr.io.");
+    throw new CommandFailure(exitCodes.usage, "--registry is the host of a registry, such as registry.gitlab.com.");
   });
 }
 

@@ -52,7 +52,7 @@ Kubernetes' ID token. Exit codes: 0 done, 1 something here is in the way, 2 wron
 
 Example:
   export FACTORY_SECRETS_URL=https://secrets.example.com FACTORY_SECRETS_FACTORY=acme
-  factory-secrets ci login && docker pull ghcr.io/acme/base:1`;
+  factory-secrets ci login && docker pull registry.gitlab.com/acme/base:1`;
 
 const example = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
 
@@ -83,7 +83,7 @@ function loginCommand(): Command {
     .description("write registry tokens into docker's config.json, beside what stands there")
     .option("--for <folder>", "only the repositories that Dockerfiles and compose files in it name")
     .addOption(outputOption())
-    .addHelpText("after", example("factory-secrets ci login --registry ghcr.io --repository acme/base"));
+    .addHelpText("after", example("factory-secrets ci login --registry registry.gitlab.com --repository acme/base"));
 }
 
 type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
@@ -133,7 +133,7 @@ function execCommand(): Command {
     .argument("<command...>", "what to run, after --")
     .addHelpText(
       "after",
-      `\nIt ends with the command's own exit code, 128 and the signal's number after a signal, 125 when the command was\nnot started.\n${example("factory-secrets ci exec -- docker buildx build --push -t ghcr.io/acme/app:1 .")}`,
+      `\nIt ends with the command's own exit code, 128 and the signal's number after a signal, 125 when the command was\nnot started.\n${example("factory-secrets ci exec -- docker buildx build --push -t registry.gitlab.com/acme/app:1 .")}`,
     );
 }
 
@@ -161,7 +161,7 @@ function tokenCommand(): Command {
     .addHelpText(
       "after",
       example(
-        'TOKEN=$(factory-secrets ci token --registry ghcr.io --repository acme/base)\nskopeo inspect --registry-token "$TOKEN" docker://ghcr.io/acme/base:1',
+        'TOKEN=$(factory-secrets ci token --registry registry.gitlab.com --repository acme/base)\nskopeo inspect --registry-token "$TOKEN" docker://registry.gitlab.com/acme/base:1',
       ),
     );
 }
@@ -187,7 +187,7 @@ function explainCommand(): Command {
     .addOption(outputOption())
     .addHelpText(
       "after",
-      `\nIt asks as login does (the audit shows it) and forgets the tokens.\n${example("factory-secrets ci explain --registry ghcr.io --repository acme/base")}`,
+      `\nIt asks as login does (the audit shows it) and forgets the tokens.\n${example("factory-secrets ci explain --registry registry.gitlab.com --repository acme/base")}`,
     );
 }
 

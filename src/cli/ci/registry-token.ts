@@ -9,6 +9,8 @@ export type RegistryToken = {
   /** What the token is limited to; absent: all that the principal can reach. */
   repositories?: readonly string[];
   scopeEnforcedBy: string;
+  /** Whether the token itself says what it was granted. */
+  scopeVerified?: boolean;
   /** Present for the stored credential itself, which a `passThrough` entry hands out: it ends when it is changed there. */
   raw?: true;
 } & Credential;
@@ -50,6 +52,7 @@ function readToken(value: unknown): RegistryToken | undefined {
     refreshAfter,
     scopeEnforcedBy,
     ...credential,
+    ...(isObject(value) && typeof value.scopeVerified === "boolean" && { scopeVerified: value.scopeVerified }),
     ...(repositories.length > 0 && { repositories }),
     ...(isObject(value) && value.raw === true && { raw: true }),
   };

@@ -7,12 +7,22 @@ export type TokenView = {
   kind: RegistryToken["kind"];
   repositories?: readonly string[];
   scopeEnforcedBy: string;
+  scopeVerified?: boolean;
   expiresAt: string;
   raw?: true;
 };
 
-export function viewOf({ registry, kind, repositories, scopeEnforcedBy, expiresAt, raw }: RegistryToken): TokenView {
-  return { registry, kind, ...(repositories && { repositories }), scopeEnforcedBy, expiresAt, ...(raw && { raw }) };
+export function viewOf(token: RegistryToken): TokenView {
+  const { registry, kind, repositories, scopeEnforcedBy, scopeVerified, expiresAt, raw } = token;
+  return {
+    registry,
+    kind,
+    ...(repositories && { repositories }),
+    scopeEnforcedBy,
+    ...(scopeVerified !== undefined && { scopeVerified }),
+    expiresAt,
+    ...(raw && { raw }),
+  };
 }
 
 /** A line for each token. */
@@ -23,7 +33,7 @@ export function tokenTable(tokens: readonly RegistryToken[]): string {
       token.registry,
       token.kind,
       token.repositories?.join(",") ?? "all",
-      token.scopeEnforcedBy,
+      token.scopeVerified === false ? `${token.scopeEnforcedBy} (not verified)` : token.scopeEnforcedBy,
       // Its own end is known to the registry alone; `expiresAt` is how long a client may use it unasked.
       token.raw ? "when changed there" : token.expiresAt,
     ]),

@@ -14,7 +14,7 @@ export function ciJobCommands(deps: CommandDeps): Command {
     "jobs",
     "CI jobs, each with a token of its own",
     [listCommand(deps), openCommand(deps), showCommand(deps), endCommand(deps)],
-    "export FACTORY_SECRETS_TOKEN=$(factory-secrets jobs open nightly --grant ghcr.io=acme/base)",
+    "export FACTORY_SECRETS_TOKEN=$(factory-secrets jobs open nightly --grant registry.gitlab.com=acme/base)",
   );
 }
 
@@ -54,7 +54,7 @@ const openCommand = (deps: CommandDeps): Command =>
         ["--grant <host[=repository,...]>", "it may pull from there; without any: from everywhere; may be repeated"],
       ],
       prints: true,
-      example: "factory-secrets jobs open nightly --ttl 7200 --grant ghcr.io=acme/base,acme/app",
+      example: "factory-secrets jobs open nightly --ttl 7200 --grant registry.gitlab.com=acme/base,acme/app",
     },
     openJob,
   );

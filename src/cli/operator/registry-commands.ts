@@ -16,7 +16,7 @@ export function registryCommands(deps: CommandDeps): Command {
     "registries",
     "the entries of the factory config, one at a time; all else in it stays as it is",
     [listCommand(deps), showCommand(deps), addCommand(deps), setCommand(deps), rmCommand(deps)],
-    "factory-secrets registries add --type generic --host ghcr.io --secret ghcr_creds",
+    "factory-secrets registries add --type generic --host registry.gitlab.com --secret gitlab_creds",
   );
 }
 
@@ -79,7 +79,7 @@ const showCommand = (deps: CommandDeps): Command =>
       about: "one entry",
       operands: [idOperand],
       prints: true,
-      example: "factory-secrets registries show ghcr.io",
+      example: "factory-secrets registries show registry.gitlab.com",
     },
     async ({ context, client }, { output }, [id = ""]) =>
       printOne(context, output, (await ask(client, { method: "GET", path: registryPath(client, id) })).body),
@@ -113,7 +113,7 @@ const setCommand = (deps: CommandDeps): Command =>
       options: [...entryOptions, ...changeOptions],
       choices: [typeChoice],
       prints: true,
-      example: "factory-secrets registries set ghcr.io --secret ghcr_creds_2",
+      example: "factory-secrets registries set registry.gitlab.com --secret gitlab_creds_2",
     },
     async (run, flags, [id = ""]) => {
       const path = registryPath(run.client, id);
@@ -132,7 +132,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       about: "remove an entry: its registry gives no more tokens",
       operands: [idOperand],
       options: [...changeOptions, ["-y, --yes", "do not ask"]],
-      example: "factory-secrets registries rm ghcr.io --reason 'no longer used'",
+      example: "factory-secrets registries rm registry.gitlab.com --reason 'no longer used'",
     },
     async (run, flags, [id = ""]) => {
       const path = registryPath(run.client, id);

@@ -81,6 +81,7 @@ type SetFlags = OutputFlags & {
   stage?: boolean;
   ifVersion?: string;
   create?: boolean;
+  allowUnusable?: boolean;
 };
 
 const setCommand = (deps: CommandDeps): Command =>
@@ -102,22 +103,26 @@ const setCommand = (deps: CommandDeps): Command =>
         ["--stage", "do not use it yet; see promote"],
         ["--if-version <number>", "only if this is the current version"],
         ["--create", "only if there is none of this name yet"],
+        ["--allow-unusable", "although the registry entries that name it cannot use the value"],
       ],
       prints: true,
       example:
-        "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\npass show registries/ghcr | tr -d '\\n' | factory-secrets secrets set ghcr_creds",
+        "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\npass show registries/gitlab | tr -d '\\n' | factory-secrets secrets set gitlab_creds",
     },
     setSecret,
   );
 
 async function setSecret({ context, client }: Run, flags: SetFlags, [name = "", argument]: readonly string[]) {
-  const { description, expiresAt, deliverToJobs, stage, ifVersion, create, output } = flags;
+  const { description, expiresAt, deliverToJobs, stage, ifVersion, create, allowUnusable, output } = flags;
   const path = secretPath(client, name);
   const value = await readValue(context, { fromFile: flags.fromFile, argument }, `Value of ${name}`);
   const { status, body } = await ask(client, {
     method: "PUT",
     path,
-    query: { stage: stage === true ? true : undefined },
+    query: {
+      stage: stage === true ? true : undefined,
+      allowUnusable: allowUnusable === true ? true : undefined,
+    },
     json: { ...valueMembers(value), description, expiresAt, deliverToJobs },
     ifMatch: ifVersion === undefined ? undefined : `"${ifVersion}"`,
     ifNoneMatch: create === true ? "*" : undefined,

@@ -26,7 +26,7 @@ export const doctorCommand = (deps: CommandDeps): Command =>
       more: "Nothing is changed at the registries. It may take half a minute.",
       prints: true,
       example:
-        "factory-secrets secrets doctor aws_creds --version 4\nfactory-secrets secrets doctor ghcr_creds --registry ghcr.io --repository acme/base",
+        "factory-secrets secrets doctor aws_creds --version 4\nfactory-secrets secrets doctor gitlab_creds --registry registry.gitlab.com --repository acme/base",
     },
     async ({ context, client, finish }, { version, registry, repository, output }, [name = ""]) => {
       const base = secretPath(client, name);

@@ -49,12 +49,17 @@ const historyCommand = (deps: CommandDeps): Command =>
       ]),
   );
 
-type ChangeFlags = OutputFlags & { ifVersion?: string; doctor?: boolean };
+type ChangeFlags = OutputFlags & { ifVersion?: string; doctor?: boolean; allowUnusable?: boolean };
+
+const allowUnusable = ["--allow-unusable", "although the registry entries that name it cannot use its value"] as const;
+const unusableQuery = (flags: { allowUnusable?: boolean }) => ({
+  allowUnusable: flags.allowUnusable === true ? true : undefined,
+});
 
 /** A change of what is current, which the service answers with the version that is now. */
 async function change({ context, client }: Run, flags: ChangeFlags, path: string, name: string): Promise<void> {
   const ifMatch = flags.ifVersion === undefined ? undefined : `"${flags.ifVersion}"`;
-  const query = { doctor: flags.doctor === true ? true : undefined };
+  const query = { doctor: flags.doctor === true ? true : undefined, ...unusableQuery(flags) };
   const { body } = await ask(client, { method: "POST", path, query, ifMatch });
   const before = cellAt(body, "previousVersion");
   await printReply(context, flags.output, body, () => {
@@ -70,7 +75,7 @@ const promoteCommand = (deps: CommandDeps): Command =>
       name: "promote",
       about: "mint from this version from now on",
       operands: [nameOperand, versionOperand],
-      options: [ifVersion, ["--doctor", "only if every registry lets it in; see `secrets doctor`"]],
+      options: [ifVersion, ["--doctor", "only if every registry lets it in; see `secrets doctor`"], allowUnusable],
       prints: true,
       example: "factory-secrets secrets promote aws_creds 4 --if-version 3 --doctor",
     },
@@ -85,7 +90,7 @@ const rollbackCommand = (deps: CommandDeps): Command =>
       name: "rollback",
       about: "go back to the version that was current before",
       operands: [nameOperand],
-      options: [ifVersion],
+      options: [ifVersion, allowUnusable],
       prints: true,
       example: "factory-secrets secrets rollback aws_creds",
     },
@@ -99,7 +104,7 @@ const restoreCommand = (deps: CommandDeps): Command =>
       name: "restore",
       about: "store an older version again, as a new one",
       operands: [nameOperand, versionOperand],
-      options: [ifVersion],
+      options: [ifVersion, allowUnusable],
       prints: true,
       example: "factory-secrets secrets restore aws_creds 2",
     },
@@ -132,17 +137,19 @@ const destroyCommand = (deps: CommandDeps): Command =>
   );
 
 const undeleteCommand = (deps: CommandDeps): Command =>
-  serviceCommand(
+  serviceCommand<{ allowUnusable?: boolean }>(
     deps,
     {
       name: "undelete",
       about: "bring back a secret that was deleted, with its versions",
       operands: [nameOperand],
+      options: [allowUnusable],
       prints: true,
       example: "factory-secrets secrets list --deleted\nfactory-secrets secrets undelete aws_creds",
     },
-    async ({ context, client }, { output }, [name = ""]) => {
-      const { body } = await ask(client, { method: "POST", path: `${secretPath(client, name)}:undelete` });
+    async ({ context, client }, { output, ...flags }, [name = ""]) => {
+      const query = unusableQuery(flags);
+      const { body } = await ask(client, { method: "POST", path: `${secretPath(client, name)}:undelete`, query });
       await printOne(context, output, body);
     },
   );

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
+import { listOf, parseForeignJson } from "../../outbound/foreign-json.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import { EnvelopeError } from "../envelope.js";
 import { type KeyEncryptionKey, KeyUnavailable, remoteKeyEncryptionKey } from "../key-encryption-key.js";
@@ -18,7 +19,7 @@ type TransitUri = Extract<KeyUri, { kind: "transit" }>;
 
 const EncryptReply = z.object({ data: z.object({ ciphertext: z.string() }) });
 const DecryptReply = z.object({ data: z.object({ plaintext: z.string() }) });
-const ErrorReply = z.object({ errors: z.array(z.string()) });
+const ErrorReply = z.object({ errors: listOf(z.string()) });
 
 /**
  * A key of the Transit engine of HashiCorp Vault (1.13 or later) or OpenBao. The place of what is wrapped is its
@@ -133,19 +134,11 @@ function refusal(reply: OutboundReply): string {
 }
 
 function errorsOf(reply: OutboundReply): string[] {
-  return ErrorReply.safeParse(jsonOf(reply)).data?.errors ?? [];
+  return ErrorReply.safeParse(parseForeignJson(reply.body)).data?.errors ?? [];
 }
 
 function parse<T>(source: string, shape: z.ZodType<T>, reply: OutboundReply): T {
-  const parsed = shape.safeParse(jsonOf(reply));
+  const parsed = shape.safeParse(parseForeignJson(reply.body));
   if (!parsed.success) throw new KeyUnavailable(`${source} answered something that is not Transit's.`);
   return parsed.data;
-}
-
-function jsonOf(reply: OutboundReply): unknown {
-  try {
-    return JSON.parse(reply.body.toString("utf8"));
-  } catch {
-    return undefined;
-  }
 }

@@ -41,11 +41,22 @@ const TokenFailure = z
   ])
   .meta({ id: "IdTokenFailure", description: "What is wrong with an ID token, for one rule." });
 
+const IgnoredKey = z
+  .object({
+    at: z.string().meta({ description: "JSON pointer into the key set.", example: "/keys/0" }),
+    kid: z.string().optional(),
+    reason: z.string(),
+  })
+  .meta({ id: "IgnoredKey" });
+
 const ExplainedToken = z
   .object({
     holds: z.boolean(),
     failed: TokenFailure.optional(),
     message: z.string(),
+    ignoredKeys: z.array(IgnoredKey).optional().meta({
+      description: "Keys of the issuer's set that are not understood, and are left out (RFC 7517, section 5).",
+    }),
   })
   .meta({
     id: "ExplainedToken",

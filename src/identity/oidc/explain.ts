@@ -7,15 +7,17 @@ import { maxIdTokenLength, type TrustRule } from "./contract.js";
 import { type AskedClaims, askedClaims, explainConditions } from "./explain-condition.js";
 import type { ExplainedRule, Explanation } from "./explain-contract.js";
 import type { IdTokenFailure } from "./id-token-failure.js";
+import type { KeySets } from "./key-sets.js";
 import { trustedBy } from "./match-rules.js";
 import { parseIdToken } from "./parse-id-token.js";
 import { rulesOfFactory } from "./store.js";
-import { checkIdToken, type IdTokenCheck, type VerifyDeps } from "./verify-id-token.js";
+import { checkIdToken, type IdTokenCheck, keySourceOf, type VerifyDeps } from "./verify-id-token.js";
+import type { IgnoredKey } from "./web-keys.js";
 
 export type ExplainDeps = {
   prisma: PrismaClient;
   /** By which tokens are verified, as for those who are let in. */
-  verification: VerifyDeps;
+  verification: VerifyDeps & { keySets: Pick<KeySets, "ignoredOf"> };
 };
 
 /** A token, or what one could say. */
@@ -35,8 +37,11 @@ export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Ask
   const explained = await Promise.all(
     rules.map(async (rule) => {
       const of = { factoryId: factory.id, rule };
-      const check = presented && (await checkIdToken(deps.verification, of, presented.token, presented.parsed));
-      return { rule, explained: explainRule(rule, lookedAt, check) };
+      const { verification } = deps;
+      const check = presented && (await checkIdToken(verification, of, presented.token, presented.parsed));
+      const ignored = verification.keySets.ignoredOf({ factoryId: factory.id, source: keySourceOf(rule) });
+      const token = check && explainCheck(check, { ignored, now: verification.now() });
+      return { rule, explained: explainRule(rule, lookedAt, token) };
     }),
   );
   const matching = explained.filter((one) => one.explained.matches).map(({ rule }) => rule);
@@ -58,14 +63,14 @@ function claimsOf(idToken: string): Claims {
   throw new Problem("invalid-request", `/idToken: ${reason}`, { invalid: [{ at: "/idToken", reason }] });
 }
 
-function explainRule(rule: TrustRule, claims: AskedClaims, check: IdTokenCheck | undefined): ExplainedRule {
+function explainRule(rule: TrustRule, claims: AskedClaims, token: ExplainedRule["token"]): ExplainedRule {
   const conditions = explainConditions(rule, claims);
   const { id, name } = rule;
   return {
     id,
     name,
-    matches: (check?.holds ?? true) && conditions.every(({ holds }) => holds),
-    ...(check && { token: explainCheck(check) }),
+    matches: (token?.holds ?? true) && conditions.every(({ holds }) => holds),
+    ...(token && { token }),
     conditions,
   };
 }
@@ -75,9 +80,28 @@ function lacks({ conditions, token }: ExplainedRule): number {
   return conditions.filter(({ holds }) => !holds).length + (token?.holds === false ? 1 : 0);
 }
 
-function explainCheck(check: IdTokenCheck): NonNullable<ExplainedRule["token"]> {
-  if (check.holds) return { holds: true, message: "Signature, issuer, audience and times hold." };
-  return { holds: false, failed: check.failed, message: sentences[check.failed] };
+function explainCheck(
+  check: IdTokenCheck,
+  { ignored, now }: { ignored: readonly IgnoredKey[]; now: Date },
+): NonNullable<ExplainedRule["token"]> {
+  const odd = ignored.length > 0 && { ignoredKeys: [...ignored] };
+  if (check.holds) return { holds: true, message: "Signature, issuer, audience and times hold.", ...odd };
+  const { failed, claims } = check;
+  const about = aboutTimes.has(failed) ? ` ${timesOf(claims ?? {}, now)}` : "";
+  const keys = failed === "key-unknown" ? ignored.map(({ at, reason }) => ` ${at} ${reason}.`).join("") : "";
+  const more = keys && ` Keys of the set that were left out:${keys}`;
+  return { holds: false, failed, message: `${sentences[failed]}${about}${more}`, ...odd };
+}
+
+const aboutTimes: ReadonlySet<IdTokenFailure> = new Set<IdTokenFailure>(["expired", "not-yet-valid", "too-long-lived"]);
+
+/** The times of a token beside the time here: either clock can be the wrong one. */
+function timesOf(claims: Claims, now: Date): string {
+  const times = ["iat", "nbf", "exp"].flatMap((name) => {
+    const date = new Date(Number(claims[name]) * 1_000);
+    return Number.isNaN(date.getTime()) ? [] : [`${name} is ${date.toISOString()}`];
+  });
+  return `The token's ${times.join(", ")}; the time here is ${now.toISOString()}.`;
 }
 
 const sentences: Readonly<Record<IdTokenFailure, string>> = {
@@ -87,8 +111,9 @@ const sentences: Readonly<Record<IdTokenFailure, string>> = {
   algorithm: "It is signed by an algorithm that the rule does not take.",
   issuer: "It is of another issuer than the rule's.",
   audience: "It is for another audience, or for more than one.",
-  expired: "It has expired.",
-  "not-yet-valid": "It is not valid yet: nbf or iat lies more than a minute ahead.",
+  expired: "It has expired, by the clock of this service.",
+  "not-yet-valid":
+    "It is not valid yet: nbf or iat lies more than a minute ahead. Compare the issuer's clock with this service's.",
   "too-long-lived": "It is valid for more than 24 hours.",
   "issuer-unreachable": "The issuer's keys cannot be had, and the last ones are too old to go by.",
   "key-unknown": "No key of the issuer has its kid, or more than one fits it.",

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { z } from "zod";
+import { parseForeignJson, replyText } from "../../outbound/foreign-json.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import { type KeySet, parseKeySet } from "./json-web-keys.js";
 
@@ -55,7 +56,7 @@ export async function fetchKeySet(outbound: Pick<Outbound, "request">, source: K
 
 async function discoverKeySetUrl(outbound: Pick<Outbound, "request">, issuer: string): Promise<string> {
   const text = await getText(outbound, `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
-  const document = Discovery.safeParse(jsonOf(text));
+  const document = Discovery.safeParse(parseForeignJson(text));
   // A document of another issuer would lend that one's keys to this one.
   if (!document.success || document.data.issuer !== issuer)
     throw new UnusableKeySet("the discovery document is not of this issuer");
@@ -65,19 +66,11 @@ async function discoverKeySetUrl(outbound: Pick<Outbound, "request">, issuer: st
 async function getText(outbound: Pick<Outbound, "request">, url: string): Promise<string> {
   const reply = await outbound.request({ url, maxBytes });
   if (reply.status !== 200) throw new UnusableKeySet(`answered ${reply.status}`);
-  return reply.body.toString("utf8");
+  return replyText(reply.body);
 }
 
 function readKeySet(text: string): FetchedKeySet {
   const set = parseKeySet(text);
   if (!set) throw new UnusableKeySet("what was answered is no key set");
   return { set, revision: hash("sha256", text, "base64url") };
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,49 +1,21 @@
 import { type CryptoKey, importJWK } from "jose";
-import { z } from "zod";
 import type { SignatureAlgorithm } from "./contract.js";
-
-/** A JSON Web Key (RFC 7517 section 4) as far as it decides whether it is the one; what it is made of stays as it came. */
-const WebKey = z.looseObject({
-  kty: z.string(),
-  kid: z.string().max(1_000).optional(),
-  use: z.string().optional(),
-  alg: z.string().optional(),
-  key_ops: z.array(z.string()).optional(),
-  crv: z.string().optional(),
-  n: z.string().optional(),
-  e: z.string().optional(),
-  x: z.string().optional(),
-  y: z.string().optional(),
-});
-type WebKey = z.output<typeof WebKey>;
-
-const maxKeys = 100;
-const WebKeySet = z.object({ keys: z.array(WebKey).max(maxKeys) });
+import { readWebKeys, type WebKey, type WebKeys } from "./web-keys.js";
 
 const minRsaBits = 2_048;
 // A signature by a longer one costs us more than its sender.
 const maxRsaBits = 8_192;
 
 /** The public keys of an issuer. */
-export type KeySet = {
-  keys: readonly WebKey[];
+export type KeySet = WebKeys & {
   /** By position and algorithm: a key is taken apart once. */
   imported: Map<string, Promise<CryptoKey | undefined>>;
 };
 
-/**
- * Reads a JSON Web Key Set (RFC 7517 section 5).
- * @returns `undefined` when it is none, or holds more than 100 keys
- */
+/** Reads a JSON Web Key Set. @returns `undefined` when it is none, or holds more than 100 keys */
 export function parseKeySet(text: string): KeySet | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  const parsed = WebKeySet.safeParse(value);
-  return parsed.success ? { keys: parsed.data.keys, imported: new Map() } : undefined;
+  const read = readWebKeys(text);
+  return read && { ...read, imported: new Map() };
 }
 
 /**
@@ -85,8 +57,7 @@ function fits(key: WebKey, algorithm: SignatureAlgorithm): boolean {
   const isForThis = key.alg === undefined || key.alg === algorithm || (algorithm === "EdDSA" && key.alg === "Ed25519");
   const isForSignatures =
     (key.use === undefined || key.use === "sig") && (key.key_ops === undefined || key.key_ops.includes("verify"));
-  // Who publishes the private half lets everybody sign.
-  return isForThis && isForSignatures && !("d" in key) && isOfType(key, algorithm);
+  return isForThis && isForSignatures && !key.isPrivate && isOfType(key, algorithm);
 }
 
 function isOfType(key: WebKey, algorithm: SignatureAlgorithm): boolean {

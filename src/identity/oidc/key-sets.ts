@@ -3,6 +3,7 @@ import type { Outbound } from "../../outbound/outbound.js";
 import type { SignatureAlgorithm } from "./contract.js";
 import { type FetchedKeySet, fetchKeySet, type KeySource, keySourceId } from "./fetch-key-set.js";
 import { findKey, type KeySet } from "./json-web-keys.js";
+import type { IgnoredKey } from "./web-keys.js";
 
 /** One factory's view of one source. Nothing is shared between factories: what one makes of an issuer touches no other. */
 type Known = {
@@ -83,6 +84,11 @@ export class KeySets {
     if (!held) return "issuer-unreachable";
     const key = await findKey(held.set, wanted);
     return key ? { key, revision: held.revision } : "key-unknown";
+  }
+
+  /** The keys of a source that are not understood, as far as its set was got; nothing is fetched. */
+  ignoredOf({ factoryId, source }: { factoryId: string; source: KeySource }): readonly IgnoredKey[] {
+    return this.#known.get(`${factoryId} ${keySourceId(source)}`)?.got?.set.ignored ?? [];
   }
 
   /** Which set of a source is in force: what was verified by another must be verified again. */

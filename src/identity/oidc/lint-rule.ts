@@ -1,7 +1,7 @@
 import { Problem } from "../../core/problem.js";
 import { comparisonOf } from "./conditions.js";
 import type { TrustCondition } from "./contract.js";
-import { lintAudience, lintIssuer } from "./lint-source.js";
+import { lintAudience, lintIssuer, lintKeys } from "./lint-source.js";
 import { saysSomething } from "./match-glob.js";
 import {
   claimName,
@@ -25,6 +25,7 @@ export function lintRule(rule: JudgedRule): Finding[] {
     ...rule.conditions.flatMap((condition, index) => lintCondition(condition, `/conditions/${index}`, template)),
     ...lintIssuer(rule, template),
     ...lintAudience(rule),
+    ...lintKeys(rule),
     ...template.lint(rule),
   ];
 }

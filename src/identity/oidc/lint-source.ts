@@ -1,4 +1,5 @@
 import { type Finding, hostOf, type JudgedRule, type RuleTemplate, warning } from "./templates/template.js";
+import { readWebKeys } from "./web-keys.js";
 
 // What jobs ask tokens for anyway: each is shown to somebody else, who could bring it here.
 const audiencesOfOthers: readonly { pattern: RegExp; whose: string }[] = [
@@ -21,6 +22,16 @@ export function lintAudience(rule: JudgedRule): Finding[] {
   if (whose === undefined) return [];
   const message = `This audience is ${whose}: whoever is shown such a token can bring it here. Use a name of this installation's own, such as its URL, and let jobs ask for that.`;
   return [warning("shared-audience", message, "/audience")];
+}
+
+/** Which of the pasted keys are left out. Those that an issuer serves are looked at when a token is explained. */
+export function lintKeys({ jwks }: JudgedRule): Finding[] {
+  const ignored = (jwks === undefined ? undefined : readWebKeys(jwks)?.ignored) ?? [];
+  return ignored.map(({ at, kid, reason }) => {
+    const name = kid === undefined ? "The key" : `The key ${JSON.stringify(kid)}`;
+    const message = `${name} at ${at} of the key set ${reason}: no token is verified with it. Paste it as the issuer publishes it, or leave it out.`;
+    return warning("key-ignored", message, "/jwks");
+  });
 }
 
 /** Whether the issuer is what the rule takes it for, and is spelled as its tokens spell it. */

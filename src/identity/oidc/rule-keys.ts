@@ -1,9 +1,6 @@
 import { Problem } from "../../core/problem.js";
 import type { SignatureAlgorithm } from "./contract.js";
-import { parseKeySet } from "./json-web-keys.js";
-
-// RFC 7518 (6.2.2, 6.3.2, 6.4.1), RFC 8037 (2)
-const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+import { readWebKeys } from "./web-keys.js";
 
 /**
  * Looks at a pasted key set when it is pasted, where somebody can still mend it.
@@ -16,16 +13,20 @@ export function checkPastedKeys(jwks: string, algorithms: readonly SignatureAlgo
 }
 
 function wrongWithKeys(jwks: string, algorithms: readonly SignatureAlgorithm[]): string | undefined {
-  const keys = parseKeySet(jwks)?.keys;
-  if (!keys || keys.length === 0) return 'the text of a JSON Web Key Set: {"keys": [...]}, with one to a hundred keys';
-  if (keys.some((key) => privateMembers.some((member) => member in key))) {
+  const set = readWebKeys(jwks);
+  if (!set || set.keys.length + set.ignored.length === 0) {
+    return 'the text of a JSON Web Key Set: {"keys": [...]}, with one to a hundred keys';
+  }
+  const { keys, ignored } = set;
+  if (set.holdsPrivate) {
     return "holds a private or a shared key. Paste the public keys alone, and replace that one: it is known here now";
   }
   const ids = keys.map(({ kid }) => kid);
   if (new Set(ids).size < ids.length) return "two of its keys have one kid, or none: a token could mean either";
   const wanted = new Set(algorithms.map(keyTypeOf));
   if (keys.every(({ kty }) => !wanted.has(kty))) {
-    return `has no key for the rule's algorithms, which take keys of type ${[...wanted].join(", ")}`;
+    const left = ignored.slice(0, 5).map(({ at, reason }) => `; ${at} ${reason}`);
+    return `has no key for the rule's algorithms, which take keys of type ${[...wanted].join(", ")}${left.join("")}`;
   }
   return undefined;
 }

@@ -57,9 +57,9 @@ export function keySourceOf(rule: Pick<TrustRule, "issuer" | "jwksUrl" | "jwks">
 export function failureOfTimes(parsed: ParsedIdToken, now: Date): IdTokenFailure | undefined {
   const seconds = now.getTime() / 1_000;
   if (parsed.expiresAt <= seconds) return "expired";
-  if (parsed.expiresAt > seconds + maxAheadSeconds) return "too-long-lived";
-  const latest = Math.max(parsed.notBefore ?? 0, parsed.issuedAt ?? 0);
-  return latest > seconds + skewSeconds ? "not-yet-valid" : undefined;
+  // Before the length of its life: a clock that is days behind makes every token end too late as well.
+  if (Math.max(parsed.notBefore ?? 0, parsed.issuedAt ?? 0) > seconds + skewSeconds) return "not-yet-valid";
+  return parsed.expiresAt > seconds + maxAheadSeconds ? "too-long-lived" : undefined;
 }
 
 /**

@@ -1,12 +1,14 @@
+import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import { requestedBy } from "../../audit/requested-by.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
-import { FactoryParams, PageQuery } from "../../http/contract.js";
+import { FactoryParams, Flag, PageQuery } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
+import { allowUnusableRule, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
 import { CurrentVersion } from "../versions/contract.js";
 import { DeletedSecretList } from "./contract.js";
 import { purgeDeleted } from "./purge-deleted.js";
@@ -56,6 +58,7 @@ const undelete = route(
       "The one of this name that was deleted last, with all its versions. Where a new secret of the name exists, that one stays. One whose value is delivered to jobs takes secrets:deliver.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
+    query: z.strictObject({ allowUnusable: Flag(allowUnusableRule) }),
     replies: {
       200: {
         description: "It is back.",
@@ -63,12 +66,23 @@ const undelete = route(
         headers: { ETag: "The current version." },
       },
     },
-    problems: ["not-found", "already-exists", "precondition-failed", "limit-reached", "secret-in-use", "conflict"],
+    problems: [
+      "not-found",
+      "already-exists",
+      "precondition-failed",
+      "limit-reached",
+      "secret-in-use",
+      "secret-unreadable",
+      "secret-malformed",
+      "conflict",
+    ],
   },
-  async (deps: UndeleteDeps, { caller, factory, params, request }) => {
+  async (deps: UndeleteDeps & UnusableDeps, { caller, factory, params, query, request }) => {
     const { name } = params;
     const requested = requestedBy(request);
     const input = { factory, caller, name, precondition: preconditionOf(request), requested };
+    const since = undeletableSince(deps.undeleteDays, new Date());
+    if (!query.allowUnusable) await refuseUnusableDeleted(deps, input, since);
     const version = await undeleteSecret(deps, input);
     return { status: 200, body: { name, version }, headers: etagOf(version) };
   },

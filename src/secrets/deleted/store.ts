@@ -33,6 +33,23 @@ export async function findDeleted(transaction: Transaction, factoryId: string, n
   return row ?? undefined;
 }
 
+/** The sealed value with which the secret of this name would come back; `undefined` for one that may leave in a job. */
+export async function findUndeletable(prisma: PrismaClient, factoryId: string, name: string, since: Date) {
+  const secret = await prisma.secret.findFirst({
+    select: { ...shown, deliverToJobs: true },
+    where: { factoryId, name, deletedAt: { gte: since }, ...hasValues },
+    orderBy: [{ deletedAt: "desc" }, { id: "asc" }],
+  });
+  const version = secret?.currentVersion;
+  if (secret === null || version === undefined || secret.deliverToJobs) return undefined;
+  const row = await prisma.secretVersion.findFirst({
+    select: { dataKeyId: true, ciphertext: true },
+    where: { secretId: secret.id, version, destroyedAt: null },
+  });
+  const sealed = row && { dataKeyId: row.dataKeyId, ciphertext: Buffer.from(row.ciphertext) };
+  return sealed ? { id: secret.id, version, sealed } : undefined;
+}
+
 /** Waits for others who bring this secret back, or sweep it away. */
 export async function lockDeleted(transaction: Transaction, id: string): Promise<void> {
   await transaction.$queryRawUnsafe("SELECT id FROM secrets WHERE id = $1::uuid FOR UPDATE", id);

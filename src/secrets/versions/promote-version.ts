@@ -3,6 +3,8 @@ import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
 import { checkDelivery } from "../delivery/deliverability.js";
 import { isDelivered } from "../delivery/store.js";
+import { changedMeanwhile } from "../plan-change.js";
+import { refuseUnusablePrevious, type UnusableDeps } from "../refuse-unusable.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, type HeldSecret, setCurrent, stageAgain, unstage } from "./store.js";
 
@@ -63,15 +65,20 @@ export async function promoteTriedVersion(
 /**
  * Goes back to the version that was current before, once: the one that it leaves is staged again, and there is nothing
  * further to go back to, so that a rollback sent twice does not undo itself.
- * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when there is nothing to go back to; as
+ * @throws Problem `not-found`, `precondition-failed`, `conflict`, `version-unsuitable` when there is nothing to go back to; as
  *   `checkDelivery` when that version may be delivered to jobs
  */
-export function rollBack(deps: VersionDeps, input: VersionInput): Promise<Current> {
-  const { name } = input;
+export function rollBack(
+  deps: VersionDeps,
+  /** `expected`: the version that was looked at before. Absent: any. */
+  input: VersionInput & { expected?: number | undefined },
+): Promise<Current> {
+  const { name, expected } = input;
   return changeVersion(deps, input, async (transaction, secret, at) => {
     const { previousVersion: version, currentVersion: left } = secret;
     const row = version === null ? undefined : await findVersion(transaction, secret.id, version);
     if (version === null || !row || row.destroyedAt) throw nothingBefore(name);
+    if (expected !== undefined && expected !== version) throw changedMeanwhile();
     const { deliverToJobs, expiresAt } = row;
     await checkNewCurrent(transaction, input.caller, secret, deliverToJobs);
     await setCurrent(transaction, secret.id, { version, previousVersion: null, expiresAt, deliverToJobs, at });
@@ -99,6 +106,24 @@ async function checkNewCurrent(
 ): Promise<void> {
   const before = await isDelivered(transaction, { secretId: id, version: currentVersion });
   checkDelivery(caller, { named, before, after });
+}
+
+const maxAttempts = 20;
+
+/**
+ * The same for a version that is looked at first. Where another became the one before meanwhile, that one is looked at.
+ * @throws Problem as `rollBack`, and `secret-malformed` when the entries that name the secret cannot use its value
+ */
+export async function rollBackUsable(deps: VersionDeps & UnusableDeps, input: VersionInput): Promise<Current> {
+  for (let attempt = 1; ; attempt += 1) {
+    const expected = await refuseUnusablePrevious(deps, input);
+    try {
+      return await rollBack(deps, { ...input, expected });
+    } catch (error) {
+      const isLost = error instanceof Problem && error.code === "conflict";
+      if (!isLost || attempt === maxAttempts) throw error;
+    }
+  }
 }
 
 const notStaged = (version: number): Problem =>

@@ -17,7 +17,7 @@ const maxAttempts = 20;
  */
 export async function restoreVersion(
   deps: SecretsDeps & OpenDeps,
-  input: VersionInput & { version: number },
+  input: VersionInput & { version: number; allowUnusable: boolean },
 ): Promise<Written> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -29,8 +29,11 @@ export async function restoreVersion(
   }
 }
 
-async function restoreOnce(deps: SecretsDeps & OpenDeps, input: VersionInput & { version: number }): Promise<Written> {
-  const { factory, caller, name, version, precondition, requested } = input;
+async function restoreOnce(
+  deps: SecretsDeps & OpenDeps,
+  input: VersionInput & { version: number; allowUnusable: boolean },
+): Promise<Written> {
+  const { factory, caller, name, version, precondition, requested, allowUnusable } = input;
   const head = await findHead(deps.prisma, factory.id, name);
   if (!head) throw noSecret(name);
   checkPrecondition(precondition, head.currentVersion);
@@ -48,7 +51,8 @@ async function restoreOnce(deps: SecretsDeps & OpenDeps, input: VersionInput & {
     const expiresAt = row.expiresAt?.toISOString();
     const { deliverToJobs } = row;
     const items = [{ op: "put", name, value, seen, restoredFrom: version, expiresAt, deliverToJobs } as const];
-    const [written] = await writeSecrets(deps, { factory, caller, items, precondition, via: "api", requested });
+    const write = { factory, caller, items, precondition, allowUnusable, via: "api", requested } as const;
+    const [written] = await writeSecrets(deps, write);
     if (!written) throw new Error("a write of one item has one outcome");
     return written;
   } finally {

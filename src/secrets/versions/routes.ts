@@ -9,6 +9,7 @@ import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import { fingerprintText } from "../fingerprint-text.js";
 import type { OpenDeps } from "../open-secret.js";
+import { allowUnusableRule, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
 import type { SecretsDeps } from "../write-secrets.js";
 import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
@@ -18,6 +19,7 @@ import {
   promoteTriedVersion,
   promoteVersion,
   rollBack,
+  rollBackUsable,
   type TriedPromotionDeps,
 } from "./promote-version.js";
 import { restoreVersion } from "./restore-version.js";
@@ -103,6 +105,7 @@ const restore = route(
       "As a new version with the same value, current at once. It is delivered to jobs if the older one is, for which it takes secrets:deliver where the current version is not.",
     auth: { permission: "secrets:write" },
     params: SecretVersionParams,
+    query: z.strictObject({ allowUnusable: Flag(allowUnusableRule) }),
     replies: {
       200: { description: "The new version.", content: { "application/json": WrittenSecret }, headers: etag },
     },
@@ -111,13 +114,14 @@ const restore = route(
       "precondition-failed",
       "version-unsuitable",
       "secret-unreadable",
+      "secret-malformed",
       "secret-in-use",
       "conflict",
     ],
   },
   async (deps: SecretsDeps & OpenDeps, input) => {
     const { version } = input.params;
-    const written = await restoreVersion(deps, { ...inputOf(input), version });
+    const written = await restoreVersion(deps, { ...inputOf(input), version, ...input.query });
     const body = { name: written.name, version: written.version, warnings: written.warnings };
     return { status: 200, body, headers: etagOf(written.version) };
   },
@@ -136,6 +140,7 @@ const promote = route(
     params: SecretVersionParams,
     query: z.strictObject({
       doctor: Flag("Try it first, as `:doctor` does, and promote it only when every registry lets it in."),
+      allowUnusable: Flag(allowUnusableRule),
     }),
     replies: { 200: { description: "Promoted.", content: { "application/json": CurrentVersion }, headers: etag } },
     problems: [
@@ -145,14 +150,17 @@ const promote = route(
       "conflict",
       "limit-reached",
       "secret-unreadable",
+      "secret-malformed",
       "invalid-config",
       "secret-in-use",
       "too-many-requests",
     ],
   },
-  async (deps: TriedPromotionDeps, input) => {
+  async (deps: TriedPromotionDeps & UnusableDeps, input) => {
     const promote = input.query.doctor ? promoteTriedVersion : promoteVersion;
-    return currentReply(await promote(deps, { ...inputOf(input), version: input.params.version }));
+    const target = { ...inputOf(input), version: input.params.version };
+    if (!input.query.allowUnusable) await refuseUnusableStored(deps, target);
+    return currentReply(await promote(deps, target));
   },
 );
 
@@ -167,10 +175,22 @@ const rollback = route(
       "Once: the version that it leaves is staged again, and can be promoted again. To go back to one that is delivered to jobs from one that is not takes secrets:deliver.",
     auth: { permission: "secrets:write" },
     params: SecretParams,
+    query: z.strictObject({ allowUnusable: Flag(allowUnusableRule) }),
     replies: { 200: { description: "Rolled back.", content: { "application/json": CurrentVersion }, headers: etag } },
-    problems: ["not-found", "precondition-failed", "version-unsuitable", "secret-in-use"],
+    problems: [
+      "not-found",
+      "precondition-failed",
+      "version-unsuitable",
+      "secret-in-use",
+      "secret-unreadable",
+      "secret-malformed",
+      "conflict",
+    ],
   },
-  async (deps: VersionDeps, input) => currentReply(await rollBack(deps, inputOf(input))),
+  async (deps: VersionDeps & UnusableDeps, input) => {
+    const back = input.query.allowUnusable ? rollBack : rollBackUsable;
+    return currentReply(await back(deps, inputOf(input)));
+  },
 );
 
 const destroy = route(

@@ -1,6 +1,10 @@
 import type { AuditWriter } from "../../audit/record.js";
 import type { Facts } from "../../broker/factory-facts.js";
-import { checkCredentialText, checkUnnamedCredentialText } from "../../broker/secret-formats/check-credential-text.js";
+import {
+  checkCredentialText,
+  checkUnnamedCredentialText,
+  mistakesFor,
+} from "../../broker/secret-formats/check-credential-text.js";
 import { checkOtherCloud } from "../../broker/secret-formats/check-other-cloud.js";
 import type { FactoryRef } from "../../core/caller.js";
 import type { Database } from "../../db/database.js";
@@ -41,6 +45,12 @@ export function createSecretsDeps(input: {
           ? checkUnnamedCredentialText(text)
           : [...checkOtherCloud(types, text), ...types.flatMap((type) => checkCredentialText(type, text))];
       return [...valueWarnings(value), ...remarks];
+    },
+    mistakesFor: async (factory, name, value) => {
+      const named = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
+      if (named.length === 0) return [];
+      const text = value.revealText();
+      return [...new Set(named.flatMap(({ entry }) => mistakesFor(entry, text)))];
     },
     entriesNaming: async (factory, names) =>
       (await facts.present(factory)).entries

@@ -1,7 +1,7 @@
-import { clockIsRight } from "../../core/database-clock.js";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import { readKnownKeys } from "../../crypto/store.js";
 import type { Database } from "../../db/database.js";
+import { clockIsRight } from "../../db/measure-clock.js";
 import { migrationsAreComplete } from "../../db/migrate.js";
 import type { Drain } from "../../http/drain.js";
 import { openApiTexts } from "../../http/openapi.js";

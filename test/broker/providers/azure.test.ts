@@ -48,6 +48,7 @@ describe("an ACR token without a tenant", () => {
       kind: "bearer",
       repositories: ["team/app", "team/base"],
       scopeEnforcedBy: "registry",
+      scopeVerified: true,
     });
     const lifeSeconds = (token.expiresAt.getTime() - Date.now()) / 1_000;
     expect(lifeSeconds).toBeGreaterThan(4_400);
@@ -57,11 +58,19 @@ describe("an ACR token without a tenant", () => {
     expect(clouds.azure.entra.requests).toEqual([]);
   });
 
-  it("says what was granted when that is less than asked", async () => {
-    await expect(mint(pair, { repositories: ["team/app", "team/secret"] })).resolves.toMatchObject({
-      repositories: ["team/app"],
-    });
-    await expect(mint(pair, { repositories: ["team/secret"] })).rejects.toMatchObject({ code: "upstream-refused" });
+  it("is refused when the registry grants less than asked, or more, or something that cannot be read", async () => {
+    for (const repositories of [["team/app", "team/secret"], ["team/secret"]]) {
+      const refusal = { code: "scope-not-enforceable", status: 422, detail: expect.stringContaining("team/secret") };
+      await expect(mint(pair, { repositories })).rejects.toMatchObject(refusal);
+    }
+    const pull = { type: "repository", name: "team/app", actions: ["pull"] };
+    for (const more of [{ ...pull, actions: ["pull", "push"] }, { ...pull, actions: "pull" }, null]) {
+      clouds.azure.grant([pull, more]);
+      await expect(mint(pair, { repositories: ["team/app"] })).rejects.toMatchObject({ code: "scope-not-enforceable" });
+    }
+    clouds.azure.grant([pull, { ...pull, name: "team/other", actions: null }]);
+    await expect(mint(pair, { repositories: ["team/app"] })).resolves.toMatchObject({ scopeVerified: true });
+    clouds.azure.grant("as asked");
   });
 
   it("needs repositories and names both ways out", async () => {
@@ -103,6 +112,7 @@ describe("an ACR token with a tenant", () => {
       kind: "bearer",
       repositories: ["team/app", "team/base"],
       scopeEnforcedBy: "registry",
+      scopeVerified: true,
     });
     expect(await statusOf(authorizationOf(token), "team/app")).toBe(200);
     expect(await statusOf(authorizationOf(token), "team/other")).toBe(401);

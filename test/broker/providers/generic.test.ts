@@ -41,6 +41,7 @@ describe("a Docker-registry token", () => {
       kind: "bearer",
       repositories: ["acme/app", "acme/base"],
       scopeEnforcedBy: "registry",
+      scopeVerified: true,
     });
     const lifeSeconds = (token.expiresAt.getTime() - Date.now()) / 1_000;
     expect(lifeSeconds).toBeGreaterThan(290);
@@ -70,16 +71,21 @@ describe("a Docker-registry token", () => {
       const { host } = addRegistry({ tokenField, expiresInSeconds: "unsaid", tokenShape: "opaque" });
       const token = await mint(host);
       expect((token.expiresAt.getTime() - Date.now()) / 1_000).toBeLessThan(61);
-      expect(token).toMatchObject({ repositories: ["acme/base"] });
+      expect(token).toMatchObject({ repositories: ["acme/base"], scopeVerified: false, lifeUnstated: true });
     },
   );
 
-  it("says what was granted when that is less than asked", async () => {
+  it("is refused when the registry grants less than asked, whatever the caller allows", async () => {
     const { host } = addRegistry();
-    await expect(mint(host, { repositories: ["acme/base", "acme/other"] })).resolves.toMatchObject({
-      repositories: ["acme/base"],
-    });
-    await expect(mint(host, { repositories: ["acme/other"] })).rejects.toMatchObject({ code: "upstream-refused" });
+    for (const repositories of [["acme/base", "acme/other"], ["acme/other"]]) {
+      for (const allowBroader of [false, true]) {
+        await expect(mint(host, { repositories, allowBroader })).rejects.toMatchObject({
+          code: "scope-not-enforceable",
+          status: 422,
+          detail: expect.stringMatching(/did not grant the pull of acme\/other\./),
+        });
+      }
+    }
   });
 
   it("finds the Bearer challenge among others", async () => {

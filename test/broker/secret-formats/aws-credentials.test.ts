@@ -54,7 +54,6 @@ describe("parseAwsCredentials", () => {
     ["an empty value", `[default]\n${keys}region =\n`, "Line 4: region has no value"],
     ["a duplicate key", `[default]\n${keys}${keys}`, "Line 4: aws_access_key_id appears twice"],
     ["a duplicate profile", `[default]\n${keys}[default]\n${keys}`, "Line 4: profile [default] appears twice"],
-    ["a byte order mark", `\ufeff[default]\n${keys}`, "Line 1: the file begins with a byte order mark"],
     ["a lone carriage return", `[default]\r${keys}`, "Line 1: it holds a character"],
     ["a key before any profile", keys, "Line 1: it stands before the first profile"],
     ["[profile x]", `[profile default]\n${keys}`, "Line 1: write [name] instead"],

@@ -82,6 +82,7 @@ describe("ci login", () => {
           kind: "bearer",
           repositories: ["acme/base"],
           scopeEnforcedBy: "registry",
+          scopeVerified: true,
           expiresAt: expect.any(String),
         },
       ],

@@ -10,7 +10,7 @@ let issuer: TestIssuer;
 let reader: string;
 
 beforeAll(async () => {
-  factory = await startTrustingFactory(["idp.example.test"]);
+  factory = await startTrustingFactory(["idp.example.test", "odd.example.test"]);
   issuer = factory.issuers.of("idp.example.test");
   reader = (await factory.service.createApiToken(factory.factory.name, ["access:read"])).token;
 });
@@ -223,3 +223,46 @@ function twice(): string {
   const part = (text: string) => Buffer.from(text).toString("base64url");
   return [part('{"alg":"RS256"}'), part('{"sub":"a","sub":"b"}'), part("signature")].join(".");
 }
+
+describe("the clocks", () => {
+  it.each([
+    ["expired", { exp: nowSeconds() - 60 }, "exp is"],
+    ["not-yet-valid", { iat: nowSeconds() + 600 }, "iat is"],
+    ["not-yet-valid", { nbf: nowSeconds() + 3 * 86_400, exp: nowSeconds() + 3 * 86_400 + 300 }, "nbf is"],
+    ["too-long-lived", { exp: nowSeconds() + 2 * 86_400 }, "exp is"],
+  ])("are both named for a token that is %s", async (failed, claims, named) => {
+    const { id, project } = await rule();
+    const { body } = await explain({ idToken: signed({ project_id: project, ...claims }) });
+    const token = explained(body, id)?.token;
+    expect(token).toMatchObject({ holds: false, failed, message: expect.stringContaining(named) });
+    expect(token?.message).toMatch(/the time here is \d{4}-\d\d-\d\dT/);
+  });
+});
+
+describe("an issuer's odd keys", () => {
+  it("are left out and named, and the issuer is not called unreachable", async () => {
+    const odd = { kid: "x", use: "sig" };
+    const own = factory.issuers.of("odd.example.test");
+    own.keys = [odd, own.key.jwk];
+    const id = await factory.trust({ issuer: own.url, conditions: [{ claim: "project_id", equals: "odd" }] });
+    const { body } = await explain({ idToken: own.sign({ project_id: "odd" }) });
+    const ignoredKeys = [{ at: "/keys/0", kid: "x", reason: "has no kty" }];
+    expect(explained(body, id)).toMatchObject({ matches: true, token: { holds: true, ignoredKeys } });
+    const newIssuer = await startTrustingFactory(["alone.example.test"]);
+    try {
+      const alone = newIssuer.issuers.of("alone.example.test");
+      alone.keys = [odd];
+      const only = await newIssuer.trust({ issuer: alone.url, conditions: [{ claim: "project_id", equals: "odd" }] });
+      const asked = newIssuer.service.as(newIssuer.service.operatorToken);
+      const path = `/v1/factories/${newIssuer.factory.name}/trust-rules:explain`;
+      const reply = await asked.post(path).send({ idToken: alone.sign({ project_id: "odd" }) });
+      expect(explained(reply.body, only)?.token).toMatchObject({
+        failed: "key-unknown",
+        message: expect.stringContaining("/keys/0 has no kty"),
+        ignoredKeys,
+      });
+    } finally {
+      await newIssuer.close();
+    }
+  });
+});

@@ -190,6 +190,17 @@ describe("pasted keys", () => {
     expect((await make({ jwks })).body.jwks).toBe(jwks);
   });
 
+  it("may have odd ones among them, which the linter names", async () => {
+    const jwks = `\uFEFF${keySet({ kid: "x", use: "sig" }, { ...issuer.key.jwk, use: null, alg: "" })}`;
+    const { body } = await make({ jwks });
+    expect(body.findings).toContainEqual({
+      code: "key-ignored",
+      severity: "warning",
+      at: "/jwks",
+      message: expect.stringContaining('The key "x" at /keys/0 of the key set has no kty'),
+    });
+  });
+
   it.each<[string, () => string, string]>([
     ["what is no JSON", () => "keys", "JSON Web Key Set"],
     ["no key", () => keySet(), "JSON Web Key Set"],

@@ -11,7 +11,7 @@ export type Claims = z.output<typeof Claims>;
  * signatures, and an EC key is made in no time (ES256).
  */
 export type JwtSigner = {
-  /** Adds `iat`, `nbf` and `exp`. */
+  /** Adds `iat`, `nbf` and `exp`, unless the claims have them. */
   sign(claims: Claims, lifetimeSeconds: number): string;
   /** The claims of a token that this signer made and that is still valid, by the stand-ins' clock. */
   verify(token: string): Claims | undefined;
@@ -22,7 +22,7 @@ export function createJwtSigner(clock: Clock): JwtSigner {
   return {
     sign: (claims, lifetimeSeconds) => {
       const now = clock.nowSeconds();
-      const payload = { ...claims, iat: now, nbf: now, exp: now + lifetimeSeconds };
+      const payload = { iat: now, nbf: now, exp: now + lifetimeSeconds, ...claims };
       return jwt.sign(payload, privateKey, { algorithm: "ES256", keyid: "STAND:IN" });
     },
     verify: (token) => {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { AuditWriter } from "../../../audit/record.js";
+import { databaseNow } from "../../../core/database-clock.js";
 import { EnvelopeError, keyBytes } from "../../../crypto/envelope.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
@@ -66,7 +67,7 @@ async function makeKey({ prisma, audit, keys }: Deps, replacedId: string | undef
   const id = randomUUID();
   const bytes = randomBytes(keyBytes);
   const wrapped = await keys.wrapSigningKey({ id, purpose, alg }, bytes);
-  const now = new Date();
+  const now = databaseNow();
   const isPlaced = await prisma.$transaction(async (transaction) => {
     const replaced = replacedId === undefined ? undefined : { id: replacedId, verifyUntil: now };
     // A symmetric key has no public half.

@@ -7,6 +7,7 @@ export type JudgedRule = Pick<TrustRule, "template" | "issuer" | "audience" | "c
 
 export type FindingCode =
   | "identity-missing"
+  | "key-ignored"
   | "glob-of-nothing"
   | "number-not-exact"
   | "not-an-identity"

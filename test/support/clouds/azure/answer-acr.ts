@@ -9,7 +9,7 @@ import {
   jsonReply,
   queryOf,
 } from "../cloud-endpoint.js";
-import { grantScopes, parseScopes } from "../docker-scope.js";
+import { grantScopes, parseScopes, type ScopeAccess } from "../docker-scope.js";
 import { parseRegistryPath, registryError, servedReply } from "../registry-v2.js";
 import type { JwtSigner } from "../sign-jwt.js";
 import type { EntraDirectory } from "./entra-directory.js";
@@ -20,6 +20,8 @@ export type AcrDeps = {
   /** Of the Entra tokens that it takes. */
   audiences: readonly string[];
   signer: JwtSigner;
+  /** What the access claim of a token is. */
+  access(granted: readonly ScopeAccess[]): unknown;
 };
 
 /** The user name that marks a password as an ACR refresh token. */
@@ -119,7 +121,7 @@ function accessToken(deps: AcrDeps, clientId: string, scopeValues: readonly stri
       version: "1.0",
       grant_type: "access_token",
       appid: clientId,
-      access,
+      access: deps.access(access),
       roles: [],
     },
     accessTokenSeconds,

@@ -16,6 +16,8 @@ export type StandInAzure = {
   entra: CloudEndpoint;
   /** The login host of a cloud: `io` is the public one, `us` and `cn` are sovereign. */
   entraOf(cloud: AzureCloudName): CloudEndpoint;
+  /** Every registry's tokens have this access claim from now on, whatever was asked for. */
+  grant(access: readonly unknown[] | "as asked"): void;
   /** Entra answers AADSTS500011 for this audience from now on. */
   forgetAudience(audience: string): void;
   /**
@@ -32,6 +34,7 @@ export function createStandInAzure(
 ): StandInAzure {
   const directory = new EntraDirectory(clock);
   const forgotten = new Set<string>();
+  let granted: readonly unknown[] | undefined;
   const openEntra = (cloud: AzureCloudName): CloudEndpoint => {
     const { loginHost, armAudience } = azureClouds[cloud];
     const endpoint = createCloudEndpoint({
@@ -53,6 +56,9 @@ export function createStandInAzure(
     forgetAudience: (audience) => {
       forgotten.add(audience);
     },
+    grant: (access) => {
+      granted = access === "as asked" ? undefined : access;
+    },
     addRegistry: (nameOrHost, { refusesArmTokens = false } = {}) => {
       const host = nameOrHost.includes(".") ? nameOrHost : `${nameOrHost}.azurecr.io`;
       const { armAudience } = azureClouds[azureCloudOf(host)];
@@ -60,7 +66,8 @@ export function createStandInAzure(
       const signer = createJwtSigner(clock);
       const endpoint = createCloudEndpoint({
         name: `Azure registry ${host}`,
-        answer: (request) => answerAcr({ directory, host, audiences, signer }, request),
+        answer: (request) =>
+          answerAcr({ directory, host, audiences, signer, access: (access) => granted ?? access }, request),
         throttled: throttledRegistry,
       });
       return { host, endpoint: register.add([host], endpoint) };

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.js";
 import { basicOf, bearerOf, type CloudReply, type CloudRequest, jsonReply, queryOf } from "../cloud-endpoint.js";
 import { grantScopes, parseScopes, type ScopeAccess } from "../docker-scope.js";
 import { parseRegistryPath, registryError, servedReply } from "../registry-v2.js";
-import type { JwtSigner } from "../sign-jwt.js";
+import type { Claims, JwtSigner } from "../sign-jwt.js";
 
 export type DockerUser = { password: string; rights: Readonly<Record<string, readonly ("pull" | "push")[]>> };
 
@@ -25,6 +25,12 @@ export type DockerRegistryOptions = {
    * (as ghcr.io does with a personal access token). Default `jwt`.
    */
   tokenShape?: "jwt" | "opaque" | "echo";
+  /** Changes the claims of a `jwt` before it is signed: `access`, or an `exp` other than that of `expires_in`. */
+  claims?: (claims: Claims) => Claims;
+  /** Changes what the realm replies. */
+  reply?: (members: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
+  /** `/v2/` asks nobody for a credential; the repositories do. */
+  isRootOpen?: boolean;
   /** Sent in place of the registry's own `WWW-Authenticate` headers. */
   challenges?: readonly string[];
   /** The realm answers with a redirect to this URL. */
@@ -52,6 +58,7 @@ export function answerDockerRegistry(deps: DockerDeps, request: CloudRequest): C
   if (typeof auth === "object") return { status: 307, headers: { location: auth.redirectTo }, body: "" };
   const path = parseRegistryPath(request.path);
   if (path === undefined || request.method !== "GET") return registryError(404, "NAME_UNKNOWN", "not served here");
+  if (deps.options.isRootOpen && path.repository === undefined) return servedReply(path);
   const access = auth === "basic" ? accessByPassword(deps, request, path.repository) : accessByToken(deps, request);
   if (access === undefined || (path.repository !== undefined && !mayPull(access, path.repository))) {
     return registryError(401, "UNAUTHORIZED", "authentication required", {
@@ -80,11 +87,12 @@ export function answerDockerRealm(deps: DockerDeps, request: CloudRequest): Clou
   const token = issueToken(deps, user, access, lifetimeSeconds);
   deps.tokens.set(token, { access, expiresAt: deps.clock.inSeconds(lifetimeSeconds) });
   const field = options.tokenField ?? "both";
-  return jsonReply(200, {
+  const members = {
     ...(field === "access_token" ? {} : { token }),
     ...(field === "token" ? {} : { access_token: token }),
     ...(expiresIn === "unsaid" ? {} : { expires_in: expiresIn, issued_at: deps.clock.now().toISOString() }),
-  });
+  };
+  return jsonReply(200, options.reply?.(members) ?? members);
 }
 
 function issueToken(deps: DockerDeps, user: DockerUser, access: ScopeAccess[], lifetimeSeconds: number): string {
@@ -97,7 +105,7 @@ function issueToken(deps: DockerDeps, user: DockerUser, access: ScopeAccess[], l
         jti: randomBytes(9).toString("hex"),
         access,
       };
-      return deps.signer.sign(claims, lifetimeSeconds);
+      return deps.signer.sign(deps.options.claims?.(claims) ?? claims, lifetimeSeconds);
     }
     case "opaque":
       return randomBytes(32).toString("base64url");

@@ -1,0 +1,120 @@
+import { z } from "zod";
+import { optionalMember, parseForeignJson } from "../../outbound/foreign-json.js";
+
+/** The members of a JSON Web Key (RFC 7517, section 4; RFC 7518, section 6) that decide whether it is the one. */
+export type WebKey = {
+  kty: string;
+  kid?: string;
+  use?: string;
+  alg?: string;
+  key_ops?: readonly string[];
+  crv?: string;
+  n?: string;
+  e?: string;
+  x?: string;
+  y?: string;
+  /** Whoever publishes the private half lets everybody sign: such a key verifies nothing. */
+  isPrivate: boolean;
+};
+
+/** A key of a set that verifies nothing, and why: RFC 7517, section 5, has readers ignore what they do not understand. */
+export type IgnoredKey = {
+  /** JSON pointer into the set. */
+  at: string;
+  kid?: string;
+  reason: string;
+};
+
+export type WebKeys = {
+  keys: readonly WebKey[];
+  ignored: readonly IgnoredKey[];
+  /** Any of its members, understood or not, is a private or a shared key. */
+  holdsPrivate: boolean;
+};
+
+// RFC 7518 (6.2.2, 6.3.2, 6.4.1), RFC 8037 (2)
+const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+const requiredMembers: ReadonlyMap<string, readonly string[]> = new Map([
+  ["RSA", ["n", "e"]],
+  ["EC", ["crv", "x", "y"]],
+  ["OKP", ["crv", "x"]],
+]);
+
+const maxKeys = 100;
+const KeyList = z.object({ keys: z.array(z.unknown()).max(maxKeys) });
+const Members = z.record(z.string(), z.unknown());
+const ShownId = optionalMember(z.string().max(200));
+const TextMember = z.string().max(10_000);
+const Operations = z.array(z.string()).max(100);
+const Kid = z.string().max(1_000);
+
+/**
+ * Reads a JSON Web Key Set (RFC 7517, section 5). A key that cannot be understood is left out and spoils no other one.
+ * @returns `undefined` when it is none, or holds more than 100 keys
+ */
+export function readWebKeys(text: string): WebKeys | undefined {
+  const list = KeyList.safeParse(parseForeignJson(text));
+  if (!list.success) return undefined;
+  const keys: WebKey[] = [];
+  const ignored: IgnoredKey[] = [];
+  let holdsPrivate = false;
+  for (const [index, value] of list.data.keys.entries()) {
+    const members = Members.safeParse(value);
+    const read = members.success ? readWebKey(members.data) : "is not an object";
+    holdsPrivate ||= members.success && isPrivateKey(members.data);
+    const isUsable = typeof read === "object" && !read.isPrivate;
+    if (typeof read === "object") keys.push(read);
+    if (isUsable) continue;
+    const kid = ShownId.parse(members.data?.kid);
+    const reason = typeof read === "string" ? read : "holds the private or shared half of the key";
+    ignored.push({ at: `/keys/${index}`, ...(kid !== undefined && { kid }), reason });
+  }
+  return { keys, ignored, holdsPrivate };
+}
+
+/** What is wrong, for a person. */
+type Reason = string;
+
+// A member that restricts a key (`use`, `key_ops`, `alg`) and cannot be read might forbid what the key would be used for.
+function readWebKey(members: Readonly<Record<string, unknown>>): WebKey | Reason {
+  const kty = members.kty;
+  if (typeof kty !== "string" || kty === "") return "has no kty";
+  if (kty === "oct") return "is a shared key (kty oct)";
+  const required = requiredMembers.get(kty);
+  if (!required) return "has a kty that is not known here: RSA, EC and OKP are";
+  const kid = readOptional(members.kid, Kid);
+  const use = readOptional(members.use, TextMember);
+  const alg = readOptional(members.alg, TextMember);
+  const operations = readOptional(members.key_ops, Operations);
+  if (!kid.isRead) return "has a kid that is not text";
+  if (!use.isRead) return "has a use that is not text";
+  if (!alg.isRead) return "has an alg that is not text";
+  if (!operations.isRead) return "has key_ops that are not a list of texts";
+  const material: Partial<Record<string, string>> = {};
+  for (const name of required) {
+    const value = readOptional(members[name], TextMember);
+    if (!value.isRead || value.value === undefined) return `has no ${name}, which a key of type ${kty} needs`;
+    material[name] = value.value;
+  }
+  return {
+    kty,
+    isPrivate: isPrivateKey(members),
+    ...(kid.value !== undefined && { kid: kid.value }),
+    ...(use.value !== undefined && { use: use.value }),
+    ...(alg.value !== undefined && { alg: alg.value }),
+    ...(operations.value !== undefined && { key_ops: operations.value }),
+    ...material,
+  };
+}
+
+const isPrivateKey = (members: Readonly<Record<string, unknown>>): boolean =>
+  privateMembers.some((member) => Object.hasOwn(members, member));
+
+type Optional<T> = { isRead: true; value: T | undefined } | { isRead: false };
+
+/** `null` and `""` are absence; another form is not. */
+function readOptional<S extends z.ZodType>(value: unknown, shape: S): Optional<z.output<S>> {
+  if (value === undefined || value === null || value === "") return { isRead: true, value: undefined };
+  const parsed = shape.safeParse(value);
+  return parsed.success ? { isRead: true, value: parsed.data } : { isRead: false };
+}

@@ -16,12 +16,13 @@ import { firstSteps, laterStart } from "./first-steps.js";
 import { claimInstallation } from "./health/store.js";
 import { keyFiles, openKeysPatiently } from "./key-source.js";
 import { sweep } from "./sweep.js";
+import { visible } from "./visible-text.js";
 
 const drainMs = 10_000;
 const sweepMs = 3_600_000;
 
 /** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const say = (text: string): void => void process.stderr.write(`${visible(text)}\n`);
 
 async function main(): Promise<void> {
   const settings = readSettings(process.env);

@@ -43,6 +43,7 @@ const common = [
   "nearest-name.ts",
   "at-most.ts",
   "package-root.ts",
+  "visible-text.ts",
 ];
 
 /** What the files of a folder import from outside of it. A folder that is not here has nothing to import. */
@@ -85,7 +86,15 @@ const mayImport: Record<string, readonly string[]> = {
   // Below the features: they know shapes of them, and none of their work.
   http: ["nearest-name.ts", "identity/caller.ts", "identity/permissions.ts", "db/database-errors.ts"],
   // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
-  audit: ["db/", "http/", "crypto/", "outbound/outbound.ts", "identity/caller.ts", "identity/grant.ts"],
+  audit: [
+    "visible-text.ts",
+    "db/",
+    "http/",
+    "crypto/",
+    "outbound/outbound.ts",
+    "identity/caller.ts",
+    "identity/grant.ts",
+  ],
   // All rows of everybody, without a look into them; that it was done is an event.
   // What a text may hold that is printed.
   backup: ["db/", "audit/record.ts", "http/contract.ts"],
@@ -94,7 +103,7 @@ const mayImport: Record<string, readonly string[]> = {
   db: ["settings.ts", "package-root.ts"],
   limits: ["at-most.ts", "http/problem.ts", "identity/caller.ts", "db/database.ts"],
   outbound: ["http/problem.ts"],
-  observability: ["settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
+  observability: ["settings.ts", "visible-text.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };
 
 /** Shapes that stand alone, as a `contract.ts` does. */
@@ -164,6 +173,7 @@ describe("the import lines of src/", () => {
       isWithin(path, [...folders, "cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"]);
     const pure = [
       "package-root.ts",
+      "visible-text.ts",
       "settings/client-names.ts",
       "factory-config/normalise-host.ts",
       "broker/references/image-reference.ts",
@@ -235,6 +245,24 @@ describe("the code of src/", () => {
 
   test("reads the environment only in main.ts and cli/", () => {
     expect(found(/\bprocess\.env\b/g, ({ path, feature }) => path !== "main.ts" && feature !== "cli")).toEqual([]);
+  });
+
+  test("writes to the standard streams of the command line in one file, which makes all text harmless", () => {
+    const isOfCommandLine = ({ path }: SourceFile): boolean =>
+      path.startsWith("cli/") && path !== "cli/client/output.ts";
+    const writes =
+      /\bconsole\s*\.[^\n]*|\b(?:stdout|stderr|output)\s*\.\s*(?:write|end)\b[^\n]*|\bpipeline\([^\n]*std(?:out|err)[^\n]*|createWriteStream\([^)]*fd[^\n]*|writeSync\([12]\b[^\n]*/g;
+    expect(found(writes, isOfCommandLine)).toEqual([
+      // The prompts, through `harmless`.
+      "cli/operator/person.ts: output.write(harmless(question)),",
+      "cli/operator/person.ts: output.write(harmless(question)),",
+      'cli/operator/person.ts: output.write("");',
+    ]);
+    // Whoever takes a stream out of `process` could write to it under another name.
+    expect(found(/\{[^}=\n]*\bstd(?:out|err)\b[^}\n]*\} = process\b/g, isOfCommandLine)).toEqual([
+      "cli/operator/operator-context.ts: { stdin, stdout, stderr } = process",
+      "cli/progress-bar.ts: { stderr } = process",
+    ]);
   });
 
   test("asserts no type, outside of the two files that type the route machinery", () => {

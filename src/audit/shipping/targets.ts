@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import type { PrismaClient } from "../../db/database.js";
 import type { Outbound } from "../../outbound/outbound.js";
+import { visible } from "../../service/visible-text.js";
 import type { AuditSigningKey } from "../chain/signing-key.js";
 import { installationId } from "../chain/store.js";
 import type { ShipTo } from "./ship-to.js";
@@ -23,7 +24,7 @@ export function createTarget(deps: Deps, shipTo: ShipTo): Target {
   const { id, label } = shipTo;
   switch (shipTo.kind) {
     case "stdout":
-      return { id, label, deliver: (text) => writeAll(deps.stdout, text) };
+      return { id, label, deliver: (text) => writeAll(deps.stdout, visible(text)) };
     case "file":
       return { id, label, deliver: (text) => appendDurably(shipTo.path, text) };
     case "webhook":

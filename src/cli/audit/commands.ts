@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { writeOut } from "../client/output.js";
 import type { ServerDeps } from "../server-work.js";
 import type { ExportArguments } from "./audit-work.js";
 import type { VerifyArguments } from "./verify.js";
@@ -6,7 +7,7 @@ import type { VerifyArguments } from "./verify.js";
 /** It holds the server's own parts, which take long to load. */
 const loadAuditWork = () => import("./audit-work.js");
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const print = (text: string): void => void writeOut(`${text}\n`);
 
 const example = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
 
@@ -57,7 +58,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
       const keys = await auditKeys(server);
       if (keys.length === 0)
         server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
-      for (const key of keys) process.stdout.write(key);
+      for (const key of keys) writeOut(key);
     });
   audit
     .command("rotate-key")
@@ -66,7 +67,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
     .action(async () => {
       const since = new Date();
       const { rotateAuditKey } = await loadAuditWork();
-      process.stdout.write(await rotateAuditKey(server, since));
+      writeOut(await rotateAuditKey(server, since));
     });
   audit
     .command("prune")

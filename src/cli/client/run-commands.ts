@@ -1,13 +1,14 @@
 import { Command } from "commander";
 import { CommandFailure, exitCodes } from "./command-failure.js";
+import { writeErr, writeOut } from "./output.js";
 import { ownVersion } from "./own-version.js";
 
 /** Where the program itself speaks: help, and what went wrong. */
 export type Speech = { out: (text: string) => void; err: (text: string) => void };
 
 const standardStreams: Speech = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  out: writeOut,
+  err: writeErr,
 };
 
 /**

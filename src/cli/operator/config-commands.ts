@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { isVisible } from "../../service/visible-text.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { listAt } from "../client/json-value.js";
 import { ask, listAll, send } from "./ask-service.js";
@@ -38,6 +39,7 @@ const getCommand = (deps: CommandDeps): Command =>
       const path = version === undefined ? configPath(client) : configPath(client, "versions", version);
       if (output === "yaml") {
         const { text } = await ask(client, { method: "GET", path, accept: "application/yaml" });
+        if (!isVisible(text)) context.terminal.say(notByteForByte);
         context.terminal.out(text.replace(/\n$/, ""));
         return;
       }
@@ -45,6 +47,9 @@ const getCommand = (deps: CommandDeps): Command =>
       await printReply(context, output, body, () => tableOf(context, listAt(body, "entries"), entryColumns));
     },
   );
+
+const notByteForByte =
+  "Some characters of the document act on terminals. They are printed as \\uXXXX; `config edit` opens its exact bytes.";
 
 type PublishFlags = OutputFlags & { reason?: string; allowMissingSecrets?: boolean; ifVersion?: string };
 

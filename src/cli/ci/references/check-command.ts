@@ -6,6 +6,8 @@ import { checkMentions } from "./check-mentions.js";
 import { findMentions } from "./find-mentions.js";
 import { type ReportForm, report, reportForms, weightOf } from "./report.js";
 
+const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
+
 const collect = (value: string, earlier: readonly string[] = []): string[] => [...earlier, value];
 
 /** Which files, and how they are read. */
@@ -52,7 +54,8 @@ export async function runCheck(context: CommandContext, flags: CheckFlags): Prom
   const checked = await checkMentions(client, mentions, flags.platform ?? []);
   const requireCovered = flags.requireCovered === true;
   const text = report(flags.output, checked, requireCovered);
-  if (text !== "") terminal.out(text);
+  if (flags.output === "github") for (const line of linesOf(text)) terminal.command(line, "out");
+  else terminal.out(text);
   const failing = checked.filter((one) => weightOf(one, requireCovered) === "fail").length;
   if (flags.output === "table") terminal.say(`${checked.length} looked at, ${failing} cannot be pulled.`);
   return failing > 0 ? exitCodes.failed : exitCodes.done;

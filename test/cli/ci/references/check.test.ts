@@ -69,6 +69,21 @@ describe("check", () => {
     ]);
   });
 
+  test.each(["table", "json", "sarif", "github"])(
+    "prints nothing of the files that acts on a log, as %s",
+    async (form) => {
+      const hostile = "x\n::warning title=x::y\u001b[2J\u202e\u200b\u2028##[error]z";
+      put(`Dockerfile.${hostile}`, `FROM ${bearerHost}/acme/base:\u202e\u001b[1m`, "FROM $NOT\u0007");
+      put("compose.yml", `services: {a: {image: ${JSON.stringify(hostile)}}}`);
+      const done = await check("--output", form);
+      const all = `${done.stdout}\n${done.stderr}`;
+      expect(all).toContain("warning title");
+      expect(all).not.toMatch(/[^\n\P{Cc}]|[\p{Cf}\p{Zl}\p{Zp}]|^\s*::warning|##\[/mu);
+      if (form === "json") expect(JSON.parse(done.stdout).items).toHaveLength(3);
+      if (form === "github") expect(done.stdout).toMatch(/^(::(error|notice) file=.*\n)+$/);
+    },
+  );
+
   test("says in a sentence that there is nothing, that there is no such folder, that the service is down", async () => {
     put("README", "");
     expect(await check()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("names an image.") });

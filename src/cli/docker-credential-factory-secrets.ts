@@ -26,7 +26,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       now: new Date(),
     };
     const input = takingInput.has(argv[0] ?? "") ? await text(process.stdin) : "";
-    const answer = await answerDocker(deps, argv[0], input);
+    // docker shows what a helper says on standard error.
+    const warn = (line: string): void => writeErr(`${visibleInline(line)}\n`);
+    const answer = await answerDocker({ ...deps, warn }, argv[0], input);
     if (answer !== "") writeOut(`${answer}\n`);
     return 0;
   } catch (error) {

@@ -7,7 +7,6 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
   zod: [""],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],
-  "dockerfile-ast": ["cli/ci/references/"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
@@ -184,7 +183,7 @@ describe("the import lines of src/", () => {
         .filter(({ isTypeOnly }) => !isTypeOnly)
         .filter(({ target, isPackage }) =>
           isPackage
-            ? !target.startsWith("node:") && !["commander", "yaml", "dockerfile-ast"].includes(target)
+            ? !target.startsWith("node:") && !["commander", "yaml"].includes(target)
             : !isWithin(target, mayLoad),
         )
         .map(({ target }) => `${path} imports ${target}`),

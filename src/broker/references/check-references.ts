@@ -214,11 +214,14 @@ function verdictOfPlatforms(
   if (lacking.length > 0 && platforms)
     return {
       outcome: "platform-missing",
-      message: `It is there for ${platforms.join(", ") || "no platform"}, not for ${lacking.join(", ")}. Push it for that too, or choose another.`,
+      message: `It is there for ${platforms.join(", ")}, not for ${lacking.join(", ")}. Push it for that too, or choose another.`,
       digest,
       platforms: [...platforms],
     };
-  const unseen = platforms === undefined && wanted.length > 0 ? ` ${host} does not tell for which platforms.` : "";
+  const unseen =
+    platforms === undefined && wanted.length > 0
+      ? ` Neither the image nor ${host} says for which platforms it is.`
+      : "";
   return {
     outcome: "ok",
     message: `It can be pulled.${unseen}`,

@@ -28,7 +28,7 @@ export async function wantedForTree(
   const allowed = wantedBy(flags);
   const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
   for (const host of withoutLogin)
-    terminal.say(`${host}: no registry entry is for it; it is pulled from without a login.`);
+    terminal.say(`${host}: no registry entry is for it, or no grant of this job; it is pulled from without a login.`);
   if (requests.length > 0) return { ...allowed, requests };
   terminal.say(`Nothing in ${directory} needs a login.`);
   return undefined;

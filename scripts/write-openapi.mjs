@@ -1,11 +1,11 @@
 // `npm run openapi`: writes openapi.yaml from the routes. With `--check` it only compares, for CI.
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { buildOrExit } from "./build.mjs";
+import { buildOrExit } from "./build-steps.mjs";
 
 await buildOrExit();
 const { openApiTexts } = await import(new URL("../dist/http/openapi.js", import.meta.url));
-const { routes } = await import(new URL("../dist/service/routes.js", import.meta.url));
+const { routes } = await import(new URL("../dist/routes.js", import.meta.url));
 
 const file = fileURLToPath(new URL("../openapi.yaml", import.meta.url));
 const { yaml } = openApiTexts(routes);

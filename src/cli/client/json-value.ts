@@ -1,7 +1,7 @@
 // Read by hand: a schema library would double the time that the credential helper needs to start, and docker starts it
 // for every registry.
 
-import { visibleInline } from "../../service/visible-text.js";
+import { oneLine } from "../../service/visible-text.js";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -30,7 +30,7 @@ export function textAt(value: unknown, name: string): string | undefined {
  */
 export function sentenceAt(value: unknown, name: string): string | undefined {
   const found = textAt(value, name);
-  return found === undefined ? undefined : visibleInline(found);
+  return found === undefined ? undefined : oneLine(found);
 }
 
 /** A member that is an object; an empty one when there is none. */

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { visible } from "../../service/visible-text.js";
 
 /**
@@ -50,7 +51,7 @@ export function writeBytes(chunk: Uint8Array): Promise<void> {
 
 /** Writes pieces of text one after another, as fast as the reader takes them. */
 export async function writeAll(pieces: AsyncIterable<string>): Promise<void> {
-  for await (const piece of pieces) await writeBytes(Buffer.from(harmless(piece)));
+  for await (const piece of pieces) if (!process.stdout.write(harmless(piece))) await once(process.stdout, "drain");
 }
 
 /** Draws over the present line of standard error, when that is a terminal. */

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { CommandFailure, exitCodes } from "./command-failure.js";
+import { withOptionsBehind } from "./leading-options.js";
 import { writeErr, writeOut } from "./output.js";
 import { ownVersion } from "./own-version.js";
 
@@ -29,7 +30,7 @@ export async function runCommands(
   const program = programOf(commandsFor(finish));
   prepare(program, speech);
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync(withOptionsBehind(program, argv), { from: "user" });
     return exitCode;
   } catch (error) {
     return exitCodeOf(error, speech);
@@ -53,7 +54,7 @@ function programOf(commands: readonly Command[]): Command {
     .version(ownVersion(), "--version", "print the version of this program")
     .addHelpText(
       "after",
-      "\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
+      "\n--url, --factory, --ca-file, --timeout and --output may stand before the command or behind it.\n\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
     );
   for (const command of commands) program.addCommand(command);
   return program;

@@ -105,7 +105,7 @@ async function checkConfig({ context, client, finish }: Run, flags: PublishFlags
   const invalid = listAt(answer.body, "invalid");
   const warnings = listAt(answer.body, "warnings");
   await printReply(context, flags.output, { valid: isValid, invalid, warnings }, () => {
-    const lines = findingLines(file, answer);
+    const lines = findingLines(file, answer, bytes.toString("utf8"));
     return isValid ? [...lines, `${file} is valid.`].join("\n") : lines.join("\n");
   });
   if (!isValid) finish(exitCodes.failed);
@@ -135,7 +135,7 @@ const putCommand = (deps: CommandDeps): Command =>
       if (isAboutDocument(answer))
         throw new CommandFailure(
           exitCodes.refused,
-          [...findingLines(file, answer), "Nothing was published."].join("\n"),
+          [...findingLines(file, answer, bytes.toString("utf8")), "Nothing was published."].join("\n"),
         );
       if (answer.status !== 200 && answer.status !== 201) throw await explainProblem(client, answer);
       await printWritten(run, flags, answer.body);

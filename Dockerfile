@@ -7,6 +7,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json prisma.config.ts LICENSE ./
 COPY prisma ./prisma
 COPY scripts ./scripts
+COPY bin ./bin
 COPY src ./src
 RUN node scripts/build.mjs
 

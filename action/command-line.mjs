@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "./failure.mjs";
 import { fetchFile } from "./fetch.mjs";
-import { annotate } from "./runner.mjs";
+import { annotate, print } from "./runner.mjs";
 
 const programs = ["factory-secrets", "docker-credential-factory-secrets"];
 const maxFactsBytes = 64 * 1024;
@@ -70,7 +70,9 @@ function checkSum(tarball, { file, sha256 }, pinned) {
 async function unpack(home, tarball) {
   const file = "command-line.tgz";
   await writeFile(join(home, file), tarball);
-  const child = spawn("tar", ["-xzf", file], { cwd: home, stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn("tar", ["-xzf", file], { cwd: home, stdio: ["ignore", "ignore", "pipe"] });
+  // tar names files of the archive in what it says.
+  child.stderr.setEncoding("utf8").on("data", print);
   const exitCode = await new Promise((resolve) =>
     child.once("error", () => resolve("it is not in PATH")).once("close", resolve),
   );

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { Failure } from "./failure.mjs";
+import { mask, print } from "./runner.mjs";
 
 /**
  * Runs a command of the command line with this node. What it has masked is masked before anything else is shown.
@@ -14,11 +15,11 @@ export async function runCommand(program, args, environment) {
   ]);
   const lines = said.split("\n").filter((line) => line !== "");
   const isMask = (line) => line.startsWith("::add-mask::");
-  for (const line of lines.filter(isMask)) process.stdout.write(`${line}\n`);
+  for (const line of lines.filter(isMask)) mask(line);
   const rest = lines.filter((line) => !isMask(line));
-  process.stdout.write(shown);
+  print(shown);
   if (exitCode !== 0) throw new Failure(rest.join("\n") || `factory-secrets ended with ${exitCode}.`);
-  for (const line of rest) process.stdout.write(`${line}\n`);
+  for (const line of rest) print(`${line}\n`);
 }
 
 async function collect(stream) {

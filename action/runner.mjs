@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { appendFile } from "node:fs/promises";
 import { Failure } from "./failure.mjs";
+import { visible } from "./visible.mjs";
 
 /** An input as the workflow gives it, without blanks around it; empty when it gives none. */
 export function inputOf(environment, name) {
@@ -43,7 +44,17 @@ function appendPair(file, name, value) {
 
 /** Shows a sentence with the job. @param level - `error`, `warning` or `notice` */
 export function annotate(level, sentence) {
-  process.stdout.write(`::${level} title=factory-secrets::${escapeData(sentence)}\n`);
+  process.stdout.write(`::${level} title=factory-secrets::${escapeData(visible(sentence))}\n`);
+}
+
+/** Shows text in the job's log. What others wrote is in it: it cannot be a command of the runner. */
+export function print(text) {
+  process.stdout.write(visible(text));
+}
+
+/** Hands on a mask that the command line asks for: the one command of the runner that may come from it. */
+export function mask(line) {
+  process.stdout.write(`::add-mask::${visible(line.slice("::add-mask::".length))}\n`);
 }
 
 // A line end would end the command, and show the rest as text.

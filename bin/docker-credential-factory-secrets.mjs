@@ -1,8 +1,5 @@
 #!/usr/bin/env node
-// The helper of the clone builds what is stale first; an installed package and the image have no sources to build.
-import { existsSync } from "node:fs";
+// An old Node could not even read what is behind this.
+import { isNodeNewEnough } from "./require-node.mjs";
 
-const build = new URL("../scripts/build.mjs", import.meta.url);
-if (existsSync(build) && existsSync(new URL("../src", import.meta.url))) await (await import(build)).buildOrExit();
-const { run } = await import(new URL("../dist/cli/docker-credential-factory-secrets.js", import.meta.url));
-process.exitCode = await run(process.argv.slice(2));
+if (isNodeNewEnough()) import("./start-docker-credential-factory-secrets.mjs");

@@ -135,7 +135,7 @@ function askForConfigJson({ api }: Stage, job: Job, registry: string, repository
 
 function tokenCommand(registry: string, repository = allowedRepository): string {
   const body = JSON.stringify({ registry, repositories: [repository], format: "docker-config" });
-  return `curl -sS "$FS_URL${base}/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" ${isJson} -d '${body}' -o config.json`;
+  return `(umask 077; rm -f config.json; curl -sS "$FS_URL${base}/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" ${isJson} -d '${body}' -o config.json)`;
 }
 
 async function pull(

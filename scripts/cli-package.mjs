@@ -28,6 +28,7 @@ export async function packCli() {
       path: slashed(relative(root, path)),
       content: Buffer.from(contents),
     })),
+    { path: "bin/require-node.mjs", content: await readFile(join(root, "bin/require-node.mjs")) },
     ...bins.map(([path, text]) => ({ path, content: Buffer.from(text), isExecutable: true })),
     { path: "LICENSE", content: await readFile(join(root, "LICENSE")) },
     { path: "package.json", content: Buffer.from(manifestOf(manifest, packages)) },
@@ -46,7 +47,10 @@ function manifestOf({ version, description, license, engines, dependencies }, pa
     private: true,
     type: "module",
     engines,
-    bin: Object.fromEntries(Object.keys(programs).map((name) => [name, `bin/${name}.mjs`])),
+    // `npx URL` runs the program that has the name of the package.
+    bin: Object.fromEntries(
+      ["factory-secrets-cli", ...Object.keys(programs)].map((name) => [name, `bin/${name.replace(/-cli$/, "")}.mjs`]),
+    ),
     dependencies: Object.fromEntries(packages.map((name) => [name, dependencies[name]])),
     bundleDependencies: packages,
   };
@@ -55,9 +59,12 @@ function manifestOf({ version, description, license, engines, dependencies }, pa
 
 function starterOf(program) {
   return `#!/usr/bin/env node
-import { run } from "../dist/cli/${program}.js";
+import { isNodeNewEnough } from "./require-node.mjs";
 
-process.exitCode = await run(process.argv.slice(2));
+if (isNodeNewEnough())
+  import("../dist/cli/${program}.js").then(async ({ run }) => {
+    process.exitCode = await run(process.argv.slice(2));
+  });
 `;
 }
 

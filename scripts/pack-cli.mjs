@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { buildOrExit } from "./build.mjs";
+import { buildOrExit } from "./build-steps.mjs";
 import { packCli } from "./cli-package.mjs";
 
 await buildOrExit();

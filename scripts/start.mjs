@@ -1,20 +1,4 @@
-// `npm start`: builds what is stale, then becomes the server. In this very process: a signal sent to it reaches the server.
-import { buildOrExit } from "./build.mjs";
+// `npm start`. An old Node could not even read what is behind this.
+import { isNodeNewEnough } from "../bin/require-node.mjs";
 
-// npm runs this below a shell, and a SIGTERM for npm ends that shell without reaching us. When our parent is gone,
-// we were meant. (Ctrl-C reaches everybody by itself.)
-let timer;
-if (process.env.npm_lifecycle_event === "start") {
-  const parent = process.ppid;
-  timer = setInterval(() => {
-    if (process.ppid === parent) return;
-    clearInterval(timer);
-    process.kill(process.pid, "SIGTERM");
-  }, 250);
-  timer.unref();
-}
-
-await buildOrExit();
-// Whoever was told to stop together with that shell must not be told again: a second signal ends the drain.
-for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => clearInterval(timer));
-await import(new URL("../dist/main.js", import.meta.url));
+if (isNodeNewEnough()) void import("./start-service.mjs");

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildOrExit } from "./build.mjs";
+import { buildOrExit } from "./build-steps.mjs";
 import { generateClient } from "./generate-client.mjs";
 
 await buildOrExit();

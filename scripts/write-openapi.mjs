@@ -1,7 +1,7 @@
 // `npm run openapi`: writes openapi.yaml from the routes. With `--check` it only compares, for CI.
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { buildOrExit } from "./build.mjs";
+import { buildOrExit } from "./build-steps.mjs";
 
 await buildOrExit();
 const { openApiTexts } = await import(new URL("../dist/http/openapi.js", import.meta.url));

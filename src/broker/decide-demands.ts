@@ -2,7 +2,7 @@ import type { Caller } from "../core/caller.js";
 import type { Grant } from "../core/grant.js";
 import { Problem } from "../core/problem.js";
 import type { FactoryFacts } from "./factory-facts.js";
-import { grantIsFor, type Selected, selectRegistry, selectWhole } from "./select-registry.js";
+import { grantIsFor, isSameHost, type Selected, selectRegistry, selectWhole } from "./select-registry.js";
 
 /** What a request asks for, after its format and options. */
 export type Asked = { registry: string; repositories?: readonly string[] | undefined };
@@ -69,7 +69,7 @@ function selectGranted(facts: FactoryFacts, grants: readonly Grant[], registry: 
   try {
     selected = selectRegistry(facts.entries, registry);
   } catch (error) {
-    if (!(error instanceof Problem) || grants.some((grant) => grant.registry === registry)) throw error;
+    if (!(error instanceof Problem) || grants.some((grant) => isSameHost(grant.registry, registry))) throw error;
     throw outsideGrants(grants);
   }
   const granted = selected.filter((one) => grants.some((grant) => grantIsFor(grant, one)));

@@ -59,6 +59,25 @@ export function grantIsFor(grant: Grant, { entry, host }: Selected): boolean {
   return granted !== undefined && (granted === host || granted === entry.id);
 }
 
+/**
+ * Whether a caller's grants speak of the registry with this host: by the host in any spelling, or by the id of an entry
+ * that the host belongs to.
+ * @param host - normalised
+ */
+export function grantsSpeakOf(entries: readonly KnownEntry[], grants: readonly Grant[], host: string): boolean {
+  return (
+    grants.some(({ registry }) => isSameHost(registry, host)) ||
+    entries
+      .filter(({ entry }) => hostsOf(entry).includes(host) || (hostsOf(entry).length === 0 && covers(entry, host)))
+      .some((known) => grants.some((grant) => grantIsFor(grant, { ...known, host })))
+  );
+}
+
+/** Whether two names are of one registry's host: case, the port 443 and the names of Docker Hub do not matter. */
+export function isSameHost(one: string, other: string): boolean {
+  return one === other || (normalised(one) !== undefined && normalised(one) === normalised(other));
+}
+
 function covers(entry: RegistryEntry, host: string): boolean {
   switch (entry.type) {
     case "aws":

@@ -1,9 +1,11 @@
 import { homedir } from "node:os";
 import * as path from "node:path";
 import { text } from "node:stream/consumers";
+import { visibleInline } from "../core/visible-text.js";
 import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
 import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
 import { CommandFailure } from "./client/command-failure.js";
+import { writeErr, writeOut } from "./client/output.js";
 
 const takingInput: ReadonlySet<string> = new Set(["get", "store", "erase"]);
 
@@ -24,14 +26,16 @@ export async function run(argv: readonly string[]): Promise<number> {
       now: new Date(),
     };
     const input = takingInput.has(argv[0] ?? "") ? await text(process.stdin) : "";
-    const answer = await answerDocker(deps, argv[0], input);
-    if (answer !== "") process.stdout.write(`${answer}\n`);
+    // docker shows what a helper says on standard error.
+    const warn = (line: string): void => writeErr(`${visibleInline(line)}\n`);
+    const answer = await answerDocker({ ...deps, warn }, argv[0], input);
+    if (answer !== "") writeOut(`${answer}\n`);
     return 0;
   } catch (error) {
     const isExpected = error instanceof CommandFailure;
     const message = isExpected ? error.message : "factory-secrets failed in a way that it should not.";
-    process.stdout.write(`${message}\n`);
-    process.stderr.write(`docker-credential-factory-secrets: ${message}\n`);
+    writeOut(`${visibleInline(message)}\n`);
+    writeErr(`docker-credential-factory-secrets: ${visibleInline(message)}\n`);
     return 1;
   }
 }

@@ -4,6 +4,7 @@ import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./client/run-commands.js";
+import { standardTerminal } from "./client/terminal.js";
 import { completionCommand } from "./completion/command.js";
 import { keysCommand } from "./keys/commands.js";
 import { tailCommand } from "./operator/audit-tail.js";
@@ -11,8 +12,7 @@ import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
 import type { ReplaceInput } from "./signing-keys.js";
 
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
-const out = (line: string): void => void process.stdout.write(`${line}\n`);
+const { say, out } = standardTerminal();
 
 /** The server's own parts take long to load, and a job has no use for them. */
 const loadServerWork = () => import("./server-work.js");

@@ -2,6 +2,7 @@ import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
 import { exitCodes } from "./client/command-failure.js";
 import { clonePointer } from "./client/only-in-clone.js";
+import { writeErr } from "./client/output.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
 import { tailCommand } from "./operator/audit-tail.js";
@@ -13,7 +14,7 @@ import { openOperatorContext } from "./operator/operator-context.js";
 export async function run(argv: readonly string[]): Promise<number> {
   const pointer = clonePointer(argv);
   if (pointer === undefined) return runPacked(argv);
-  process.stderr.write(`${pointer}\n`);
+  writeErr(`${pointer}\n`);
   return exitCodes.usage;
 }
 

@@ -1,3 +1,5 @@
+import { redrawLine } from "./client/output.js";
+
 const width = 30;
 const everyMs = 100;
 
@@ -16,10 +18,10 @@ export function progressBar(label: string): { show(done: number, total: number):
       const share = total === 0 ? 1 : Math.min(1, done / total);
       const filled = Math.round(share * width);
       const bar = "#".repeat(filled) + "-".repeat(width - filled);
-      stderr.write(`\r${label} [${bar}] ${Math.floor(share * 100)} % (${done} of ${total})`);
+      redrawLine(`${label} [${bar}] ${Math.floor(share * 100)} % (${done} of ${total})`);
     },
     clear() {
-      if (stderr.isTTY && drawnMs > 0) stderr.write("\r\u001b[K");
+      if (drawnMs > 0) redrawLine("");
     },
   };
 }

@@ -113,7 +113,8 @@ async function update(
 ): Promise<z.input<typeof TriggerWritten>["data"]> {
   const { caller, factory, requested } = input;
   const items = itemsOf(input.body);
-  if (items.length === 0) return {};
+  if (items.length === 0)
+    throw new Problem("invalid-request", "The request names no secret. With fioctl: fioctl secrets update NAME=VALUE");
   const written = await writeSecrets(deps, { factory, caller, items, via: "fioctl", requested });
   const warnings = written.flatMap(({ name, warnings: all }) => all.map((warning) => ({ name, ...warning })));
   return warnings.length > 0 ? { warnings } : {};

@@ -76,18 +76,22 @@ const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants"
 
 /** Puts every route on the router, in front of each the same pipe: authenticate, authorise, read, validate, run, parse the reply. */
 export function mount<Deps>(router: express.Router, routes: readonly Route<Deps>[], deps: Deps, pipe: Pipe): void {
-  for (const route of routes) {
-    const readBody = bodyReader(route.body);
-    router[route.method](expressPath(route), (req, res) => answer(route, deps, pipe, readBody, req, res));
-  }
-  for (const path of new Set(routes.map(expressPath))) {
+  for (const path of new Set(routes.toSorted(verbsFirst).map(expressPath))) {
     const here = routes.filter((route) => expressPath(route) === path);
+    for (const route of here) {
+      const readBody = bodyReader(route.body);
+      router[route.method](path, (req, res) => answer(route, deps, pipe, readBody, req, res));
+    }
     const allowed = here.map((route) => route.method.toUpperCase()).join(", ");
     router.all(path, () => {
       throw new Problem("method-not-allowed", `This path takes ${allowed}.`, { allow: allowed });
     });
   }
 }
+
+// `{id}:verb` also fits `{id}`: with every method it must be answered as the path with the verb, and never as an id.
+const verbsFirst = (a: Pick<Route<never>, "path">, b: Pick<Route<never>, "path">): number =>
+  Number(b.path.includes("}:")) - Number(a.path.includes("}:"));
 
 /** `/a/{b}/c:verb` as path-to-regexp 8 writes it: there a bare colon begins a parameter. */
 export function expressPath(route: Pick<Route<never>, "path" | "trailingSlash">): string {

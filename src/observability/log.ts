@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type DestinationStream, type Logger, pino } from "pino";
+import { visible } from "../core/visible-text.js";
 import type { LogLevel } from "../settings/settings.js";
 
 export type { Logger } from "pino";
@@ -19,6 +20,9 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: (line) => censored(line, maxDepth) },
       serializers: { err: errorOf },
+      // JSON escapes control characters. Bidirectional marks, line separators and the like it leaves: a person who reads
+      // the log in a terminal would be shown something else than what happened.
+      hooks: { streamWrite: visible },
     },
     standardOutput,
   );

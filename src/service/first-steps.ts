@@ -53,7 +53,7 @@ ${trust}
 
 5. In the job, get a config.json with short-lived registry tokens:
 
-  curl -sS --fail-with-body "$FS_URL/v1/factories/acme/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" -H 'Content-Type: application/json' -d '{"format":"docker-config"}' -o config.json; cat config.json
+  (umask 077; rm -f config.json; curl -sS --fail-with-body "$FS_URL/v1/factories/acme/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" -H 'Content-Type: application/json' -d '{"format":"docker-config"}' -o config.json); cat config.json
 `;
 }
 

@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import { AuditWriter } from "../audit/record.js";
+import { visible } from "../core/visible-text.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import { isReadableByOthers, KeyFormatError } from "../crypto/read-key.js";
@@ -24,7 +25,7 @@ import { createWaitingServer, type WaitingServer } from "./waiting-server.js";
 const sweepMs = 3_600_000;
 
 /** A sentence for the operator: standard error, so that the log on standard output stays JSON. */
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const say = (text: string): void => void process.stderr.write(`${visible(text)}\n`);
 
 // A reader of the output that is gone must not end the service.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);

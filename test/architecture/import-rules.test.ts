@@ -7,7 +7,6 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
   zod: [""],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],
-  "dockerfile-ast": ["cli/ci/references/"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
@@ -111,7 +110,7 @@ const mayImport: Record<string, readonly string[]> = {
   db: ["core/", "settings/settings.ts"],
   limits: ["core/", "db/database.ts", "db/by-database-clock.ts"],
   outbound: ["core/"],
-  observability: ["settings/settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
+  observability: ["core/", "settings/settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };
 
 /** Shapes that stand alone, as a `contract.ts` does. */
@@ -192,6 +191,7 @@ describe("the import lines of src/", () => {
       isWithin(path, [...folders, "cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"]);
     const pure = [
       "core/package-root.ts",
+      "core/visible-text.ts",
       "settings/client-names.ts",
       "core/normalise-host.ts",
       "broker/references/image-reference.ts",
@@ -202,7 +202,7 @@ describe("the import lines of src/", () => {
         .filter(({ isTypeOnly }) => !isTypeOnly)
         .filter(({ target, isPackage }) =>
           isPackage
-            ? !target.startsWith("node:") && !["commander", "yaml", "dockerfile-ast"].includes(target)
+            ? !target.startsWith("node:") && !["commander", "yaml"].includes(target)
             : !isWithin(target, mayLoad),
         )
         .map(({ target }) => `${path} imports ${target}`),
@@ -266,6 +266,24 @@ describe("the code of src/", () => {
     expect(found(/\bprocess\.env\b/g, ({ path, feature }) => path !== "service/main.ts" && feature !== "cli")).toEqual(
       [],
     );
+  });
+
+  test("writes to the standard streams of the command line in one file, which makes all text harmless", () => {
+    const isOfCommandLine = ({ path }: SourceFile): boolean =>
+      path.startsWith("cli/") && path !== "cli/client/output.ts";
+    const writes =
+      /\bconsole\s*\.[^\n]*|\b(?:stdout|stderr|output)\s*\.\s*(?:write|end)\b[^\n]*|\bpipeline\([^\n]*std(?:out|err)[^\n]*|createWriteStream\([^)]*fd[^\n]*|writeSync\([12]\b[^\n]*/g;
+    expect(found(writes, isOfCommandLine)).toEqual([
+      // The prompts, through `harmless`.
+      "cli/operator/person.ts: output.write(harmless(question)),",
+      "cli/operator/person.ts: output.write(harmless(question)),",
+      'cli/operator/person.ts: output.write("");',
+    ]);
+    // Whoever takes a stream out of `process` could write to it under another name.
+    expect(found(/\{[^}=\n]*\bstd(?:out|err)\b[^}\n]*\} = process\b/g, isOfCommandLine)).toEqual([
+      "cli/operator/operator-context.ts: { stdin, stdout, stderr } = process",
+      "cli/progress-bar.ts: { stderr } = process",
+    ]);
   });
 
   test("asserts no type, outside of the two files that type the route machinery", () => {

@@ -65,8 +65,22 @@ describe("GetAuthorizationToken", () => {
     }
   });
 
-  it("is answered when the deprecated registryIds are sent along", async () => {
-    expect((await sign({ body: JSON.stringify({ registryIds: [accountId] }) })).status).toBe(200);
+  it("is answered when the deprecated registryIds name the account of the registry", async () => {
+    for (const registryIds of [[accountId], [], [accountId, accountId]])
+      expect((await sign({ body: JSON.stringify({ registryIds }) })).status).toBe(200);
+  });
+
+  it("is refused for registryIds of another account, and for a body that cannot be read", async () => {
+    const issued = (await factory.events("registry-token.issued")).length;
+    for (const registryIds of [["999999999999"], [accountId, "999999999999"], [""], [7], "x"]) {
+      const reply = await sign({ body: JSON.stringify({ registryIds }) });
+      expect([reply.status, reply.json()]).toEqual([
+        400,
+        { __type: "InvalidParameterException", message: expect.stringContaining("registryIds") },
+      ]);
+    }
+    expect((await sign({ body: "registryIds" })).status).toBe(400);
+    expect((await factory.events("registry-token.issued")).length).toBe(issued);
   });
 
   it("a client that tries again with the same signature gets the same token, and the audit says so", async () => {

@@ -32,6 +32,15 @@ describe("a trigger, as JobServ has it", () => {
     expect(await names()).toEqual(["a", "b"]);
   });
 
+  it("refuses a request that names no secret", async () => {
+    const { path, operator, names } = await newFactory();
+    for (const body of [undefined, {}, { type: "simple" }, { secrets: [] }, { type: "simple", owner: "someone" }]) {
+      expectProblem(await operator.post(path).send(body), "invalid-request");
+      expectProblem(await operator.patch(`${path}1/`).send(body), "invalid-request");
+    }
+    expect(await names()).toEqual([]);
+  });
+
   it("takes the secrets as plain members too, beside the members that are none", async () => {
     const { factory, path, operator, names } = await newFactory();
     const value = secretValue();

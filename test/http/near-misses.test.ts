@@ -81,10 +81,8 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("bes
     const methods = ["get", "put", "post", "delete", "patch", "options"] as const;
     for (const method of methods.filter((one) => !allowed.includes(one.toUpperCase()))) {
       const reply = await service.as(undefined)[method](pathOfRoute(route, factory));
-      // A verb behind a colon shares its path with the parameter in front of it for other methods.
-      if (route.path.includes("}:") && reply.status === 401) continue;
       expectProblem(reply, "method-not-allowed");
-      expect(reply.headers.allow?.split(", ")).toEqual(route.path.includes("}:") ? expect.any(Array) : allowed);
+      expect(reply.headers.allow?.split(", ")).toEqual(allowed);
     }
   });
 });

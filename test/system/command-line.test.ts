@@ -75,6 +75,15 @@ test("the credential helper for machines without Node is the script of this rele
   expect((await get(`/cli/${file}`, { "If-None-Match": `"${sha256}"` })).status).toBe(304);
 });
 
+test("the newest has an address of its own, and a slash at the end of /cli changes nothing", async () => {
+  const { file, sha256 } = (await get("/cli/", { Accept: "application/json" })).body;
+  const newest = await fetch(`${service.url}/cli/factory-secrets-cli.tgz`);
+  const bytes = Buffer.from(await newest.arrayBuffer());
+  expect(createHash("sha256").update(bytes).digest("hex")).toBe(sha256);
+  expect(file).not.toBe("factory-secrets-cli.tgz");
+  expect((await get("/cli/factory-secrets-cli.tgz.sha256")).text).toBe(`${sha256}  factory-secrets-cli.tgz\n`);
+});
+
 test("there is no other file", async () => {
   for (const file of ["factory-secrets-cli-9.9.9.tgz", "..%2f..%2fpackage.json", "x.sha256"]) {
     const reply = await get(`/cli/${file}`);

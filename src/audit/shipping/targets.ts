@@ -2,6 +2,7 @@ import { sign } from "node:crypto";
 import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { databaseNow } from "../../core/database-clock.js";
+import { visible } from "../../core/visible-text.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import type { AuditSigningKey } from "../chain/signing-key.js";
@@ -24,7 +25,7 @@ export function createTarget(deps: Deps, shipTo: ShipTo): Target {
   const { id, label } = shipTo;
   switch (shipTo.kind) {
     case "stdout":
-      return { id, label, deliver: (text) => writeAll(deps.stdout, text) };
+      return { id, label, deliver: (text) => writeAll(deps.stdout, visible(text)) };
     case "file":
       return { id, label, deliver: (text) => appendDurably(shipTo.path, text) };
     case "webhook":

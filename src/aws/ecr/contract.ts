@@ -3,7 +3,11 @@ import { z } from "zod";
 /** Amazon ECR's own names. */
 export const EcrTokenRequest = z
   .object({
-    registryIds: z.array(z.string()).max(10).optional().meta({ description: "Deprecated by AWS. Passed over." }),
+    registryIds: z
+      .array(z.string())
+      .max(10)
+      .optional()
+      .meta({ description: "Deprecated by AWS. Only the account of the registry that the keys are for is taken." }),
   })
   .meta({ id: "EcrTokenRequest" });
 

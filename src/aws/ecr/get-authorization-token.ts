@@ -3,14 +3,16 @@ import { requestedBy } from "../../audit/requested-by.js";
 import { type BrokerDeps, issueTokens } from "../../broker/issue-token.js";
 import type { Products } from "../../broker/products.js";
 import type { MintedToken } from "../../broker/provider.js";
+import { ecrHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { Identify, RequestFacts, SentRequest } from "../../http/route.js";
+import { validate } from "../../http/validate.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { awsRequestOf, ecrTargetPrefix } from "../errors/aws-protocol.js";
 import { otherOperation, otherService } from "../errors/other-service.js";
 import { type AwsKeys, asKeysRefused } from "../keys/aws-keys.js";
 import type { SignedRequest } from "../signature/signed-request.js";
-import type { EcrTokenReply } from "./contract.js";
+import { type EcrTokenReply, EcrTokenRequest } from "./contract.js";
 
 export type EcrDeps = BrokerDeps &
   Pick<Products, "registryTokens"> & { awsKeys: AwsKeys; tokenRequests: TokenRequests };
@@ -36,6 +38,8 @@ export async function getAuthorizationToken(
   const { caller, factory, entry, isRepeated } = await deps.awsKeys.authenticate(signed, named);
   identify(caller, factory);
   await deps.tokenRequests.count(caller);
+  const accounts = accountsAsked(body);
+  if (entry.host !== undefined) refuseOtherAccounts(accounts, entry.host);
   const input = {
     factory,
     caller,
@@ -50,6 +54,8 @@ export async function getAuthorizationToken(
   const { tokens } = await issueTokens(deps, deps.registryTokens, input).catch((error: unknown) => {
     throw asKeysRefused(error);
   });
+  // The host of an entry that names none is known only now.
+  for (const { token } of tokens) refuseOtherAccounts(accounts, token.registry);
   return { authorizationData: tokens.map(({ token }) => authorizationData(token)) };
 }
 
@@ -70,6 +76,31 @@ function refuseOtherCalls({ headers }: SentRequest): void {
   }
   if (!call.isForEcr) throw otherService(call.service);
   if (headers["x-amz-target"] !== `${ecrTargetPrefix}GetAuthorizationToken`) throw otherOperation();
+}
+
+/** The accounts in `registryIds`. @throws Problem when the body is not what Amazon ECR takes */
+function accountsAsked(body: Buffer): readonly string[] {
+  return body.length === 0 ? [] : (validate(EcrTokenRequest, parseJson(body), "").registryIds ?? []);
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    throw new Problem("malformed-body", "The body is not JSON.");
+  }
+}
+
+/** AWS would give a token for each of these accounts; the keys are for the registry of one. */
+function refuseOtherAccounts(accounts: readonly string[], registry: string): void {
+  const host = ecrHost(registry);
+  const own = host === undefined || host.public ? undefined : host.account;
+  if (accounts.every((account) => account === own)) return;
+  const whose = own === undefined ? `${registry}, which is of no account` : `the account ${own}`;
+  throw new Problem(
+    "invalid-request",
+    `registryIds names another account than that of these keys: they are for ${whose}. Leave --registry-ids out, or ask for keys of the other registry.`,
+  );
 }
 
 function authorizationData(token: MintedToken) {

@@ -1,11 +1,10 @@
-import type { Caller } from "../../core/caller.js";
-import { normaliseHost } from "../../core/normalise-host.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
+import type { KnownEntry } from "../factory-facts.js";
 import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
 import type { Products } from "../products.js";
 import type { MintedToken } from "../provider.js";
-import { selectRegistry } from "../select-registry.js";
+import { grantsSpeakOf, selectRegistry } from "../select-registry.js";
 import type { CheckedReference } from "./contract.js";
 import { type Found, findManifest, type RegistryAccess } from "./find-manifest.js";
 import { type ImageReference, parseImageReference } from "./image-reference.js";
@@ -56,10 +55,14 @@ async function checkHost(
 ): Promise<void> {
   const repositories = [...new Set(references.map(({ image }) => image.repository))];
   const tokens = await tokensFor(deps, input, host, repositories);
-  const entry = await entryFor(deps, input, host);
+  const { entries } = await deps.facts.of(input.factory);
+  const { grants } = input.caller;
+  // A caller with grants learns of no registry beyond them: whether there is an entry, he is not told.
+  const mayKnow = grants === undefined || grantsSpeakOf(entries, grants, host);
+  const entry = mayKnow ? entryFor(entries, host) : undefined;
   await someAtOnce(references, async ({ reference, image }) => {
     const token = tokens.get(image.repository);
-    const verdict = token ? await verdictOf(deps, input, image, token) : unanswered;
+    const verdict = token ? await verdictOf(deps, { ...input, mayKnow }, image, token) : unanswered;
     const { host: registry, repository } = image;
     verdicts.set(reference, { ...verdict, registry, repository, ...(entry !== undefined && { entry }) });
   });
@@ -125,11 +128,10 @@ async function tokenFor(
   }
 }
 
-/** The entry that covers the host, for a caller who may know of it. */
-async function entryFor(deps: CheckDeps, { factory, caller }: CheckInput, host: string): Promise<string | undefined> {
-  if (caller.grants && !isNamed(caller, host)) return undefined;
+/** The entry that covers the host. */
+function entryFor(entries: readonly KnownEntry[], host: string): string | undefined {
   try {
-    return selectRegistry((await deps.facts.of(factory)).entries, host)[0]?.entry.id;
+    return selectRegistry(entries, host)[0]?.entry.id;
   } catch (error) {
     if (error instanceof Problem) return undefined;
     throw error;
@@ -138,11 +140,11 @@ async function entryFor(deps: CheckDeps, { factory, caller }: CheckInput, host: 
 
 async function verdictOf(
   deps: CheckDeps,
-  { caller, platforms }: CheckInput,
+  { mayKnow, platforms }: CheckInput & { mayKnow: boolean },
   image: ImageReference,
   token: MintedToken | Problem,
 ): Promise<Verdict> {
-  if (token instanceof Problem) return verdictOfProblem(token, caller, image);
+  if (token instanceof Problem) return verdictOfProblem(token, mayKnow, image);
   try {
     return verdictOfFound(await findManifest(deps.registryAccess, image, token), image, platforms);
   } catch (error) {
@@ -151,13 +153,12 @@ async function verdictOf(
   }
 }
 
-function verdictOfProblem({ code, detail }: Problem, caller: Caller, { host }: ImageReference): Verdict {
+function verdictOfProblem({ code, detail }: Problem, mayKnow: boolean, { host }: ImageReference): Verdict {
   switch (code) {
     case "registry-unknown":
       return notCovered(host);
     case "outside-grants":
-      // A caller with grants learns of no registry beyond them: whether there is an entry, he is not told.
-      return isNamed(caller, host) ? { outcome: "refused", code, message: detail } : notCovered(host);
+      return mayKnow ? { outcome: "refused", code, message: detail } : notCovered(host);
     case "too-many-requests":
     case "upstream-throttled":
     case "upstream-unreachable":
@@ -176,14 +177,6 @@ const notCovered = (host: string): Verdict => ({
   code: "registry-unknown",
   message: `No registry entry or grant of this caller is for ${host}: it is pulled without a login. If it is private, add an entry for ${host} to the factory config, or the registry to the grants.`,
 });
-
-function isNamed({ grants }: Caller, host: string): boolean {
-  if (!grants) return true;
-  return grants.some(({ registry }) => {
-    const normalised = normaliseHost(registry);
-    return registry === host || (normalised.ok && normalised.host === host);
-  });
-}
 
 function verdictOfFound(found: Found, image: ImageReference, wanted: readonly string[]): Verdict {
   const name = `${image.repository}${image.digest ? `@${image.digest}` : `:${image.tag}`}`;
@@ -214,11 +207,14 @@ function verdictOfPlatforms(
   if (lacking.length > 0 && platforms)
     return {
       outcome: "platform-missing",
-      message: `It is there for ${platforms.join(", ") || "no platform"}, not for ${lacking.join(", ")}. Push it for that too, or choose another.`,
+      message: `It is there for ${platforms.join(", ")}, not for ${lacking.join(", ")}. Push it for that too, or choose another.`,
       digest,
       platforms: [...platforms],
     };
-  const unseen = platforms === undefined && wanted.length > 0 ? ` ${host} does not tell for which platforms.` : "";
+  const unseen =
+    platforms === undefined && wanted.length > 0
+      ? ` Neither the image nor ${host} says for which platforms it is.`
+      : "";
   return {
     outcome: "ok",
     message: `It can be pulled.${unseen}`,

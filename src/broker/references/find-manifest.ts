@@ -100,13 +100,17 @@ async function platformsOf(manifest: OutboundReply, ask: Ask): Promise<readonly 
   const body = parseJsonBody(manifest);
   const index = Index.safeParse(body);
   // What is of an unknown platform is no image: buildx puts its attestations there.
-  if (index.success) return unique(index.data.manifests.flatMap(({ platform }) => nameOf(platform)));
+  if (index.success) {
+    // One that names no platform may be for any.
+    const isTold = index.data.manifests.every(({ platform }) => platform !== undefined && platform.os !== "");
+    return isTold ? namesOf(index.data.manifests.flatMap(({ platform }) => nameOf(platform))) : undefined;
+  }
   const single = Manifest.safeParse(body);
   if (!single.success) return undefined;
   try {
     const config = await ask(`blobs/${single.data.config.digest}`);
     const platform = Platform.safeParse(config.status === 200 ? parseJsonBody(config) : undefined);
-    return platform.success ? nameOf(platform.data) : undefined;
+    return platform.success ? namesOf(nameOf(platform.data)) : undefined;
   } catch (error) {
     // Many registries keep blobs elsewhere and redirect there, which is not followed.
     if (error instanceof Problem) return undefined;
@@ -117,7 +121,10 @@ async function platformsOf(manifest: OutboundReply, ask: Ask): Promise<readonly 
 function nameOf(platform: z.output<typeof Platform> | undefined): string[] {
   if (!platform || platform.os === "unknown") return [];
   const { os, architecture, variant } = platform;
+  if (os === "" || architecture === "") return [];
   return [[os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/")];
 }
 
-const unique = (names: readonly string[]): string[] => [...new Set(names)];
+/** Each once. An image that names none does not tell: it is not there "for no platform". */
+const namesOf = (names: readonly string[]): string[] | undefined =>
+  names.length > 0 ? [...new Set(names)] : undefined;

@@ -11,6 +11,7 @@ import { databaseNow } from "../../core/database-clock.js";
 import { errorCode } from "../../core/error-code.js";
 import { findFactory } from "../../factories/store.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { writeAll } from "../client/output.js";
 import { type ServerDeps, withDatabase } from "../server-work.js";
 import { type OpenedAudit, openAudit } from "./open-audit.js";
 import { type VerifyArguments, verifyDatabase, verifyFile } from "./verify.js";
@@ -87,7 +88,7 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   if (range === undefined) throw new CommandFailure(exitCodes.failed, "No event of this chain is sealed yet.");
   const onDamaged = (sentence: string) => say(`Look at it with audit verify: ${sentence}.`);
   const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range, onDamaged);
-  if (out === undefined) return pipeline(Readable.from(chunks), process.stdout, { end: false });
+  if (out === undefined) return writeAll(chunks);
   await intoNewFile(resolve(out), chunks);
   const number = (value: number): string => value.toLocaleString("en");
   const { after, through } = range;

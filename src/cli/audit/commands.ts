@@ -1,4 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { writeOut } from "../client/output.js";
+import { timeOf } from "../client/read-time.js";
 import type { ServerDeps } from "../server-work.js";
 import type { ExportArguments } from "./audit-work.js";
 import type { VerifyArguments } from "./verify.js";
@@ -6,7 +8,7 @@ import type { VerifyArguments } from "./verify.js";
 /** It holds the server's own parts, which take long to load. */
 const loadAuditWork = () => import("./audit-work.js");
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const print = (text: string): void => void writeOut(`${text}\n`);
 
 const example = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
 
@@ -57,7 +59,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
       const keys = await auditKeys(server);
       if (keys.length === 0)
         server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
-      for (const key of keys) process.stdout.write(key);
+      for (const key of keys) writeOut(key);
     });
   audit
     .command("rotate-key")
@@ -66,12 +68,12 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
     .action(async () => {
       const askedAtMs = performance.now();
       const { rotateAuditKey } = await loadAuditWork();
-      process.stdout.write(await rotateAuditKey(server, askedAtMs));
+      writeOut(await rotateAuditKey(server, askedAtMs));
     });
   audit
     .command("prune")
     .description("drop the events that are older; a signed cut stays in their place. Export them first")
-    .requiredOption("--before <time>", "RFC 3339, such as 2026-01-01T00:00:00Z", parseTime)
+    .requiredOption("--before <time>", "RFC 3339, a date, or a length such as 365d", parseTime)
     .addHelpText("after", example("npx factory-secrets audit prune --before 2026-01-01T00:00:00Z"))
     .action(async ({ before }: { before: Date }) => {
       const { pruneBefore } = await loadAuditWork();
@@ -80,9 +82,8 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
 }
 
 function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (!/^\d{4}-\d{2}-\d{2}T/.test(text) || Number.isNaN(time.getTime()))
-    throw new InvalidArgumentError("no RFC 3339 time");
+  const time = timeOf(text, "past", new Date());
+  if (time === undefined) throw new InvalidArgumentError("no time: RFC 3339, a date, or a length such as 90d");
   if (time > new Date()) throw new InvalidArgumentError("that is in the future");
   return time;
 }

@@ -10,6 +10,7 @@ import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
 import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { writeBytes } from "../client/output.js";
 import { progressBar } from "../progress-bar.js";
 import { explained, type ServerDeps } from "../server-work.js";
 import { atPlace } from "./place.js";
@@ -85,17 +86,10 @@ function into(handOn: (chunk: Buffer) => Promise<void>): Writable {
 }
 
 function toStandardOutput(write: Write): Promise<Made> {
-  const { stdout } = process;
-  // A reader that went away is told of by the write; without a listener it would end the process first.
-  stdout.on("error", () => undefined);
-  const handOn = (chunk: Buffer) =>
-    new Promise<void>((done, failed) => {
-      stdout.write(chunk, (error) => (error ? failed(cutOff(error)) : done()));
-    });
-  return write(into(handOn));
+  return write(into((chunk) => writeBytes(chunk).catch((error: unknown) => Promise.reject(cutOff(error)))));
 }
 
-const cutOff = (error: Error): CommandFailure =>
+const cutOff = (error: unknown): CommandFailure =>
   new CommandFailure(exitCodes.failed, `Standard output took not all of the backup (${errorCode(error)}).`);
 
 async function exists(path: string): Promise<boolean> {

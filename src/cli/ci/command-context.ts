@@ -6,6 +6,7 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { dockerConfigDirectory } from "./docker-config/locate-config.js";
 import { findIdentity } from "./identities/find-identity.js";
+import { operatorTokenWarning } from "./identities/given-token.js";
 import type { JobClient, Wanted } from "./request-tokens.js";
 
 /** What the commands work with. */
@@ -37,6 +38,7 @@ export function openClient({ environment, terminal }: CommandContext, flags: Cli
   const settings = readClientSettings(environment, flags);
   const identity = findIdentity({ environment, settings });
   if (isPlainHttp(settings.url)) terminal.say(`Warning: tokens travel to ${settings.url} over plain HTTP.`);
+  if (identity.isOperator === true) terminal.say(operatorTokenWarning(settings.factory));
   return { settings, identity, terminal };
 }
 

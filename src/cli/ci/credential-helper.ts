@@ -8,6 +8,7 @@ import { hostOfKey } from "./docker-config/auth-entries.js";
 import { readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper } from "./docker-config/credential-stores.js";
 import { findIdentity } from "./identities/find-identity.js";
+import { operatorTokenWarning } from "./identities/given-token.js";
 import { type JobClient, requestTokens } from "./request-tokens.js";
 import { type CacheKey, readCached, removeCached, writeCached } from "./sealed-cache.js";
 
@@ -18,6 +19,8 @@ export type HelperDeps = {
   /** Where logins are kept while they are fresh. */
   cacheDirectory: string;
   now: Date;
+  /** Shows a line to the person who runs docker. */
+  warn?: (line: string) => void;
 };
 
 const usage = "Usage: docker-credential-factory-secrets get|list|store|erase|version";
@@ -60,6 +63,7 @@ export async function answerDocker(deps: HelperDeps, command: string | undefined
 async function getLogin(deps: HelperDeps, server: string): Promise<string> {
   const registry = registryOf(server);
   const client = clientOf(deps.environment);
+  if (client.identity.isOperator === true) deps.warn?.(operatorTokenWarning(client.settings.factory));
   const key = keyOf(client, registry);
   const cached = await readCached(deps.cacheDirectory, key, deps.now);
   if (cached) return JSON.stringify({ ServerURL: server, Username: cached.username, Secret: cached.password });

@@ -1,5 +1,5 @@
 import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
-import { explainStranger } from "../client/explain-stranger.js";
+import { explainStranger, pathHint } from "../client/explain-stranger.js";
 import { isObject, parseJson, sentenceAt, textAt } from "../client/json-value.js";
 import type { Answer } from "../client/send-once.js";
 import { type RegistryFailure, readFailures } from "./registry-token.js";
@@ -10,6 +10,13 @@ const waysHere: Readonly<Record<string, string>> = {
   "repositories-required": "On this command line: --registry HOST --repository NAME.",
   "registry-required": "On this command line: --registry HOST.",
   "scope-not-enforceable": "On this command line: --allow-broader.",
+};
+
+/** The credential helper has no options: these commands do what it cannot. */
+const waysOfHelper: Readonly<Record<string, string>> = {
+  "repositories-required":
+    "docker names no repository to a credential helper. Use: factory-secrets ci login --registry HOST --repository NAME",
+  "scope-not-enforceable": "Use: factory-secrets ci login --registry HOST --allow-broader",
 };
 
 /** Another try, later, may go better. */
@@ -50,11 +57,12 @@ async function sentenceFor(client: JobClient, code: string, answer: Answer): Pro
   const detail = sentenceAt(answer.body, "detail") ?? "The service gives no reason.";
   if (code === "unauthenticated") return notAccepted(client);
   if (code === "not-found")
-    return `There is no factory "${client.settings.factory}" for ${client.identity.description}: FACTORY_SECRETS_FACTORY is misspelt, or the token is for another factory.`;
+    return `There is no factory "${client.settings.factory}" for ${client.identity.description}: FACTORY_SECRETS_FACTORY is misspelt, or the token is for another factory.${pathHint(client.settings.url)}`;
   // With several failures the detail only strings them together.
   const failures = readFailures(answer.body);
   if (failures.length > 0) return listOf(failures);
-  const way = waysHere[code];
+  // Only the credential helper has no --timeout, and none of the other options.
+  const way = client.settings.isPatienceFixed === true ? waysOfHelper[code] : waysHere[code];
   return way === undefined ? detail : `${detail}\n${way}`;
 }
 
@@ -67,11 +75,11 @@ async function notAccepted({ settings, identity }: JobClient): Promise<string> {
   if (expiry && expiry.getTime() <= Date.now())
     return `${start} It expired at ${expiry.toISOString()}: ask the CI system for a new one, closer to where it is used.`;
   const audience = claims === undefined ? settings.audience : JSON.stringify(claims.aud);
-  return `${start} No trust rule of the factory "${settings.factory}" lets it in, or its audience (${audience}) is not the rule's. Somebody with access:read can ask why: POST /v1/factories/${settings.factory}/trust-rules:explain.`;
+  return `${start} No trust rule of the factory "${settings.factory}" lets it in, or its audience (${audience}) is not the rule's. To see why: run \`factory-secrets ci explain\` in this job, and give the claims that it prints to \`factory-secrets trust-rules explain --claims -\` (permission access:read; over the API: trust-rules:explain).`;
 }
 
 /** The claims of a JWT, unverified: they are only shown to whoever holds it. */
-function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined {
+export function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined {
   const claims = parseJson(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
   return isObject(claims) ? claims : undefined;
 }

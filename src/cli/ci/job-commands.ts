@@ -95,7 +95,10 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
     flags.for === undefined
       ? wantedBy(flags)
       : await wantedForTree(context, client, { ...flags, directory: flags.for });
-  if (wanted === undefined) return exitCodes.done;
+  if (wanted === undefined) {
+    if (flags.output !== "table") terminal.out(await documentOf(flags.output, { items: [], failures: [] }));
+    return exitCodes.done;
+  }
   const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
   if (flags.output !== "table") {

@@ -7,7 +7,7 @@ import type { Credential } from "./registry-token.js";
 /** Has the CI system black out every part of these tokens in the job's log, before anything is printed. */
 export function maskCredentials(
   environment: Environment,
-  terminal: Pick<Terminal, "say">,
+  terminal: Pick<Terminal, "command">,
   credentials: readonly Credential[],
 ): void {
   maskTexts(environment, terminal, credentials.flatMap(secretParts));

@@ -17,7 +17,7 @@ export type Wanted = {
   /** Of the one registry. */
   repositories: readonly string[];
   /** Several registries, each with repositories of its own, in place of the two above. */
-  requests?: readonly { registry: string; repositories: readonly string[] }[];
+  requests?: readonly { registry: string; repositories?: readonly string[] }[];
   /** Take what there is, and say what is not. */
   allowPartial: boolean;
   /** Take a token that reaches more than `repositories` where the cloud cannot hold to them. */
@@ -79,6 +79,11 @@ export async function requestTokens(
     );
   const failures = readFailures(answer.body);
   // Also for whoever takes what there is: nothing is too little to go on with.
+  if (tokens.length === 0 && failures.length === 0)
+    throw new CommandFailure(
+      exitCodes.refused,
+      `There is nothing to log in to: the factory "${client.settings.factory}" has no registry entries. Add one: factory-secrets registries add`,
+    );
   if (tokens.length === 0) throw explainFailures(failures);
   return { tokens, failures };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { sentenceAt, textAt } from "./json-value.js";
+import { listAt, sentenceAt, textAt } from "./json-value.js";
 import { type Answer, NoAnswer } from "./send-once.js";
 import type { Terminal } from "./terminal.js";
 
@@ -10,8 +10,26 @@ const longestPauseMs = 8_000;
 /** After this long without an answer a person wants to know what is waited for. */
 const silenceMs = 1_000;
 
+/** What may go better later, among the codes of registries that gave no token. Every other one is said again. */
+const passingCodes = [
+  "upstream-throttled",
+  "upstream-unreachable",
+  "upstream-timeout",
+  "upstream-circuit-open",
+  "too-many-requests",
+  "unavailable",
+  "conflict",
+];
+
 /** A 502 that says what the cloud makes of the credential: it will say so again. */
 const lastingCodes = ["upstream-refused", "upstream-invalid"];
+
+/** Whether the service refuses for good, with a status that otherwise passes: for every registry, or for one of them. */
+function isLasting(body: unknown): boolean {
+  const failures = listAt(body, "failures").map((failure) => textAt(failure, "code") ?? "");
+  if (failures.length > 0) return failures.some((code) => !passingCodes.includes(code));
+  return lastingCodes.includes(textAt(body, "code") ?? "");
+}
 
 /**
  * What may be sent again: anything that got no lasting answer, or only what the service has surely not done. A write
@@ -76,7 +94,7 @@ function pauseAfter(outcome: Answer | NoAnswer, tries: number): number | undefin
   if (!(outcome instanceof NoAnswer)) {
     const { status, body } = outcome;
     if (retryAfterSeconds === undefined && ![429, 502, 503, 504].includes(status)) return undefined;
-    if (lastingCodes.includes(textAt(body, "code") ?? "")) return undefined;
+    if (isLasting(body)) return undefined;
   }
   return retryAfterSeconds === undefined ? growing : retryAfterSeconds * 1_000 + Math.random() * 250;
 }

@@ -103,8 +103,14 @@ export function isPlainHttp(url: string): boolean {
 /** @param namedBy - what holds it, for the refusal @throws CommandFailure when it is no URL for a service */
 export function serviceUrl(given: string, namedBy: string): string {
   const url = URL.canParse(given) ? new URL(given) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "")
-    throw wrongSetting(`${namedBy} must be an http:// or https:// URL without a user, a query or a fragment.`);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "") {
+    // A host alone may be that of a registry: `url` is a member of an entry.
+    const hint =
+      namedBy === "--url" && /^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?:\/|$)/i.test(given)
+        ? " It is where factory-secrets is; the host of a registry is given with --host or --registry."
+        : "";
+    throw wrongSetting(`${namedBy} must be an http:// or https:// URL without a user, a query or a fragment.${hint}`);
+  }
   return url.href.replace(/\/+$/, "");
 }
 

@@ -1,6 +1,8 @@
 // Read by hand: a schema library would double the time that the credential helper needs to start, and docker starts it
 // for every registry.
 
+import { oneLine } from "../../core/visible-text.js";
+
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export function isObject(value: unknown): value is JsonObject {
@@ -27,7 +29,8 @@ export function textAt(value: unknown, name: string): string | undefined {
  * terminal has commands too.
  */
 export function sentenceAt(value: unknown, name: string): string | undefined {
-  return textAt(value, name)?.replace(/\p{Cc}+/gu, " ");
+  const found = textAt(value, name);
+  return found === undefined ? undefined : oneLine(found);
 }
 
 /** A member that is an object; an empty one when there is none. */

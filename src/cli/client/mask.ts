@@ -6,9 +6,13 @@ import type { Terminal } from "./terminal.js";
  * that what is captured from standard output stays what was asked for. Others have no such command.
  * Source: GitHub documentation, "Workflow commands for GitHub Actions", masking a value.
  */
-export function maskTexts(environment: Environment, { say }: Pick<Terminal, "say">, texts: readonly string[]): void {
+export function maskTexts(
+  environment: Environment,
+  { command }: Pick<Terminal, "command">,
+  texts: readonly string[],
+): void {
   if (environment.GITHUB_ACTIONS !== "true") return;
-  for (const text of new Set(texts)) if (text !== "") say(`::add-mask::${escapeCommand(text)}`);
+  for (const text of new Set(texts)) if (text !== "") command(`::add-mask::${escapeCommand(text)}`);
 }
 
 /** GitLab masks only what its settings list: what is printed there stands in the log for all who may read it. */

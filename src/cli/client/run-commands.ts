@@ -1,13 +1,15 @@
 import { Command } from "commander";
 import { CommandFailure, exitCodes } from "./command-failure.js";
+import { withOptionsBehind } from "./leading-options.js";
+import { writeErr, writeOut } from "./output.js";
 import { ownVersion } from "./own-version.js";
 
 /** Where the program itself speaks: help, and what went wrong. */
 export type Speech = { out: (text: string) => void; err: (text: string) => void };
 
 const standardStreams: Speech = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  out: writeOut,
+  err: writeErr,
 };
 
 /**
@@ -28,7 +30,7 @@ export async function runCommands(
   const program = programOf(commandsFor(finish));
   prepare(program, speech);
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync(withOptionsBehind(program, argv), { from: "user" });
     return exitCode;
   } catch (error) {
     return exitCodeOf(error, speech);
@@ -52,7 +54,7 @@ function programOf(commands: readonly Command[]): Command {
     .version(ownVersion(), "--version", "print the version of this program")
     .addHelpText(
       "after",
-      "\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
+      "\n--url, --factory, --ca-file, --timeout and --output may stand before the command or behind it.\n\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
     );
   for (const command of commands) program.addCommand(command);
   return program;

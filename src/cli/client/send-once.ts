@@ -17,6 +17,8 @@ export type Answer = {
   /** What `Retry-After` asks for, in seconds; only its form with a number (RFC 9110, 10.2.3). */
   retryAfterSeconds: number | undefined;
   etag: string | undefined;
+  /** The clock of the service, from its `Date` header. */
+  date: Date | undefined;
   /** Where a redirect leads to. */
   location: string | undefined;
   /** The body as it came. */
@@ -57,12 +59,13 @@ export async function sendOnce(question: Question): Promise<Answer> {
   try {
     const response = await open(question, signal);
     isAnswering = true;
-    const { etag, location, "retry-after": retryAfter } = response.headers;
+    const { etag, location, date, "retry-after": retryAfter } = response.headers;
     const text = await readText(response);
     return {
       status: response.statusCode ?? 0,
       retryAfterSeconds: retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
       etag,
+      date: date === undefined || Number.isNaN(Date.parse(date)) ? undefined : new Date(date),
       location,
       text,
       body: parseJson(text),
@@ -108,6 +111,12 @@ function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnsw
   if (isAboutCertificate(code))
     return new NoAnswer(
       `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE, or --ca-file, to the authority that signed it.`,
+      false,
+      true,
+    );
+  if (origin.startsWith("https:") && !wasAnswering && /^(?:EPROTO|ERR_SSL_)/.test(code ?? ""))
+    return new NoAnswer(
+      `${origin} does not speak TLS (${code}). If the service is asked in the clear there, use http://.`,
       false,
       true,
     );

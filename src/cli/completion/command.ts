@@ -1,4 +1,5 @@
 import { Argument, Command } from "commander";
+import { writeOut } from "../client/output.js";
 import { bashScript } from "./bash.js";
 import { commandTree } from "./command-tree.js";
 import { fishScript } from "./fish.js";
@@ -21,6 +22,6 @@ export function completionCommand(): Command {
     )
     .action((shell: Shell, _flags: unknown, command: Command) => {
       const program = command.parent;
-      if (program) process.stdout.write(scripts[shell](program.name(), commandTree(program)));
+      if (program) writeOut(scripts[shell](program.name(), commandTree(program)));
     });
 }

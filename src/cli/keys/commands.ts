@@ -1,10 +1,11 @@
 import { Command, InvalidArgumentError } from "commander";
+import { writeOut } from "../client/output.js";
 import type { ServerDeps } from "../server-work.js";
 
 /** It holds the server's own parts, which take long to load. */
 const loadKeysWork = () => import("./keys-work.js");
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const print = (text: string): void => void writeOut(`${text}\n`);
 
 const rate = ["--per-second <number>", "how many to move in a second, at most", parseRate, 100] as const;
 

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { listAt, textAt } from "../client/json-value.js";
+import { readTime } from "../client/read-time.js";
 import { ask, listAll, pathOf } from "./ask-service.js";
 import { clientSecretCommands } from "./client-secret-commands.js";
 import { type CommandDeps, group, serviceCommand } from "./define-command.js";
@@ -87,7 +88,7 @@ const createCommand = (deps: CommandDeps, { name, one, shownOnce, example }: Kin
       options: [
         ["--role <role>", "a set of permissions, see `roles`; may be repeated"],
         ["--permission <permission>", "such as secrets:list; may be repeated"],
-        ["--expires-at <time>", "when it ends, RFC 3339"],
+        ["--expires-at <time>", "when it ends: RFC 3339, a date, or a length such as 90d"],
       ],
       prints: true,
       example,
@@ -96,7 +97,12 @@ const createCommand = (deps: CommandDeps, { name, one, shownOnce, example }: Kin
       const { body } = await ask(client, {
         method: "POST",
         path: pathOf("v1", "factories", factoryOf(client), name),
-        json: { name: label, roles: role, permissions: permission, expiresAt },
+        json: {
+          name: label,
+          roles: role,
+          permissions: permission,
+          expiresAt: expiresAt && readTime(expiresAt, "future"),
+        },
       });
       await printNewCredential(context, output, body, shownOnce, `${one} ${textAt(body, "id") ?? ""}, "${label}".`);
     },

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { isVisible } from "../../core/visible-text.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { listAt } from "../client/json-value.js";
 import { ask, listAll, send } from "./ask-service.js";
@@ -38,6 +39,7 @@ const getCommand = (deps: CommandDeps): Command =>
       const path = version === undefined ? configPath(client) : configPath(client, "versions", version);
       if (output === "yaml") {
         const { text } = await ask(client, { method: "GET", path, accept: "application/yaml" });
+        if (!isVisible(text)) context.terminal.say(notByteForByte);
         context.terminal.out(text.replace(/\n$/, ""));
         return;
       }
@@ -45,6 +47,9 @@ const getCommand = (deps: CommandDeps): Command =>
       await printReply(context, output, body, () => tableOf(context, listAt(body, "entries"), entryColumns));
     },
   );
+
+const notByteForByte =
+  "Some characters of the document act on terminals. They are printed as \\uXXXX; `config edit` opens its exact bytes.";
 
 type PublishFlags = OutputFlags & { reason?: string; allowMissingSecrets?: boolean; ifVersion?: string };
 
@@ -100,7 +105,7 @@ async function checkConfig({ context, client, finish }: Run, flags: PublishFlags
   const invalid = listAt(answer.body, "invalid");
   const warnings = listAt(answer.body, "warnings");
   await printReply(context, flags.output, { valid: isValid, invalid, warnings }, () => {
-    const lines = findingLines(file, answer);
+    const lines = findingLines(file, answer, bytes.toString("utf8"));
     return isValid ? [...lines, `${file} is valid.`].join("\n") : lines.join("\n");
   });
   if (!isValid) finish(exitCodes.failed);
@@ -130,7 +135,7 @@ const putCommand = (deps: CommandDeps): Command =>
       if (isAboutDocument(answer))
         throw new CommandFailure(
           exitCodes.refused,
-          [...findingLines(file, answer), "Nothing was published."].join("\n"),
+          [...findingLines(file, answer, bytes.toString("utf8")), "Nothing was published."].join("\n"),
         );
       if (answer.status !== 200 && answer.status !== 201) throw await explainProblem(client, answer);
       await printWritten(run, flags, answer.body);

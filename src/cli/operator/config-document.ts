@@ -1,3 +1,4 @@
+import { visibleInline } from "../../core/visible-text.js";
 import { isObject, listAt, sentenceAt, textAt } from "../client/json-value.js";
 import type { Answer } from "../client/send-once.js";
 import { pathOf } from "./ask-service.js";
@@ -12,8 +13,10 @@ export function isAboutDocument({ status, body }: Answer): boolean {
 }
 
 /** What is wrong with a document and what may be, one a line, as compilers write it: `FILE:3:5: reason`. */
-export function findingLines(file: string, { body }: Answer): string[] {
-  const invalid = listAt(body, "invalid").map((item) => `${placeIn(file, item)}: ${sentenceAt(item, "reason") ?? ""}`);
+export function findingLines(file: string, { body }: Answer, document: string): string[] {
+  const invalid = listAt(body, "invalid").map(
+    (item) => `${placeIn(file, item)}: ${sentenceAt(item, "reason") ?? ""}${excerpt(document, item)}`,
+  );
   const warnings = listAt(body, "warnings").map(
     (item) => `${placeIn(file, item)}: warning: ${sentenceAt(item, "message") ?? ""}`,
   );
@@ -30,9 +33,29 @@ export function writtenSentence(body: unknown): string {
     : `Published version ${version}.`;
 }
 
+/** The line that a finding is about, and how far it and the one before it are indented: a slip shows so. */
+function excerpt(document: string, item: unknown): string {
+  const { line } = lineAndColumn(item);
+  const lines = document.split(/\r?\n/);
+  const found = line === undefined ? undefined : lines[line - 1];
+  if (line === undefined || found === undefined || found.trim() === "") return "";
+  const before = lines.slice(0, line - 1).findLastIndex((text) => text.trim() !== "" && !/^\s*#/.test(text));
+  const beside = before === -1 ? "" : `; line ${before + 1} by ${indentOf(lines[before] ?? "")}`;
+  return ` (line ${line}: "${visibleInline(found.trim().slice(0, maxShown))}", indented by ${indentOf(found)}${beside})`;
+}
+
+const maxShown = 80;
+
+const indentOf = (line: string): number => line.length - line.trimStart().length;
+
+function lineAndColumn(item: unknown): { line?: number; column?: number } {
+  const [, line, column] = /^line (\d+), column (\d+)$/.exec(sentenceAt(item, "at") ?? "") ?? [];
+  return line === undefined || column === undefined ? {} : { line: Number(line), column: Number(column) };
+}
+
 function placeIn(file: string, item: unknown): string {
   const at = sentenceAt(item, "at") ?? "";
-  const [, line, column] = /^line (\d+), column (\d+)$/.exec(at) ?? [];
+  const { line, column } = lineAndColumn(item);
   if (line === undefined) return at === "" ? file : `${file}: ${at}`;
   return `${file}:${line}:${column}`;
 }

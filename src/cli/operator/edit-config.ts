@@ -65,13 +65,13 @@ async function editUntilValid(run: Run, query: Query, draft: Draft): Promise<str
     if (text === draft.before) return text;
     const answer = await put(run, { ...query, dryRun: true }, draft, text);
     if (answer.status === 200) {
-      const lines = findingLines(draft.path, answer);
+      const lines = findingLines(draft.path, answer, text);
       if (lines.length === 0 || !(await wantsToEdit(run, lines, "It can be published, with these warnings.")))
         return text;
       continue;
     }
     if (!isAboutDocument(answer)) throw await explainProblem(client, answer);
-    const lines = findingLines(draft.path, answer);
+    const lines = findingLines(draft.path, answer, text);
     if (!(await wantsToEdit(run, lines, "It cannot be published so.")))
       throw new CommandFailure(exitCodes.refused, "Nothing was published.");
   }

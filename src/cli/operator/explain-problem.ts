@@ -1,5 +1,5 @@
 import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
-import { explainStranger } from "../client/explain-stranger.js";
+import { explainStranger, pathHint } from "../client/explain-stranger.js";
 import { listAt, sentenceAt, textAt } from "../client/json-value.js";
 import { type Answer, NoAnswer, sendOnce } from "../client/send-once.js";
 import type { OperatorClient } from "./operator-client.js";
@@ -37,6 +37,7 @@ export async function explainProblem(
     wrongFactory ?? headline(client, code, answer),
     ...itemLines(answer.body),
     ...(code === "forbidden" && client.identity.description === ofEnvironment ? [whoseToken] : []),
+    ...(code === "not-found" && pathHint(client.connection.url) !== "" ? [pathHint(client.connection.url).trim()] : []),
     ...waysHere(code, sentenceAt(answer.body, "detail") ?? "", ways),
     `(${code}${requestId === undefined ? "" : `, request ${requestId}`})`,
   ];

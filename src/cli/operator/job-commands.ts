@@ -105,13 +105,28 @@ const endCommand = (deps: CommandDeps): Command =>
     {
       name: "end",
       about: "end a job: its token stops working at once",
-      operands: [["<id...>", "its id; several end several"]],
-      example: "factory-secrets jobs end 018f3c1e-0000-7000-8000-000000000000",
+      operands: [["<job...>", "its id or its name; several end several"]],
+      example: "factory-secrets jobs end nightly",
     },
-    async ({ context, client }, _flags, ids) => {
-      for (const id of ids) {
+    async ({ context, client }, _flags, jobs) => {
+      for (const job of jobs) {
+        const id = await idOf(client, job);
         await ask(client, { method: "DELETE", path: jobPath(client, id) });
         context.terminal.say(`Ended ${id}. Registry tokens that it was given live until they expire.`);
       }
     },
   );
+
+/** The id of a job that runs. @throws CommandFailure when none has that name, or several have */
+async function idOf(client: OperatorClient, job: string): Promise<string> {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(job)) return job;
+  const running = await listAll(client, jobPath(client));
+  const ids = running.flatMap((one) => (textAt(one, "name") === job ? [textAt(one, "id") ?? ""] : []));
+  const [id, ...others] = ids;
+  if (id !== undefined && others.length === 0) return id;
+  const why =
+    id === undefined
+      ? `No job that runs is named "${job}". factory-secrets jobs list shows them.`
+      : `Several jobs that run are named "${job}". Name one by its id: ${ids.join(", ")}`;
+  throw new CommandFailure(exitCodes.usage, why);
+}

@@ -1,4 +1,5 @@
 import type { Environment } from "../../settings/reader.js";
+import { styled } from "../client/output.js";
 
 /** Emphasis on a terminal; where there is none, the text as it is. */
 export type Paint = Record<"bold" | "red" | "green" | "yellow", (text: string) => string>;
@@ -15,7 +16,6 @@ export function mayColour(environment: Environment, isTerminal: boolean): boolea
 }
 
 export function paintFor(isColoured: boolean): Paint {
-  const painter = (on: number, off: number) => (text: string) =>
-    isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+  const painter = (on: number, off: number) => (text: string) => (isColoured ? styled(text, on, off) : text);
   return { bold: painter(1, 22), red: painter(31, 39), green: painter(32, 39), yellow: painter(33, 39) };
 }

@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { harmless } from "../client/output.js";
 
 /** Who sits at the terminal. */
 export type Person = {
@@ -27,12 +28,14 @@ export function personAt({ input, output, interrupt }: Seat): Person {
     isThere: input.isTTY === true && output.isTTY === true,
     async ask(question) {
       const [answer = ""] = await readLines({ input, shown: output, interrupt, pasteMs: 0 }, () =>
-        output.write(question),
+        output.write(harmless(question)),
       );
       return answer.trim();
     },
     async askHidden(question) {
-      const lines = await readLines({ input, shown: silent, interrupt, pasteMs }, () => output.write(question));
+      const lines = await readLines({ input, shown: silent, interrupt, pasteMs }, () =>
+        output.write(harmless(question)),
+      );
       output.write("\n");
       // Taken line by line, a pasted key would be stored as its first line.
       if (lines.length > 1)

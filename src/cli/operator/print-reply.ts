@@ -1,3 +1,4 @@
+import { oneLine } from "../../core/visible-text.js";
 import { isObject } from "../client/json-value.js";
 import { documentOf, type OutputForm } from "../client/print-document.js";
 import { showTable } from "../client/show-table.js";
@@ -59,7 +60,7 @@ function cellOf(value: unknown): string {
   if (value === false) return "no";
   if (Array.isArray(value)) return value.map((one) => cellOf(one)).join(", ");
   // A terminal has commands of its own, and names come from other people.
-  return (typeof value === "object" ? JSON.stringify(value) : String(value)).replace(/\p{Cc}+/gu, " ");
+  return oneLine(typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
 /** A line for each member. */

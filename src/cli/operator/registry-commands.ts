@@ -97,6 +97,7 @@ const addCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets registries add --type aws --region us-east-2 --secret aws_creds",
     },
     async (run, flags) => {
+      refuseUrlOfRegistry(run, flags);
       const path = registryPath(run.client);
       const json = await entryOf(run, flags, {});
       await write(run, flags, { method: "POST", path, json }, "Added");
@@ -116,6 +117,7 @@ const setCommand = (deps: CommandDeps): Command =>
       example: "factory-secrets registries set registry.gitlab.com --secret gitlab_creds_2",
     },
     async (run, flags, [id = ""]) => {
+      refuseUrlOfRegistry(run, flags);
       const path = registryPath(run.client, id);
       const { body, etag } = await ask(run.client, { method: "GET", path });
       const { id: _, ...present } = isObject(body) ? body : {};
@@ -152,6 +154,18 @@ const queryOf = ({ reason, allowMissingSecrets }: ChangeFlags) => ({
   reason,
   allowMissingSecrets: allowMissingSecrets === true ? true : undefined,
 });
+
+/** `url` is a member of an entry, and `--url` is the service: a token must not go to a registry by that mistake. */
+function refuseUrlOfRegistry({ client }: Run, { host = [], fromFile }: EntryFlags): void {
+  const { hostname } = new URL(client.connection.url);
+  const isRegistry =
+    /(?:^|\.)(?:amazonaws\.com(?:\.cn)?|azurecr\.(?:io|cn|us)|pkg\.dev|gcr\.io|ghcr\.io|docker\.(?:io|com)|quay\.io)$|^registry[.-]/;
+  if (host.length > 0 || fromFile !== undefined || !isRegistry.test(hostname)) return;
+  throw new CommandFailure(
+    exitCodes.usage,
+    `--url is where factory-secrets is, and ${hostname} looks like a registry. Nothing was sent. Name the registry with --host ${hostname}.`,
+  );
+}
 
 /** The members of an entry that name what trusts the factory, where it has no secret. */
 const keyless = ["awsRoleArn", "azureClientId", "garWorkloadIdentityProvider", "garServiceAccount"];

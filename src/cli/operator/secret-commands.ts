@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { exitCodes } from "../client/command-failure.js";
 import { isObject } from "../client/json-value.js";
+import { readTime } from "../client/read-time.js";
 import { ask, listAll, pathOf } from "./ask-service.js";
 import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
 import { factoryOf } from "./operator-client.js";
@@ -97,7 +98,7 @@ const setCommand = (deps: CommandDeps): Command =>
       options: [
         ["--from-file <file>", "the value, byte for byte; - is standard input"],
         ["--description <text>", "what it is for; not secret"],
-        ["--expires-at <time>", "when the credential in it ends, RFC 3339"],
+        ["--expires-at <time>", "when the credential in it ends: RFC 3339, a date, or a length such as 90d"],
         ["--deliver-to-jobs", "this version may leave in a job's /secrets; takes secrets:deliver"],
         ["--no-deliver-to-jobs", "it may not; without either: as the current version"],
         ["--stage", "do not use it yet; see promote"],
@@ -114,6 +115,7 @@ const setCommand = (deps: CommandDeps): Command =>
 
 async function setSecret({ context, client }: Run, flags: SetFlags, [name = "", argument]: readonly string[]) {
   const { description, expiresAt, deliverToJobs, stage, ifVersion, create, allowUnusable, output } = flags;
+  const end = expiresAt && readTime(expiresAt, "future");
   const path = secretPath(client, name);
   const value = await readValue(context, { fromFile: flags.fromFile, argument }, `Value of ${name}`);
   const { status, body } = await ask(client, {
@@ -123,7 +125,7 @@ async function setSecret({ context, client }: Run, flags: SetFlags, [name = "", 
       stage: stage === true ? true : undefined,
       allowUnusable: allowUnusable === true ? true : undefined,
     },
-    json: { ...valueMembers(value), description, expiresAt, deliverToJobs },
+    json: { ...valueMembers(value), description, expiresAt: end, deliverToJobs },
     ifMatch: ifVersion === undefined ? undefined : `"${ifVersion}"`,
     ifNoneMatch: create === true ? "*" : undefined,
   });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { isObject, listAt } from "../client/json-value.js";
+import { readTime } from "../client/read-time.js";
 import { ask, listAll, pathOf } from "./ask-service.js";
 import { type CommandDeps, type Run, serviceCommand } from "./define-command.js";
 import { factoryOf } from "./operator-client.js";
@@ -225,7 +226,11 @@ const reportCommand = (deps: CommandDeps): Command =>
       const { body } = await ask(client, {
         method: "GET",
         path: pathOf("v1", "factories", factoryOf(client), "reports", "rotation"),
-        query: { rotatedBefore, expiresBefore, unusedSince },
+        query: {
+          rotatedBefore: rotatedBefore && readTime(rotatedBefore, "past"),
+          expiresBefore: expiresBefore && readTime(expiresBefore, "future"),
+          unusedSince: unusedSince && readTime(unusedSince, "past"),
+        },
       });
       await printReply(context, output, body, () =>
         tableOf(context, listAt(body, "secrets"), [

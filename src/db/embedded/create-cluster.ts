@@ -85,5 +85,7 @@ function lastLine(error: unknown): string {
   const stderr = error instanceof Error && "stderr" in error && typeof error.stderr === "string" ? error.stderr : "";
   const lines = stderr.trim().split("\n");
   const fallback = error instanceof Error ? error.message : "unknown";
-  return lines.findLast((line) => line.startsWith("initdb: error:")) ?? lines.at(-1) ?? fallback;
+  // initdb goes on to say that it removes what it made; the cause is above that, in its own words or those of Postgres.
+  const cause = lines.find((line) => /No space left|quota exceeded|^(?:\S+ )*(?:FATAL|PANIC):/i.test(line));
+  return cause ?? lines.findLast((line) => line.startsWith("initdb: error:")) ?? (lines.at(-1) || fallback);
 }

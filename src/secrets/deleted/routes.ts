@@ -81,7 +81,7 @@ const undelete = route(
     const { name } = params;
     const requested = requestedBy(request);
     const input = { factory, caller, name, precondition: preconditionOf(request), requested };
-    const since = undeletableSince(deps.undeleteDays, new Date());
+    const since = undeletableSince(deps.undeleteDays, databaseNow());
     if (!query.allowUnusable) await refuseUnusableDeleted(deps, input, since);
     const version = await undeleteSecret(deps, input);
     return { status: 200, body: { name, version }, headers: etagOf(version) };

@@ -28,5 +28,7 @@ export const OfferedCommandLine = z
   .meta({ id: "OfferedCommandLine", description: "The command line of this very release, as a tarball for npm." });
 
 export const OfferedFileParams = z.object({
-  file: z.string().max(200).meta({ description: "A `file` of `GET /cli`, or that with `.sha256` added." }),
+  file: z.string().max(200).meta({
+    description: "A `file` of `GET /cli`, or `factory-secrets-cli.tgz` for the newest; or that with `.sha256` added.",
+  }),
 });

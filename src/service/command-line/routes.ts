@@ -41,11 +41,16 @@ const installCli = (offered: OfferedCli, url: string): string[] =>
 const installHelper = (offered: OfferedFile, url: string): string[] =>
   installCommands(offered, url, `install -m 755 ${offered.file} /usr/local/bin/`);
 
+/** `factory-secrets-cli.tgz` is the newest, whatever its version. */
+const withVersion = (file: string, cli: OfferedCli | undefined): string =>
+  cli === undefined ? file : file.replace(/^factory-secrets-cli\.tgz(?=$|\.sha256$)/, cli.file);
+
 const getCommandLine = route(
   {
     id: "getCommandLine",
     method: "get",
     path: "/cli",
+    trailingSlash: "both",
     tag: "System",
     summary: "The command line of this release, and how to install it",
     description: "Commands to paste; with `Accept: application/json` the facts.",
@@ -123,12 +128,16 @@ const getCommandLineFile = route(
   },
   async ({ offeredCli, offeredHelper }: Files, { params, request }) => {
     const [cli, helper] = await Promise.all([offeredCli(), offeredHelper()]);
-    const offered = [cli, helper].find((one) => one && [one.file, `${one.file}.sha256`].includes(params.file));
+    const asked = withVersion(params.file, cli);
+    const offered = [cli, helper].find((one) => one && [one.file, `${one.file}.sha256`].includes(asked));
     if (offered === undefined) throw cli ? noSuchFile(cli, helper) : notPacked();
     const headers = headersOf(offered);
     const { file, content, sha256 } = offered;
     if (isHeld(request, offered)) return { status: 304, headers };
-    if (params.file !== file) return { status: 200, mediaType: "text/plain", body: `${sha256}  ${file}\n`, headers };
+    if (asked !== file) {
+      const name = params.file.replace(/\.sha256$/, "");
+      return { status: 200, mediaType: "text/plain", body: `${sha256}  ${name}\n`, headers };
+    }
     if (offered === helper) return { status: 200, mediaType: "text/plain", body: content.toString("utf8"), headers };
     // Without a charset: it is no text.
     return {

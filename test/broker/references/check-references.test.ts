@@ -95,6 +95,16 @@ describe("references:check", () => {
     ]);
   });
 
+  it("says of an image that names no platform that it does not tell, and not that it is there for none", async () => {
+    const { token } = await broker.openJob();
+    // The stand-in's other tags are an index without any manifest.
+    const references = ["ghcr.io/acme/base:anywhere", "ghcr.io/acme/base:empty"];
+    for (const item of await check(token, { references, platforms: ["linux/arm64"] })) {
+      expect(item).toMatchObject({ outcome: "ok", message: expect.stringContaining("says for which platforms") });
+      expect(item).not.toHaveProperty("platforms");
+    }
+  });
+
   it("holds to the caller's grants, and tells nothing of registries beyond them", async () => {
     const { token } = await broker.openJob({ grants: [{ registry: "ghcr.io", repositories: ["acme/base"] }] });
     const references = ["ghcr.io/acme/base:multi", "ghcr.io/acme/app:multi", `${acr}/team/app:single`];

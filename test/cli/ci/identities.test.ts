@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { projectedToken } from "../../../src/cli/ci/identities/kubernetes.js";
 import { newSigningKey, nowSeconds, type SigningKey, signToken } from "../../support/oidc-issuer.js";
 import { bearerHost, type FactoryForJobs, startFactoryForJobs } from "./factory-for-jobs.js";
-import type { JobMachine } from "./job-machine.js";
+import { type JobMachine, openJobMachine } from "./job-machine.js";
 
 const issuer = "https://ci.example.test";
 let factory: FactoryForJobs;
@@ -196,5 +196,26 @@ describe("GitHub's ID token", () => {
     const done = await machine.run(["ci", "login"], { environment: { FACTORY_SECRETS_ID_TOKEN: idToken(expired) } });
     expect(done).toMatchObject({ exitCode: 4 });
     expect(done.stderr).toMatch(/It expired at \d{4}-\S+Z: ask the CI system for a new one/);
+  });
+});
+
+describe("an operator's token in a job", () => {
+  const said = async (token: string): Promise<string> => {
+    const machine = openJobMachine({
+      FACTORY_SECRETS_URL: "http://127.0.0.1:9",
+      FACTORY_SECRETS_FACTORY: "acme",
+      FACTORY_SECRETS_TOKEN: token,
+    });
+    try {
+      return (await machine.run(["ci", "token", "--registry", "ghcr.io", "--timeout", "1"])).stderr;
+    } finally {
+      machine.close();
+    }
+  };
+
+  test("is warned of, with the command that makes a token for the job", async () => {
+    const warning = await said(`fso_${"a".repeat(49)}`);
+    expect(warning).toContain("factory-secrets jobs open nightly --factory acme");
+    expect(await said(`fsj_${"a".repeat(49)}`)).not.toContain("operator");
   });
 });

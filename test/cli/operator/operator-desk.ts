@@ -41,6 +41,9 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
         say: (line) => {
           err += `${line}\n`;
         },
+        command: (line) => {
+          err += `${line}\n`;
+        },
         note: (line) => {
           if (given.person.isThere) err += `${line}\n`;
         },

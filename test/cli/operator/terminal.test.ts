@@ -1,5 +1,6 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { harmless } from "../../../src/cli/client/output.js";
 import { mayColour, paintFor } from "../../../src/cli/operator/paint.js";
 import { personAt } from "../../../src/cli/operator/person.js";
 
@@ -86,6 +87,6 @@ describe("colours", () => {
 
   test("are not there when they are off", () => {
     expect(paintFor(false).red("x")).toBe("x");
-    expect(paintFor(true).red("x")).toBe("\u001b[31mx\u001b[39m");
+    expect(harmless(paintFor(true).red("x\u001b[2J"))).toBe("\u001b[31mx\\u001b[2J\u001b[39m");
   });
 });

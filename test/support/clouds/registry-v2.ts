@@ -16,13 +16,15 @@ const platformOf = (os: string, architecture: string, variant?: string) => ({
 });
 const configDigest = `sha256:${"c".repeat(64)}`;
 
-/** What every repository holds, by tag: `multi` is for several platforms, `single` for one, `gone` is not there. */
+/** What every repository holds, by tag: `multi` is for several platforms, `single` for one, `anywhere` names none, `gone` is not there. */
 const images: Readonly<Record<string, object>> = {
   // With what buildx adds: an attestation, which is of no platform.
   multi: {
     schemaVersion: 2,
     manifests: [platformOf("linux", "amd64"), platformOf("linux", "arm64", "v8"), platformOf("unknown", "unknown")],
   },
+  // Some builders name no platform.
+  anywhere: { schemaVersion: 2, manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json" }] },
   single: { schemaVersion: 2, config: { digest: configDigest }, layers: [] },
   [configDigest]: { os: "linux", architecture: "arm", variant: "v7", rootfs: {} },
 };

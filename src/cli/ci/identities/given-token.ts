@@ -16,6 +16,10 @@ export const givenIdToken: IdentitySource = {
   find: ({ environment }) => identityIn(environment, "FACTORY_SECRETS_ID_TOKEN", "the ID token"),
 };
 
+/** What to make in place of an operator's token. */
+export const operatorTokenWarning = (factory: string): string =>
+  `Warning: FACTORY_SECRETS_TOKEN is an operator's token. Anything that runs in this job can read it and administer the whole service. Give the job a token of its own instead: factory-secrets jobs open nightly --factory ${factory}, or a trust rule for the CI system's ID tokens: factory-secrets trust-rules templates`;
+
 function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientName, what: string) {
   const token = settingOf(environment, name);
   if (token === undefined) return undefined;
@@ -26,6 +30,7 @@ function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientNa
     description: `${token.startsWith("fsj_") ? "the job token" : what} in ${name}`,
     secret: token,
     isIssuedByService: token.startsWith("fs"),
+    isOperator: token.startsWith("fso_"),
     present: () => Promise.resolve(token),
   };
 }

@@ -9,6 +9,8 @@ export type JobIdentity = {
   secret: string;
   /** Made for this job by the service itself, and not by the CI system. */
   isIssuedByService: boolean;
+  /** An operator's token: everything of the installation is open to who reads it out of the job. */
+  isOperator?: boolean;
   /** A token to present. A new one each time where there are new ones to be had: some are good for one use. */
   present(timeoutMs: number): Promise<string>;
 };

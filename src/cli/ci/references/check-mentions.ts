@@ -7,7 +7,10 @@ import { explainAnswer } from "../explain-answer.js";
 import type { JobClient } from "../request-tokens.js";
 import type { Mention } from "./mention.js";
 
-/** What the service says of a reference, or `unresolved` where it cannot be told which image is meant. */
+/**
+ * What the service says of a reference; `unresolved` where it cannot be told which image is meant, and `passed-over` where
+ * something was not looked at.
+ */
 export type Checked = {
   mention: Mention;
   outcome: string;
@@ -24,27 +27,33 @@ type Verdict = Omit<Checked, "mention">;
 const atOnce = 100;
 
 /**
- * Asks the service about every image that is mentioned.
+ * Asks the service about every image that is mentioned, for the platforms that it is pulled for.
  * @throws CommandFailure when it does not answer
  */
-export async function checkMentions(
-  client: JobClient,
-  mentions: readonly Mention[],
-  platforms: readonly string[],
-): Promise<Checked[]> {
-  const references = [...new Set(mentions.flatMap((mention) => ("reference" in mention ? [mention.reference] : [])))];
-  const verdicts = new Map<string, Verdict>();
-  for (let from = 0; from < references.length; from += atOnce) {
-    const some = references.slice(from, from + atOnce);
-    const items = await ask(client, some, platforms);
-    for (const [index, reference] of some.entries()) verdicts.set(reference, verdictOf(items[index]));
+export async function checkMentions(client: JobClient, mentions: readonly Mention[]): Promise<Checked[]> {
+  const byPlatforms = new Map<string, Set<string>>();
+  for (const mention of mentions) {
+    if (!("reference" in mention)) continue;
+    const key = platformsKey(mention);
+    byPlatforms.set(key, (byPlatforms.get(key) ?? new Set()).add(mention.reference));
   }
-  return mentions.map((mention) =>
-    "reference" in mention
-      ? { mention, ...(verdicts.get(mention.reference) ?? verdictOf(undefined)) }
-      : { mention, outcome: "unresolved", message: mention.unresolved },
-  );
+  const verdicts = new Map<string, Verdict>();
+  for (const [key, wanted] of byPlatforms) {
+    const references = [...wanted];
+    for (let from = 0; from < references.length; from += atOnce) {
+      const some = references.slice(from, from + atOnce);
+      const items = await ask(client, some, key === "" ? [] : key.split(","));
+      for (const [index, reference] of some.entries()) verdicts.set(`${key} ${reference}`, verdictOf(items[index]));
+    }
+  }
+  return mentions.map((mention) => {
+    if ("unresolved" in mention) return { mention, outcome: "unresolved", message: mention.unresolved };
+    if ("passedOver" in mention) return { mention, outcome: "passed-over", message: mention.passedOver };
+    return { mention, ...(verdicts.get(`${platformsKey(mention)} ${mention.reference}`) ?? verdictOf(undefined)) };
+  });
 }
+
+const platformsKey = ({ platforms = [] }: { platforms?: readonly string[] }): string => platforms.toSorted().join(",");
 
 async function ask(
   { settings, identity, terminal }: JobClient,

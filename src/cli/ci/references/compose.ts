@@ -1,178 +1,231 @@
-import { readFile } from "node:fs/promises";
-import { posix } from "node:path";
-import { isMap, isNode, LineCounter, parseDocument } from "yaml";
-import { isObject, type JsonObject, listAt, objectAt, textAt } from "../../client/json-value.js";
-import { interpolate, type Variables } from "./interpolate.js";
-import { type Mention, unsetVariable } from "./mention.js";
+import { parseImageReference } from "../../../broker/references/image-reference.js";
+import { beside, isRemote, type Project, readProject } from "./compose-project.js";
+import { itemsIn, memberOf, pairsIn, type Tree, textIn } from "./compose-tree.js";
+import type { NamedContext } from "./dockerfile.js";
+import { type Mention, type Place, unsetVariable } from "./mention.js";
+import type { Variables } from "./shell-lexer.js";
 
 /** A build that a compose file asks for. */
-export type ComposeBuild = { dockerfile: string; buildArgs: ReadonlyMap<string, string> };
+export type ComposeBuild = {
+  at: Place;
+  /** A path, or the text of the Dockerfile itself. */
+  dockerfile: { path: string } | { text: string; file: string; line: number };
+  buildArgs: ReadonlyMap<string, string>;
+  target: string | undefined;
+  platforms: readonly string[];
+  contexts: ReadonlyMap<string, NamedContext>;
+};
 
-export type ComposeResult = { mentions: Mention[]; builds: ComposeBuild[] };
+export type ComposeResult = {
+  mentions: Mention[];
+  builds: ComposeBuild[];
+  /** All Dockerfiles that services are built from, also those of profiles that are off. */
+  dockerfiles: ReadonlySet<string>;
+  files: ReadonlySet<string>;
+  /** Services of profiles that are off. */
+  left: readonly string[];
+};
 
 export type ComposeInput = {
-  /** Relative to `directory`, with slashes. */
-  file: string;
   directory: string;
-  /** Of the command's environment; a `.env` beside the file gives what is not set there. */
+  files: readonly string[];
   variables: Variables;
-  /** Those that are on; `undefined`: all. */
+  /** Those that are on; `undefined`: those of COMPOSE_PROFILES. */
   profiles: readonly string[] | undefined;
+  /** What services are for that name no platform; none is the machine's own. */
+  platforms: readonly string[];
 };
 
 const way = "Set it in the environment or in the .env beside the file.";
 
 /**
- * The images that a compose file needs: of its services, those of files that it includes, and of services that they
- * extend. A service that is built here needs what its Dockerfile says. Source: compose specification.
+ * The images that `docker compose build` and `docker compose up` pull, and the builds whose Dockerfiles name more.
+ * Sources: compose specification, "Services", "Build", "Profiles"; docker/compose, pkg/compose (pull.go, build.go).
  */
 export async function readCompose(input: ComposeInput): Promise<ComposeResult> {
-  const result: ComposeResult = { mentions: [], builds: [] };
-  await readFileInto(result, input, new Set());
-  return result;
+  const project = await readProject(input);
+  const services = [...project.services].filter(([, { kind, tag }]) => kind === "map" && tag !== "reset");
+  const isOn = profileTest(input.profiles ?? listOf(project.variables("COMPOSE_PROFILES")));
+  const active = services.filter(([, service]) => isOn(service));
+  const built = withNeededBuilds(active, services);
+  const names = new Set(built.flatMap(([, service]) => namesOfBuild(service)));
+  const mentions = [...project.mentions];
+  const builds = built.flatMap(([, service]) => readBuild(project, input, service, mentions));
+  for (const [, service] of active) {
+    readImage(service, input, names, mentions);
+    readVolumes(service, input, names, mentions);
+  }
+  const dockerfiles = new Set(services.flatMap(([, service]) => dockerfileOf(project, service) ?? []));
+  const left = services.filter(([, service]) => !isOn(service)).map(([name]) => name);
+  return { mentions, builds, dockerfiles, files: project.files, left };
 }
 
-type Opened = { value: JsonObject; lineAt(path: readonly string[]): number };
+const listOf = (text: string | undefined): string[] => text?.split(",").map((name) => name.trim()) ?? [];
 
-async function readFileInto(result: ComposeResult, input: ComposeInput, seen: Set<string>): Promise<void> {
-  if (seen.has(input.file)) return;
-  seen.add(input.file);
-  const opened = await open(input);
-  if ("unresolved" in opened) {
-    result.mentions.push(opened);
-    return;
-  }
-  const variables = await withDotEnv(input);
-  for (const [index, included] of listAt(opened.value, "include").entries()) {
-    const paths = pathsOf(included);
-    for (const path of paths) {
-      const file = interpolate(path, variables, "$");
-      if ("missing" in file || /^[a-z]+:\/\/|\.git(?:#|$)/.test(file.text)) {
-        const at = { file: input.file, line: opened.lineAt(["include", String(index)]), by: "include" };
-        result.mentions.push({ ...at, unresolved: "It includes what is not in this folder, which is not looked at." });
-      } else await readFileInto(result, { ...input, file: beside(input.file, file.text), variables }, seen);
+function profileTest(profiles: readonly string[]): (service: Tree) => boolean {
+  return (service) => {
+    const own = itemsIn(service, "profiles").flatMap((item) => (item.kind === "text" ? [item.text] : []));
+    return own.length === 0 || profiles.includes("*") || own.some((profile) => profiles.includes(profile));
+  };
+}
+
+type Named = readonly [string, Tree];
+
+/** Services that are built, and those that their builds take as contexts. */
+function withNeededBuilds(active: readonly Named[], all: readonly Named[]): Named[] {
+  const found = new Map<string, Named>();
+  const waiting = [...active];
+  for (let service = waiting.shift(); service !== undefined; service = waiting.shift()) {
+    const build = memberOf(service[1], "build");
+    if (build === undefined || found.has(service[0])) continue;
+    found.set(service[0], service);
+    for (const [, value] of pairsIn(build, "additional_contexts")) {
+      const name = value?.kind === "text" ? /^service:(.+)$/.exec(value.text)?.[1] : undefined;
+      waiting.push(...all.filter(([other]) => other === name));
     }
   }
-  for (const name of Object.keys(objectAt(opened.value, "services"))) {
-    await readService(result, { ...input, variables }, opened, name);
+  return [...found.values()];
+}
+
+const placeOf = ({ file, line }: Tree, by: string): Place => ({ file, line, by });
+
+/** In full form. */
+function fullName(reference: string): string {
+  const image = parseImageReference(reference);
+  return typeof image === "string"
+    ? reference
+    : `${image.host}/${image.repository}:${image.tag ?? ""}@${image.digest ?? ""}`;
+}
+
+/** The names that the image of a build is given: whatever else names it finds it there. */
+function namesOfBuild(service: Tree): string[] {
+  const image = textIn(service, "image");
+  const tags = itemsIn(memberOf(service, "build"), "tags").flatMap((tag) => (tag.kind === "text" ? [tag.text] : []));
+  return [...(image === undefined ? [] : [image]), ...tags].map(fullName);
+}
+
+/** What a service without a platform is for. */
+function platformsOf(service: Tree, { platforms, variables }: ComposeInput): readonly string[] {
+  const own = textIn(service, "platform");
+  if (own !== undefined && own !== "") return [own];
+  const usual = variables("DOCKER_DEFAULT_PLATFORM");
+  return platforms.length > 0 || !usual ? platforms : [usual];
+}
+
+function readImage(service: Tree, input: ComposeInput, built: ReadonlySet<string>, mentions: Mention[]): void {
+  const image = memberOf(service, "image");
+  if (image?.kind !== "text" || memberOf(service, "provider") !== undefined) return;
+  const policy = textIn(service, "pull_policy");
+  if (policy === "never" || policy === "build") return;
+  const isThere = memberOf(service, "build") !== undefined || built.has(fullName(image.text));
+  if (isThere && policy !== "always") return;
+  mentions.push(mentionOf(placeOf(image, "image"), image, platformsOf(service, input)));
+}
+
+function readVolumes(service: Tree, input: ComposeInput, built: ReadonlySet<string>, mentions: Mention[]): void {
+  for (const volume of itemsIn(service, "volumes")) {
+    const source = memberOf(volume, "source") ?? memberOf(volume, "src");
+    if (textIn(volume, "type") !== "image" || source?.kind !== "text" || built.has(fullName(source.text))) continue;
+    mentions.push(mentionOf(placeOf(source, "volume"), source, platformsOf(service, input)));
   }
 }
 
-async function readService(result: ComposeResult, input: ComposeInput, opened: Opened, name: string): Promise<void> {
-  const service = await extended(input, opened, name, 0);
-  const profiles = listAt(service, "profiles").filter((profile) => typeof profile === "string");
-  if (input.profiles && profiles.length > 0 && !profiles.some((profile) => input.profiles?.includes(profile))) return;
-  const { file } = input;
-  const build = service.build;
-  if (typeof build === "string" || isObject(build)) {
-    readBuild(result, input, { build, line: opened.lineAt(["services", name, "build"]) });
-    return;
-  }
-  const image = textAt(service, "image");
-  if (image === undefined) return;
-  const at = { file, line: opened.lineAt(["services", name, "image"]), by: "image" };
-  result.mentions.push(mentionOf(at, image, input.variables));
+type Text = Extract<Tree, { kind: "text" }>;
+
+function mentionOf(at: Place, { text, unset, wrong }: Text, platforms: readonly string[], reference = text): Mention {
+  const [missing] = unset;
+  const isValid = typeof parseImageReference(reference) !== "string";
+  if (missing !== undefined && (wrong !== undefined || !isValid))
+    return { ...at, unresolved: unsetVariable(missing, way) };
+  if (wrong !== undefined) return { ...at, unresolved: wrong };
+  if (reference === "") return { ...at, unresolved: "It is empty." };
+  return { ...at, reference, ...(platforms.length > 0 && { platforms }) };
 }
 
-function readBuild(
-  result: ComposeResult,
-  input: ComposeInput,
-  found: { build: string | JsonObject; line: number },
-): void {
-  const build = typeof found.build === "string" ? { context: found.build } : found.build;
-  for (const [name, context] of Object.entries(objectAt(build, "additional_contexts"))) {
-    const image = /^docker-image:\/\/(.+)$/.exec(String(context))?.[1];
-    const at = { file: input.file, line: found.line, by: `build context ${name}` };
-    if (image !== undefined) result.mentions.push(mentionOf(at, image, input.variables));
+function dockerfileOf({ projectDirectory }: Project, service: Tree): string | undefined {
+  const build = memberOf(service, "build");
+  const context = build?.kind === "text" ? build.text : (textIn(build, "context") ?? projectDirectory);
+  if (build === undefined || isRemote(context) || textIn(build, "dockerfile_inline") !== undefined) return undefined;
+  return beside(context, textIn(build, "dockerfile") ?? "Dockerfile");
+}
+
+function readBuild(project: Project, input: ComposeInput, service: Tree, mentions: Mention[]): ComposeBuild[] {
+  const build = memberOf(service, "build");
+  if (build === undefined) return [];
+  const at = placeOf(build, "build");
+  const contexts = readContexts(build, mentions);
+  for (const cache of itemsIn(build, "cache_from"))
+    if (cache.kind === "text")
+      mentions.push({ ...placeOf(cache, "cache_from"), passedOver: cacheSentence(cache.text) });
+  const inline = memberOf(build, "dockerfile_inline");
+  const path = dockerfileOf(project, service);
+  if (path === undefined && inline?.kind !== "text") {
+    const context = textIn(build, "context") ?? "";
+    mentions.push({
+      ...at,
+      passedOver: `It is built from ${context}, which is not in this folder: its Dockerfile is not looked at.`,
+    });
+    return [];
   }
-  const context = interpolate(textAt(build, "context") ?? ".", input.variables, "$");
-  const dockerfile = interpolate(textAt(build, "dockerfile") ?? "Dockerfile", input.variables, "$");
-  if ("missing" in context || "missing" in dockerfile || /^[a-z]+:\/\//.test(context.text)) return;
-  const path = beside(input.file, posix.join(context.text, dockerfile.text));
-  result.builds.push({ dockerfile: path, buildArgs: argsOf(build.args, input.variables) });
+  const unset = ["context", "dockerfile"]
+    .map((name) => memberOf(build, name))
+    .find((one) => one?.kind === "text" && one.unset.length > 0);
+  if (unset?.kind === "text") {
+    mentions.push({ ...at, unresolved: unsetVariable(unset.unset[0] ?? "", way) });
+    return [];
+  }
+  const dockerfile =
+    inline?.kind === "text" ? { text: inline.text, file: inline.file, line: inline.line } : { path: path ?? "" };
+  const target = textIn(build, "target");
+  const buildArgs = argumentsOf(build, project.variables);
+  return [
+    {
+      at,
+      dockerfile,
+      buildArgs,
+      target: target === "" ? undefined : target,
+      platforms: buildPlatforms(service, input),
+      contexts,
+    },
+  ];
+}
+
+const cacheSentence = (cache: string): string => `The cache ${cache} is not looked at: a build goes on without it.`;
+
+/** Source: docker/compose, pkg/compose/build.go, useDockerDefaultOrServicePlatform. */
+function buildPlatforms(service: Tree, input: ComposeInput): readonly string[] {
+  const own = textIn(service, "platform");
+  if (own !== undefined && own !== "") return [own];
+  const usual = input.variables("DOCKER_DEFAULT_PLATFORM");
+  if (usual) return [usual];
+  const named = itemsIn(memberOf(service, "build"), "platforms").flatMap((item) =>
+    item.kind === "text" ? [item.text] : [],
+  );
+  return named.length > 0 ? named : input.platforms;
 }
 
 /** `args` is a mapping or a list of NAME=value; a name alone is taken from the environment. */
-function argsOf(args: unknown, variables: Variables): Map<string, string> {
-  const pairs: [string, unknown][] = Array.isArray(args)
-    ? args.map((one) => {
-        const [name = "", ...value] = String(one).split("=");
-        return [name, value.length > 0 ? value.join("=") : undefined];
-      })
-    : Object.entries(isObject(args) ? args : {});
+function argumentsOf(build: Tree, variables: Variables): Map<string, string> {
   const result = new Map<string, string>();
-  for (const [name, written] of pairs) {
-    const isAbsent = written === undefined || written === null;
-    const value = isAbsent ? { text: variables(name) } : interpolate(String(written), variables, "$");
-    if ("text" in value && value.text !== undefined) result.set(name, value.text);
+  for (const [name, value] of pairsIn(build, "args")) {
+    const text = value?.kind === "text" ? value.text : variables(name);
+    if (text !== undefined) result.set(name, text);
   }
   return result;
 }
 
-const maxDepth = 10;
-
-/** A service with what it has from those that it extends; its own members win. */
-async function extended(input: ComposeInput, opened: Opened, name: string, depth: number): Promise<JsonObject> {
-  const service = objectAt(objectAt(opened.value, "services"), name);
-  const { extends: base } = service;
-  const baseName = typeof base === "string" ? base : textAt(base, "service");
-  if (baseName === undefined || depth >= maxDepth) return service;
-  const baseFile = typeof base === "string" ? undefined : textAt(base, "file");
-  const from = baseFile === undefined ? opened : await open({ ...input, file: beside(input.file, baseFile) });
-  if ("unresolved" in from) return service;
-  return { ...(await extended(input, from, baseName, depth + 1)), ...service };
-}
-
-async function open({ directory, file }: ComposeInput): Promise<Opened | Extract<Mention, { unresolved: string }>> {
-  const at = { file, line: 1, by: "compose" };
-  const text = await readFile(posix.join(directory, file), "utf8").catch(() => undefined);
-  if (text === undefined) return { ...at, unresolved: "It is named by another compose file and cannot be read." };
-  const lines = new LineCounter();
-  try {
-    const document = parseDocument(text, { merge: true, lineCounter: lines, logLevel: "silent" });
-    const first = document.errors[0];
-    if (first) return { ...at, line: first.linePos?.[0].line ?? 1, unresolved: "It is no valid YAML." };
-    const value: unknown = document.toJS({ maxAliasCount: 100 });
-    const lineAt = (path: readonly string[]): number => {
-      // Where a member comes from elsewhere, the nearest that holds it.
-      for (let length = path.length; length > 0; length -= 1) {
-        const parent = document.getIn(path.slice(0, length - 1), true);
-        const key = isMap(parent) ? parent.items.find((pair) => String(pair.key) === path[length - 1])?.key : undefined;
-        const node = isNode(key) ? key : document.getIn(path.slice(0, length), true);
-        if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-      }
-      return 1;
-    };
-    return { value: isObject(value) ? value : {}, lineAt };
-  } catch {
-    // An alias bomb throws.
-    return { ...at, unresolved: "It is no valid YAML." };
+function readContexts(build: Tree, mentions: Mention[]): Map<string, NamedContext> {
+  const contexts = new Map<string, NamedContext>();
+  for (const [name, value] of pairsIn(build, "additional_contexts")) {
+    if (value?.kind !== "text") continue;
+    const image = /^docker-image:\/\/(.*)$/.exec(value.text)?.[1];
+    const at = placeOf(value, `build context ${name}`);
+    const mention = image === undefined ? undefined : mentionOf(at, value, [], image);
+    // It is pulled where the build names it; what cannot be told is told here.
+    if (mention !== undefined && "unresolved" in mention) mentions.push(mention);
+    if (image === undefined && isRemote(value.text) && !value.text.startsWith("oci-layout://"))
+      mentions.push({ ...at, passedOver: `The context ${value.text} is not in this folder and is not looked at.` });
+    contexts.set(name.toLowerCase(), image === undefined ? "no-image" : { image });
   }
-}
-
-function mentionOf(at: Pick<Mention, "file" | "line" | "by">, text: string, variables: Variables): Mention {
-  const found = interpolate(text, variables, "$");
-  if ("missing" in found) return { ...at, unresolved: unsetVariable(found.missing, way) };
-  return found.text === "" ? { ...at, unresolved: "It is empty." } : { ...at, reference: found.text };
-}
-
-/** Compose specification, "include": a path, or an object with one or several. */
-function pathsOf(included: unknown): string[] {
-  if (typeof included === "string") return [included];
-  const path = textAt(included, "path");
-  return path === undefined ? listAt(included, "path").filter((one) => typeof one === "string") : [path];
-}
-
-const beside = (file: string, path: string): string => posix.normalize(posix.join(posix.dirname(file), path));
-
-/** `.env` beside the file: NAME=value lines. What the environment says wins. */
-async function withDotEnv({ directory, file, variables }: ComposeInput): Promise<Variables> {
-  const path = posix.join(directory, posix.dirname(file), ".env");
-  const text = await readFile(path, "utf8").catch(() => "");
-  const values = new Map<string, string>();
-  for (const line of text.split(/\r?\n/)) {
-    const [, name, value = ""] = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    if (name !== undefined) values.set(name, /^(["'])(.*)\1$/.exec(value)?.[2] ?? value.replace(/\s+#.*$/, ""));
-  }
-  return (name) => variables(name) ?? values.get(name);
+  return contexts;
 }

@@ -1,110 +1,179 @@
-import { type Copy, type Dockerfile, DockerfileParser, type From, Run } from "dockerfile-ast";
-import { interpolate, type Variables } from "./interpolate.js";
-import { type Mention, unsetVariable } from "./mention.js";
+import { parseImageReference } from "../../../broker/references/image-reference.js";
+import { parseDockerfile } from "./dockerfile-instructions.js";
+import { type Source, type Stage, stagesOf } from "./dockerfile-stages.js";
+import { type Mention, type Place, unsetVariable } from "./mention.js";
+import { isPlatformArgument, predefinedArguments } from "./platforms.js";
+
+/** What the name of a further build context stands for. */
+export type NamedContext = { image: string } | "no-image";
 
 export type DockerfileInput = {
   file: string;
   text: string;
   /** Arguments that the build is given. */
   buildArgs: ReadonlyMap<string, string>;
-  /** Platforms that it is built for: where the file names its base by them, there is one base for each. */
+  /** Platforms that it is built for; none is the machine's own. */
   platforms: readonly string[];
+  /** The stage that is built; without one it is the last. */
+  target?: string | undefined;
+  /** By name, in lower case. */
+  contexts?: ReadonlyMap<string, NamedContext>;
 };
 
 const way = "Give it with --build-arg.";
 const platformWay = "Say for which platforms with --platform.";
 
 /**
- * The images that a Dockerfile needs: of `FROM`, `COPY --from`, `RUN --mount=from=` and the `syntax=` line. Stages of the
- * file itself and `scratch` are none. Source: Dockerfile reference.
+ * The images that a build of this Dockerfile pulls: its frontend, and what the stages need that the target depends on, as
+ * BuildKit finds them. Sources: Dockerfile reference; docs.docker.com, "Multi-stage builds"; moby/buildkit,
+ * frontend/dockerfile/dockerfile2llb/convert.go.
  */
 export function mentionsOfDockerfile(input: DockerfileInput): Mention[] {
-  const dockerfile = DockerfileParser.parse(input.text);
-  const platforms = input.platforms.length > 0 ? input.platforms : [undefined];
-  const mentions = platforms.flatMap((platform) => mentionsFor(input, dockerfile, platform));
-  const seen = new Set<string>();
-  return mentions.filter((mention) => {
-    const key = JSON.stringify(mention);
-    return seen.has(key) ? false : seen.add(key);
+  const { file, text, buildArgs, platforms } = input;
+  const parsed = parseDockerfile(text);
+  const frontend = buildArgs.get("BUILDKIT_SYNTAX") ?? parsed.syntax?.image;
+  const syntax = frontend ? [{ file, line: parsed.syntax?.line ?? 1, by: "syntax", reference: frontend }] : [];
+  const built = (platforms.length > 0 ? platforms : [undefined]).flatMap((platform) => {
+    const target = input.target?.toLowerCase();
+    const predefined = predefinedArguments(platform, (lastName) => target ?? lastName ?? "default");
+    const first = stagesOf(parsed, buildArgs, predefined(undefined));
+    const stages = stagesOf(parsed, buildArgs, predefined(first.at(-1)?.name));
+    return mentionsFor(input, stages, platform);
   });
+  return [...syntax, ...built];
 }
 
-type Place = Pick<Mention, "file" | "line" | "by">;
+type Build = {
+  input: DockerfileInput;
+  stages: readonly Stage[];
+  /** The number of the stage that each stage is built on; absent for an image. */
+  baseOf: ReadonlyMap<number, number>;
+  platform: string | undefined;
+};
 
-function mentionsFor(input: DockerfileInput, dockerfile: Dockerfile, platform: string | undefined): Mention[] {
-  const variables = globalVariables(dockerfile, input.buildArgs, platform);
-  const place = (by: string, line: number): Place => ({ file: input.file, line: line + 1, by });
-  const stages = new Set<string>();
+function mentionsFor(input: DockerfileInput, stages: readonly Stage[], platform: string | undefined): Mention[] {
+  const last = stages.length - 1;
+  if (last < 0) return [{ file: input.file, line: 1, by: "FROM", unresolved: "It has no FROM." }];
+  const target = input.target === undefined ? last : findStage(stages, input.target);
+  if (target === undefined)
+    return [{ file: input.file, line: 1, by: "--target", unresolved: `It has no stage "${input.target}".` }];
+  const build = { input, stages, baseOf: basesOf(stages), platform };
   const mentions: Mention[] = [];
-  const add = (at: Place, text: string | null | undefined, isStage: (name: string) => boolean): void => {
-    if (text === null || text === undefined) return;
-    const mention = mentionOf(at, text, variables);
-    if (!("reference" in mention) || !(mention.reference === "scratch" || isStage(mention.reference)))
-      mentions.push(mention);
-  };
-  for (const directive of dockerfile.getDirectives()) {
-    if (directive.getName().toLowerCase() === "syntax")
-      add(place("syntax", directive.getRange().start.line), directive.getValue(), () => false);
-  }
-  for (const from of dockerfile.getFROMs()) {
-    add(place("FROM", lineOf(from)), from.getImage(), (name) => stages.has(name.toLowerCase()));
-    const stage = from.getBuildStage();
-    if (stage !== null) stages.add(stage.toLowerCase());
-  }
-  // A number is that of a stage.
-  const isStage = (name: string): boolean => /^\d+$/.test(name) || stages.has(name.toLowerCase());
-  for (const copy of dockerfile.getCOPYs())
-    add(place("COPY --from", lineOf(copy)), copy.getFromFlag()?.getValue(), isStage);
-  for (const run of dockerfile.getInstructions()) {
-    const mounts = run instanceof Run ? run.getFlags().filter((flag) => flag.getName() === "mount") : [];
-    for (const mount of mounts)
-      add(place("RUN --mount", run.getRange().start.line), mount.getOption("from")?.getValue(), isStage);
+  const seen = new Set<number>();
+  const waiting = [target];
+  for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
+    const stage = stages[number];
+    if (stage === undefined || seen.has(number)) continue;
+    seen.add(number);
+    waiting.push(...readStage(build, stage, number, mentions));
   }
   return mentions;
 }
 
-const lineOf = (instruction: From | Copy): number => instruction.getRange().start.line;
-
-function mentionOf(at: Place, text: string, variables: Variables): Mention {
-  const found = interpolate(unquoted(text), variables, "\\");
-  if ("text" in found && found.text !== "") return { ...at, reference: found.text };
-  const name = "missing" in found ? found.missing : text;
-  return { ...at, unresolved: unsetVariable(name, isOfPlatform(name) ? platformWay : way) };
-}
-
-/** What `FROM` sees: arguments before the first one, with what the build is given, and those of the platform. */
-function globalVariables(
-  dockerfile: Dockerfile,
-  buildArgs: ReadonlyMap<string, string>,
-  platform: string | undefined,
-): Variables {
-  const values = new Map<string, string>(platform === undefined ? [] : platformArgs(platform));
-  for (const arg of dockerfile.getInitialARGs()) {
-    const property = arg.getProperty();
-    if (!property) continue;
-    const name = property.getName();
-    const given = buildArgs.get(name);
-    const written = property.getValue();
-    if (given !== undefined) values.set(name, given);
-    else if (written !== null) {
-      const value = interpolate(unquoted(written), (other) => values.get(other) ?? "", "\\");
-      if ("text" in value) values.set(name, value.text);
-    }
+/** Adds what a stage pulls. @returns the stages that it needs */
+function readStage(build: Build, stage: Stage, number: number, mentions: Mention[]): number[] {
+  const { input, stages, baseOf } = build;
+  const at = { file: input.file, line: stage.line, by: "FROM" };
+  // A context with the name of a stage stands for all of it.
+  const replacement = stage.name === undefined ? undefined : contextNamed(input, stage.name);
+  if (replacement !== undefined) {
+    addContext(build, at, replacement, stage.platform, mentions);
+    return [];
   }
-  return (name) => values.get(name);
+  const needed: number[] = [];
+  const base = baseOf.get(number);
+  if (base !== undefined) needed.push(base);
+  else addImage(build, at, stage.base, stage.platform, mentions);
+  const triggered = base === undefined ? [] : (stages[base]?.triggered ?? []);
+  for (const source of [...triggered, ...stage.sources]) {
+    const place = { file: input.file, line: source.line, by: source.by };
+    const found = stageOfSource(stages, source);
+    if (found === undefined) addImage(build, place, source.name, undefined, mentions);
+    else if (typeof found === "number") needed.push(found);
+    else mentions.push({ ...place, unresolved: found.wrong });
+  }
+  return needed;
 }
 
-/** Dockerfile reference, "Automatic platform ARGs in the global scope"; the builder is taken to be of the target's kind. */
-function platformArgs(platform: string): [string, string][] {
-  const [os = "", architecture = "", variant = ""] = platform.split("/");
-  return ["TARGET", "BUILD"].flatMap((side): [string, string][] => [
-    [`${side}PLATFORM`, platform],
-    [`${side}OS`, os],
-    [`${side}ARCH`, architecture],
-    [`${side}VARIANT`, variant],
-  ]);
+/** `COPY --from` names a stage by its name or its number, and `RUN --mount` by its name. */
+function stageOfSource(stages: readonly Stage[], { name, by }: Source): number | { wrong: string } | undefined {
+  if (by === "COPY --from" && /^\d+$/.test(name)) {
+    return Number(name) < stages.length ? Number(name) : { wrong: `It has no stage number ${name}.` };
+  }
+  return findStage(stages, name);
 }
 
-const isOfPlatform = (name: string): boolean => /^(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)$/.test(name);
+function findStage(stages: readonly Stage[], name: string): number | undefined {
+  const number = stages.findLastIndex((stage) => stage.name === name.toLowerCase());
+  return number === -1 ? undefined : number;
+}
 
-const unquoted = (text: string): string => /^(["'])(.*)\1$/s.exec(text)?.[2] ?? text;
+/** `FROM` sees the stages before it. */
+function basesOf(stages: readonly Stage[]): Map<number, number> {
+  const bases = new Map<number, number>();
+  for (const [number, { base }] of stages.entries()) {
+    const name = typeof base === "string" ? undefined : base.text;
+    const found = name === undefined ? undefined : findStage(stages.slice(0, number), name);
+    if (found !== undefined) bases.set(number, found);
+  }
+  return bases;
+}
+
+function addImage(
+  build: Build,
+  at: Place,
+  base: Stage["base"],
+  platform: string | undefined,
+  mentions: Mention[],
+): void {
+  if (typeof base === "string" && at.by === "FROM") {
+    mentions.push({ ...at, unresolved: base });
+    return;
+  }
+  const { text, unset } = typeof base === "string" ? { text: base, unset: [] } : base;
+  if (text === "scratch") return;
+  const context = contextNamed(build.input, text);
+  if (context !== undefined) {
+    addContext(build, at, context, platform, mentions);
+    return;
+  }
+  // A variable without a value is empty. That makes no image of its own of most references.
+  const [missing] = unset;
+  const isValid = typeof parseImageReference(text) !== "string";
+  if (missing !== undefined && !(isValid && !isPlatformArgument(missing)))
+    mentions.push({ ...at, unresolved: unsetVariable(missing, isPlatformArgument(missing) ? platformWay : way) });
+  else if (text === "") mentions.push({ ...at, unresolved: "It names no image." });
+  else if (at.by !== "FROM" && text.includes("$"))
+    mentions.push({ ...at, unresolved: "Variables are not put in their places here: name a stage instead." });
+  else mentions.push(pulled(at, text, platform ?? build.platform));
+}
+
+function addContext(
+  build: Build,
+  at: Place,
+  context: NamedContext,
+  platform: string | undefined,
+  mentions: Mention[],
+): void {
+  if (context === "no-image" || context.image === "scratch") return;
+  mentions.push(pulled(at, context.image, platform ?? build.platform));
+}
+
+const pulled = (at: Place, reference: string, platform: string | undefined): Mention => ({
+  ...at,
+  reference,
+  ...(platform !== undefined && { platforms: [platform] }),
+});
+
+/** The context of that name: for an image, whatever way its name is written. */
+function contextNamed({ contexts }: DockerfileInput, name: string): NamedContext | undefined {
+  const direct = contexts?.get(name.toLowerCase());
+  if (direct !== undefined || contexts === undefined) return direct;
+  const full = fullName(name);
+  return [...contexts].find(([key]) => full !== undefined && fullName(key) === full)?.[1];
+}
+
+function fullName(name: string): string | undefined {
+  const image = parseImageReference(name);
+  return typeof image === "string" ? undefined : JSON.stringify(image);
+}

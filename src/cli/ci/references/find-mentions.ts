@@ -1,50 +1,93 @@
 import { readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
-import type { ComposeBuild } from "./compose.js";
+import type { ComposeBuild, ComposeResult } from "./compose.js";
 import { findFiles } from "./find-files.js";
-import type { Variables } from "./interpolate.js";
+import { composeProjects } from "./find-projects.js";
 import type { Mention } from "./mention.js";
+import type { Variables } from "./shell-lexer.js";
 
 export type Tree = {
   directory: string;
   buildArgs: ReadonlyMap<string, string>;
+  /** What builds and services are for that say nothing themselves. */
   platforms: readonly string[];
   variables: Variables;
   profiles: readonly string[] | undefined;
+  /** The stage to build of Dockerfiles that no compose file builds. */
+  target?: string | undefined;
+};
+
+export type Found = {
+  mentions: readonly Mention[];
+  /** Files and services that take no part, for people. */
+  notes: readonly string[];
 };
 
 /**
- * Every place below a folder that names an image: in Dockerfiles, with the arguments that the command, a
- * `.docker_build_args` beside them (as foundriesio/ci-scripts has it) and compose files give; and in compose files.
+ * Every place below a folder that names an image which a build and a run pull: of compose projects, with the Dockerfiles
+ * that they build; and of other Dockerfiles. Those get the arguments of the command, and of a `.docker_build_args` beside
+ * them (as foundriesio/ci-scripts has it).
  * @throws CommandFailure when the folder cannot be read
  */
-export async function findMentions(tree: Tree): Promise<Mention[]> {
+export async function findMentions(tree: Tree): Promise<Found> {
   // The parsers take longer to load than the rest of the command line, and most commands need none.
   const [{ mentionsOfDockerfile }, { readCompose }] = await Promise.all([
     import("./dockerfile.js"),
     import("./compose.js"),
   ]);
   const { directory, platforms, variables, profiles } = tree;
-  const { dockerfiles, composeFiles } = await findFiles(directory);
-  const mentions: Mention[] = [];
-  const builds: ComposeBuild[] = [];
-  for (const file of composeFiles) {
-    const found = await readCompose({ file, directory, variables, profiles });
-    mentions.push(...found.mentions);
-    builds.push(...found.builds);
+  const found = await findFiles(directory);
+  const { projects, unused } = await composeProjects(directory, found.composeFiles, variables);
+  const notes = unused.map((file) => `${file} is not read: docker compose reads it only where it is named with -f.`);
+  const read: { files: readonly string[]; result: ComposeResult }[] = [];
+  for (const files of projects) {
+    // A file that another project includes or extends belongs to that project.
+    if (read.some(({ result }) => result.files.has(files[0] ?? ""))) continue;
+    read.push({ files, result: await readCompose({ directory, files, variables, profiles, platforms }) });
   }
-  const files = new Set([...dockerfiles, ...builds.map(({ dockerfile }) => dockerfile)]);
-  for (const file of files) {
+  const mentions = read.flatMap(({ result }) => result.mentions);
+  for (const { files, result } of read)
+    if (result.left.length > 0)
+      notes.push(`${files[0]}: not read: ${result.left.join(", ")}. Name their profiles with --profile.`);
+  const readOne = async (file: string, build: Partial<ComposeBuild>): Promise<Mention[] | undefined> => {
     const text = await readFile(join(directory, file), "utf8").catch(() => undefined);
-    if (text === undefined) continue;
+    if (text === undefined) return undefined;
     const beside = await buildArgsBeside(directory, file);
-    const given = builds.filter(({ dockerfile }) => dockerfile === file).map(({ buildArgs }) => buildArgs);
-    for (const args of given.length > 0 ? given : [new Map<string, string>()]) {
-      const buildArgs = new Map([...beside, ...args, ...tree.buildArgs]);
-      mentions.push(...mentionsOfDockerfile({ file, text, buildArgs, platforms }));
+    const buildArgs = new Map([...beside, ...(build.buildArgs ?? []), ...tree.buildArgs]);
+    const { target, contexts } = build;
+    return mentionsOfDockerfile({
+      ...{ file, text, buildArgs, target, platforms: build.platforms ?? platforms },
+      ...(contexts && { contexts }),
+    });
+  };
+  for (const build of read.flatMap(({ result }) => result.builds)) {
+    const { dockerfile, at } = build;
+    if ("text" in dockerfile) {
+      const buildArgs = new Map([...build.buildArgs, ...tree.buildArgs]);
+      const inner = mentionsOfDockerfile({ ...build, buildArgs, file: dockerfile.file, text: dockerfile.text });
+      // The text begins on the line behind its name.
+      mentions.push(...inner.map((mention) => ({ ...mention, line: mention.line + dockerfile.line })));
+      continue;
     }
+    const unresolved = `Its Dockerfile ${dockerfile.path} cannot be read.`;
+    mentions.push(...((await readOne(dockerfile.path, build)) ?? [{ ...at, unresolved }]));
   }
-  return unique(mentions).toSorted(byPlace);
+  for (const file of found.dockerfiles) {
+    if (read.some(({ result }) => result.dockerfiles.has(file))) continue;
+    if (isOfProject(file, read)) notes.push(`${file} is not read: no service is built from it.`);
+    else mentions.push(...((await readOne(file, { target: tree.target })) ?? [unreadable(file)]));
+  }
+  return { mentions: joined(mentions).toSorted(byPlace), notes };
+}
+
+const unreadable = (file: string): Mention => ({ file, line: 1, by: "FROM", unresolved: "It cannot be read." });
+
+/** A project that builds something says what is built of the files below it. */
+function isOfProject(file: string, projects: readonly { files: readonly string[]; result: ComposeResult }[]): boolean {
+  return projects.some(({ files, result }) => {
+    const folder = posix.dirname(files[0] ?? "");
+    return result.dockerfiles.size > 0 && (folder === "." || file.startsWith(`${folder}/`));
+  });
 }
 
 async function buildArgsBeside(directory: string, file: string): Promise<[string, string][]> {
@@ -57,8 +100,19 @@ async function buildArgsBeside(directory: string, file: string): Promise<[string
   });
 }
 
-function unique(mentions: readonly Mention[]): Mention[] {
-  return [...new Map(mentions.map((mention) => [JSON.stringify(mention), mention])).values()];
+/** Each place and image once, with all the platforms that it is pulled for. */
+function joined(mentions: readonly Mention[]): Mention[] {
+  const found = new Map<string, Mention>();
+  for (const mention of mentions) {
+    const key = JSON.stringify({ ...mention, platforms: undefined });
+    const before = found.get(key);
+    if (before === undefined || !("reference" in before) || !("reference" in mention)) found.set(key, mention);
+    else {
+      const platforms = [...new Set([...(before.platforms ?? []), ...(mention.platforms ?? [])])];
+      found.set(key, { ...mention, ...(platforms.length > 0 && { platforms }) });
+    }
+  }
+  return [...found.values()];
 }
 
 function byPlace(a: Mention, b: Mention): number {

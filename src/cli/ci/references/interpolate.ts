@@ -1,72 +1,86 @@
-/** What a variable stands for; `undefined` for one that is not set. */
-export type Variables = (name: string) => string | undefined;
+import type { Variables } from "./shell-lexer.js";
 
-/** The text with its variables in place, or the name of the first one that has no value. */
-export type Interpolated = { text: string } | { missing: string };
+/** A text with its variables in place. */
+export type Interpolated = {
+  text: string;
+  /** Variables that had no value; they are empty in the text. */
+  unset: readonly string[];
+  /** Why compose refuses the text. */
+  wrong?: string;
+};
 
-type EscapedBy = "\\" | "$";
-
-const nameStart = /^[A-Za-z_][A-Za-z0-9_]*/;
+const name = /^[A-Za-z_][A-Za-z0-9_]*/;
 
 /**
- * Puts variables in their places as BuildKit does in a Dockerfile and compose in its files: `$NAME`, `${NAME}`, and with a
- * word of its own `${NAME-word}`, `${NAME+word}`, `${NAME?word}`, each also with a colon, for which empty counts as unset.
- * Sources: Dockerfile reference, "Environment replacement"; compose specification, "Interpolation".
- * @param escapedBy - what makes the dollar that follows a plain one: a backslash in a Dockerfile, a dollar in a compose file
+ * Puts variables in their places as compose does in its files and in `.env`: `$NAME`, `${NAME}`, and with a word of its
+ * own `${NAME-word}`, `${NAME+word}`, `${NAME?word}`, each also with a colon, for which empty counts as unset. `$$` is a
+ * dollar. Sources: compose specification, "Interpolation"; compose-spec/compose-go, template/template.go.
  */
-export function interpolate(text: string, variables: Variables, escapedBy: EscapedBy): Interpolated {
+export function interpolate(text: string, variables: Variables): Interpolated {
   let result = "";
-  let rest = text;
-  while (rest !== "") {
-    const dollar = rest.indexOf("$");
-    if (dollar === -1) return { text: result + rest };
-    if (escapedBy === "\\" && rest[dollar - 1] === "\\") {
-      result += `${rest.slice(0, dollar - 1)}$`;
-      rest = rest.slice(dollar + 1);
-      continue;
+  const unset: string[] = [];
+  let wrong: string | undefined;
+  for (let at = 0; at < text.length; ) {
+    const dollar = text.indexOf("$", at);
+    if (dollar === -1) {
+      result += text.slice(at);
+      break;
     }
-    result += rest.slice(0, dollar);
-    rest = rest.slice(dollar + 1);
-    if (escapedBy === "$" && rest.startsWith("$")) {
-      result += "$";
-      rest = rest.slice(1);
-      continue;
-    }
-    const { value, length } = expand(rest, variables, escapedBy);
-    if ("missing" in value) return value;
-    result += value.text;
-    rest = rest.slice(length);
+    result += text.slice(at, dollar);
+    const found = substitution(text.slice(dollar + 1), variables);
+    result += found.text;
+    unset.push(...found.unset);
+    wrong ??= found.wrong;
+    at = dollar + 1 + found.length;
   }
-  return { text: result };
+  return { text: result, unset, ...(wrong !== undefined && { wrong }) };
 }
 
-function expand(rest: string, variables: Variables, escapedBy: EscapedBy): { value: Interpolated; length: number } {
+type Found = Interpolated & { length: number };
+
+/** @param rest - what stands behind the dollar */
+function substitution(rest: string, variables: Variables): Found {
+  if (rest.startsWith("$")) return { text: "$", unset: [], length: 1 };
   if (!rest.startsWith("{")) {
-    const name = nameStart.exec(rest)?.[0];
-    if (name === undefined) return { value: { text: "$" }, length: 0 };
-    return { value: asIs(name, variables), length: name.length };
+    const plain = name.exec(rest)?.[0];
+    // A dollar in front of something else is a dollar.
+    if (plain === undefined) return { text: "$", unset: [], length: 0 };
+    return { ...variableValue(plain, variables), length: plain.length };
   }
   const end = closingBrace(rest);
   const inner = rest.slice(1, end);
-  const name = nameStart.exec(inner)?.[0] ?? "";
-  return { value: withWord(name, inner.slice(name.length), variables, escapedBy), length: end + 1 };
+  const variable = name.exec(inner)?.[0];
+  if (end === -1 || variable === undefined) return { ...invalid, length: end === -1 ? rest.length : end + 1 };
+  return { ...withWord(variable, inner.slice(variable.length), variables), length: end + 1 };
 }
 
-function asIs(name: string, variables: Variables): Interpolated {
-  const value = variables(name);
-  return value === undefined ? { missing: name } : { text: value };
+const invalid: Interpolated = { text: "", unset: [], wrong: "A substitution with a dollar and braces is not valid." };
+
+function variableValue(variable: string, variables: Variables): Interpolated {
+  const value = variables(variable);
+  return { text: value ?? "", unset: value === undefined ? [variable] : [] };
 }
 
-function withWord(name: string, operation: string, variables: Variables, escapedBy: EscapedBy): Interpolated {
-  if (operation === "") return asIs(name, variables);
+function withWord(variable: string, operation: string, variables: Variables): Interpolated {
+  if (operation === "") return variableValue(variable, variables);
   const [, colon, sign, word = ""] = /^(:?)([-+?])(.*)$/s.exec(operation) ?? [];
-  const value = variables(name);
+  const value = variables(variable);
   const isSet = value !== undefined && !(colon === ":" && value === "");
-  if (sign === "-") return isSet ? { text: value } : interpolate(word, variables, escapedBy);
-  if (sign === "+") return isSet ? interpolate(word, variables, escapedBy) : { text: "" };
-  // `?word`, and what is no operation at all.
-  return isSet && sign === "?" ? { text: value } : { missing: name || operation };
+  switch (sign) {
+    case "-":
+      return isSet ? { text: value, unset: [] } : interpolate(word, variables);
+    case "+":
+      return isSet ? interpolate(word, variables) : { text: "", unset: [] };
+    case "?":
+      if (isSet) return { text: value, unset: [] };
+      return { text: "", unset: [variable], wrong: requiredSentence(variable, word) };
+    default:
+      return invalid;
+  }
 }
+
+const requiredSentence = (variable: string, word: string): string =>
+  `The variable ${variable} must have a value${word === "" ? "" : ` (${word})`}.`;
 
 /** The brace that ends this one, past those of variables inside its word. */
 function closingBrace(text: string): number {
@@ -76,5 +90,5 @@ function closingBrace(text: string): number {
     if (text[at] === "}") depth -= 1;
     if (depth === 0) return at;
   }
-  return text.length;
+  return -1;
 }

@@ -1,3 +1,4 @@
+import { visibleInline } from "../../../core/visible-text.js";
 import { showTable } from "../../client/show-table.js";
 import type { Checked } from "./check-mentions.js";
 
@@ -9,6 +10,8 @@ export type Weight = "pass" | "note" | "fail";
 /** Whether a reference fails the check. One that no entry covers may be public: it fails only where that is asked for. */
 export function weightOf({ outcome }: Checked, requireCovered: boolean): Weight {
   if (outcome === "ok") return "pass";
+  // Images may be named where nobody looked.
+  if (outcome === "passed-over") return requireCovered ? "fail" : "note";
   if (outcome === "not-covered") return requireCovered ? "fail" : "note";
   return "fail";
 }
@@ -43,7 +46,9 @@ function table(checked: readonly Weighed[]): string {
     one.platforms?.join(",") ?? "-",
   ]);
   const told = checked.filter(({ weight }) => weight !== "pass");
-  const sentences = told.map((one) => `${one.mention.file}:${one.mention.line}: ${nameOf(one)}: ${one.message}`);
+  const sentences = told.map((one) =>
+    visibleInline(`${one.mention.file}:${one.mention.line}: ${nameOf(one)}: ${one.message}`),
+  );
   return [showTable(["WHERE", "IMAGE", "OUTCOME", "ENTRY", "PLATFORMS"], rows), ...sentences].join("\n");
 }
 
@@ -103,4 +108,6 @@ function githubLine(one: Weighed): string[] {
   return [`::${command} file=${property(file)},line=${line},title=${property(title)}::${data(one.message)}`];
 }
 
-const data = (text: string): string => text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+// The text is made visible before it is escaped: the runner takes the escapes back.
+const data = (text: string): string =>
+  visibleInline(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");

@@ -18,13 +18,17 @@ export async function wantedForTree(
     throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
   const { terminal } = context;
   const { directory } = flags;
-  const mentions = await mentionsBelow(context, directory, flags);
+  const { mentions, notes } = await mentionsBelow(context, directory, flags);
+  for (const note of notes) terminal.say(note);
   for (const mention of mentions)
-    if ("unresolved" in mention) terminal.say(`${mention.file}:${mention.line}: ${mention.unresolved}`);
+    if (!("reference" in mention))
+      terminal.say(
+        `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
+      );
   const allowed = wantedBy(flags);
   const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
   for (const host of withoutLogin)
-    terminal.say(`${host}: no registry entry is for it; it is pulled from without a login.`);
+    terminal.say(`${host}: no registry entry is for it, or no grant of this job; it is pulled from without a login.`);
   if (requests.length > 0) return { ...allowed, requests };
   terminal.say(`Nothing in ${directory} needs a login.`);
   return undefined;

@@ -1,7 +1,3 @@
-import { normaliseHost } from "../../../core/normalise-host.js";
-import { explainSilence } from "../../client/explain-stranger.js";
-import { listAt, sentenceAt } from "../../client/json-value.js";
-import { NoAnswer, sendOnce } from "../../client/send-once.js";
 import { explainAnswer } from "../explain-answer.js";
 import { readFailures } from "../registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "../request-tokens.js";
@@ -36,7 +32,7 @@ export async function wantedFor(
   const failures = readFailures(answer.body);
   if (answer.status !== 200 && failures.length === 0) throw await explainAnswer(client, answer);
   const refused = failures.filter(({ code }) => code === "outside-grants").map(({ registry }) => registry);
-  const granted = refused.length > 0 ? await grantedHosts(client) : [];
+  const granted = refused.length > 0 ? await grantedRegistries(client, refused) : [];
   const withoutLogin = [
     ...failures.filter(({ code }) => code === "registry-unknown").map(({ registry }) => registry),
     ...refused.filter((registry) => !granted.includes(registry)),
@@ -44,20 +40,17 @@ export async function wantedFor(
   return { requests: named.filter(({ registry }) => !withoutLogin.includes(registry)), withoutLogin };
 }
 
-/** The hosts that the caller's grants name. */
-async function grantedHosts(client: JobClient): Promise<string[]> {
-  const { settings, identity } = client;
-  const url = `${settings.url}/v1/whoami`;
-  try {
-    const timeoutMs = settings.patienceMs;
-    const headers = { authorization: `Bearer ${await identity.present(timeoutMs)}` };
-    const answer = await sendOnce({ method: "GET", url, headers, authorities: settings.authorities, timeoutMs });
-    return listAt(answer.body, "grants").flatMap((grant) => {
-      const host = normaliseHost(sentenceAt(grant, "registry") ?? "");
-      return host.ok ? [host.host] : [];
-    });
-  } catch (error) {
-    if (error instanceof NoAnswer) throw explainSilence(error, settings);
-    throw error;
-  }
+/**
+ * Those of these registries that a grant of the caller speaks of, though not of every repository. The service decides it:
+ * a grant can name a registry by its host or by the id of an entry.
+ */
+async function grantedRegistries(client: JobClient, registries: readonly string[]): Promise<string[]> {
+  const answer = await askForTokens(client, {
+    ...{ allowPartial: true, allowBroader: true, registries: [], repositories: [] },
+    requests: registries.map((registry) => ({ registry })),
+  });
+  const failures = readFailures(answer.body);
+  if (answer.status !== 200 && failures.length === 0) throw await explainAnswer(client, answer);
+  const beyond = failures.filter(({ code }) => code === "outside-grants" || code === "registry-unknown");
+  return registries.filter((registry) => !beyond.some((failure) => failure.registry === registry));
 }

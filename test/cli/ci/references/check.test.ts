@@ -27,7 +27,7 @@ const check = (...args: string[]) => machine.run(["check", "--dir", treeOf(), ..
 
 describe("check", () => {
   test("passes where every image can be pulled, and tells of one without a login", async () => {
-    put("Dockerfile", `FROM ${bearerHost}/acme/base:multi`, "FROM alpine");
+    put("Dockerfile", `FROM ${bearerHost}/acme/base:multi AS base`, "FROM alpine", "COPY --from=base /a /b");
     put("compose.yml", `services: {a: {image: "${passwordHost}/acme/app:single"}}`);
     const done = await check();
     expect(done).toMatchObject({ exitCode: 0, stderr: "3 looked at, 0 cannot be pulled.\n" });
@@ -41,7 +41,8 @@ describe("check", () => {
 
   test("fails for one that is missing, refused, not for the platform, or cannot be told", async () => {
     const [base, app] = [`${bearerHost}/acme/base`, `${bearerHost}/acme/app`];
-    put("Dockerfile", "ARG X", `FROM ${base}:gone`, `FROM ${app}:multi`, "FROM $X", `FROM ${base}:multi`);
+    put("1.Dockerfile", `FROM ${base}:gone AS gone`, `FROM ${app}:multi`, "COPY --from=gone /a /b");
+    put("2.Dockerfile", "ARG X", "FROM $X AS x", `FROM ${base}:multi`, "COPY --from=x /a /b");
     const done = await check("--output", "json", "--platform", "windows/amd64");
     expect(done.exitCode).toBe(1);
     const { items } = JSON.parse(done.stdout);
@@ -69,6 +70,21 @@ describe("check", () => {
     ]);
   });
 
+  test.each(["table", "json", "sarif", "github"])(
+    "prints nothing of the files that acts on a log, as %s",
+    async (form) => {
+      const hostile = "x\n::warning title=x::y\u001b[2J\u202e\u200b\u2028##[error]z";
+      put(`Dockerfile.${hostile}`, `FROM ${bearerHost}/acme/base:\u202e\u001b[1m`, "FROM $NOT\u0007");
+      put("compose.yml", `services: {a: {image: ${JSON.stringify(hostile)}}}`);
+      const done = await check("--output", form);
+      const all = `${done.stdout}\n${done.stderr}`;
+      expect(all).toContain("warning title");
+      expect(all).not.toMatch(/[^\n\P{Cc}]|[\p{Cf}\p{Zl}\p{Zp}]|^\s*::warning|##\[/mu);
+      if (form === "json") expect(JSON.parse(done.stdout).items).toHaveLength(2);
+      if (form === "github") expect(done.stdout).toMatch(/^(::(error|notice) file=.*\n)+$/);
+    },
+  );
+
   test("says in a sentence that there is nothing, that there is no such folder, that the service is down", async () => {
     put("README", "");
     expect(await check()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("names an image.") });
@@ -84,7 +100,8 @@ describe("ci login --for", () => {
     machine.run(["ci", "login", "--for", treeOf()], { environment });
 
   test("asks for exactly what the files name, and passes over what needs no login", async () => {
-    put("Dockerfile", `FROM ${bearerHost}/acme/base:1`, `FROM ${bearerHost}/acme/app:1`, "FROM alpine");
+    const images = [`${bearerHost}/acme/base:1`, `${bearerHost}/acme/app:1`];
+    put("Dockerfile", "FROM alpine", ...images.map((image) => `COPY --from=${image} /a /b`));
     const done = await login({ FACTORY_SECRETS_TOKEN: (await factory.openJob()).token });
     expect(done).toMatchObject({ exitCode: 0 });
     expect(machine.readConfig()).toEqual({ auths: { [bearerHost]: { registrytoken: expect.any(String) } } });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { findMentions } from "../../../../src/cli/ci/references/find-mentions.js";
 import { interpolate } from "../../../../src/cli/ci/references/interpolate.js";
 import type { Mention } from "../../../../src/cli/ci/references/mention.js";
+import { lex } from "../../../../src/cli/ci/references/shell-lexer.js";
 
 let directory: string;
 beforeEach(() => {
@@ -24,16 +25,26 @@ type Options = {
   platforms?: string[];
   environment?: Record<string, string>;
   profiles?: string[];
+  target?: string;
 };
 
-async function find({ buildArgs = [], platforms = [], environment = {}, profiles }: Options = {}): Promise<string[]> {
+async function find({
+  buildArgs = [],
+  platforms = [],
+  environment = {},
+  profiles,
+  target,
+}: Options = {}): Promise<string[]> {
   const variables = (name: string): string | undefined => environment[name];
-  const tree = { directory, buildArgs: new Map(buildArgs), platforms, variables, profiles };
-  return (await findMentions(tree)).map(line);
+  const tree = { directory, buildArgs: new Map(buildArgs), platforms, variables, profiles, target };
+  return (await findMentions(tree)).mentions.map(line);
 }
 
-const line = (mention: Mention): string =>
-  `${mention.file}:${mention.line} ${mention.by} ${"reference" in mention ? mention.reference : `? ${mention.unresolved}`}`;
+function line(mention: Mention): string {
+  const place = `${mention.file}:${mention.line} ${mention.by}`;
+  if ("reference" in mention) return `${place} ${mention.reference}`;
+  return "unresolved" in mention ? `${place} ? ${mention.unresolved}` : `${place} passed over`;
+}
 
 describe("a Dockerfile", () => {
   test("names what it is built from, in every place where it can, and none of its own stages", async () => {
@@ -51,10 +62,11 @@ describe("a Dockerfile", () => {
       "COPY --from=build /a /b",
       "COPY --from=0 /a /c",
       "COPY --from=ghcr.io/acme/files:2 /a /d",
-      "FROM build",
       "FROM \\",
-      "  scratch",
+      "  scratch AS empty",
+      "COPY --from=build /a /b",
       "from alpine",
+      "COPY --from=EMPTY /a /b",
     );
     expect(await find({ buildArgs: [["TAG", "4"]] })).toEqual([
       "app/Dockerfile:1 syntax docker/dockerfile:1.7",
@@ -117,8 +129,8 @@ describe("a compose file", () => {
     put("app/Dockerfile", "FROM alpine");
     expect(await find({ environment: { TAG: "8" } })).toEqual([
       "app/Dockerfile:1 FROM alpine",
+      "app/docker-compose.yml:2 image ghcr.io/acme/base:8",
       "app/docker-compose.yml:5 image ghcr.io/acme/app:8",
-      "app/docker-compose.yml:6 image ghcr.io/acme/base:8",
       "app/docker-compose.yml:9 image hub.example.com/three:$literal",
       "app/docker-compose.yml:14 image ? The variable UNSET has no value here. Set it in the environment or in the .env beside the file.",
     ]);
@@ -138,9 +150,8 @@ describe("a compose file", () => {
     put("more.yml", "include: [compose.yaml]", "services:", "  c: {image: 'ghcr.io/acme/more:1'}");
     put("sub/compose.yml", "services: {d: {image: 'ghcr.io/acme/sub:1'}}");
     expect(await find()).toEqual([
-      "compose.yaml:1 include ? It includes what is not in this folder, which is not looked at.",
-      "compose.yaml:3 image ghcr.io/acme/common:1",
-      "compose.yaml:5 image ghcr.io/acme/common:1",
+      "common.yml:3 image ghcr.io/acme/common:1",
+      "compose.yaml:1 include passed over",
       "more.yml:3 image ghcr.io/acme/more:1",
       "sub/compose.yml:1 image ghcr.io/acme/sub:1",
     ]);
@@ -158,14 +169,14 @@ describe("a compose file", () => {
       "      additional_contexts:",
       "        tools: docker-image://ghcr.io/acme/tools:1",
     );
-    put("src/build.txt", "ARG BASE=none", "FROM $BASE");
+    put("src/build.txt", "ARG BASE=none", "FROM $BASE", "COPY --from=tools /a /b");
     expect(await find()).toEqual([
-      "compose.yml:3 build context tools ghcr.io/acme/tools:1",
       "src/build.txt:2 FROM ghcr.io/acme/base:1",
+      "src/build.txt:3 COPY --from ghcr.io/acme/tools:1",
     ]);
   });
 
-  test("leaves out services of other profiles when profiles are named", async () => {
+  test("leaves out services of profiles that are not named", async () => {
     put(
       "compose.yml",
       "services:",
@@ -174,7 +185,9 @@ describe("a compose file", () => {
       "  c: {image: c, profiles: [test]}",
     );
     expect(await find({ profiles: ["test"] })).toEqual(["compose.yml:2 image a", "compose.yml:4 image c"]);
-    expect(await find()).toHaveLength(3);
+    expect(await find()).toEqual(["compose.yml:2 image a"]);
+    expect(await find({ environment: { COMPOSE_PROFILES: "debug,test" } })).toHaveLength(3);
+    expect(await find({ profiles: ["*"] })).toHaveLength(3);
   });
 
   test("that is no YAML, or is a bomb of aliases, is told of and spoils nothing else", async () => {
@@ -200,16 +213,139 @@ describe("a variable", () => {
     ["${A:?why}", "1"],
     ["a$ b$", "a$ b$"],
   ])("%s is put in its place", (text, expected) => {
-    expect(interpolate(text, (name) => values[name], "$")).toEqual({ text: expected });
+    expect(interpolate(text, (name) => values[name])).toEqual({ text: expected, unset: [] });
   });
 
   test("without a value is named", () => {
     for (const text of ["$NO", "${NO}", "${NO:?x}", "${A:-1}${NO}"])
-      expect(interpolate(text, (name) => values[name], "$")).toEqual({ missing: "NO" });
+      expect(interpolate(text, (name) => values[name]).unset).toEqual(["NO"]);
   });
 
   test("is plain text behind what escapes it", () => {
-    expect(interpolate("$$A \\$A", (name) => values[name], "$")).toEqual({ text: "$A \\1" });
-    expect(interpolate("\\$A $A", (name) => values[name], "\\")).toEqual({ text: "$A 1" });
+    expect(interpolate("$$A \\$A", (name) => values[name])).toEqual({ text: "$A \\1", unset: [] });
+    expect(lex("\\$A $A", { escapeToken: "\\", variables: (name) => values[name] })).toMatchObject({ text: "$A 1" });
+  });
+});
+
+describe("what a build pulls", () => {
+  test("is of the stages that the target needs, and of triggers of its base", async () => {
+    put(
+      "Dockerfile",
+      "FROM ghcr.io/acme/base:1 AS base",
+      "ONBUILD COPY --chown=1 --from=ghcr.io/acme/onbuild:1 /a /b",
+      "FROM ghcr.io/acme/never:1 AS never",
+      "FROM base AS App",
+      "ONBUILD RUN --mount=from=ghcr.io/acme/never:2 true",
+      "FROM ghcr.io/acme/last:1",
+      "COPY --from=App /a /b",
+    );
+    const base = ["Dockerfile:1 FROM ghcr.io/acme/base:1", "Dockerfile:2 COPY --from ghcr.io/acme/onbuild:1"];
+    expect(await find()).toEqual([...base, "Dockerfile:6 FROM ghcr.io/acme/last:1"]);
+    expect(await find({ target: "APP" })).toEqual(base);
+    expect(await find({ target: "none" })).toEqual(['Dockerfile:1 --target ? It has no stage "none".']);
+  });
+
+  test("is read past comments, empty lines, quotes, and a backslash in front of another", async () => {
+    put(
+      "Dockerfile",
+      "#!/usr/bin/env -S docker build",
+      "# syntax=ghcr.io/acme/frontend:1 # ours",
+      "",
+      "# escape=`",
+      "FROM alpine AS a",
+      "RUN one \\",
+      "  # a comment",
+      "",
+      "  COPY --from=ghcr.io/acme/not:1 a b",
+      'COPY --chmod="0 644" --from="ghcr.io/acme/quoted:1" a b',
+      "RUN echo 1 \\\\",
+      "COPY --from=ghcr.io/acme/yes:1 a b",
+      'RUN ["echo", "<<EOF"]',
+      "COPY <<ONE <<-TWO /d/",
+      "FROM ghcr.io/acme/not:2",
+      "ONE",
+      "COPY --from=ghcr.io/acme/not:3 a b",
+      "\tTWO",
+      'RUN --mount=type=bind,"from=ghcr.io/acme/csv:1",target=/x true',
+      "COPY -- --from=ghcr.io/acme/not:4 /b",
+    );
+    expect(await find()).toEqual([
+      "Dockerfile:2 syntax ghcr.io/acme/frontend:1",
+      "Dockerfile:5 FROM alpine",
+      "Dockerfile:10 COPY --from ghcr.io/acme/quoted:1",
+      "Dockerfile:12 COPY --from ghcr.io/acme/yes:1",
+      "Dockerfile:19 RUN --mount ghcr.io/acme/csv:1",
+    ]);
+  });
+
+  test.each([
+    ["ghcr.io/${A:-x}/${B:+y}z${C-w}", "ghcr.io/a/zw"],
+    ["ghcr.io/a/${V##*.}:1", "ghcr.io/a/3:1"],
+    ["ghcr.io/a/${V#*.}:1", "ghcr.io/a/2.3:1"],
+    ["ghcr.io/a/${V%.*}:1", "ghcr.io/a/v1.2:1"],
+    ["ghcr.io/a/${V%%.*}:1", "ghcr.io/a/v1:1"],
+    ["ghcr.io/a/${V/./_}:1", "ghcr.io/a/v1_2.3:1"],
+    ["ghcr.io/a/${V//./_}:1", "ghcr.io/a/v1_2_3:1"],
+    ["ghcr.io/a/${V//?./}:1", "ghcr.io/a/v3:1"],
+    ["ghcr.io/'a'\"/b\"$NOT:1", "ghcr.io/a/b:1"],
+    ["ghcr.io/${NOT:-${A}b}/c", "ghcr.io/ab/c"],
+  ])("puts variables in their places: %s", async (written, expected) => {
+    put("Dockerfile", "ARG A=a B= V=v1.2.3", `FROM ${written}`);
+    expect(await find()).toEqual([`Dockerfile:2 FROM ${expected}`]);
+  });
+
+  test("cannot be told where a variable is missing, required or badly written, or the file is", async () => {
+    for (const base of ["$NO", "x/$NO", "${NO:?say it}", "${}", "${A", "'x"]) {
+      put("Dockerfile", `FROM ${base}`);
+      expect(await find()).toEqual([expect.stringMatching(/^Dockerfile:1 FROM \? /)]);
+    }
+    put("compose.yml", "services: {a: {build: {context: gone}}}");
+    expect(await find()).toEqual(["compose.yml:1 build ? Its Dockerfile gone/Dockerfile cannot be read."]);
+  });
+
+  test("is not told of what lies elsewhere: that is passed over aloud", async () => {
+    put(
+      "compose.yml",
+      "include: ['oci://docker.io/acme/stack:1']",
+      "services:",
+      "  git: {build: 'https://github.com/acme/app.git#main'}",
+      "  ssh: {build: {context: 'git@github.com:acme/app.git'}}",
+      "  other: {extends: {file: 'https://example.com/base.yml', service: x}, image: a}",
+      "  cached:",
+      "    build:",
+      "      context: .",
+      "      cache_from: [ghcr.io/acme/cache:1]",
+    );
+    put("Dockerfile", "FROM b");
+    expect(await find()).toEqual([
+      "Dockerfile:1 FROM b",
+      "compose.yml:1 include passed over",
+      "compose.yml:3 build passed over",
+      "compose.yml:4 build passed over",
+      "compose.yml:5 extends passed over",
+      "compose.yml:5 image a",
+      "compose.yml:9 cache_from passed over",
+    ]);
+  });
+
+  test("follows COMPOSE_FILE, overrides over lists and mappings, documents of one file, and aliases of merges", async () => {
+    put(".env", "COMPOSE_FILE=one.yml:two.yml", "export BASE='b' # ours", 'MORE="x', 'y"', "T: 3");
+    put(
+      "one.yml",
+      "services: {a: {build: {context: ., args: {BASE: one, T: '1'}}, image: ours}}",
+      "---",
+      "services: {b: {image: 'b:${T}'}}",
+    );
+    put(
+      "two.yml",
+      "x-all: &all [{image: first}, {image: second}]",
+      "services:",
+      "  a: {build: {args: [BASE]}}",
+      "  c: {<<: *all}",
+      "  d: {image: ours, depends_on: [a]}",
+    );
+    put("compose.yaml", "services: {not: {image: not}}");
+    put("Dockerfile", "ARG BASE", "ARG T", "FROM $BASE:$T");
+    expect(await find()).toEqual(["Dockerfile:3 FROM b:1", "one.yml:3 image b:3", "two.yml:1 image first"]);
   });
 });

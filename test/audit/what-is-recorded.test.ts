@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 
 type Event = Record<string, unknown> & { id: string; at: string; action: string };
 
@@ -12,7 +12,7 @@ let operator: ReturnType<TestService["as"]>;
 let me: { kind: string; id: string; name: string };
 
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   operator = service.as(service.operatorToken);
   const { body } = await operator.get("/v1/whoami");
   me = { kind: body.kind, id: body.id, name: body.name };

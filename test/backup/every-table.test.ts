@@ -5,14 +5,14 @@ import { inOrderOfNeed } from "../../src/backup/make/make-backup.js";
 import { readSequences, readTables, type Table } from "../../src/backup/make/store.js";
 import { readMigrations, tablesOf } from "../../src/db/migrate.js";
 import { migrationsDirectory } from "../../src/db/open-service-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { backUp } from "./backed-up.js";
 
 let service: TestService;
 let client: pg.Client;
 let tables: Table[];
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   client = new pg.Client({ connectionString: service.databaseUrl });
   await client.connect();
   tables = await readTables(client);

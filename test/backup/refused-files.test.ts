@@ -3,7 +3,7 @@ import { BackupRefused } from "../../src/backup/format.js";
 import { readBackup } from "../../src/backup/read-backup.js";
 import { secretValue } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { inDatabase, relationsIn, rewritten as rewriteOf } from "./altered.js";
 import { backUp, inChunks, restoreInto } from "./backed-up.js";
 
@@ -11,7 +11,7 @@ let service: TestService;
 let empty: TestDatabase;
 let bytes: Buffer;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   const { name } = await service.createFactory();
   await service.as(service.operatorToken).put(`/v1/factories/${name}/secrets/one`).send({ value: secretValue() });
   ({ bytes } = await backUp(service.databaseUrl));

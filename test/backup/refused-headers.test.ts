@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BackupHeader, BackupRefused, type BackupTable } from "../../src/backup/format.js";
 import { secretValue } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { type Alterable, altered, relationsIn } from "./altered.js";
 import { backUp, restoreInto } from "./backed-up.js";
 
@@ -12,7 +12,7 @@ let service: TestService;
 let empty: TestDatabase;
 let bytes: Buffer;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   const { name } = await service.createFactory();
   await service.as(service.operatorToken).put(`/v1/factories/${name}/secrets/one`).send({ value: secretValue() });
   ({ bytes } = await backUp(service.databaseUrl));

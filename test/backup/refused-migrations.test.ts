@@ -3,14 +3,14 @@ import { type BackupHeader, BackupRefused } from "../../src/backup/format.js";
 import { verifyBackup } from "../../src/backup/restore/restore-backup.js";
 import { readMigrations } from "../../src/db/migrate.js";
 import { migrationsDirectory } from "../../src/db/open-service-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { altered } from "./altered.js";
 import { backUp, inChunks } from "./backed-up.js";
 
 let service: TestService;
 let bytes: Buffer;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   ({ bytes } = await backUp(service.databaseUrl));
 });
 afterAll(() => service.close());

@@ -10,7 +10,7 @@ import { backUp, restoreInto } from "./backed-up.js";
 
 let broker: BrokeredFactory;
 beforeAll(async () => {
-  broker = await startBrokeredFactory(() => undefined);
+  broker = await startBrokeredFactory(() => undefined, {}, "a new database");
 });
 afterAll(() => broker.close());
 

@@ -118,7 +118,7 @@ describe("a secret that was opened", () => {
 
   it("and cannot be: a flipped bit is one problem, an audit row and a metric", async () => {
     await sql(`UPDATE secret_versions v SET ciphertext = set_byte(ciphertext, 30, get_byte(ciphertext, 30) # 1)
-      FROM secrets s WHERE s.id = v.secret_id AND s.name = 'creds' AND v.version = s.current_version`);
+      FROM secrets s WHERE s.id = v.secret_id AND s.factory_id = '${broker.factory.id}' AND s.name = 'creds' AND v.version = s.current_version`);
     const reply = await broker.ask(job.token, demand);
     expect(reply.body).toMatchObject({ status: 500, code: "secret-unreadable" });
     expect((await broker.events("secret.open-failed")).at(-1)).toMatchObject({ secret: "creds", outcome: "failed" });

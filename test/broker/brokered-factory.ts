@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type StandInClouds, startStandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { watched } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 
 export type TokenReply = Awaited<ReturnType<ReturnType<TestService["as"]>["post"]>>;
 
@@ -26,12 +26,12 @@ export type BrokeredFactory = {
 
 /**
  * @param prepare opens the registries, because the hosts that may be reached are settings of the service
- * @param on a migrated database that is not the run's own
+ * @param on a new database, for what a tenant of the worker's must not do; or one that the test has made
  */
 export async function startBrokeredFactory(
   prepare: (clouds: StandInClouds) => void,
   settings: Record<string, string> = {},
-  on?: Pick<TestService, "databaseUrl" | "key">,
+  on?: Pick<TestService, "databaseUrl" | "key"> | "a new database",
   options: Parameters<typeof startStandInClouds>[0] = {},
 ): Promise<BrokeredFactory> {
   const clouds = await startStandInClouds(options);
@@ -44,7 +44,8 @@ export async function startBrokeredFactory(
     FACTORY_SECRETS_CA_FILE: caFile,
     ...settings,
   };
-  const service = await startTestService(environment, on);
+  const service =
+    on === "a new database" ? await startOwnTestService(environment) : await startTestService(environment, on);
   const factory = await service.createFactory();
   const operator = () => service.as(service.operatorToken);
   const path = `/v1/factories/${factory.name}`;

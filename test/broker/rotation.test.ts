@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { expectProblem } from "../http/expect-problem.js";
 import { lifeOf, type SecretLife } from "../secrets/secret-life.js";
+import type { StandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { watched } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { authorizationOf, type BrokeredFactory, pull, startBrokeredFactory } from "./brokered-factory.js";
@@ -22,9 +23,10 @@ let broker: BrokeredFactory;
 let replicas: TestService[];
 let life: SecretLife;
 beforeAll(async () => {
-  broker = await startBrokeredFactory(({ docker }) => {
+  const openRegistry = ({ docker }: StandInClouds) => {
     docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 });
-  });
+  };
+  broker = await startBrokeredFactory(openRegistry, {}, "a new database");
   const further = await Promise.all([1, 2].map(() => startTestService(broker.environment, broker.service)));
   replicas = [broker.service, ...further];
   life = lifeOf(broker.service, broker.factory, "ghcr_creds");

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { StandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { watched } from "../support/leak-watch.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { authorizationOf, type BrokeredFactory, pull, startBrokeredFactory } from "./brokered-factory.js";
@@ -19,12 +20,13 @@ let broker: BrokeredFactory;
 let otherReplica: TestService;
 let realm: ReturnType<BrokeredFactory["clouds"]["docker"]["addRegistry"]>["realm"];
 beforeAll(async () => {
-  broker = await startBrokeredFactory(({ docker }) => {
+  const openRegistries = ({ docker }: StandInClouds) => {
     const rights = { "acme/app": ["pull"], "acme/base": ["pull"] } as const;
     const users = { first: { password: first, rights }, second: { password: second, rights } };
     realm = docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 }).realm;
     docker.addRegistry({ host: "quay.example.test", users });
-  });
+  };
+  broker = await startBrokeredFactory(openRegistries, {}, "a new database");
   otherReplica = await startTestService(broker.environment, broker.service);
   // Nothing is announced in this file: "at once" must hold without any message between replicas.
   await broker.service.database.pool.query(

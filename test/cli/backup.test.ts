@@ -8,7 +8,7 @@ import { endServerProcesses, startServerProcess } from "../crash/server-process.
 import { runCommand } from "../support/command-process.js";
 import { recordText, secretValue, watched } from "../support/leak-watch.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { runHere } from "./run-here.js";
 
 let directory: string;
@@ -17,7 +17,7 @@ let empty: TestDatabase;
 let settings: { DATABASE_URL: string };
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "factory-secrets-backup-"));
-  service = await startTestService();
+  service = await startOwnTestService();
   const { name } = await service.createFactory();
   await service.as(service.operatorToken).put(`/v1/factories/${name}/secrets/one`).send({ value: secretValue() });
   settings = { DATABASE_URL: service.databaseUrl };

@@ -9,10 +9,11 @@ import { verifyDatabase } from "../../src/cli/audit/verify.js";
 import { openKeyRing } from "../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { earlierTransactionsEnded } from "../support/earlier-transactions.js";
+import { roundsOf } from "../support/rounds.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
-const rounds = 6;
+const rounds = roundsOf(3, 6);
 const eventsOfRound = 2_000;
 const key = randomBytes(32).toString("base64");
 

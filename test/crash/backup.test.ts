@@ -5,7 +5,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CommandProcess, runCommand, startCommand } from "../support/command-process.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 const events = 60_000;
 
@@ -15,7 +15,7 @@ let empty: TestDatabase;
 let client: pg.Client;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "factory-secrets-killed-"));
-  service = await startTestService();
+  service = await startOwnTestService();
   await service.database.pool.query(
     `INSERT INTO audit_events (at, action, outcome, actor_kind, writer, sequence, transaction, event)
      SELECT e.at, e.action, e.outcome, e.actor_kind, gen_random_uuid(), 1, '0', e.event

@@ -8,12 +8,13 @@ import { readSettings } from "../../src/settings/settings.js";
 import { newKey } from "../keys/keyed-service.js";
 import { type Everything, openEverything } from "../keys/open-everything.js";
 import { secretValue } from "../support/leak-watch.js";
+import { roundsOf } from "../support/rounds.js";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.js";
 import { endServerProcesses, type ServerProcess, startServerProcess } from "./server-process.js";
 
 const factories = 25;
 const secrets = 40;
-const killedInBatches = 3;
+const killedInBatches = roundsOf(2, 3);
 
 const [first, second] = [newKey(), newKey()];
 let testDatabase: TestDatabase;

@@ -1,20 +1,23 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
+import type { StandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { watched } from "../support/leak-watch.js";
+import { roundsOf } from "../support/rounds.js";
 import { endServerProcesses, type ServerProcess, startServerProcess } from "./server-process.js";
 import { createStoredValues, type StoredValues } from "./stored-values.js";
 import { allBatchNames, runLoad, type Seen } from "./writers.js";
 
-const rounds = 20;
+const rounds = roundsOf(4, 20);
 const password = watched("not-a-real-secret-crash-5e5e");
 
 let broker: BrokeredFactory;
 let stored: StoredValues;
 beforeAll(async () => {
-  broker = await startBrokeredFactory(({ docker }) => {
+  const openRegistry = ({ docker }: StandInClouds) => {
     const users = { ci: { password, rights: { "acme/app": ["pull"] } } } as const;
     docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 });
-  });
+  };
+  broker = await startBrokeredFactory(openRegistry, {}, "a new database");
   await broker.putSecret("ghcr_creds", `ci:${password}`);
   await broker.putConfig("- {type: generic, url: ghcr.io, generic_secret_name: ghcr_creds}\n");
   stored = await createStoredValues(broker.service, broker.factory.id);

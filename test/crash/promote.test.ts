@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { killAtLock } from "./kill-at-lock.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
@@ -10,7 +10,7 @@ const config = "- {type: generic, url: ghcr.io, generic_secret_name: creds}\n";
 
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   await service.createFactory(name);
   const operator = () => service.as(service.operatorToken);
   const value = () => ({ value: `ci:${secretValue()}` });

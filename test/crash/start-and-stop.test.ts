@@ -7,6 +7,7 @@ import { keyEncryptionKeyId } from "../../src/crypto/envelope.js";
 import { findPostmaster } from "../../src/db/embedded/find-postmaster.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import type { CloudEndpoint } from "../support/clouds/cloud-endpoint.js";
+import type { StandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { secretValue, watched } from "../support/leak-watch.js";
 import { createTestDatabase } from "../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
@@ -78,10 +79,11 @@ describe("SIGTERM", () => {
   let broker: BrokeredFactory;
   let registry: CloudEndpoint;
   beforeAll(async () => {
-    broker = await startBrokeredFactory(({ docker }) => {
+    const openRegistry = ({ docker }: StandInClouds) => {
       const users = { ci: { password, rights: { "acme/app": ["pull"] } } } as const;
       registry = docker.addRegistry({ host: "ghcr.io", users }).registry;
-    });
+    };
+    broker = await startBrokeredFactory(openRegistry, {}, "a new database");
     await broker.putSecret("creds", `ci:${password}`);
     await broker.putConfig("- {type: generic, url: ghcr.io, generic_secret_name: creds}\n");
   });

@@ -11,7 +11,7 @@ import { hoursFromNow } from "./refused-device.js";
 
 type WalkedRoute = (typeof routes)[number];
 
-const own = "own-factory";
+const own = "wrong-devices-own";
 const proof = watched("not-a-real-secret-device-proxy-222222222");
 let files: Awaited<ReturnType<typeof makeServerFiles>>;
 let service: TestService;
@@ -29,7 +29,7 @@ beforeAll(async () => {
     FACTORY_SECRETS_DEVICE_PROXY_SECRET: proof,
   });
   const factory = await service.createFactory(own);
-  const other = await service.createFactory("other-factory");
+  const other = await service.createFactory("wrong-devices-other");
   const root = await makeRoot();
   const authority = await register(service, factory, { certificates: [root] });
   const otherRoot = await makeRoot();
@@ -74,13 +74,12 @@ const guarded = routes.filter(({ auth }) => auth !== "anyone" && auth !== "signa
 
 describe.concurrent.each(guarded.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
   it("answers every certificate that is worth nothing one and the same 401, whatever the factory", async () => {
-    const bodies = new Set<string>();
-    for (const device of Object.values(invalid)) {
-      for (const factory of [own, "no-such-factory"]) {
-        bodies.add(JSON.stringify(lasting(expectProblem(await call(route, device, factory), "unauthenticated"))));
-      }
-    }
-    expect(bodies.size).toBe(1);
+    // At once: each refusal takes a tenth of a second.
+    const asked = Object.values(invalid).flatMap((device) =>
+      [own, "no-such-factory"].map((factory) => call(route, device, factory)),
+    );
+    const bodies = (await Promise.all(asked)).map((reply) => lasting(expectProblem(reply, "unauthenticated")));
+    expect(new Set(bodies.map((body) => JSON.stringify(body))).size).toBe(1);
   });
 
   if (route.auth === "any-caller") {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { secretValue } from "../support/leak-watch.js";
+import { roundsOf } from "../support/rounds.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 
-const rounds = 5;
+const rounds = roundsOf(2, 5);
 const writers = 8;
 let service: TestService;
 let replica: TestService;

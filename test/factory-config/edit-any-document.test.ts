@@ -4,8 +4,9 @@ import { viewOfEntry } from "../../src/factory-config/convert-entry.js";
 import { addEntry, removeEntry, replaceEntry } from "../../src/factory-config/edit-entries.js";
 import type { RegistryEntry } from "../../src/factory-config/entry.js";
 import { type LocatedEntry, parseDocument } from "../../src/factory-config/parse-document.js";
+import { roundsOf } from "../support/rounds.js";
 
-const numRuns = 250;
+const numRuns = roundsOf(100, 250);
 
 const names = fc.constantFrom("aws_creds", "azprincipal", "123", "no", "a.b-c", "x_y");
 

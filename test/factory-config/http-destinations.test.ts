@@ -181,17 +181,16 @@ describe("an approval", () => {
 
   it("is what the broker goes by: an entry that nobody approved opens nothing, however it got there", async () => {
     const { token } = await http.service.openJob(http.factory.name);
-    await http.service.database.pool.query("DELETE FROM approved_destinations WHERE host = 'ghcr.io'");
-    await http.service.database.pool.query("UPDATE factories SET generation = generation + 1");
+    const { pool } = http.service.database;
+    const ofGhcr = "FROM approved_destinations WHERE factory_id = $1 AND host = 'ghcr.io'";
+    await pool.query(`DELETE ${ofGhcr}`, [http.factory.id]);
+    await pool.query("UPDATE factories SET generation = generation + 1 WHERE id = $1", [http.factory.id]);
     const demand = { registry: "ghcr.io", repositories: ["acme/app"] };
     const reply = await http.service.as(token).post(`${http.path}/registry-tokens`).send(demand);
     expect(reply.body).toMatchObject({ status: 403, code: "destination-not-approved" });
     // Publishing the same document once more, by somebody who may, is the way out.
     expect((await put(trusted)).body).toMatchObject({ code: "destination-not-approved" });
     expect((await http.put(http.operator, trusted)).status).toBe(200);
-    const { rows } = await http.service.database.pool.query(
-      "SELECT 1 FROM approved_destinations WHERE host = 'ghcr.io'",
-    );
-    expect(rows).toHaveLength(1);
+    expect((await pool.query(`SELECT 1 ${ofGhcr}`, [http.factory.id])).rowCount).toBe(1);
   });
 });

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 
 const publishers = 8;
 const turns = 20;
 const names = ["a", "b", "c", "d"];
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
 });
 afterAll(() => service.close());
 

@@ -3,12 +3,12 @@ import { startChangeFeed } from "../../src/db/change-feed.js";
 import { openDatabase } from "../../src/db/database.js";
 import { Generations } from "../../src/db/generations.js";
 import { polledAnew } from "../support/polled-anew.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { openLine } from "./line.js";
 
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
 });
 afterAll(() => service.close());
 

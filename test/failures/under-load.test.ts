@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BrokeredFactory, startBrokeredFactory } from "../broker/brokered-factory.js";
 import { createStoredValues, type StoredValues } from "../crash/stored-values.js";
+import { roundsOf } from "../support/rounds.js";
 import { type OwnPostgres, startOwnPostgres } from "./own-postgres.js";
 import { openRegistry, prepareFactory, untilEverythingWorks } from "./requests-of-all-kinds.js";
 import { type Load, startWriters } from "./writers.js";
@@ -56,7 +57,7 @@ describe("under load", () => {
 
   it("connections that are cut are made anew; what they carried is done whole or not at all", async () => {
     const load = startWriters(broker, "cut_");
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < roundsOf(4, 10); round += 1) {
       await furtherWrites(load, 20);
       own.cut();
     }

@@ -58,6 +58,8 @@ export async function startKeylessFactory(): Promise<KeylessFactory> {
       serviceAccount = google.addServiceAccount({ name: "pull", readable: [`${gar}/project/images/`] }).email;
     },
     { FACTORY_SECRETS_PUBLIC_URL: `https://${publicHost}` },
+    // The keys that its assertions are signed with are the installation's.
+    "a new database",
   );
   const { service, clouds } = broker;
   clouds.webIdentities.reach(publicHost, service.url);

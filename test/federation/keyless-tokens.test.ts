@@ -50,7 +50,9 @@ describe("a factory without any secret", () => {
 
   it("has stored no credential at all", async () => {
     const { rows } = await own.service.database.pool.query(
-      "SELECT (SELECT count(*) FROM secrets)::int AS secrets, (SELECT count(*) FROM approved_destinations)::int AS places",
+      `SELECT (SELECT count(*) FROM secrets WHERE factory_id = ANY($1))::int AS secrets,
+         (SELECT count(*) FROM approved_destinations WHERE factory_id = ANY($1))::int AS places`,
+      [[own.factory.id, own.other.id]],
     );
     expect(rows).toEqual([{ secrets: 0, places: 0 }]);
   });

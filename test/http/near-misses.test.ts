@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expressPath } from "../../src/http/mount.js";
 import { routes } from "../../src/service/routes.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
 
@@ -10,7 +10,7 @@ type WalkedRoute = (typeof routes)[number];
 const factory = "near-misses";
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   await service.createFactory(factory);
 });
 afterAll(() => service.close());

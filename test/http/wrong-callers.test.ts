@@ -3,7 +3,7 @@ import { type Permission, permissions } from "../../src/core/permissions.js";
 import { createToken } from "../../src/identity/token.js";
 import { routes } from "../../src/service/routes.js";
 import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { expectProblem } from "./expect-problem.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
 
@@ -26,7 +26,7 @@ let service: TestService;
 let callers: Callers;
 
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   callers = await makeCallers();
 });
 afterAll(() => service.close());

@@ -4,14 +4,14 @@ import { routes } from "../../src/service/routes.js";
 import { makeRoot } from "../devices/device-certificates.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 const count = 5;
 const factory = "pages";
 let service: TestService;
 
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   await service.createFactory(factory);
   const operator = service.as(service.operatorToken);
   for (let index = 0; index < count; index += 1) {

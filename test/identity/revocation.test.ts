@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectProblem } from "../http/expect-problem.js";
 import { polledAnew } from "../support/polled-anew.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 
 let service: TestService;
 let replica: TestService;
@@ -9,7 +9,7 @@ let factory: string;
 beforeAll(async () => {
   // Replicas have one name, by which they know each other's access tokens.
   const environment = { FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test" };
-  service = await startTestService(environment);
+  service = await startOwnTestService(environment);
   replica = await startTestService(environment, service);
   factory = (await service.createFactory()).name;
 });
@@ -143,7 +143,7 @@ describe("operator tokens", () => {
 
 describe("the last operator token", () => {
   it("is refused its own withdrawal, by name", async () => {
-    const alone = await startTestService();
+    const alone = await startOwnTestService();
     try {
       const { body } = await alone.as(alone.operatorToken).get("/v1/whoami");
       const reply = await alone.as(alone.operatorToken).delete(`/v1/operator-tokens/${body.id}`);

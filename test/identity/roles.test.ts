@@ -4,6 +4,7 @@ import { permissions, roleNames, roles } from "../../src/core/permissions.js";
 import type { Problem } from "../../src/core/problem.js";
 import { grantedPermissions } from "../../src/identity/credentials/granted-permissions.js";
 import { expectProblem } from "../http/expect-problem.js";
+import { roundsOf } from "../support/rounds.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 
 const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000).toISOString();
@@ -154,7 +155,7 @@ describe("over HTTP", () => {
   it("keeps one of two admins that are withdrawn at the same instant, on two replicas", async () => {
     const replica = await startTestService({}, service);
     try {
-      for (let round = 0; round < 8; round += 1) {
+      for (let round = 0; round < roundsOf(3, 8); round += 1) {
         const { name } = await service.createFactory();
         const at = `/v1/factories/${name}/api-tokens`;
         const both = await Promise.all(

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { roundsOf } from "../support/rounds.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
-const rounds = 6;
+const rounds = roundsOf(3, 6);
 const openers = 24;
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
 });
 afterAll(() => service.close());
 

@@ -9,7 +9,7 @@ import { addKmsKey, keeper } from "../crypto/sources/key-clouds.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { type StandInClouds, startStandInClouds } from "../support/clouds/start-stand-in-clouds.js";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 let clouds: StandInClouds;
 let arn: string;
@@ -31,7 +31,7 @@ beforeAll(async () => {
     FACTORY_SECRETS_CONNECT_TO: clouds.connectTo,
     FACTORY_SECRETS_CA_FILE: caFile,
   };
-  service = await startTestService(environment);
+  service = await startOwnTestService(environment);
   await service.createFactory("acme");
 });
 afterAll(async () => {

@@ -5,7 +5,7 @@ import type { KeyRing } from "../../src/crypto/key-ring.js";
 import { openKeys } from "../../src/service/key-source.js";
 import { readSettings } from "../../src/settings/settings.js";
 import { watched } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 export type TestKey = { id: string; text: string };
 
@@ -38,7 +38,7 @@ export type KeyedService = {
 export async function startKeyedService(settings: Record<string, string> = {}): Promise<KeyedService> {
   const second = newKey();
   const environment = { FACTORY_SECRETS_KEYS: "env:SECOND_KEY", SECOND_KEY: second.text, ...settings };
-  const service = await startTestService(environment);
+  const service = await startOwnTestService(environment);
   const { databaseUrl, key, database } = service;
   const all = readSettings({ DATABASE_URL: databaseUrl, FACTORY_SECRETS_KEY: key, ...environment });
   const operator = () => service.as(service.operatorToken);

@@ -1,6 +1,7 @@
+import request from "supertest";
 import { describe, expect, it } from "vitest";
 import { assertNothingLeaked, recordedCount, recordText, secretValue, unwatched } from "../support/leak-watch.js";
-import { startTestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService } from "../support/test-service.js";
 
 describe("the watch over every reply, log line, audit row and metric of the suite", () => {
   it.each([
@@ -20,12 +21,28 @@ describe("the watch over every reply, log line, audit row and metric of the suit
 
   it("sees what a service answers, logs, audits and counts", async () => {
     const before = recordedCount();
-    const service = await startTestService();
+    const service = await startOwnTestService();
     const { name } = await service.createFactory();
     await service.as(service.operatorToken).put(`/v1/factories/${name}/secrets/a`).send({ value: secretValue() });
     await service.close();
     // Two replies with their log lines, the metrics, and the audit rows of the token, the factory and the secret.
     expect(recordedCount() - before).toBeGreaterThanOrEqual(7);
+  });
+
+  it("searches what the shared service answered, logged and audited when a test file gives it back", async () => {
+    const service = await startTestService();
+    const { name } = await service.createFactory();
+    const value = secretValue();
+    // The name of a token stands in the audit, and in no reply or line of the log before.
+    const made = { name: value, permissions: ["secrets:list"] };
+    await request(service.url)
+      .post(`/v1/factories/${name}/api-tokens`)
+      .set("OSF-TOKEN", service.operatorToken)
+      .send(made);
+    expect(assertNothingLeaked).not.toThrow();
+    await expect(service.close()).rejects.toThrow("a secret value was seen outside");
+    unwatched(value);
+    await service.close();
   });
 });
 
@@ -118,7 +135,7 @@ describe("a secret value that is sent where it does not belong", () => {
   ];
 
   it("is repeated nowhere: not in the answer, the log, the audit or the metrics", async () => {
-    const service = await startTestService();
+    const service = await startOwnTestService();
     const { name } = await service.createFactory();
     for (const [how, ask] of where) {
       // With a space in it, so that it is no name by any rule.
@@ -133,7 +150,7 @@ describe("a secret value that is sent where it does not belong", () => {
   });
 
   it("is refused as a credential without being repeated", async () => {
-    const service = await startTestService();
+    const service = await startOwnTestService();
     for (const [header, value] of [
       ["OSF-TOKEN", secretValue()],
       ["Authorization", `Bearer ${secretValue()}`],

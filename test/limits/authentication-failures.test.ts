@@ -3,13 +3,13 @@ import { createToken } from "../../src/identity/token.js";
 import { AuthenticationFailures } from "../../src/limits/authentication-failures.js";
 import { limitedAddress } from "../../src/limits/limited-address.js";
 import { expectProblem } from "../http/expect-problem.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 const perMinute = 5;
 let service: TestService;
 let factory: string;
 beforeAll(async () => {
-  service = await startTestService({
+  service = await startOwnTestService({
     FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: String(perMinute),
     FACTORY_SECRETS_TRUSTED_PROXIES: "127.0.0.1",
   });

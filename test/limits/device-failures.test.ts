@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { maxHandshakeBytes } from "../../src/http/guard-handshakes.js";
 import { type Issued, makeDevice, makeRoot } from "../devices/device-certificates.js";
 import { makeServerFiles, oneSentence, register, whoAmI } from "../devices/device-service.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { holdRefusals } from "./held-refusals.js";
 
 const perMinute = 3;
@@ -17,7 +17,7 @@ let root: Issued;
 let bad: Issued;
 beforeAll(async () => {
   files = await makeServerFiles();
-  service = await startTestService({
+  service = await startOwnTestService({
     ...files.environment,
     FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: String(perMinute),
   });

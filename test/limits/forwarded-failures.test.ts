@@ -3,7 +3,7 @@ import { makeDevice, makeRoot } from "../devices/device-certificates.js";
 import { register } from "../devices/device-service.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { watched } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 
 const perMinute = 3;
 const proof = watched("not-a-real-secret-device-proxy-111111111");
@@ -19,7 +19,7 @@ let known: string;
 let unknown: string;
 let bad: string;
 beforeAll(async () => {
-  service = await startTestService({ ...behindProxy, FACTORY_SECRETS_TRUSTED_PROXIES: "127.0.0.1" });
+  service = await startOwnTestService({ ...behindProxy, FACTORY_SECRETS_TRUSTED_PROXIES: "127.0.0.1" });
   nameless = await startTestService(behindProxy, service);
   const factory = await service.createFactory();
   const root = await makeRoot();

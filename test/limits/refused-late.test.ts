@@ -3,12 +3,12 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { createToken } from "../../src/identity/token.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { holdRefusals } from "./held-refusals.js";
 
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService({ FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "1" });
+  service = await startOwnTestService({ FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "1" });
   await service.as(service.operatorToken).get("/v1/whoami").expect(200);
   await service.as(createToken("job")).get("/v1/whoami").expect(401);
 });

@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/db/database.js";
 import { limitedAddress } from "../../src/limits/limited-address.js";
 import { type Asker, TokenEndpointFailures } from "../../src/limits/token-endpoint-failures.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 const perMinute = 3;
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
 });
 afterAll(() => service.close());
 

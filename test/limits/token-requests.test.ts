@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TokenRequests } from "../../src/limits/token-requests.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { login, makeClient, refresh } from "../oauth/oauth-factory.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 let service: TestService;
 let factory: string;
 beforeAll(async () => {
-  service = await startTestService({ FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "3" });
+  service = await startOwnTestService({ FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "3" });
   factory = (await service.createFactory()).name;
 });
 afterAll(() => service.close());

@@ -17,8 +17,8 @@ beforeAll(async () => {
     FACTORY_SECRETS_PUBLIC_URL: issuer,
     FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0",
   });
-  await service.createFactory("own-factory");
-  const client = await makeClient(service, "own-factory", { permissions: ["secrets:list"] });
+  await service.createFactory("access-tokens-own");
+  const client = await makeClient(service, "access-tokens-own", { permissions: ["secrets:list"] });
   const token: string = (await login(service, client)).body.access_token;
   const [header = "", payload = ""] = token.split(".");
   good = { token, header: decode(header), payload: decode(payload) };
@@ -52,7 +52,7 @@ async function statusOf(token: string): Promise<number> {
 
 it("takes the token that the service issued, and one that the test signs alike", async () => {
   expect(good.header).toEqual({ alg: "ES256", typ: "at+jwt", kid: expect.stringMatching(/^[\w-]{43}$/) });
-  expect(good.payload).toMatchObject({ iss: issuer, aud: issuer, factory: "own-factory", scope: "secrets:list" });
+  expect(good.payload).toMatchObject({ iss: issuer, aud: issuer, factory: "access-tokens-own", scope: "secrets:list" });
   expect(Number(good.payload.exp) - Number(good.payload.iat)).toBe(900);
   expect(await statusOf(good.token)).toBe(200);
   expect(await statusOf(signed(good.header, good.payload))).toBe(200);

@@ -6,7 +6,7 @@ import { Generations } from "../../src/db/generations.js";
 import { federation } from "../../src/identity/oauth/keys/key-use.js";
 import { announceKey, promoteKey } from "../../src/identity/oauth/keys/rotate-signing-key.js";
 import { SigningKeys, type SigningKeysDeps } from "../../src/identity/oauth/keys/signing-keys.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -15,7 +15,7 @@ let service: TestService;
 let nowMs: number;
 let deps: SigningKeysDeps;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   const { prisma, pool } = service.database;
   const keys = await openKeyRing(prisma, { kind: "setting", text: service.key });
   const now = () => new Date(nowMs);

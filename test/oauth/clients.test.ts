@@ -3,7 +3,7 @@ import { polledAnew } from "../support/polled-anew.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { login, makeClient, refresh } from "./oauth-factory.js";
 
-const own = "own-factory";
+const own = "clients-own";
 const clients = `/v1/factories/${own}/oauth-clients`;
 let service: TestService;
 let replica: TestService;

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { polledAnew } from "../support/polled-anew.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 import { login, makeClient, refresh, type TestClient } from "./oauth-factory.js";
 
 const own = "own-factory";
@@ -16,7 +16,7 @@ const environment = {
 };
 
 beforeAll(async () => {
-  service = await startTestService(environment);
+  service = await startOwnTestService(environment);
   replica = await startTestService(environment, service);
   await service.createFactory(own);
   client = await makeClient(service, own, { permissions: ["secrets:list"] });

@@ -8,7 +8,7 @@ import { rotateSigningKey } from "../../src/identity/oauth/keys/rotate-signing-k
 import { SigningKeys } from "../../src/identity/oauth/keys/signing-keys.js";
 import { sweepOAuth } from "../../src/identity/oauth/sweep.js";
 import { polledAnew } from "../support/polled-anew.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, startTestService, type TestService } from "../support/test-service.js";
 import { login, makeClient, type TestClient } from "./oauth-factory.js";
 
 let service: TestService;
@@ -17,7 +17,7 @@ let client: TestClient;
 
 beforeAll(async () => {
   const environment = { FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test" };
-  service = await startTestService(environment);
+  service = await startOwnTestService(environment);
   replica = await startTestService(environment, service);
   await service.createFactory("own-factory");
   client = await makeClient(service, "own-factory", { permissions: ["secrets:list"] });

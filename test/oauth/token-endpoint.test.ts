@@ -3,15 +3,15 @@ import { createToken } from "../../src/identity/token.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { askToken, login, makeClient, refresh, type TestClient, watchIssued } from "./oauth-factory.js";
 
-const own = "own-factory";
+const own = "token-endpoint-own";
 const exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
 let service: TestService;
 let client: TestClient;
 
 beforeAll(async () => {
-  service = await startTestService({ FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "0" });
+  service = await startTestService();
   await service.createFactory(own);
-  await service.createFactory("other-factory");
+  await service.createFactory("token-endpoint-other");
   client = await makeClient(service, own, { permissions: ["secrets:list", "secrets:write"] });
 });
 afterAll(() => service.close());
@@ -75,7 +75,7 @@ describe("client_credentials", () => {
   it("reaches nothing in another factory: the 404 of one that does not exist", async () => {
     const { access_token: token } = (await login(service, client)).body;
     const bodies = await Promise.all(
-      ["other-factory", "no-such-factory"].map(async (factory) => {
+      ["token-endpoint-other", "no-such-factory"].map(async (factory) => {
         const { body } = await service.as(token).get(`/v1/factories/${factory}/secrets`).expect(404);
         return { ...body, requestId: "" };
       }),

@@ -17,6 +17,7 @@ beforeAll(async () => {
       docker.addRegistry({ host: "ghcr.io", users, expiresInSeconds: 3_600 });
     },
     { FACTORY_SECRETS_PUBLIC_URL: "https://secrets.example.test" },
+    "a new database",
   );
   replica = await startTestService(broker.environment, broker.service);
   await broker.putSecret("ghcr_creds", `bot:${password}`);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, it } from "vitest";
 import { secretValue } from "../support/leak-watch.js";
+import { roundsOf } from "../support/rounds.js";
 import { startTestService, type TestService } from "../support/test-service.js";
 import { lifeOf, type SecretLife } from "./secret-life.js";
 import {
@@ -188,7 +189,7 @@ async function setUp(): Promise<{ model: Model; real: Real }> {
 }
 
 it("agrees with a plain model of versions, conditions, deletion and rotation, whatever several clients do at once", async () => {
-  const runs = Number(process.env.FACTORY_SECRETS_TEST_MODEL_RUNS ?? 15);
+  const runs = Number(process.env.FACTORY_SECRETS_TEST_MODEL_RUNS ?? roundsOf(8, 30));
   const property = fc.asyncProperty(fc.commands([atOnce], { maxCommands: 40, size: "max" }), async (commands) => {
     await fc.asyncModelRun(setUp, commands);
   });

@@ -3,14 +3,14 @@ import { AuditWriter } from "../../src/audit/record.js";
 import { sweepDeletedSecrets } from "../../src/secrets/deleted/sweep-deleted.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { secretValue } from "../support/leak-watch.js";
-import { startTestService, type TestService } from "../support/test-service.js";
+import { startOwnTestService, type TestService } from "../support/test-service.js";
 import { openStored } from "./open-stored.js";
 import { lifeOf, newLife } from "./secret-life.js";
 
 const dayMs = 86_400_000;
 let service: TestService;
 beforeAll(async () => {
-  service = await startTestService({ FACTORY_SECRETS_MAX_SECRETS: "3" });
+  service = await startOwnTestService({ FACTORY_SECRETS_MAX_SECRETS: "3" });
 });
 afterAll(() => service.close());
 

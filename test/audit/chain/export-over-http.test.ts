@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readPublicKeys } from "../../../src/audit/chain/public-keys.js";
 import { verifyExport } from "../../../src/audit/chain/verify-export.js";
 import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
-import { startTestService, type TestService } from "../../support/test-service.js";
+import { startOwnTestService, type TestService } from "../../support/test-service.js";
 
 let service: TestService;
 let factory: { id: string; name: string };
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startOwnTestService();
   factory = await service.createFactory();
   await service.createFactory();
   await service.as(service.operatorToken).put(`/v1/factories/${factory.name}/secrets/a|b=`).send({ value: "x" });

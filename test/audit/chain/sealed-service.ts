@@ -7,7 +7,7 @@ import { AuditWriter } from "../../../src/audit/record.js";
 import { pruneAudit } from "../../../src/audit/retention/prune.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
-import { startTestService, type TestService } from "../../support/test-service.js";
+import { startOwnTestService, type TestService } from "../../support/test-service.js";
 
 /** A service, and a sealer of the test's own beside the one that runs in it: it seals when it is told to. */
 export type SealedService = {
@@ -24,7 +24,7 @@ export type SealedService = {
 };
 
 export async function startSealedService(environment: Record<string, string> = {}): Promise<SealedService> {
-  const service = await startTestService(environment);
+  const service = await startOwnTestService(environment);
   const { prisma, pool } = service.database;
   const keys = await openKeyRing(prisma, { kind: "setting", text: service.key });
   const signingKey = new AuditSigningKey({ prisma, keys, audit: new AuditWriter(pool) });

@@ -5,6 +5,8 @@ import { startOwnTestService, startTestService, type TestService } from "../supp
 const publishers = 8;
 const turns = 20;
 const names = ["a", "b", "c", "d"];
+/** As Postgres knows the publisher's connections. */
+const publisherName = "publisher-of-configs";
 let service: TestService;
 beforeAll(async () => {
   service = await startOwnTestService();
@@ -17,14 +19,16 @@ it("publishers of one factory take turns: none of them waits for another in a ci
   const secrets = names.map((name) => ({ name, value: secretValue(name) }));
   const put = await service.as(service.operatorToken).post(`${path}/secrets:batch`).send({ secrets });
   expect(put.status).toBe(200);
-  // In this process and on this machine, so the clock is that of Postgres.
-  const since = new Date();
-  const publisher = await startTestService({}, service);
+  const { databaseUrl, key } = service;
+  const named = { databaseUrl: `${databaseUrl}?application_name=${publisherName}`, key };
+  const publisher = await startTestService({}, named);
+  const seen = "SELECT FROM pg_stat_activity WHERE application_name = $1";
+  expect((await service.database.pool.query(seen, [publisherName])).rowCount).toBeGreaterThan(0);
   const loops = Array.from({ length: publishers }, () => publishInTurn(publisher, `${path}/config`));
   const statuses = (await Promise.all(loops)).flat();
   await publisher.close();
   expect(statuses.filter((status) => status !== 200 && status !== 201)).toEqual([]);
-  expect(await deadlocksOnceAllAreCounted(since)).toBe(0);
+  expect(await deadlocksOnceAllAreCounted()).toBe(0);
 });
 
 async function publishInTurn({ as, operatorToken }: TestService, path: string): Promise<number[]> {
@@ -42,10 +46,10 @@ const documentOf = (named: readonly string[]): string =>
     : named.map((name) => `- type: generic\n  url: ${name}.example.com\n  generic_secret_name: ${name}\n`).join("");
 
 /** A connection has reported its deadlocks when it has ended, so those of the publisher must be gone. */
-async function deadlocksOnceAllAreCounted(publishersSince: Date): Promise<number | undefined> {
+async function deadlocksOnceAllAreCounted(): Promise<number | undefined> {
   const { pool } = service.database;
-  const left = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_start > $1";
-  await expect.poll(async () => (await pool.query(left, [publishersSince])).rowCount).toBe(0);
+  const left = "SELECT FROM pg_stat_activity WHERE application_name = $1";
+  await expect.poll(async () => (await pool.query(left, [publisherName])).rowCount).toBe(0);
   const { rows } = await pool.query<{ deadlocks: number }>(
     "SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()",
   );

@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { access, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readEmbeddedConnection } from "../../../src/db/embedded/connection-file.js";
 import { openEmbeddedPostgres } from "../../../src/db/embedded/open-embedded-postgres.js";
 import { processIdentity } from "../../../src/db/embedded/process-identity.js";
-import { makeScratch, query, readLog, type Scratch, silent, spawnHolder } from "./scratch.js";
+import { makeScratch, query, readLog, removeUsedDirectory, type Scratch, silent, spawnHolder } from "./scratch.js";
 
 let scratch: Scratch;
 
@@ -15,6 +15,7 @@ beforeEach(async () => {
 });
 
 afterEach(() => scratch.remove());
+afterAll(removeUsedDirectory);
 
 const listNames = (path: string): Promise<string[]> => readdir(path).catch(() => []);
 const permissions = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
@@ -78,6 +79,23 @@ describe("starting on an empty directory", () => {
     await server.stop();
   });
 
+  it("lets exactly one of several simultaneous starts have the directory", async () => {
+    const holders = [1, 2, 3].map(() => spawnHolder(scratch.dataDirectory));
+    const first = await Promise.race(
+      holders.map(async (holder) => {
+        if (holder.stdout === null) throw new Error("no output");
+        await once(holder.stdout, "data");
+        return holder;
+      }),
+    );
+    const others = holders.filter((holder) => holder !== first);
+    await Promise.all(others.map((holder) => holder.exitCode ?? once(holder, "exit")));
+    expect(others.map((holder) => holder.exitCode)).toEqual([1, 1]);
+    expect(first.exitCode).toBeNull();
+    first.kill("SIGKILL");
+    await once(first, "exit");
+  });
+
   async function initdbHasBegun(): Promise<boolean> {
     const names = await listNames(scratch.dataDirectory);
     const draft = names.find((name) => name.startsWith("postgres.incomplete-"));
@@ -88,6 +106,8 @@ describe("starting on an empty directory", () => {
 });
 
 describe("starting again", () => {
+  beforeEach(() => scratch.fill());
+
   it("finds what was written before, and keeps the passwords", async () => {
     const first = await scratch.open();
     await query(first.url, "CREATE TABLE kept AS SELECT 42 AS value");
@@ -129,6 +149,8 @@ describe("starting again", () => {
 });
 
 describe("a service that was killed", () => {
+  beforeEach(() => scratch.fill());
+
   it("leaves a Postgres that the next one adopts", async () => {
     const { child, url, postmasterPid } = await scratch.hold();
     await query(url, "CREATE TABLE kept AS SELECT 42 AS value");
@@ -159,6 +181,8 @@ describe("a service that was killed", () => {
 });
 
 describe("while it runs", () => {
+  beforeEach(() => scratch.fill());
+
   it("refuses a second start and says who holds the directory since when", async () => {
     const { child } = await scratch.hold();
     await expect(scratch.open()).rejects.toThrow(
@@ -172,23 +196,6 @@ describe("while it runs", () => {
     const server = await scratch.open();
     await expect(scratch.open()).rejects.toThrow(`is in use by process ${process.pid} since`);
     await server.stop();
-  });
-
-  it("lets exactly one of several simultaneous starts have the directory", async () => {
-    const holders = [1, 2, 3].map(() => spawnHolder(scratch.dataDirectory));
-    const first = await Promise.race(
-      holders.map(async (holder) => {
-        if (holder.stdout === null) throw new Error("no output");
-        await once(holder.stdout, "data");
-        return holder;
-      }),
-    );
-    const others = holders.filter((holder) => holder !== first);
-    await Promise.all(others.map((holder) => holder.exitCode ?? once(holder, "exit")));
-    expect(others.map((holder) => holder.exitCode)).toEqual([1, 1]);
-    expect(first.exitCode).toBeNull();
-    first.kill("SIGKILL");
-    await once(first, "exit");
   });
 
   it("tells commands beside it how to reach the database, and stops telling when it stops", async () => {

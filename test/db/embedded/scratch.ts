@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import pg from "pg";
 import { findPostmaster } from "../../../src/db/embedded/find-postmaster.js";
 import {
@@ -20,12 +21,37 @@ export type Scratch = {
   directory: string;
   /** A data directory in it, not made yet. */
   dataDirectory: string;
+  /** Makes the data directory as a first start and a stop leave it: copied, since initdb takes most of a second. */
+  fill(): Promise<void>;
   /** Without fsync unless asked otherwise: no test cuts the power. */
   open(input?: Partial<EmbeddedPostgresInput>): Promise<EmbeddedPostgres>;
   /** Starts another process that opens the data directory and holds it until it is killed. */
   hold(): Promise<{ child: ChildProcess; url: string; postmasterPid: number }>;
   remove(): Promise<void>;
 };
+
+let used: Promise<string> | undefined;
+
+/** A data directory that was started and stopped once, made when it is first asked for. */
+function usedDirectory(): Promise<string> {
+  used ??= makeUsedDirectory();
+  return used;
+}
+
+async function makeUsedDirectory(): Promise<string> {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), "embedded-used-")));
+  await chmod(directory, 0o755);
+  const dataDirectory = join(directory, "data");
+  const server = await openEmbeddedPostgres(silent, { dataDirectory, durability: { fsync: false } });
+  await server.stop();
+  return dataDirectory;
+}
+
+/** Removes what `fill` copies. */
+export async function removeUsedDirectory(): Promise<void> {
+  if (used !== undefined) await rm(dirname(await used), { recursive: true, force: true });
+  used = undefined;
+}
 
 /** A directory of a test's own. Removing it also ends what the test has left running there. */
 export async function makeScratch(): Promise<Scratch> {
@@ -38,6 +64,8 @@ export async function makeScratch(): Promise<Scratch> {
   return {
     directory,
     dataDirectory,
+    // The account of Postgres owns the cluster, and goes on to.
+    fill: async () => void (await promisify(execFile)("cp", ["-a", await usedDirectory(), dataDirectory])),
     open: async (input = {}) => {
       const server = await openEmbeddedPostgres(silent, { dataDirectory, durability: { fsync: false }, ...input });
       clusters.add(server.cluster);

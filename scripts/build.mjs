@@ -18,11 +18,11 @@ const offered = join(dist, "offered");
 
 /** What Node is started with, and what scripts/write-openapi.mjs reads. */
 const programs = [
-  { in: "src/service/main.ts", out: "main" },
-  ...["cli/factory-secrets", "cli/docker-credential-factory-secrets", "http/openapi", "service/routes"].map((name) => ({
-    in: `src/${name}.ts`,
-    out: name,
-  })),
+  "src/service/main.ts",
+  "src/cli/factory-secrets.ts",
+  "src/cli/docker-credential-factory-secrets.ts",
+  "src/http/openapi.ts",
+  "src/service/routes.ts",
 ];
 
 const steps = [
@@ -50,11 +50,12 @@ const steps = [
 /**
  * Runs the steps that are due. `onProgress` is told once, when there is anything to do.
  * Without sources (an image that holds dist/ only) there never is. Throws with the tool's output when a step fails.
+ * @param clientOnly - no more than what the sources import
  */
-export async function build(onProgress) {
+export async function build(onProgress, { clientOnly = false } = {}) {
   if (!existsSync(join(root, "src"))) return;
   let announced = false;
-  for (const step of steps) {
+  for (const step of clientOnly ? steps.slice(0, 1) : steps) {
     const stamp = join(step.output, ".built-from");
     const digest = await digestOf(step.reads);
     if (digest === (await readFile(stamp, "utf8").catch(() => undefined))) continue;
@@ -130,9 +131,9 @@ function run(...args) {
 }
 
 /** `build`, for a script that cannot go on without it: tells a person why, and ends the process. */
-export async function buildOrExit() {
+export async function buildOrExit(options) {
   try {
-    await build((message) => console.error(message));
+    await build((message) => console.error(message), options);
   } catch (error) {
     const isOfAnother = error.code === "EACCES" || error.code === "EPERM" || error.code === "EROFS";
     if (isOfAnother)

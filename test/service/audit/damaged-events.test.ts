@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AuditShipper } from "../../../src/audit/shipping/shipper.js";
 import { syslogFrame } from "../../../src/audit/shipping/syslog.js";
 import { runHere } from "../../support/cli/run-here.js";
@@ -12,7 +12,7 @@ let directory: string;
 /** The event of the second factory, sealed at this position and altered since. */
 let damagedId: string;
 let position: string;
-beforeEach(async () => {
+async function open(): Promise<void> {
   directory = await mkdtemp(join(tmpdir(), "factory-secrets-damaged-"));
   sealed = await startSealedService();
   await sealed.service.createFactory("one");
@@ -26,11 +26,11 @@ beforeEach(async () => {
   );
   damagedId = rows[0]?.id ?? "";
   position = rows[0]?.position ?? "";
-});
-afterEach(async () => {
+}
+async function close(): Promise<void> {
   await sealed.service.close();
   await rm(directory, { recursive: true });
-});
+}
 
 const damage = (hexadecimal: string) =>
   sealed.tamper("UPDATE audit_events SET event = decode($1, 'hex') WHERE id = $2", [hexadecimal, damagedId]);
@@ -40,48 +40,46 @@ const audit = (...argv: string[]) =>
 
 const hex = (text: string) => Buffer.from(text, "utf8").toString("hex");
 
-describe.each([
+const damages = [
   ["not UTF-8", "7b22ff227d", "its bytes are not UTF-8"],
   ["not JSON", hex('{"action":\n'), "its bytes are not JSON"],
   ["empty", "", "its bytes are not JSON"],
   ["no object", hex("7"), "its bytes are JSON, but no object"],
   ["JSON with a line feed", hex('{"action":\n"x"}'), "its bytes are JSON, but not in the form of the service"],
-])("an event whose bytes are %s", (_what, bytes, why) => {
-  const sentence = () =>
-    `the event with the id ${damagedId}, at position ${position} of the chain ${sealed.installation}, is damaged: ${why}`;
+] as const;
+
+const sentenceOf = (why: string) =>
+  `the event with the id ${damagedId}, at position ${position} of the chain ${sealed.installation}, is damaged: ${why}`;
+
+// These read alone: one installation for each damage.
+describe.each(damages)("an event whose bytes are %s", (_what, bytes, why) => {
+  beforeAll(async () => {
+    await open();
+    await damage(bytes);
+  });
+  afterAll(close);
 
   it("is a break, in the database and in an export, which holds it as it is", async () => {
-    await damage(bytes);
     const verified = await audit("verify");
-    expect(verified).toMatchObject({ code: 1, err: expect.stringContaining(`${sentence()}.`) });
+    expect(verified).toMatchObject({ code: 1, err: expect.stringContaining(`${sentenceOf(why)}.`) });
     const file = join(directory, "export.ndjson");
-    expect(await audit("export", "--out", file)).toMatchObject({ code: 0, err: expect.stringContaining(sentence()) });
+    expect(await audit("export", "--out", file)).toMatchObject({
+      code: 0,
+      err: expect.stringContaining(sentenceOf(why)),
+    });
     const text = await readFile(file, "utf8");
     expect(text).toContain('"name":"three"');
     expect(text).toContain(`"bytes":"${Buffer.from(bytes, "hex").toString("base64")}"`);
     const offline = await audit("verify", "--file", file);
     expect(offline).toMatchObject({ code: 1, err: expect.stringMatching(/^BROKEN at line \d+: /) });
-    expect(offline.err).toContain(sentence());
+    expect(offline.err).toContain(sentenceOf(why));
     expect(await audit("export", "--format", "cef", "--out", join(directory, "export.cef"))).toMatchObject({ code: 0 });
     expect(await readFile(join(directory, "export.cef"), "utf8")).toContain(
       `|damaged|damaged|5|externalId=${damagedId} `,
     );
   });
 
-  it("stops a prune in front of it", async () => {
-    await damage(bytes);
-    const before = new Date().toISOString();
-    const { code, err } = await audit("prune", "--before", before);
-    expect({ code, err }).toMatchObject({
-      code: 1,
-      err: expect.stringContaining(`up to position ${Number(position) - 1}.`),
-    });
-    expect(err).toContain(`Nothing was removed from there on: ${sentence()}`);
-    expect((await audit("prune", "--before", before)).err).toMatch(/^Nothing was removed from there on: /);
-  });
-
   it("hides no other from those who list the audit, and is shown by its columns", async () => {
-    await damage(bytes);
     const { body } = await sealed.service.as(sealed.service.operatorToken).get("/v1/audit").expect(200);
     expect(body.items.length).toBeGreaterThan(3);
     const damaged = body.items.filter((item: object) => "damaged" in item);
@@ -89,7 +87,6 @@ describe.each([
   });
 
   it("holds up nothing that is shipped", async () => {
-    await damage(bytes);
     let shipped = "";
     const deliver = async (text: string) => {
       shipped += text;
@@ -103,30 +100,47 @@ describe.each([
   });
 });
 
-it("an event that says less than one of the service is listed by its columns, and shipped to syslog", async () => {
-  await damage(hex('{"action":"x"}'));
-  const { body } = await sealed.service.as(sealed.service.operatorToken).get("/v1/audit").expect(200);
-  expect(body.items.filter((item: object) => "damaged" in item)).toHaveLength(1);
-  expect(syslogFrame('{"type":"event","event":{"action":"x"}}', new Date()).toString()).toContain("<108>1 - - ");
-});
+describe("an event", () => {
+  beforeEach(open);
+  afterEach(close);
 
-it("events with any id and time can be listed, a page at a time", async () => {
-  await sealed.service.database.pool.query(
-    `INSERT INTO audit_events (id, at, action, outcome, actor_kind, writer, sequence, event)
-     SELECT id, CASE WHEN id = -5 THEN 'infinity' ELSE now() END, 'x', 'odd', 'service', gen_random_uuid(), 1, '\\xff'
-     FROM unnest(ARRAY[-9223372036854775808, -5, 9223372036854775807]) AS id`,
-  );
-  const ids: string[] = [];
-  let pageToken: string | undefined;
-  do {
-    const { body } = await sealed.service
-      .as(sealed.service.operatorToken)
-      .get("/v1/audit")
-      .query({ pageSize: 1, ...(pageToken !== undefined && { pageToken }) })
-      .expect(200);
-    ids.push(...body.items.map(({ id }: { id: string }) => id));
-    pageToken = body.nextPageToken;
-  } while (pageToken !== undefined);
-  expect(ids[0]).toBe("9223372036854775807");
-  expect(ids.slice(-2)).toEqual(["-5", "-9223372036854775808"]);
+  it.each(damages)("whose bytes are %s stops a prune in front of it", async (_what, bytes, why) => {
+    await damage(bytes);
+    const before = new Date().toISOString();
+    const { code, err } = await audit("prune", "--before", before);
+    expect({ code, err }).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`up to position ${Number(position) - 1}.`),
+    });
+    expect(err).toContain(`Nothing was removed from there on: ${sentenceOf(why)}`);
+    expect((await audit("prune", "--before", before)).err).toMatch(/^Nothing was removed from there on: /);
+  });
+
+  it("that says less than one of the service is listed by its columns, and shipped to syslog", async () => {
+    await damage(hex('{"action":"x"}'));
+    const { body } = await sealed.service.as(sealed.service.operatorToken).get("/v1/audit").expect(200);
+    expect(body.items.filter((item: object) => "damaged" in item)).toHaveLength(1);
+    expect(syslogFrame('{"type":"event","event":{"action":"x"}}', new Date()).toString()).toContain("<108>1 - - ");
+  });
+
+  it("with any id and time can be listed, a page at a time", async () => {
+    await sealed.service.database.pool.query(
+      `INSERT INTO audit_events (id, at, action, outcome, actor_kind, writer, sequence, event)
+       SELECT id, CASE WHEN id = -5 THEN 'infinity' ELSE now() END, 'x', 'odd', 'service', gen_random_uuid(), 1, '\\xff'
+       FROM unnest(ARRAY[-9223372036854775808, -5, 9223372036854775807]) AS id`,
+    );
+    const ids: string[] = [];
+    let pageToken: string | undefined;
+    do {
+      const { body } = await sealed.service
+        .as(sealed.service.operatorToken)
+        .get("/v1/audit")
+        .query({ pageSize: 1, ...(pageToken !== undefined && { pageToken }) })
+        .expect(200);
+      ids.push(...body.items.map(({ id }: { id: string }) => id));
+      pageToken = body.nextPageToken;
+    } while (pageToken !== undefined);
+    expect(ids[0]).toBe("9223372036854775807");
+    expect(ids.slice(-2)).toEqual(["-5", "-9223372036854775808"]);
+  });
 });

@@ -51,7 +51,8 @@ describe("login", () => {
 
   test("keeps nothing that does not work", async () => {
     const token = await apiToken(factory);
-    const wrong = await desk.run(["login", "--url", service.url], `${token.slice(0, -1)}x`);
+    const mistyped = token.slice(0, -1) + (token.endsWith("x") ? "y" : "x");
+    const wrong = await desk.run(["login", "--url", service.url], mistyped);
     expect(wrong).toMatchObject({ exitCode: 4, err: expect.stringContaining("does not accept what was given") });
     const elsewhere = await desk.run(["login", "--url", service.url, "--factory", other], token);
     expect(elsewhere).toMatchObject({

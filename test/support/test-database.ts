@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { inject } from "vitest";
 
@@ -27,8 +28,21 @@ export async function createTestDatabase(
   url.pathname = `/${name}`;
   return {
     url: url.href,
-    drop: () => asAdmin(adminUrl, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+    drop: () =>
+      asAdmin(adminUrl, async (admin) => {
+        await connectionsEnded(admin, name);
+        await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      }),
   };
+}
+
+/** A client that is just ending takes it for an error when Postgres ends its connection first. What stays open is cut. */
+async function connectionsEnded(admin: pg.Client, database: string): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const { rowCount } = await admin.query("SELECT FROM pg_stat_activity WHERE datname = $1", [database]);
+    if (rowCount === 0) return;
+    await sleep(10);
+  }
 }
 
 async function asAdmin(url: string, work: (admin: pg.Client) => Promise<unknown>): Promise<void> {

@@ -77,6 +77,8 @@ type RunningService = { service: TestService; onLogLine: Set<(line: string) => v
 
 /** It is never closed: it ends with its process, and its database with the run. */
 function serviceOfWorker(): Promise<RunningService> {
+  // Where the run is killed the process is asked nothing more, and would live as long as the service listens.
+  if (ofWorker === undefined) process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
   ofWorker ??= createTestDatabase().then(({ url }) =>
     start({}, { databaseUrl: url, key: randomBytes(32).toString("base64") }, "0"),
   );

@@ -4,8 +4,8 @@ import { type Api, expectStatus } from "../demo/api-client.js";
 import { azure } from "../demo/stand-in-accounts.js";
 import { startService } from "../demo/throw-away-service.js";
 import { readEmbeddedConnection } from "../src/db/embedded/connection-file.js";
-import { makeDevice, makeRoot } from "../test/devices/device-certificates.js";
 import { createTestCertificateAuthority } from "../test/support/certificates.js";
+import { makeDevice, makeRoot } from "../test/support/devices/device-certificates.js";
 import { freePort } from "../test/support/free-port.js";
 import type { ClientTls } from "./measure-load.js";
 

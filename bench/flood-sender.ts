@@ -6,7 +6,7 @@ import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { connect as connectTls, createSecureContext } from "node:tls";
 import { createToken } from "../src/identity/token.js";
-import { makeDevice, makeRoot } from "../test/devices/device-certificates.js";
+import { makeDevice, makeRoot } from "../test/support/devices/device-certificates.js";
 
 const [url = "", kind = "", client = "", seconds = "1"] = process.argv.slice(2);
 const { hostname, port, host } = new URL(url);

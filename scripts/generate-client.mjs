@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const sources = [
   join(root, "openapi.yaml"),
-  join(root, "test/openapi/tsconfig.client.json"),
+  join(root, "test/support/openapi/tsconfig.client.json"),
   fileURLToPath(import.meta.url),
 ];
 const [document, tsconfig] = sources;

@@ -1,7 +1,7 @@
 import pg from "pg";
 
 /**
- * The only two places that make a connection to Postgres (test/architecture/error-listeners.test.ts).
+ * The only two places that make a connection to Postgres (test/unit/architecture/error-listeners.test.ts).
  *
  * `pg` emits `error` on a client whose connection ends between two statements, and an `error` event without a listener
  * ends the process. The pool itself listens only while a client is idle, and Prisma only while its transaction is open,

@@ -12,6 +12,13 @@ import { openEmbeddedPostgres } from "../../src/db/embedded/open-embedded-postgr
 import { stopPostmaster } from "../../src/db/embedded/run-postmaster.js";
 import { applyMigrations } from "../../src/db/migrate.js";
 
+declare global {
+  /** The server of the run and how many projects stand on it: each project has modules of its own, but not a process. */
+  var testServerOfRun: { users: number; started: Promise<StartedServer> } | undefined;
+}
+
+type StartedServer = { server: TestServer; tearDown: () => Promise<void> };
+
 declare module "vitest" {
   export interface ProvidedContext {
     testServer: TestServer;
@@ -38,19 +45,32 @@ const migrations = fileURLToPath(new URL("../../prisma/migrations", import.meta.
  * `TEST_DATABASE_URL` is set, databases on that server. Gives the teardown.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  globalThis.testServerOfRun ??= { users: 0, started: startOnce() };
+  const ofRun = globalThis.testServerOfRun;
+  ofRun.users += 1;
+  const { server, tearDown } = await ofRun.started;
+  project.provide("testServer", server);
+  return async () => {
+    ofRun.users -= 1;
+    if (ofRun.users > 0) return;
+    globalThis.testServerOfRun = undefined;
+    await tearDown();
+  };
+}
+
+async function startOnce(): Promise<StartedServer> {
   const prefix = `test_${randomBytes(4).toString("hex")}`;
   const template = `${prefix}_template`;
   const given = process.env.TEST_DATABASE_URL;
-  const server = given === undefined ? await startServer() : { adminUrl: given, serviceUrl: given, stop: undefined };
-  const tearDown = server.stop ?? (() => dropDatabases(server.adminUrl, prefix));
+  const started = given === undefined ? await startServer() : { adminUrl: given, serviceUrl: given, stop: undefined };
+  const tearDown = started.stop ?? (() => dropDatabases(started.adminUrl, prefix));
   try {
-    await makeTemplate(server, template);
+    await makeTemplate(started, template);
   } catch (error) {
     await tearDown();
     throw error;
   }
-  project.provide("testServer", { adminUrl: server.adminUrl, serviceUrl: server.serviceUrl, prefix, template });
-  return tearDown;
+  return { server: { adminUrl: started.adminUrl, serviceUrl: started.serviceUrl, prefix, template }, tearDown };
 }
 
 async function startServer(): Promise<{ adminUrl: string; serviceUrl: string; stop: () => Promise<void> }> {

@@ -5,7 +5,7 @@ type Asking = { database: Pick<Database, "pool"> };
 
 /**
  * Resolves when a replica has asked the database what has changed, later than now, and was answered. It asks twice a
- * second (test/db/change-feed.test.ts), so what it knows then it knows within a second: on a slow machine too, where a
+ * second (test/service/db/change-feed.test.ts), so what it knows then it knows within a second: on a slow machine too, where a
  * clock would say otherwise.
  */
 export async function polledAnew(replica: Asking): Promise<void> {

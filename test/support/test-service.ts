@@ -39,17 +39,79 @@ export type TestService = {
   close(): Promise<void>;
 };
 
+type Installation = Pick<TestService, "databaseUrl" | "key">;
+
+// The files of a worker share its modules, and so this service and its database.
+let ofWorker: Promise<RunningService> | undefined;
+
 /**
- * Starts the whole service in this process on a database of its own (or on a given one, as a further replica) and
- * a free port. `environment` is what an operator would set: `FACTORY_SECRETS_CONNECT_TO` and so on.
+ * Without arguments: the service that all test files of a worker share. Each test makes a factory of its own in it, and
+ * tenancy keeps them apart; so nothing may be asked of the installation as a whole. With an `environment`, which is what an
+ * operator would set, another service is started in this process on a free port: on the same database, as a further
+ * replica, or on the one of `replicaOf`. `close` searches all that was seen since the start for secrets.
  */
 export async function startTestService(
-  environment: Record<string, string> = {},
-  replicaOf?: Pick<TestService, "databaseUrl" | "key">,
+  environment?: Record<string, string>,
+  replicaOf?: Installation,
 ): Promise<TestService> {
-  const testDatabase = replicaOf ? undefined : await createTestDatabase();
-  const databaseUrl = replicaOf?.databaseUrl ?? testDatabase?.url ?? "";
-  const key = replicaOf?.key ?? randomBytes(32).toString("base64");
+  if (environment === undefined) return lend(await serviceOfWorker());
+  return run(environment, replicaOf ?? (await serviceOfWorker()).service);
+}
+
+/** Starts a service on a new database: for tests of the installation as a whole, its audit, its keys or its limits. */
+export async function startOwnTestService(environment: Record<string, string> = {}): Promise<TestService> {
+  const testDatabase = await createTestDatabase();
+  const installation = { databaseUrl: testDatabase.url, key: randomBytes(32).toString("base64") };
+  const service = await run(environment, installation);
+  const close = async () => {
+    try {
+      await service.close();
+    } finally {
+      await testDatabase.drop();
+    }
+  };
+  return { ...service, close };
+}
+
+type RunningService = { service: TestService; onLogLine: Set<(line: string) => void> };
+
+/** It is never closed: it ends with its process, and its database with the run. */
+function serviceOfWorker(): Promise<RunningService> {
+  // Where the run is killed the process is asked nothing more, and would live as long as the service listens.
+  if (ofWorker === undefined) process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+  ofWorker ??= createTestDatabase().then(({ url }) =>
+    start({}, { databaseUrl: url, key: randomBytes(32).toString("base64") }, "0"),
+  );
+  return ofWorker;
+}
+
+/** One test file's view of the shared service. */
+async function lend({ service, onLogLine }: RunningService): Promise<TestService> {
+  const logLines: string[] = [];
+  const keep = (line: string) => logLines.push(line);
+  onLogLine.add(keep);
+  const lastBefore = await lastEvent(service);
+  const close = async () => {
+    onLogLine.delete(keep);
+    recordText((await service.as(undefined).get("/metrics")).text);
+    await recordEvents(service, lastBefore);
+    assertNothingLeaked();
+  };
+  return { ...service, logLines, close };
+}
+
+async function run(environment: Record<string, string>, installation: Installation): Promise<TestService> {
+  const shared = (await ofWorker)?.service;
+  const isShared = shared?.databaseUrl === installation.databaseUrl;
+  return (await start(environment, installation, isShared ? await lastEvent(shared) : "0")).service;
+}
+
+/** @param lastBefore - the last event that is of other test files */
+async function start(
+  environment: Record<string, string>,
+  { databaseUrl, key }: Installation,
+  lastBefore: string,
+): Promise<RunningService> {
   const settings = readSettings({
     DATABASE_URL: databaseUrl,
     FACTORY_SECRETS_KEY: key,
@@ -58,10 +120,11 @@ export async function startTestService(
     ...environment,
   });
   const logLines: string[] = [];
+  const onLogLine = new Set<(line: string) => void>([(line) => logLines.push(line)]);
   const log = createLogger("info", {
     write(line: string) {
-      logLines.push(line);
       recordText(line);
+      for (const told of onLogLine) told(line);
     },
   });
   const database = openDatabase({
@@ -91,7 +154,7 @@ export async function startTestService(
     if (reply.status !== 201) throw new Error(`${path} answered ${reply.status}: ${reply.text}`);
     return reply.body;
   };
-  return {
+  const service: TestService = {
     server: app.server,
     url,
     deviceUrl: app.deviceServer ? `https://127.0.0.1:${portOf(app.deviceServer)}` : "",
@@ -112,13 +175,26 @@ export async function startTestService(
         await new Promise<void>((resolve) => one.close(() => resolve()));
       }
       await app.close();
-      const rows = await database.pool.query<{ event: Buffer }>("SELECT event FROM audit_events");
-      for (const { event } of rows.rows) recordText(event.toString("utf8"));
+      await recordEvents(service, lastBefore);
       await database.close();
-      await testDatabase?.drop();
       assertNothingLeaked();
     },
   };
+  return { service, onLogLine };
+}
+
+async function lastEvent({ database }: Pick<TestService, "database">): Promise<string> {
+  const { rows } = await database.pool.query<{ last: string }>(
+    "SELECT coalesce(max(id), 0)::text AS last FROM audit_events",
+  );
+  return rows[0]?.last ?? "0";
+}
+
+async function recordEvents({ database }: Pick<TestService, "database">, after: string): Promise<void> {
+  const { rows } = await database.pool.query<{ event: Buffer }>("SELECT event FROM audit_events WHERE id > $1", [
+    after,
+  ]);
+  for (const { event } of rows) recordText(event.toString("utf8"));
 }
 
 function portOf(server: Server): number {

@@ -1,0 +1,127 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type FactoryForJobs, passwordHost, startFactoryForJobs } from "./ci/factory-for-jobs.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+let factory: FactoryForJobs;
+let directory: string;
+beforeAll(async () => {
+  factory = await startFactoryForJobs();
+  directory = realpathSync(mkdtempSync(join(tmpdir(), "packed-cli-")));
+});
+afterAll(async () => {
+  rmSync(directory, { recursive: true, force: true });
+  await factory?.close();
+});
+
+/** Only what a machine has on which nothing of this clone is. */
+const bare = (): Record<string, string> => {
+  const home = join(directory, "home");
+  mkdirSync(home, { recursive: true });
+  // A registry that nobody is: whoever asked it would fail.
+  return {
+    PATH: `${dirname(process.execPath)}:/usr/bin:/bin`,
+    HOME: home,
+    npm_config_registry: "http://127.0.0.1:9/",
+    npm_config_cache: join(directory, "no-cache"),
+  };
+};
+
+async function offeredFacts() {
+  const reply = await fetch(`${factory.service.url}/cli`, { headers: { accept: "application/json" } });
+  return JSON.parse(await reply.text());
+}
+
+/** Fetches the tarball as its page says, and installs it in an empty folder. @returns where its programs are */
+async function installOffered(): Promise<string> {
+  const page = await offeredFacts();
+  expect(page.version).toBe(manifest.version);
+  const folder = join(directory, "empty");
+  mkdirSync(folder);
+  const [fetching, checking] = page.install;
+  await run("sh", ["-c", `${fetching} && ${checking.replace(" --global", "")}`], { cwd: folder, env: bare() });
+  return join(folder, "node_modules", ".bin");
+}
+
+describe("the command line that the service offers", () => {
+  test("installs in an empty folder, offline, and serves jobs and operators", async () => {
+    const bin = await installOffered();
+    const environment = {
+      ...bare(),
+      FACTORY_SECRETS_URL: factory.service.url,
+      FACTORY_SECRETS_FACTORY: factory.factory.name,
+      FACTORY_SECRETS_TOKEN: await factory.narrowJob(),
+    };
+    const loggedIn = await run(join(bin, "factory-secrets"), ["ci", "login"], { env: environment });
+    expect(loggedIn.stdout).toContain(passwordHost);
+    const helper = run(join(bin, "docker-credential-factory-secrets"), ["get"], { env: environment });
+    helper.child.stdin?.end(passwordHost);
+    expect(JSON.parse((await helper).stdout).ServerURL).toBe(passwordHost);
+    const asOperator = { ...environment, FACTORY_SECRETS_TOKEN: factory.service.operatorToken };
+    const listed = await run(join(bin, "factory-secrets"), ["secrets", "list", "-o", "yaml"], { env: asOperator });
+    expect(listed.stdout).toMatch(/^items:\n {2}- name: azprincipal\n/);
+    const version = await run(join(bin, "factory-secrets"), ["--version"], { env: bare() });
+    expect(version.stdout).toBe(`${manifest.version}\n`);
+    const help = await run(join(bin, "factory-secrets"), ["--help"], { env: bare() });
+    expect(help.stdout).not.toContain("operator-token");
+  });
+
+  test("holds nothing of the server", async () => {
+    const { stdout } = await run(process.execPath, [join(root, "scripts", "pack-cli.mjs"), directory]);
+    const [tarball = "", checksum] = stdout.trim().split("\n");
+    expect(checksum).toBe(`sha256 ${createHash("sha256").update(readFileSync(tarball)).digest("hex")}`);
+    const offered = await fetch(`${factory.service.url}/cli/factory-secrets-cli-${manifest.version}.tgz`);
+    expect(Buffer.from(await offered.arrayBuffer()).equals(readFileSync(tarball))).toBe(true);
+    const { stdout: listed } = await run("tar", ["-tzf", tarball]);
+    const { stdout: bundled } = await run("tar", ["-xzOf", tarball, "package/dist"], { maxBuffer: 2 ** 26 });
+    // The bundler writes above each module where it came from.
+    const ours = [...bundled.matchAll(/^\/\/ src\/(.+)\.ts$/gm)].map(([, name = ""]) => name);
+    expect(ours).toContain("cli/packed-program");
+    // The ones that ask nobody: two read a name, one finds package.json.
+    const pure = ["factory-config/normalise-host", "broker/references/image-reference", "package-root", "visible-text"];
+    const isExpected = (name: string) =>
+      /^cli\/((ci|client|operator|completion)\/|[\w-]+$)/.test(name) || pure.includes(name);
+    expect(ours.filter((name) => !isExpected(name))).toEqual([]);
+    for (const file of ["server-work", "factory-secrets", "signing-keys"]) expect(ours).not.toContain(`cli/${file}`);
+    const packages = new Set([...listed.matchAll(/^package\/node_modules\/([^/]+)\//gm)].map(([, name]) => name));
+    expect([...packages].toSorted()).toEqual(["commander", "yaml"]);
+  });
+});
+
+test("the package of the whole has the program and what it offers, wherever its packages are", async () => {
+  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", directory], {
+    cwd: root,
+  });
+  const [{ filename }] = JSON.parse(stdout);
+  const modules = join(directory, "hoisted", "node_modules");
+  const home = join(modules, "factory-secrets");
+  mkdirSync(home, { recursive: true });
+  await run("tar", ["-xzf", join(directory, filename), "-C", home, "--strip-components=1"]);
+  // As npm lays them out: beside the package and not in it.
+  for (const name of Object.keys(manifest.dependencies)) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true });
+    symlinkSync(join(root, "node_modules", name), join(modules, name));
+  }
+  const program = join(home, "bin", "factory-secrets.mjs");
+  const version = await run(process.execPath, [program, "--version"], { cwd: directory });
+  expect(version.stdout).toBe(`${manifest.version}\n`);
+  const keys = await run(process.execPath, [program, "signing-keys", "--help"], { cwd: directory });
+  expect(keys.stdout).toContain("rotate");
+  // What the service offers, where it looks for it: beside its package.json.
+  const facts = await offeredFacts();
+  const sha256Of = (...path: string[]) =>
+    createHash("sha256")
+      .update(readFileSync(join(home, ...path)))
+      .digest("hex");
+  expect(sha256Of("dist", "offered", `factory-secrets-cli-${manifest.version}.tgz`)).toBe(facts.sha256);
+  expect(sha256Of("clients", "docker-credential-factory-secrets")).toBe(facts.helper.sha256);
+});

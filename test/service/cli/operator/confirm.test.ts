@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { whileAnswering } from "../../../support/cli/stand-in-service.js";
+import { type OperatorDesk, openOperatorDesk } from "./operator-desk.js";
+
+let desk: OperatorDesk;
+beforeAll(() => {
+  desk = openOperatorDesk({ FACTORY_SECRETS_FACTORY: "acme", FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
+});
+afterAll(() => desk.close());
+
+/** Every command that asks first, with what it says would happen. */
+const commands: readonly (readonly [command: string, would: string])[] = [
+  ["secrets rm x", "x would be deleted."],
+  ["secrets rm x --purge", "Every value of x would be destroyed for good."],
+  ["secrets purge x", "The deleted values of x would be destroyed for good."],
+  ["secrets destroy x 5", "The value of version 5 of x would be destroyed for good."],
+  ["registries rm ghcr.io", "The entry ghcr.io would be removed, and jobs would get no more tokens for it."],
+  [
+    "trust-rules rm 018f3c1e-0000-7000-8000-000000000000",
+    "The rule 018f3c1e-0000-7000-8000-000000000000 would be withdrawn.",
+  ],
+  ["devices authorities rm a1", "No device of the authority a1 would be let in any more."],
+  ["api-tokens rm t1", "The API token t1 would stop working."],
+  ["oauth-clients rm c1", "The OAuth client c1 would stop working."],
+  ["oauth-clients rm-secret c1 s1", "The secret s1 would stop working."],
+  ["factories rm acme", "acme and every secret in it would be destroyed, for good."],
+];
+
+describe.each(commands)("%s", (command, would) => {
+  test("says what would happen, and does nothing without a yes", async () => {
+    let requests = 0;
+    await whileAnswering(
+      (_, response) => {
+        requests += 1;
+        response.end();
+      },
+      async (url) => {
+        const args = [...command.split(" "), "--url", url];
+        expect(await desk.run(args)).toEqual({
+          exitCode: 2,
+          out: "",
+          err: `${would} Nothing was done: nobody is here to be asked. Give --yes.\n`,
+        });
+        expect(await desk.runWith(["n"], args)).toEqual({
+          exitCode: 1,
+          out: "",
+          err: "Nothing was done.\n",
+          asked: [`${would} Go on? [y/N] `],
+        });
+      },
+    );
+    expect(requests).toBe(0);
+  });
+});
+
+const aboutFactories = commands.map(([command]) => command).filter((command) => command !== "factories rm acme");
+test.each([
+  ...aboutFactories,
+  "secrets set x",
+  "secrets verify x",
+  "registries add --from-file -",
+  "trust-rules explain",
+])("%s asks and reads nothing before it is known whose factory is meant", async (command) => {
+  const args = [...command.split(" "), "--url", "http://127.0.0.1:9"];
+  const elsewhere = openOperatorDesk({ FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
+  expect(await elsewhere.runWith([], args)).toEqual({
+    exitCode: 2,
+    out: "",
+    err: "Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.\n",
+    asked: [],
+  });
+  elsewhere.close();
+});

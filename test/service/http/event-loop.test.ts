@@ -1,0 +1,255 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fieldsAt } from "../../../src/http/fields-at.js";
+import { maxJsonBytes } from "../../../src/http/read-body.js";
+import { routes } from "../../../src/service/routes.js";
+import { makeRoot } from "../../support/devices/device-certificates.js";
+import { FarClient } from "../../support/longest-hold.js";
+import { startTestService, type TestService } from "../../support/test-service.js";
+import { pathOfRoute, titleOfRoute } from "./route-path.js";
+
+/** No request holds the event loop longer: all others wait that long, those that ask whether the service lives too. */
+const mostMs = 25;
+
+const factory = "stalls";
+const ofFactory = `/v1/factories/${factory}`;
+const json = "application/json";
+const yaml = "application/yaml";
+
+let service: TestService;
+let client: FarClient;
+beforeAll(async () => {
+  service = await startTestService();
+  client = new FarClient();
+  await service.createFactory(factory);
+});
+afterAll(async () => {
+  await client.close();
+  await service.close();
+});
+
+type Sent = { method: string; path: string; type?: string; body?: string; headers?: Record<string, string> };
+
+const send = ({ method, path, type = json, body, headers = {} }: Sent) =>
+  client.send({
+    method,
+    url: service.url + path,
+    headers: { "OSF-TOKEN": service.operatorToken, "Content-Type": type, Accept: json, ...headers },
+    ...(body !== undefined && { body }),
+  });
+
+/**
+ * Expects that the service stays awake while it answers. The least of a few tries counts: the machine may be busy with
+ * other things, and what runs for the first time is compiled meanwhile.
+ */
+async function expectNoStall(what: string, sent: Sent, statuses?: readonly number[]): Promise<void> {
+  const holds: number[] = [];
+  while (holds.length < 8 && Math.min(...holds) >= mostMs) {
+    const { status, text, longestHoldMs } = await send(sent);
+    if (statuses) expect(statuses, `${what}: ${text.slice(0, 300)}`).toContain(status);
+    expect(status, `${what}: ${text.slice(0, 300)}`).not.toBe(500);
+    holds.push(Math.round(longestHoldMs));
+  }
+  expect(Math.min(...holds), `${what}: ${holds.join(", ")} ms`).toBeLessThan(mostMs);
+}
+
+const lines = (count: number, line: (at: number) => string) =>
+  Array.from({ length: count }, (_, at) => line(at)).join("\n");
+const entry = (at: number) => `- type: generic\n  url: h${at}.example.com\n  generic_secret_name: s${at}`;
+
+describe("a factory config of", () => {
+  it.each([
+    ["thousands of keys", lines(13_300, (at) => `k${at}: 1`)],
+    ["one key twice, thousands of times", lines(13_300, () => "a: 1")],
+    ["commas", `[${",".repeat(200_000)}`],
+    ["quotes", '"'.repeat(250_000)],
+    ["comments", lines(3_000, () => `# ${"x".repeat(80)}`)],
+    ["one long line", `a: ${"x".repeat(250_000)}`],
+    ["aliases", `a: &a x\n${lines(9_000, (at) => `k${at}: *a`)}`],
+    [
+      "aliases of aliases",
+      `a0: &a0 [${"x,".repeat(9)}x]\n${lines(7, (at) => `a${at + 1}: &a${at + 1} [${`*a${at},`.repeat(9)}*a${at}]`)}`,
+    ],
+    ["anchors", "&a ".repeat(80_000)],
+    ["nests", `${"[".repeat(39_000)}`],
+    ["many deep nests", lines(300, (at) => `k${at}: ${"[".repeat(60)}${"]".repeat(60)}`)],
+    ["documents", "---\n".repeat(60_000)],
+    ["characters that are not allowed", "\u0007".repeat(250_000)],
+    ["two-byte characters", `a: ${"漢".repeat(80_000)}`],
+  ])("%s", async (what, body) => {
+    await expectNoStall(what, { method: "PUT", path: `${ofFactory}/config?dryRun=true`, type: yaml, body }, [200, 422]);
+  });
+
+  it("two thousand entries, with every route that reads or edits it", async () => {
+    const put: Sent = { method: "PUT", path: `${ofFactory}/config?allowMissingSecrets=true`, type: yaml };
+    let version = 0;
+    const next = () => {
+      version += 1;
+      return version;
+    };
+    const changed = () => `container_registries:\n${lines(2_000, (at) => `${entry(at)}_${next()}`)}\n`;
+    const walk: [string, Sent][] = [
+      [
+        "publish",
+        {
+          ...put,
+          get body() {
+            return changed();
+          },
+        },
+      ],
+      [
+        "dry run",
+        {
+          ...put,
+          path: `${put.path}&dryRun=true`,
+          get body() {
+            return changed();
+          },
+        },
+      ],
+      ["read", { method: "GET", path: `${ofFactory}/config` }],
+      ["list entries", { method: "GET", path: `${ofFactory}/registries?pageSize=200` }],
+      ["one entry", { method: "GET", path: `${ofFactory}/registries/h1999.example.com` }],
+      ["federation", { method: "GET", path: `${ofFactory}/federation` }],
+      ["restore", { method: "POST", path: `${ofFactory}/config/versions/1:restore?allowMissingSecrets=true` }],
+      [
+        "edit",
+        {
+          method: "PUT",
+          path: `${ofFactory}/registries/h7.example.com?allowMissingSecrets=true`,
+          get body() {
+            return JSON.stringify({ type: "generic", host: "h7.example.com", secretName: `s${next()}` });
+          },
+        },
+      ],
+      [
+        "tokens",
+        {
+          method: "POST",
+          path: `${ofFactory}/registry-tokens`,
+          body: JSON.stringify({ registry: "h1999.example.com" }),
+        },
+      ],
+      [
+        "all tokens",
+        { method: "POST", path: `${ofFactory}/registry-tokens`, body: JSON.stringify({ allowPartial: true }) },
+      ],
+      [
+        "references",
+        {
+          method: "POST",
+          path: `${ofFactory}/references:check`,
+          body: JSON.stringify({ references: Array.from({ length: 100 }, (_, at) => `h${at}.example.com/a/b:1`) }),
+        },
+      ],
+      ["usage", { method: "GET", path: `${ofFactory}/secrets/s1/usage` }],
+      ["report", { method: "GET", path: `${ofFactory}/reports/rotation` }],
+      ["audit", { method: "GET", path: `${ofFactory}/audit?pageSize=200` }],
+      ["export", { method: "GET", path: `${ofFactory}/audit/export` }],
+    ];
+    const failures: string[] = [];
+    for (const [what, sent] of walk)
+      await expectNoStall(what, sent).catch((error: Error) => failures.push(error.message));
+    expect(failures).toEqual([]);
+  });
+});
+
+describe("values of", () => {
+  const size = 60_000;
+  it.each([
+    ["letters", "x".repeat(size)],
+    ["characters of three bytes", "漢".repeat(21_000)],
+    ["lines of an AWS file that are wrong", `[default]\naws_access_key_id=a\n${"x=1\n".repeat(15_000)}`.slice(0, size)],
+    [
+      "lines of an AWS file that repeat",
+      `[default]\naws_access_key_id=a\n${"region=us-east-1\n".repeat(15_000)}`.slice(0, size),
+    ],
+    ["profiles of an AWS file", `aws_access_key_id=\n${lines(9_000, (at) => `[p${at}]`)}`.slice(0, size)],
+    ["blanks", " ".repeat(size)],
+    ["line ends", `-----BEGIN x\n${"\r\n".repeat(size / 2)}`.slice(0, size)],
+    ["base64 of base64", Buffer.from(randomBytes(33_000).toString("base64")).toString("base64").slice(0, size)],
+    ["brackets", "[".repeat(size)],
+    ["JSON", `{"type":${"[".repeat(9_000)}${"]".repeat(9_000)}}`],
+    ["command substitutions", "$(<".repeat(size / 3)],
+    ["keys in PEM", "-----BEGIN OPENSSH PRIVATE KEY-----\n".repeat(1_600)],
+  ])("%s, in one request and in a batch", async (what, value) => {
+    const one = JSON.stringify({ value });
+    await expectNoStall(what, { method: "PUT", path: `${ofFactory}/secrets/one`, body: one }, [200, 201]);
+    const count = Math.min(
+      95,
+      Math.floor((1024 * 1024) / (one.length + 30)),
+      Math.floor((1024 * 1024) / (Buffer.byteLength(one) + 30)),
+    );
+    const batch = JSON.stringify({ secrets: Array.from({ length: count }, (_, at) => ({ name: `n${at}`, value })) });
+    await expectNoStall(
+      `${count} of ${what}`,
+      { method: "POST", path: `${ofFactory}/secrets:batch`, body: batch },
+      [200],
+    );
+    const verify = { method: "POST", path: `${ofFactory}/secrets/one:verify`, body: one };
+    await expectNoStall(`compared: ${what}`, verify);
+  });
+});
+
+const withJson = routes.filter(({ auth, body }) => body?.kind === "json" && auth !== "signature");
+
+/** What a field can be filled with, whatever it is for: large in every way, and just within what is read. */
+const fillings = (maxBytes: number, maxValues: number): [string, unknown][] => {
+  const count = Math.min(maxValues - 10, Math.floor(maxBytes / 12));
+  return [
+    ["a long text", "x".repeat(maxBytes - 200)],
+    ["a long text of slashes and blanks", " /".repeat(maxBytes / 2 - 200)],
+    ["a list of numbers", Array.from({ length: count }, () => 1)],
+    ["a list of objects", Array.from({ length: Math.floor(count / 2) }, () => ({}))],
+    ["a list of texts", Array.from({ length: count }, (_, at) => `a${at}`)],
+    [
+      "an object of many members",
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`a${at}`, "x"] as const)),
+    ],
+    ["a deep list", JSON.parse(`${"[".repeat(2_000)}${"]".repeat(2_000)}`)],
+  ];
+};
+
+it("certificates of an authority, as many as fit in", async () => {
+  const { pem } = await makeRoot();
+  const certificates = `${pem}\n`.repeat(Math.floor(95_000 / (pem.length + 1)));
+  const sent = { method: "POST", path: `${ofFactory}/device-authorities` };
+  await expectNoStall("one many times", { ...sent, body: JSON.stringify({ name: "x", certificates }) }, [422]);
+});
+
+describe.each(withJson.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
+  const spec = route.body;
+  if (spec?.kind !== "json") throw new Error("a route with JSON");
+  const { maxBytes = maxJsonBytes, maxValues = 20_000 } = spec;
+
+  it("holds nobody up, whatever stands in its fields", async () => {
+    const failures: string[] = [];
+    for (const field of [...fieldsAt(spec.schema, []), "unknown"]) {
+      for (const [what, value] of fillings(maxBytes, maxValues)) {
+        const body = JSON.stringify({ [field]: value });
+        const sent = { method: route.method.toUpperCase(), path: pathOfRoute(route, factory), body };
+        await expectNoStall(`${field}: ${what}`, sent).catch((error: Error) => failures.push(error.message));
+      }
+    }
+    const members = Object.fromEntries(
+      Array.from({ length: Math.min(maxValues, maxBytes / 12) - 10 }, (_, at) => [`a${at}`, "x"] as const),
+    );
+    const sent = {
+      method: route.method.toUpperCase(),
+      path: pathOfRoute(route, factory),
+      body: JSON.stringify(members),
+    };
+    await expectNoStall("unknown members", sent).catch((error: Error) => failures.push(error.message));
+    expect(failures).toEqual([]);
+  });
+});
+
+it("what holds the event loop is seen: this test can fail", async () => {
+  const busy = setInterval(() => {
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+  }, 1);
+  const { longestHoldMs } = await send({ method: "GET", path: "/healthz" }).finally(() => clearInterval(busy));
+  expect(longestHoldMs).toBeGreaterThan(mostMs / 2);
+});

@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startTestService, type TestService } from "../../support/test-service.js";
+import { expectProblem } from "../http/expect-problem.js";
+
+let service: TestService;
+let factory: { id: string; name: string };
+let base: string;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service.close());
+beforeEach(async () => {
+  factory = await service.createFactory();
+  base = `/v1/factories/${factory.name}`;
+});
+
+const good = "ci:not-a-real-secret-1";
+const path = "/home/me/creds";
+const operator = () => service.as(service.operatorToken);
+const post = (suffix: string, query = {}) => operator().post(`${base}/secrets${suffix}`).query(query);
+const put = (value: string, query = {}) => operator().put(`${base}/secrets/creds`).query(query).send({ value });
+const version = async (): Promise<number> => (await operator().get(`${base}/secrets/creds`)).body.version;
+const fioctl = (secrets: object[]) =>
+  operator().patch(`/projects/${factory.name}/lmp/triggers/1/`).send({ type: "simple", secrets });
+
+async function publish(entries = "- {type: generic, url: quay.example.test, generic_secret_name: creds}\n") {
+  const reply = operator().put(`${base}/config`).query({ allowMissingSecrets: "true" });
+  await reply.set("Content-Type", "application/yaml").send(entries).expect(201);
+}
+
+function expectRefused(reply: Parameters<typeof expectProblem>[0]) {
+  const { detail } = expectProblem(reply, "secret-malformed");
+  expect(reply.status).toBe(422);
+  expect(detail).toContain('The value of "creds" cannot be used');
+  expect(detail).not.toContain(path);
+  return detail;
+}
+
+describe("a value that the entries which name its secret cannot use", () => {
+  it("is refused by a write, and taken when that is wanted", async () => {
+    await publish();
+    expect(expectRefused(await put(path))).toContain("creds==FILE");
+    expectProblem(await operator().get(`${base}/secrets/creds`), "not-found");
+    await put(good).expect(201);
+    expectRefused(await put("no colon"));
+    expect(await version()).toBe(1);
+    const { body } = await put(path, { allowUnusable: "true" }).expect(200);
+    expect(body.warnings).toMatchObject([{ code: "credential-malformed" }]);
+  });
+
+  it("is refused by a batch as a whole", async () => {
+    await publish();
+    const secrets = [
+      { name: "other", value: path },
+      { name: "creds", value: path },
+    ];
+    expectRefused(await post(":batch").send({ secrets }));
+    expectProblem(await operator().get(`${base}/secrets/other`), "not-found");
+    await post(":batch", { allowUnusable: "true" }).send({ secrets }).expect(200);
+  });
+
+  it("is refused to fioctl, in a sentence that it prints", async () => {
+    await publish();
+    expect(expectRefused(await fioctl([{ name: "creds", value: path }]))).toContain("creds==FILE");
+    const first = operator().post(`/projects/${factory.name}/lmp/triggers/`).send({ type: "simple", creds: path });
+    expectRefused(await first);
+    await fioctl([{ name: "creds", value: good }]).expect(200);
+    await fioctl([{ name: "creds", value: null }]);
+  });
+
+  it("is staged with a warning, and not promoted", async () => {
+    await publish();
+    await put(good).expect(201);
+    const { body } = await put(path, { stage: "true" }).expect(200);
+    expect(body.warnings).toMatchObject([{ code: "credential-malformed" }]);
+    expectRefused(await post("/creds/versions/2:promote"));
+    expect(await version()).toBe(1);
+    await post("/creds/versions/2:promote", { allowUnusable: "true" }).expect(200);
+    expect(await version()).toBe(2);
+  });
+
+  it("does not come back by a rollback, a restoration or an undeletion", async () => {
+    await put(path).expect(201);
+    await put(good).expect(200);
+    await publish();
+    expectRefused(await post("/creds:rollback"));
+    expectRefused(await post("/creds/versions/1:restore"));
+    expect(await version()).toBe(2);
+    await post("/creds/versions/1:restore", { allowUnusable: "true" }).expect(200);
+    await operator().delete(`${base}/secrets/creds`).query({ force: "true" }).expect(204);
+    expectRefused(await post("/creds:undelete"));
+    await post("/creds:undelete", { allowUnusable: "true" }).expect(200);
+    await post("/creds:rollback").expect(200);
+    expect(await version()).toBe(2);
+  });
+
+  it("is taken of a secret that no entry names", async () => {
+    await put(path).expect(201);
+    await put(good).expect(200);
+    await post("/creds:rollback").expect(200);
+    await operator().delete(`${base}/secrets/creds`).expect(204);
+    await post("/creds:undelete").expect(200);
+  });
+
+  it("is judged by each entry: the profile that one names must be there", async () => {
+    const keys = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = not-a-real-secret-1\n";
+    await publish("- {type: aws, region: us-east-2, aws_creds_secret_name: creds, profile: ci}\n");
+    expect(expectRefused(await put(`[default]\n${keys}`))).toContain("It has no profile [ci].");
+    await put(`\uFEFF[ci]\n${keys}aws_security_token = x\n`).expect(201);
+  });
+});

@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import { GroupCommit } from "../../../src/db/group-commit.js";
+
+type Call = { batch: readonly number[]; finish: (outcomes: readonly string[]) => void; fail: (error: Error) => void };
+
+/** A statement that ends when the test says so. */
+function controlled(maxBatch: number) {
+  const calls: Call[] = [];
+  const group = new GroupCommit<number, string>(
+    (batch) => new Promise((finish, fail) => calls.push({ batch, finish, fail })),
+    maxBatch,
+  );
+  return { group, calls };
+}
+
+const settled = async (promises: readonly Promise<string>[]) =>
+  (await Promise.allSettled(promises)).map((one) => (one.status === "fulfilled" ? one.value : "failed"));
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("a group commit", () => {
+  it("runs one statement at a time; the next takes all that came meanwhile, up to its limit", async () => {
+    const { group, calls } = controlled(3);
+    const added = [group.add(1), group.add(2)];
+    await turn();
+    added.push(...[3, 4, 5, 6].map((item) => group.add(item)));
+    await turn();
+    expect(calls.map(({ batch }) => batch)).toEqual([[1, 2]]);
+    calls[0]?.finish(["one", "two"]);
+    await turn();
+    calls[1]?.finish(["three", "four", "five"]);
+    await turn();
+    calls[2]?.finish(["six"]);
+    expect(calls.map(({ batch }) => batch)).toEqual([[1, 2], [3, 4, 5], [6]]);
+    expect(await settled(added)).toEqual(["one", "two", "three", "four", "five", "six"]);
+    await group.flush();
+  });
+
+  it("tries each alone when their statement fails, so that one fails nobody else", async () => {
+    const { group, calls } = controlled(10);
+    const outcomes = settled([group.add(1), group.add(2)]);
+    await turn();
+    calls[0]?.fail(new Error("one of them is not to Postgres' taste"));
+    await turn();
+    calls[1]?.fail(new Error("this one"));
+    await turn();
+    calls[2]?.finish(["two"]);
+    expect(calls.map(({ batch }) => batch)).toEqual([[1, 2], [1], [2]]);
+    expect(await outcomes).toEqual(["failed", "two"]);
+  });
+
+  it("fails all at once when the database is away: trying each would only wait longer", async () => {
+    const { group, calls } = controlled(10);
+    const added = [group.add(1), group.add(2)];
+    await turn();
+    calls[0]?.fail(Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" }));
+    expect(await settled(added)).toEqual(["failed", "failed"]);
+    expect(calls).toHaveLength(1);
+  });
+});

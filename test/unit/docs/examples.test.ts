@@ -1,0 +1,28 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { NewTrustRule } from "../../../src/identity/oidc/contract.js";
+import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
+
+const folder = new URL("../../../examples/", import.meta.url);
+const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+const names = readdirSync(folder).filter((name) => name.includes("."));
+const ofClusters = readdirSync(new URL("kubernetes/", folder));
+const clusters = readFileSync(new URL("../../../docs/clusters.md", import.meta.url), "utf8");
+const read = (name: string) => readFileSync(new URL(name, folder), "utf8");
+
+test.each(names)("the README shows examples/%s as it is", (name) => {
+  expect(readme).toContain(read(name).trimEnd());
+});
+
+test.each(ofClusters)("docs/clusters.md shows examples/kubernetes/%s, or leads to it", (name) => {
+  const shown = [read(`kubernetes/${name}`).trimEnd(), `](../examples/kubernetes/${name})`];
+  expect(shown.filter((text) => clusters.includes(text))).not.toEqual([]);
+});
+
+test.each(names.filter((name) => name.endsWith("-rule.json")))("examples/%s is a trust rule", (name) => {
+  expect(NewTrustRule.safeParse(JSON.parse(read(name))).error).toBeUndefined();
+});
+
+test.each(names.filter((name) => name.endsWith("-rule.json")))("examples/%s is one without a remark", (name) => {
+  expect(lintRule(NewTrustRule.parse(JSON.parse(read(name))))).toEqual([]);
+});

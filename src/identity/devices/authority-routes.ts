@@ -11,8 +11,8 @@ import {
   DeviceAuthorityChange,
   DeviceAuthorityDetail,
   DeviceAuthorityList,
-  NewDeviceAuthority,
-  NewRevocationList,
+  DeviceAuthorityRequest,
+  RevocationListRequest,
   RevocationListView,
 } from "./contract.js";
 import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
@@ -54,7 +54,7 @@ const addDeviceAuthority = route(
       "Devices whose certificates it signs, with the device's UUID as their one CN and this factory as their one OU, may pull what the policy says.",
     auth: { permission: "access:write" },
     params: FactoryParams,
-    body: json(NewDeviceAuthority),
+    body: json(DeviceAuthorityRequest),
     replies: {
       201: { description: "Registered.", content: { "application/json": DeviceAuthority }, headers: etag },
     },
@@ -144,7 +144,7 @@ const putRevocationList = route(
       "Takes the place of the one before of the same issuer: the root or an intermediate of this authority, which has signed it. It must be later than that.",
     auth: { permission: "access:write" },
     params: FactoryIdParams,
-    body: json(NewRevocationList),
+    body: json(RevocationListRequest),
     replies: { 200: { description: "In force.", content: { "application/json": RevocationListView } } },
     problems: ["certificate-unsuitable", "not-found", "conflict"],
   },

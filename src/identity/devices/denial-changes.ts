@@ -5,7 +5,7 @@ import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import { authorityToChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
-import { maxDenials, type NewDeniedDevice } from "./contract.js";
+import { type DeniedDeviceRequest, maxDenials } from "./contract.js";
 import { type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials/store.js";
 import { checkMayLetIn } from "./policy-limits.js";
 import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
@@ -17,7 +17,7 @@ import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.
 export async function denyDevice(
   deps: DeviceDeps,
   change: DeviceChange,
-  { reason, ...asked }: z.output<typeof NewDeniedDevice>,
+  { reason, ...asked }: z.output<typeof DeniedDeviceRequest>,
 ): Promise<DenialRow> {
   const { factory, caller } = change;
   const denied = deniedOf(asked);
@@ -51,7 +51,7 @@ export async function allowAgain(deps: DeviceDeps, change: DeviceChange, id: str
   });
 }
 
-function deniedOf({ deviceId, authorityId, serial }: Omit<z.output<typeof NewDeniedDevice>, "reason">): Denied {
+function deniedOf({ deviceId, authorityId, serial }: Omit<z.output<typeof DeniedDeviceRequest>, "reason">): Denied {
   if (deviceId !== undefined) return { deviceId: deviceId.toLowerCase() };
   if (authorityId === undefined || serial === undefined) throw new Error("neither a device nor a serial");
   return { authorityId: authorityId.toLowerCase(), serial: normalSerial(serial) };

@@ -6,7 +6,7 @@ import { isUuid, pageOf, pageStart } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
-import { NewTrustRule, TrustRuleList, TrustRuleView } from "./contract.js";
+import { TrustRuleList, TrustRuleRequest, TrustRuleView } from "./contract.js";
 import { type ExplainDeps, explain } from "./explain.js";
 import { ExplainRequest, Explanation } from "./explain-contract.js";
 import { createRule, type RuleDeps, removeRule, replaceRule } from "./rule-changes.js";
@@ -59,7 +59,7 @@ const addTrustRule = route(
       "Whoever brings an ID token of this issuer for this audience, on whose claims all conditions hold, may pull what the grants say. A rule that would let strangers in is refused, with what to add.",
     auth: { permission: "access:write" },
     params: FactoryParams,
-    body: json(NewTrustRule, limits),
+    body: json(TrustRuleRequest, limits),
     replies: { 201: { description: "Made.", content: { "application/json": TrustRuleView }, headers: etag } },
     problems: ["unsafe-rule", "already-exists", "limit-reached"],
   },
@@ -98,7 +98,7 @@ const putTrustRule = route(
     description: "The whole rule, as it shall be. Who was let in by the old one is judged by the new one at once.",
     auth: { permission: "access:write" },
     params: FactoryIdParams,
-    body: json(NewTrustRule, limits),
+    body: json(TrustRuleRequest, limits),
     replies: { 200: { description: "Changed.", content: { "application/json": TrustRuleView }, headers: etag } },
     problems: ["unsafe-rule", "already-exists", "not-found", "precondition-failed"],
   },

@@ -5,7 +5,7 @@ import { migrationsAreComplete } from "../../db/migrate.js";
 import { openApiTexts } from "../../http/openapi.js";
 import type { Metrics } from "../../observability/metrics.js";
 import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
-import type { ProbeResult } from "../health/routes.js";
+import { compressText, type OpenApiFiles, type ProbeResult } from "../health/routes.js";
 import { databaseAnswers } from "../health/store.js";
 import { routes } from "../routes.js";
 
@@ -21,7 +21,7 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
   return {
     offeredCli: once(() => readOffered(offeredDirectory)),
     offeredHelper: once(readOfferedHelper),
-    openApi: once(() => openApiTexts(routes)),
+    openApi: once(compressedOpenApi),
     metricsText: () => metrics.registry.metrics(),
     probes: [
       { name: "database", check: async () => okIf(await databaseAnswers(pool)) },
@@ -29,6 +29,11 @@ export function createSystemDeps({ database, keys, metrics }: { database: Databa
       { name: "migrations", check: async () => okIf(await migrationsAreComplete(pool)) },
     ],
   };
+}
+
+async function compressedOpenApi(): Promise<OpenApiFiles> {
+  const { json, yaml } = openApiTexts(routes);
+  return { json: await compressText(json), yaml: await compressText(yaml) };
 }
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");

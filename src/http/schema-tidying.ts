@@ -1,4 +1,4 @@
-import { safeParse } from "zod/v4/core";
+import { globalRegistry, safeParse } from "zod/v4/core";
 import type { CreateDocumentOptions } from "zod-openapi";
 
 type Override = Exclude<CreateDocumentOptions["override"], undefined>;
@@ -20,10 +20,18 @@ export const tidySchema: Override = ({ jsonSchema, zodSchema, io }) => {
   if (jsonSchema.type === "number") jsonSchema.format = "double";
   // Generators name a constant after each value of an enum: those of two schemas with one value each collide.
   if (jsonSchema.enum?.length === 1) {
-    const always = `Always ${JSON.stringify(jsonSchema.enum[0])}.`;
-    jsonSchema.description = jsonSchema.description === undefined ? always : `${jsonSchema.description} ${always}`;
+    say(jsonSchema, `Always ${JSON.stringify(jsonSchema.enum[0])}.`);
     delete jsonSchema.enum;
   }
+  // A member with a default is one that generators require, or whose value they cannot name. The service fills it in.
+  if (io === "input" && jsonSchema.default !== undefined) {
+    say(jsonSchema, `Default: ${JSON.stringify(jsonSchema.default)}.`);
+    delete jsonSchema.default;
+  }
+  // Generators of Go put the constants of all enums in one name space, where RUNNING of two of them collide.
+  const name = globalRegistry.get(zodSchema)?.id;
+  if (jsonSchema.enum && name !== undefined)
+    Object.assign(jsonSchema, { "x-enum-varnames": jsonSchema.enum.map((value) => upperSnake(`${name}_${value}`)) });
   if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
   // "One of these members" is a function of ours; the schema says at least that nothing at all is not enough.
@@ -36,3 +44,14 @@ export const tidySchema: Override = ({ jsonSchema, zodSchema, io }) => {
 type ZodSchema = Parameters<Override>[0]["zodSchema"];
 
 const refusesEmpty = (schema: ZodSchema): boolean => !safeParse(schema, {}).success;
+
+function say(jsonSchema: Parameters<Override>[0]["jsonSchema"], sentence: string): void {
+  jsonSchema.description = jsonSchema.description === undefined ? sentence : `${jsonSchema.description} ${sentence}`;
+}
+
+/** `JobState_half-done` to `JOB_STATE_HALF_DONE` */
+const upperSnake = (text: string): string =>
+  text
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replace(/\W+/g, "_")
+    .toUpperCase();

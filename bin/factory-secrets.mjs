@@ -2,4 +2,4 @@
 // An old Node could not even read what is behind this.
 import { isNodeNewEnough } from "./require-node.mjs";
 
-if (isNodeNewEnough()) import("./start-factory-secrets.mjs");
+if (isNodeNewEnough()) void import("./start-factory-secrets.mjs");

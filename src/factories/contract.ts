@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { FactoryName, NextPageToken, Timestamp } from "../http/contract.js";
 
-export const NewFactory = z.strictObject({ name: FactoryName }).meta({ id: "NewFactory" });
+export const FactoryRequest = z.strictObject({ name: FactoryName }).meta({ id: "FactoryRequest" });
 
 export const Factory = z
   .object({

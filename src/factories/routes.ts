@@ -11,7 +11,7 @@ import type { Generations } from "../db/generations.js";
 import { FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
 import { json, route } from "../http/route.js";
-import { Factory, FactoryList, NewFactory } from "./contract.js";
+import { Factory, FactoryList, FactoryRequest } from "./contract.js";
 import { deleteFactory } from "./delete-factory.js";
 import { factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
 
@@ -53,7 +53,7 @@ const create = route(
     summary: "Create a factory",
     description: "A name is given out once: it stays taken after the factory is deleted.",
     auth: "operator",
-    body: json(NewFactory),
+    body: json(FactoryRequest),
     replies: { 201: { description: "Created.", content: { "application/json": Factory } } },
     problems: ["already-exists", "name-retired"],
   },

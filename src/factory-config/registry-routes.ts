@@ -20,7 +20,13 @@ type Reader = { prisma: PrismaClient; parsedVersions: ParsedVersions };
 
 const EntryParams = z.object({
   factory: FactoryInPath,
-  id: z.string().max(300).meta({ description: "The entry's `id`: its host, or `type[:region[:profile]]`." }),
+  id: z
+    .string()
+    .max(300)
+    .meta({
+      description: "The entry's `id`: its host, or `type[:region[:profile]]`.",
+      param: { id: "RegistryIdInPath" },
+    }),
 });
 const etag = { ETag: "The config's version." };
 const editProblems = ["invalid-config", "destination-not-approved", "precondition-failed", "conflict"] as const;

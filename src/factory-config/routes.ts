@@ -3,10 +3,10 @@ import { requestedBy } from "../audit/requested-by.js";
 import type { FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryInPath, FactoryParams, Flag, PageQuery } from "../http/contract.js";
+import { FactoryInPath, FactoryParams, Flag, PageQuery, VersionInPath } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
-import { PreparedJson, type RequestFacts, route } from "../http/route.js";
+import { PreparedJson, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
 import { maxDocumentBytes } from "./document-text.js";
@@ -17,14 +17,12 @@ import { currentDocument, findVersion, listVersions } from "./store.js";
 type Reader = { prisma: PrismaClient; parsedVersions: ParsedVersions };
 
 const yaml = "application/yaml";
-const documentContent = {
-  [yaml]: z.string().meta({ description: "The document, byte for byte as it was put." }),
-  "application/json": FactoryConfig,
-};
+const parsedContent = { "application/json": FactoryConfig };
+const documentContent = { [yaml]: z.string().meta({ description: "The document, byte for byte as it was put." }) };
 const etag = { ETag: "The version." };
 const VersionParams = z.object({
   factory: FactoryInPath,
-  version: z.coerce.number().int().min(1).max(2_147_483_647).meta({ description: "Number of a version." }),
+  version: VersionInPath,
 });
 
 const noConfig = (): Problem =>
@@ -48,25 +46,38 @@ function refuseNothing(document: Buffer): void {
   );
 }
 
-async function documentReply(
+type StoredDocument = { version: number; document: Buffer };
+
+async function parsedReply(
   { parsedVersions }: Pick<Reader, "parsedVersions">,
   factory: FactoryRef,
-  request: RequestFacts,
-  { version, document }: { version: number; document: Buffer },
+  stored: StoredDocument,
 ) {
-  const mediaType = request.accepts(yaml, "application/json");
-  if (!mediaType)
-    throw new Problem("not-acceptable", `Accept ${yaml} for the document, or application/json for it parsed.`);
-  const headers = etagOf(version);
-  if (mediaType === yaml) return { status: 200, mediaType, body: document.toString("utf8"), headers } as const;
-  const parsed = await parsedVersions.parse(factory.id, { version, document });
+  const { version } = stored;
+  const parsed = await parsedVersions.parse(factory.id, stored);
   if (!parsed.ok)
-    throw new Problem("invalid-config", "This release cannot parse that version. Ask for application/yaml.");
+    throw new Problem("invalid-config", "This release cannot parse that version. Its bytes are at .../document.");
   const { json, entries } = parsed.config;
   const views = FactoryConfig.shape.entries.parse(entries.map(({ entry }) => viewOfEntry(entry)));
   // The document is JSON already, and may be a megabyte: it is not parsed once more to be written again.
   const body = new PreparedJson(`{"version":${version},"document":${json},"entries":${JSON.stringify(views)}}`);
-  return { status: 200, mediaType, body, headers } as const;
+  return { status: 200, body, headers: etagOf(version) } as const;
+}
+
+function documentReply({ version, document }: StoredDocument) {
+  return { status: 200, body: document.toString("utf8"), headers: etagOf(version) } as const;
+}
+
+async function requireCurrent(prisma: PrismaClient, factory: FactoryRef): Promise<StoredDocument> {
+  const current = await currentDocument(prisma, factory.id);
+  if (!current) throw noConfig();
+  return current;
+}
+
+async function requireVersion(prisma: PrismaClient, factory: FactoryRef, version: number) {
+  const row = await findVersion(prisma, factory.id, version);
+  if (!row) throw new Problem("not-found", `There is no version ${version} of the config.`);
+  return row;
 }
 
 const getConfig = route(
@@ -75,18 +86,29 @@ const getConfig = route(
     method: "get",
     path: "/v1/factories/{factory}/config",
     tag: "Factory config",
-    summary: "The factory config",
+    summary: "The factory config, parsed",
+    auth: { permission: "config:read" },
+    params: FactoryParams,
+    replies: { 200: { description: "The current config.", content: parsedContent, headers: etag } },
+    problems: ["not-found", "invalid-config"],
+  },
+  async (deps: Reader, { factory }) => parsedReply(deps, factory, await requireCurrent(deps.prisma, factory)),
+);
+
+const getConfigDocument = route(
+  {
+    id: "getConfigDocument",
+    method: "get",
+    path: "/v1/factories/{factory}/config/document",
+    tag: "Factory config",
+    summary: "The YAML document of the factory config",
     auth: { permission: "config:read" },
     isCostly: true,
     params: FactoryParams,
     replies: { 200: { description: "The current document.", content: documentContent, headers: etag } },
-    problems: ["not-found", "not-acceptable", "invalid-config"],
+    problems: ["not-found"],
   },
-  async (deps: Reader, { factory, request }) => {
-    const current = await currentDocument(deps.prisma, factory.id);
-    if (!current) throw noConfig();
-    return documentReply(deps, factory, request, current);
-  },
+  async ({ prisma }: Pick<Reader, "prisma">, { factory }) => documentReply(await requireCurrent(prisma, factory)),
 );
 
 const putConfig = route(
@@ -167,18 +189,31 @@ const getConfigVersion = route(
     method: "get",
     path: "/v1/factories/{factory}/config/versions/{version}",
     tag: "Factory config",
-    summary: "One version of the config",
+    summary: "One version of the config, parsed",
+    auth: { permission: "config:read" },
+    params: VersionParams,
+    replies: { 200: { description: "That version.", content: parsedContent, headers: etag } },
+    problems: ["not-found", "invalid-config"],
+  },
+  async (deps: Reader, { factory, params }) =>
+    parsedReply(deps, factory, await requireVersion(deps.prisma, factory, params.version)),
+);
+
+const getConfigVersionDocument = route(
+  {
+    id: "getConfigVersionDocument",
+    method: "get",
+    path: "/v1/factories/{factory}/config/versions/{version}/document",
+    tag: "Factory config",
+    summary: "The YAML document of one version of the config",
     auth: { permission: "config:read" },
     isCostly: true,
     params: VersionParams,
     replies: { 200: { description: "That document.", content: documentContent, headers: etag } },
-    problems: ["not-found", "not-acceptable", "invalid-config"],
+    problems: ["not-found"],
   },
-  async (deps: Reader, { factory, params, request }) => {
-    const row = await findVersion(deps.prisma, factory.id, params.version);
-    if (!row) throw new Problem("not-found", `There is no version ${params.version} of the config.`);
-    return documentReply(deps, factory, request, row);
-  },
+  async ({ prisma }: Pick<Reader, "prisma">, { factory, params }) =>
+    documentReply(await requireVersion(prisma, factory, params.version)),
 );
 
 const restoreConfigVersion = route(
@@ -197,8 +232,7 @@ const restoreConfigVersion = route(
     problems: ["not-found", "invalid-config", "destination-not-approved", "precondition-failed"],
   },
   async (deps: PublishDeps, { caller, factory, params, query, request }) => {
-    const row = await findVersion(deps.prisma, factory.id, params.version);
-    if (!row) throw new Problem("not-found", `There is no version ${params.version} of the config.`);
+    const row = await requireVersion(deps.prisma, factory, params.version);
     const requested = requestedBy(request);
     const precondition = preconditionOf(request);
     const input = { factory, caller, document: row.document, precondition, ...query, dryRun: false, requested };
@@ -207,4 +241,12 @@ const restoreConfigVersion = route(
   },
 );
 
-export const configRoutes = [getConfig, putConfig, listConfigVersions, getConfigVersion, restoreConfigVersion];
+export const configRoutes = [
+  getConfig,
+  getConfigDocument,
+  putConfig,
+  listConfigVersions,
+  getConfigVersion,
+  getConfigVersionDocument,
+  restoreConfigVersion,
+];

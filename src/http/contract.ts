@@ -14,7 +14,7 @@ export const Timestamp = z.iso
   .datetime()
   // ISO 8601 has a year 0, Postgres has none.
   .refine((text) => !text.startsWith("0000"), "there is no year 0")
-  .meta({ description: "RFC 3339, UTC.", example: "2026-11-24T12:00:00.000Z" });
+  .meta({ description: "RFC 3339, UTC.", example: "2099-12-31T23:59:59.000Z" });
 
 /** What a secret may be called: portable, because CI writes secrets as files of these names. Never `.` or `..`. */
 export const secretNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
@@ -25,9 +25,11 @@ export const FactoryName = z
   .meta({ description: "Name of a factory.", example: "acme" });
 
 /** Not held to the rule of `FactoryName`: a name that no factory can have is answered like one that none has. */
-export const FactoryInPath = z.string().meta({ description: "Name of the factory.", example: "acme" });
+export const FactoryInPath = z
+  .string()
+  .meta({ description: "Name of the factory.", example: "acme", param: { id: "FactoryInPath" } });
 
-const Id = z.uuid().meta({ description: "Its `id`, as its list shows it." });
+const Id = z.uuid().meta({ description: "Its `id`, as its list shows it.", param: { id: "IdInPath" } });
 
 export const FactoryParams = z.object({ factory: FactoryInPath });
 
@@ -47,9 +49,28 @@ export const Flag = (description: string) =>
 
 /** How every list is asked for. */
 export const PageQuery = z.strictObject({
-  pageSize: z.coerce.number().int().min(1).max(200).default(50).meta({ description: "1 to 200." }),
-  pageToken: z.string().min(1).max(1000).optional().meta({ description: "`nextPageToken` of the page before." }),
+  pageSize: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(200)
+    .default(50)
+    .meta({ description: "1 to 200.", param: { id: "PageSizeInQuery" } }),
+  pageToken: z
+    .string()
+    .min(1)
+    .max(1000)
+    .optional()
+    .meta({ description: "`nextPageToken` of the page before.", param: { id: "PageTokenInQuery" } }),
 });
+
+/** The number of a version of a secret or of the factory config, in a path. */
+export const VersionInPath = z.coerce
+  .number()
+  .int()
+  .min(1)
+  .max(2_147_483_647)
+  .meta({ description: "Number of a version.", param: { id: "VersionInPath" } });
 
 export const NextPageToken = z
   .string()

@@ -6,7 +6,6 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiPathsObject,
 } from "zod-openapi";
-import { permissions } from "../core/permissions.js";
 import { type ProblemCode, problemCodes } from "../core/problem.js";
 import { ProblemDocument } from "./contract.js";
 import { mediaTypeOf } from "./read-body.js";
@@ -22,8 +21,17 @@ const Preconditions = z.object({
   "If-Match": z
     .string()
     .optional()
-    .meta({ description: "An `ETag`, with its quotes: refuse with 412 when it is no longer the present one." }),
-  "If-None-Match": z.string().optional().meta({ description: "Only `*`: refuse with 412 when there is one already." }),
+    .meta({
+      description: "An `ETag`, with its quotes: refuse with 412 when it is no longer the present one.",
+      param: { id: "IfMatchInHeader" },
+    }),
+  "If-None-Match": z
+    .string()
+    .optional()
+    .meta({
+      description: "Only `*`: refuse with 412 when there is one already.",
+      param: { id: "IfNoneMatchInHeader" },
+    }),
 });
 
 /** Makes the OpenAPI document of these routes, as JSON and as YAML. */
@@ -37,13 +45,17 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     servers: [{ url: "/", description: "Where this document came from." }],
+    // One scheme for everything that is sent as a bearer: of several, generated clients send whichever they set last.
+    security: [{ bearer: [] }, { osfToken: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     components: {
+      responses: sharedProblems(routes),
       securitySchemes: {
         bearer: {
           type: "http",
           scheme: "bearer",
-          description: "`Authorization: Bearer <token>`; base64 of the token is taken too.",
+          description:
+            "`Authorization: Bearer <token>`: an operator token, an API token, a job token, an access token of an OAuth client (`POST /oauth/token/`) or, where an operation says so, the ID token of a CI system. Base64 of the token is taken too. On the port for devices the certificate of the device takes its place.",
         },
         osfToken: {
           type: "apiKey",
@@ -51,36 +63,22 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
           name: "OSF-TOKEN",
           description: "fioctl's header. It decides when both are sent.",
         },
-        oauth: {
-          type: "oauth2",
-          description: "An OAuth client of the factory. Its access tokens are sent as `bearer`.",
-          flows: {
-            clientCredentials: {
-              tokenUrl: "/oauth/token/",
-              refreshUrl: "/oauth/token/",
-              scopes: Object.fromEntries(permissions.map((name) => [name, `The permission \`${name}\`.`])),
-            },
-          },
-        },
         awsSignature: {
           type: "apiKey",
           in: "header",
           name: "Authorization",
           description: "AWS Signature Version 4 with the AWS-shaped keys of a job.",
         },
-        idToken: {
-          type: "http",
-          scheme: "bearer",
-          bearerFormat: "JWT",
-          description:
-            "An OpenID Connect ID token of a CI system or cluster that a trust rule of the factory lets in. A device presents its certificate over mutual TLS instead, which OpenAPI 3.0 has no scheme for.",
-        },
       },
     },
     paths: pathsOf(routes),
   };
   const document = createDocument(declared, { override: tidySchema });
-  return { json: JSON.stringify(document), yaml: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false }) };
+  return {
+    json: JSON.stringify(document),
+    // `compat`: YAML 1.1 takes unquoted dates for dates and the key `n` for false, and many readers still follow it.
+    yaml: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" }),
+  };
 }
 
 function pathsOf(routes: readonly AnyRoute[]): ZodOpenApiPathsObject {
@@ -99,7 +97,7 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
     tags: [route.tag],
     summary: route.summary,
     description: [route.description, permissionSentence(route)].filter(Boolean).join("\n\n"),
-    security: securityOf(route),
+    ...securityOf(route),
     requestParams: {
       ...(route.params instanceof z.ZodObject && { path: route.params }),
       ...(route.query instanceof z.ZodObject && { query: route.query }),
@@ -110,15 +108,11 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
   };
 }
 
-function securityOf({ auth }: AnyRoute): Record<string, string[]>[] {
-  const tokens = [{ bearer: [] }, { osfToken: [] }];
-  // Of a device's certificate OpenAPI 3.0 knows nothing.
-  if (auth === "anyone" || auth === "device") return [];
-  if (auth === "signature") return [{ awsSignature: [] }];
-  if (auth === "any-caller") return [...tokens, { oauth: [] }];
-  if (auth === "operator") return tokens;
-  const oauth = { oauth: [auth.permission] };
-  return auth.permission === "registry-tokens:issue" ? [...tokens, oauth, { idToken: [] }] : [...tokens, oauth];
+/** What differs from the credential of the document as a whole. */
+function securityOf({ auth }: AnyRoute): { security?: Record<string, string[]>[] } {
+  // OpenAPI 3.0 has no scheme for the certificate of a device.
+  if (auth === "anyone" || auth === "device") return { security: [] };
+  return auth === "signature" ? { security: [{ awsSignature: [] }] } : {};
 }
 
 function permissionSentence({ auth }: AnyRoute): string {
@@ -127,7 +121,10 @@ function permissionSentence({ auth }: AnyRoute): string {
   if (auth === "signature") return "Needs a signature with a job's AWS-shaped keys.";
   if (auth === "any-caller") return "Needs any valid credential.";
   if (auth === "operator") return "Needs an operator token.";
-  return `Needs the permission \`${auth.permission}\`.`;
+  const needed = `Needs the permission \`${auth.permission}\`.`;
+  return auth.permission === "registry-tokens:issue"
+    ? `${needed} An OpenID Connect ID token that a trust rule of the factory accepts works as the bearer too.`
+    : needed;
 }
 
 function bodyContent(body: NonNullable<AnyRoute["body"]>) {
@@ -156,17 +153,18 @@ function replyOf(spec: ReplySpec) {
   };
 }
 
+/** What every route can answer: the response `default`, in place of four at each operation. */
+const codesOfEveryRoute: readonly ProblemCode[] = [
+  "method-not-allowed",
+  "header-too-large",
+  "internal",
+  "unavailable",
+  "key-unavailable",
+];
+
 /** The codes that a route can answer: its own, and those of the pipe in front of it. */
 export function problemCodesOf(route: AnyRoute): ProblemCode[] {
-  const codes = new Set<ProblemCode>([
-    "invalid-request",
-    "method-not-allowed",
-    "header-too-large",
-    "internal",
-    "unavailable",
-    "key-unavailable",
-    ...route.problems,
-  ]);
+  const codes = new Set<ProblemCode>(["invalid-request", ...codesOfEveryRoute, ...route.problems]);
   if (route.auth !== "anyone") codes.add("unauthenticated").add("too-many-requests");
   if (route.auth === "operator" || route.auth === "device") codes.add("forbidden");
   if (route.auth === "signature") codes.add("signature-refused");
@@ -175,20 +173,48 @@ export function problemCodesOf(route: AnyRoute): ProblemCode[] {
   return [...codes];
 }
 
-function problemsOf(route: AnyRoute) {
+/** The statuses of a route's own problems, each with the codes that are answered with it. */
+function problemStatusesOf(route: AnyRoute): [status: number, codes: ProblemCode[]][] {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of problemCodesOf(route)) {
     const { status } = problemCodes[code];
     if (!(status in route.replies)) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const sorted = [...byStatus].sort(([a], [b]) => a - b);
-  return Object.fromEntries(
-    sorted.map(([status, codes]) => [
-      String(status),
-      {
-        description: codes.map((code) => `\`${code}\`: ${problemCodes[code].title}.`).join(" "),
-        content: { "application/problem+json": { schema: ProblemDocument } },
-      },
-    ]),
-  );
+  return [...byStatus]
+    .filter(([, codes]) => codes.some((code) => !codesOfEveryRoute.includes(code)))
+    .map(([status, codes]): [number, ProblemCode[]] => [status, codes.sort()])
+    .sort(([a], [b]) => a - b);
+}
+
+function problemsOf(route: AnyRoute) {
+  const own = problemStatusesOf(route).map(([status, codes]) => [
+    String(status),
+    responseReference(responseName(codes)),
+  ]);
+  return { ...Object.fromEntries(own), default: responseReference("ServiceProblem") };
+}
+
+const responseReference = (name: string) => ({ $ref: `#/components/responses/${name}` as const });
+
+/** Written out at each operation, the problems would be two thirds of the document. */
+function sharedProblems(routes: readonly AnyRoute[]) {
+  const responses = routes
+    .flatMap(problemStatusesOf)
+    .map(([, codes]) => [responseName(codes), problemResponse(codes.map((code) => `\`${code}\``))] as const);
+  const statuses = codesOfEveryRoute.map((code) => `${problemCodes[code].status} \`${code}\``);
+  const shared = [...responses, ["ServiceProblem", problemResponse(statuses)] as const];
+  return Object.fromEntries(shared.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function problemResponse(codes: readonly string[]) {
+  return {
+    description: `The \`code\` is ${codes.join(" or ")}.`,
+    content: { "application/problem+json": { schema: ProblemDocument } },
+  };
+}
+
+/** `NotFoundProblem`, `ConflictOrSecretInUseProblem` */
+function responseName(codes: readonly ProblemCode[]): string {
+  const words = codes.map((code) => code.replace(/(?:^|-)(\w)/g, (_, letter: string) => letter.toUpperCase()));
+  return `${words.join("Or")}Problem`;
 }

@@ -47,6 +47,7 @@ export function requestFacts(req: express.Request, res: express.Response): Reque
       const best = req.accepts(mediaTypes);
       return best === false ? undefined : best;
     },
+    acceptsGzip: () => req.acceptsEncodings("gzip") === "gzip",
   };
 }
 

@@ -81,6 +81,8 @@ export type RequestFacts = {
   /** Aborted when the client goes away before the answer. */
   signal: AbortSignal;
   accepts(...mediaTypes: string[]): string | undefined;
+  /** The client takes `Content-Encoding: gzip`. */
+  acceptsGzip(): boolean;
 };
 
 type AuthInput<A extends RouteAuth> = A extends "anyone"
@@ -111,7 +113,9 @@ export type RouteInput<A extends RouteAuth, P extends z.ZodType, Q extends z.Zod
 type PageInput<Query> = Query extends { pageSize: number } ? { page: PageRequest } : unknown;
 
 type ReplyBody<C> =
-  C extends Readonly<Record<string, z.ZodType>> ? z.input<C[keyof C]> | PreparedJson | StreamedText : undefined;
+  C extends Readonly<Record<string, z.ZodType>>
+    ? z.input<C[keyof C]> | PreparedJson | StreamedText | Buffer
+    : undefined;
 
 export type HandlerReply<R> = {
   [S in keyof R & number]: R[S] extends { content: infer C }

@@ -43,7 +43,7 @@ export const RoleList = z
   })
   .meta({ id: "RoleList" });
 
-export const NewOperatorToken = z.strictObject({ name: Label }).meta({ id: "NewOperatorToken" });
+export const OperatorTokenRequest = z.strictObject({ name: Label }).meta({ id: "OperatorTokenRequest" });
 
 export const OperatorToken = z
   .object({ id: z.uuid(), name: z.string(), createdAt: Timestamp })
@@ -57,13 +57,13 @@ export const OperatorTokenList = z
   .object({ items: z.array(OperatorToken), nextPageToken: NextPageToken })
   .meta({ id: "OperatorTokenList" });
 
-export const NewApiToken = z
+export const ApiTokenRequest = z
   .strictObject({
     name: Label,
     ...askedPermissions,
     expiresAt: Timestamp.optional().meta({ description: "Absent: its maker's own expiry, else until withdrawn." }),
   })
-  .meta({ id: "NewApiToken" });
+  .meta({ id: "ApiTokenRequest" });
 
 export const ApiToken = z
   .object({
@@ -84,7 +84,7 @@ export const ApiTokenList = z
   .object({ items: z.array(ApiToken), nextPageToken: NextPageToken })
   .meta({ id: "ApiTokenList" });
 
-export const NewJob = z
+export const JobRequest = z
   .strictObject({
     name: Label,
     ttlSeconds: z
@@ -104,7 +104,7 @@ export const NewJob = z
         "Whether its `/secrets` hold the values of secrets that are flagged `deliverToJobs`. Absent: only without `grants`.",
     }),
   })
-  .meta({ id: "NewJob" });
+  .meta({ id: "JobRequest" });
 
 export const Job = z
   .object({

@@ -7,7 +7,7 @@ export const KeyId = z
   .regex(/^kek-[0-9a-f]{16}$/, "kek- and 16 hex digits")
   .meta({ description: "Its `id`, as the list shows it.", example: "kek-4375120f5e63bc39" });
 
-export const KeyParams = z.object({ id: KeyId });
+export const KeyParams = z.object({ id: KeyId.meta({ param: { id: "KeyIdInPath" } }) });
 
 const WrappedCounts = z
   .object({ dataKeys: z.int(), signingKeys: z.int(), auditKeys: z.int() })

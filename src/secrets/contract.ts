@@ -26,7 +26,10 @@ export const SecretName = z
   .regex(secretNamePattern, secretNameRule)
   .meta({ description: `Name of a secret: ${secretNameRule}.`, example: "aws_creds" });
 
-export const SecretParams = z.object({ factory: FactoryInPath, name: SecretName });
+export const SecretParams = z.object({
+  factory: FactoryInPath,
+  name: SecretName.meta({ param: { id: "SecretNameInPath" } }),
+});
 
 export const ValueText = z
   .string()

@@ -14,33 +14,29 @@ type Exporter = { prisma: PrismaClient; sealer: AuditSealer };
 
 /** Events that are sealed while the client waits; a backlog is for the sealer's own rounds. */
 const sealedForExport = 10_000;
-const ndjson = "application/x-ndjson";
-const exported = {
-  200: {
-    description: "The events, oldest first, up to a checkpoint that was signed for this export.",
-    content: {
-      [ndjson]: AuditExportNdjson,
-      "text/plain": z.string().meta({ description: "One CEF event a line." }),
-    },
-  },
-};
-const ExportQuery = z.strictObject({
-  format: z
-    .enum(["ndjson", "cef"])
-    .default("ndjson")
-    .meta({ description: "`ndjson` can be verified, offline too; `cef` is for a SIEM and proves nothing." }),
-});
+const description = "The events, oldest first, up to a checkpoint that was signed for this export.";
+const exported = { 200: { description, content: { "application/x-ndjson": AuditExportNdjson } } };
+const CefLines = z.string().meta({ description: "One CEF event a line." });
+const exportedAsCef = { 200: { description, content: { "text/plain": CefLines } } };
 const nothingSealed = () =>
   new Problem("unavailable", "No event of this chain is sealed yet. Try again.", { retryAfterSeconds: 1 });
 
-async function exportChain({ prisma, sealer }: Exporter, chain: string | undefined, format: "ndjson" | "cef") {
+async function rangeToExport({ prisma, sealer }: Exporter, chain: string | undefined) {
   await sealer.seal({ maxEvents: sealedForExport });
   if (chain === undefined || !(await sealer.checkpoint(chain))) throw nothingSealed();
   const range = await exportRange(prisma, chain);
   if (range === undefined) throw nothingSealed();
-  return format === "cef"
-    ? { status: 200 as const, mediaType: "text/plain", body: new StreamedText(exportCef(prisma, range)) }
-    : { status: 200 as const, mediaType: ndjson, body: new StreamedText(exportNdjson(prisma, range)) };
+  return range;
+}
+
+async function exportChain(deps: Exporter, chain: string | undefined) {
+  const body = new StreamedText(exportNdjson(deps.prisma, await rangeToExport(deps, chain)));
+  return { status: 200 as const, body };
+}
+
+async function exportChainAsCef(deps: Exporter, chain: string | undefined) {
+  const body = new StreamedText(exportCef(deps.prisma, await rangeToExport(deps, chain)));
+  return { status: 200 as const, body };
 }
 
 const ofInstallation = route(
@@ -53,11 +49,10 @@ const ofInstallation = route(
     description: "Streamed. Verify it: `npx factory-secrets audit verify --file <export> --public-key <PEM>`.",
     auth: "operator",
     isCostly: true,
-    query: ExportQuery,
     replies: exported,
     problems: [],
   },
-  async (deps: Exporter, { query }) => exportChain(deps, await installationId(deps.prisma), query.format),
+  async (deps: Exporter) => exportChain(deps, await installationId(deps.prisma)),
 );
 
 const ofFactory = route(
@@ -72,11 +67,43 @@ const ofFactory = route(
     auth: { permission: "audit:read" },
     isCostly: true,
     params: FactoryParams,
-    query: ExportQuery,
     replies: exported,
     problems: [],
   },
-  async (deps: Exporter, { factory, query }) => exportChain(deps, factory.id, query.format),
+  async (deps: Exporter, { factory }) => exportChain(deps, factory.id),
+);
+
+const cefDescription = "Streamed. For a SIEM: it proves nothing, and lists are left out.";
+
+const ofInstallationAsCef = route(
+  {
+    id: "exportAuditAsCef",
+    method: "get",
+    path: "/v1/audit/export.cef",
+    tag: "Audit",
+    summary: "The whole audit as CEF",
+    description: cefDescription,
+    auth: "operator",
+    replies: exportedAsCef,
+    problems: [],
+  },
+  async (deps: Exporter) => exportChainAsCef(deps, await installationId(deps.prisma)),
+);
+
+const ofFactoryAsCef = route(
+  {
+    id: "exportFactoryAuditAsCef",
+    method: "get",
+    path: "/v1/factories/{factory}/audit/export.cef",
+    tag: "Audit",
+    summary: "The audit of a factory as CEF",
+    description: cefDescription,
+    auth: { permission: "audit:read" },
+    params: FactoryParams,
+    replies: exportedAsCef,
+    problems: [],
+  },
+  async (deps: Exporter, { factory }) => exportChainAsCef(deps, factory.id),
 );
 
 const checkpointKeys = route(
@@ -103,4 +130,4 @@ const checkpointKeys = route(
   },
 );
 
-export const auditChainRoutes = [ofInstallation, ofFactory, checkpointKeys];
+export const auditChainRoutes = [ofInstallation, ofFactory, ofInstallationAsCef, ofFactoryAsCef, checkpointKeys];

@@ -1,12 +1,12 @@
 import { requestedBy } from "../../audit/requested-by.js";
 import { AwsCredentials } from "../../broker/contract.js";
-import { FactoryParams } from "../../http/contract.js";
+import { FactoryParams, ProblemDocument } from "../../http/contract.js";
 import { PreparedJson, route } from "../../http/route.js";
-import { AwsCredentialsError, AwsCredentialsQuery } from "./contract.js";
+import { AwsCredentialsQuery } from "./contract.js";
 import { awsCredentialsErrors } from "./error-shape.js";
 import { type CredentialsDeps, issueAwsCredentials } from "./issue-credentials.js";
 
-const error = (description: string) => ({ description, content: { "application/problem+json": AwsCredentialsError } });
+const error = (description: string) => ({ description, content: { "application/problem+json": ProblemDocument } });
 
 const getCredentials = route(
   {

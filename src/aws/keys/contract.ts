@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { RegistryName } from "../../core/grant.js";
 
-export const NewAwsKeys = z
+export const AwsKeysRequest = z
   .strictObject({
     registry: RegistryName.optional().meta({
       description: "Host or id of an entry of type aws. May be absent when there is only one.",
     }),
   })
-  .meta({ id: "NewAwsKeys" });
+  .meta({ id: "AwsKeysRequest" });

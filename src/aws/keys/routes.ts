@@ -4,7 +4,7 @@ import { FactoryIdParams } from "../../http/contract.js";
 import { json, route } from "../../http/route.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { byCurrentFacts, onlyAwsEntry } from "./choose-entry.js";
-import { NewAwsKeys } from "./contract.js";
+import { AwsKeysRequest } from "./contract.js";
 import { giveKeys, jobForKeys, type MakeKeysDeps } from "./make-keys.js";
 
 const makeKeys = route(
@@ -18,7 +18,7 @@ const makeKeys = route(
       "For the job itself, or a credential without grants. AWS programs sign with them what they ask of `/aws/ecr/{factory}`; they are good nowhere else, and end with the job. Asking again gives the same pair.",
     auth: { permission: "registry-tokens:issue" },
     params: FactoryIdParams,
-    body: json(NewAwsKeys),
+    body: json(AwsKeysRequest),
     replies: { 200: { description: "The pair.", content: { "application/json": AwsKeyPair } } },
     problems: ["outside-grants", "registry-unknown", "registry-required", "not-representable", "invalid-config"],
     holdsCredential: true,

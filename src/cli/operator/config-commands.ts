@@ -38,7 +38,7 @@ const getCommand = (deps: CommandDeps): Command =>
     async ({ context, client }, { version, output = "yaml" }) => {
       const path = version === undefined ? configPath(client) : configPath(client, "versions", version);
       if (output === "yaml") {
-        const { text } = await ask(client, { method: "GET", path, accept: "application/yaml" });
+        const { text } = await ask(client, { method: "GET", path: `${path}/document`, accept: "application/yaml" });
         if (!isVisible(text)) context.terminal.say(notByteForByte);
         context.terminal.out(text.replace(/\n$/, ""));
         return;

@@ -43,7 +43,11 @@ export async function editConfig(run: Run, query: Query): Promise<void> {
 }
 
 async function openDraft({ client }: Run, path: string): Promise<Draft> {
-  const answer = await send(client, { method: "GET", path: configPath(client), accept: "application/yaml" });
+  const answer = await send(client, {
+    method: "GET",
+    path: configPath(client, "document"),
+    accept: "application/yaml",
+  });
   const isNew = answer.status === 404 && (await isKnownFactory(client));
   if (answer.status !== 200 && !isNew) throw await explainProblem(client, answer);
   const before = isNew ? firstDocument : answer.text;

@@ -6,7 +6,7 @@ import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
-import { ApiTokenList, CreatedApiToken, NewApiToken } from "../contract.js";
+import { ApiTokenList, ApiTokenRequest, CreatedApiToken } from "../contract.js";
 import { createApiToken } from "./create-credential.js";
 import { listCredentials } from "./store.js";
 import { apiTokenView } from "./views.js";
@@ -44,7 +44,7 @@ const addApiToken = route(
       "Never with more than its maker has, nor with a longer life. A role is given as the permissions that it has today. The token is shown once.",
     auth: { permission: "access:write" },
     params: FactoryParams,
-    body: json(NewApiToken),
+    body: json(ApiTokenRequest),
     replies: { 201: { description: "Made.", content: { "application/json": CreatedApiToken } } },
     problems: [],
     holdsCredential: true,

@@ -8,7 +8,7 @@ import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
-import { CreatedJob, Job, JobList, NewJob } from "../contract.js";
+import { CreatedJob, Job, JobList, JobRequest } from "../contract.js";
 import { openJob } from "./create-credential.js";
 import { findCredential, listCredentials } from "./store.js";
 import { jobView } from "./views.js";
@@ -30,7 +30,7 @@ const createJob = route(
     description: "Its token pulls what the grants say, or from every entry when there are none. It is shown once.",
     auth: { permission: "jobs:create" },
     params: FactoryParams,
-    body: json(NewJob),
+    body: json(JobRequest),
     replies: { 201: { description: "Opened.", content: { "application/json": CreatedJob } } },
     problems: [],
     holdsCredential: true,

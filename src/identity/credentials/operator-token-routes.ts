@@ -6,7 +6,7 @@ import type { Withdrawals } from "../../db/withdrawals.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
-import { CreatedOperatorToken, NewOperatorToken, OperatorTokenList } from "../contract.js";
+import { CreatedOperatorToken, OperatorTokenList, OperatorTokenRequest } from "../contract.js";
 import { createOperatorToken } from "./create-credential.js";
 import { listCredentials } from "./store.js";
 import { operatorTokenView } from "./views.js";
@@ -41,7 +41,7 @@ const addOperatorToken = route(
     summary: "Make an operator token",
     description: "It reaches the whole installation. The token is shown once.",
     auth: "operator",
-    body: json(NewOperatorToken),
+    body: json(OperatorTokenRequest),
     replies: { 201: { description: "Made.", content: { "application/json": CreatedOperatorToken } } },
     problems: [],
     holdsCredential: true,

@@ -6,7 +6,7 @@ import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
-import { type DeviceAuthorityChange, maxAuthorities, type NewDeviceAuthority } from "./contract.js";
+import { type DeviceAuthorityChange, type DeviceAuthorityRequest, maxAuthorities } from "./contract.js";
 import { checkPolicy } from "./policy-limits.js";
 import { readNewAuthority } from "./read-authority.js";
 import {
@@ -29,7 +29,7 @@ export type AuthorityTarget = { id: string; precondition: Precondition };
 export async function createAuthority(
   deps: DeviceDeps,
   change: DeviceChange,
-  { name, certificates, policy = {} }: z.output<typeof NewDeviceAuthority>,
+  { name, certificates, policy = {} }: z.output<typeof DeviceAuthorityRequest>,
 ): Promise<AuthorityRow> {
   const { factory, caller } = change;
   checkPolicy(caller, policy);

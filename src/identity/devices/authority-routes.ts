@@ -11,8 +11,8 @@ import {
   DeviceAuthorityChange,
   DeviceAuthorityDetail,
   DeviceAuthorityList,
-  NewDeviceAuthority,
-  NewRevocationList,
+  DeviceAuthorityRequest,
+  RevocationListRequest,
   RevocationListView,
 } from "./contract.js";
 import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
@@ -55,7 +55,7 @@ const addDeviceAuthority = route(
     auth: { permission: "access:write" },
     isCostly: true,
     params: FactoryParams,
-    body: json(NewDeviceAuthority),
+    body: json(DeviceAuthorityRequest),
     replies: {
       201: { description: "Registered.", content: { "application/json": DeviceAuthority }, headers: etag },
     },
@@ -147,7 +147,7 @@ const putRevocationList = route(
     auth: { permission: "access:write" },
     isCostly: true,
     params: FactoryIdParams,
-    body: json(NewRevocationList),
+    body: json(RevocationListRequest),
     replies: { 200: { description: "In force.", content: { "application/json": RevocationListView } } },
     problems: ["certificate-unsuitable", "not-found", "conflict"],
   },

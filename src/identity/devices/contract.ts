@@ -62,7 +62,7 @@ const DevicePolicyView = z
   })
   .meta({ id: "DevicePolicyView" });
 
-export const NewDeviceAuthority = z
+export const DeviceAuthorityRequest = z
   .strictObject({
     name: Label,
     certificates: z
@@ -73,7 +73,7 @@ export const NewDeviceAuthority = z
     // Not `.default`: a default beside a `$ref` takes an `allOf` in OpenAPI 3.0.
     policy: DevicePolicy.optional(),
   })
-  .meta({ id: "NewDeviceAuthority" });
+  .meta({ id: "DeviceAuthorityRequest" });
 
 export const DeviceAuthorityChange = z
   .strictObject({ name: Label, policy: DevicePolicy })
@@ -98,7 +98,7 @@ export const DeviceAuthorityList = z
   .object({ items: z.array(DeviceAuthority), nextPageToken: NextPageToken })
   .meta({ id: "DeviceAuthorityList" });
 
-export const NewRevocationList = z
+export const RevocationListRequest = z
   .strictObject({
     revocationList: z
       .string()
@@ -106,7 +106,7 @@ export const NewRevocationList = z
       .max(200_000)
       .meta({ description: "One X.509 CRL of at most 128 KiB: PEM, or base64 of its DER." }),
   })
-  .meta({ id: "NewRevocationList" });
+  .meta({ id: "RevocationListRequest" });
 
 export const RevocationListView = z
   .object({
@@ -130,7 +130,7 @@ const Reason = z
   .refine(hasNoControls, noControlsRule)
   .meta({ description: "For those who read it later." });
 
-export const NewDeniedDevice = z
+export const DeniedDeviceRequest = z
   .strictObject({
     deviceId: z.uuid().optional().meta({ description: "Every certificate with this CN. Give this or a serial." }),
     authorityId: z.uuid().optional().meta({ description: "The authority of the serial." }),
@@ -147,7 +147,7 @@ export const NewDeniedDevice = z
       (deviceId === undefined) !== (serial === undefined) && (serial === undefined) === (authorityId === undefined),
     "must have either a deviceId, or an authorityId with a serial",
   )
-  .meta({ id: "NewDeniedDevice" });
+  .meta({ id: "DeniedDeviceRequest" });
 
 export const DeniedDevice = z
   .object({

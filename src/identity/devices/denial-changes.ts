@@ -6,7 +6,7 @@ import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
 import { authorityToChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
-import { maxDenials, type NewDeniedDevice } from "./contract.js";
+import { type DeniedDeviceRequest, maxDenials } from "./contract.js";
 import { announcedDenial } from "./denials/announced-denials.js";
 import { type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials/store.js";
 import { checkMayLetIn } from "./policy-limits.js";
@@ -19,7 +19,7 @@ import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.
 export async function denyDevice(
   deps: DeviceDeps,
   change: DeviceChange,
-  { reason, ...asked }: z.output<typeof NewDeniedDevice>,
+  { reason, ...asked }: z.output<typeof DeniedDeviceRequest>,
 ): Promise<DenialRow> {
   const { factory, caller } = change;
   const denied = deniedOf(asked);
@@ -59,7 +59,7 @@ export async function allowAgain(deps: DeviceDeps, change: DeviceChange, id: str
   await writeChange(deps, change, write, false);
 }
 
-function deniedOf({ deviceId, authorityId, serial }: Omit<z.output<typeof NewDeniedDevice>, "reason">): Denied {
+function deniedOf({ deviceId, authorityId, serial }: Omit<z.output<typeof DeniedDeviceRequest>, "reason">): Denied {
   if (deviceId !== undefined) return { deviceId: deviceId.toLowerCase() };
   if (authorityId === undefined || serial === undefined) throw new Error("neither a device nor a serial");
   return { authorityId: authorityId.toLowerCase(), serial: normalSerial(serial) };

@@ -4,7 +4,7 @@ import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
-import { DeniedDevice, DeniedDeviceList, NewDeniedDevice } from "./contract.js";
+import { DeniedDevice, DeniedDeviceList, DeniedDeviceRequest } from "./contract.js";
 import { allowAgain, denyDevice } from "./denial-changes.js";
 import { type DenialRow, listDenials } from "./denials/store.js";
 import type { DeviceDeps } from "./write-change.js";
@@ -38,7 +38,7 @@ const addDeniedDevice = route(
     description: "It is refused from its next request on, on an open connection too.",
     auth: { permission: "access:write" },
     params: FactoryParams,
-    body: json(NewDeniedDevice),
+    body: json(DeniedDeviceRequest),
     replies: { 201: { description: "Denied.", content: { "application/json": DeniedDevice } } },
     problems: ["already-exists", "limit-reached", "not-found"],
   },

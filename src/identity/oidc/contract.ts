@@ -156,12 +156,12 @@ const NewConditions = Conditions.refine(
   `must have at most ${maxStarsOfRule} stars in all globs together`,
 );
 
-export const NewTrustRule = RuleTerms.extend({ name: Label, issuer: Issuer, conditions: NewConditions })
+export const TrustRuleRequest = RuleTerms.extend({ name: Label, issuer: Issuer, conditions: NewConditions })
   .superRefine(({ jwks, jwksUrl }, context) => {
     if (jwks === undefined || jwksUrl === undefined) return;
     context.addIssue({ code: "custom", path: ["jwks"], message: "must not stand beside jwksUrl: give one of the two" });
   })
-  .meta({ id: "NewTrustRule" });
+  .meta({ id: "TrustRuleRequest" });
 
 const Severity = z.enum(["error", "warning"]).meta({
   id: "TrustRuleFindingSeverity",
@@ -211,7 +211,7 @@ export const TrustRuleList = z
 export type TemplateName = z.output<typeof TemplateName>;
 export type SignatureAlgorithm = z.output<typeof SignatureAlgorithm>;
 export type TrustCondition = z.output<typeof TrustCondition>;
-export type NewTrustRule = z.output<typeof NewTrustRule>;
+export type TrustRuleRequest = z.output<typeof TrustRuleRequest>;
 export type TrustRuleFinding = z.output<typeof TrustRuleFinding>;
 
 /** A rule as it judges tokens. */

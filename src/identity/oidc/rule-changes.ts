@@ -9,7 +9,7 @@ import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { checkVersion, type Precondition } from "../../http/preconditions.js";
 import { invalidCredential } from "../invalid-credential.js";
-import { maxRules, type NewTrustRule } from "./contract.js";
+import { maxRules, type TrustRuleRequest } from "./contract.js";
 import { lintRule, refuseUnsafe } from "./lint-rule.js";
 import { checkPastedKeys } from "./rule-keys.js";
 import { checkMaker } from "./rule-limits.js";
@@ -32,7 +32,7 @@ export type RuleChange = { factory: FactoryRef; caller: Caller; requested: Reque
  * Makes a rule.
  * @throws Problem `forbidden` (it grants more than its maker has), `unsafe-rule`, `already-exists`, `limit-reached`
  */
-export async function createRule(deps: RuleDeps, change: RuleChange, input: NewTrustRule): Promise<StoredRule> {
+export async function createRule(deps: RuleDeps, change: RuleChange, input: TrustRuleRequest): Promise<StoredRule> {
   check(change.caller, input);
   const rule = { ...input, id: randomUUID(), version: 1 };
   return inTurn(deps, change, "trust-rule.created", async (transaction, at) => {
@@ -57,7 +57,7 @@ export async function replaceRule(
   deps: RuleDeps,
   change: RuleChange,
   target: { id: string; precondition: Precondition },
-  input: NewTrustRule,
+  input: TrustRuleRequest,
 ): Promise<StoredRule> {
   check(change.caller, input);
   return inTurn(deps, change, "trust-rule.updated", async (transaction, at) => {
@@ -85,7 +85,7 @@ export async function removeRule(
   });
 }
 
-function check(caller: Caller, input: NewTrustRule): void {
+function check(caller: Caller, input: TrustRuleRequest): void {
   checkMaker(caller, input);
   if (input.jwks !== undefined) checkPastedKeys(input.jwks, input.algorithms);
   refuseUnsafe(lintRule(input));

@@ -6,7 +6,7 @@ import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
-import { NewTrustRule, TrustRuleList, TrustRuleView } from "./contract.js";
+import { TrustRuleList, TrustRuleRequest, TrustRuleView } from "./contract.js";
 import { type ExplainDeps, explain } from "./explain.js";
 import { ExplainRequest, Explanation } from "./explain-contract.js";
 import { createRule, type RuleDeps, removeRule, replaceRule } from "./rule-changes.js";
@@ -60,7 +60,7 @@ const addTrustRule = route(
     auth: { permission: "access:write" },
     isCostly: true,
     params: FactoryParams,
-    body: json(NewTrustRule, limits),
+    body: json(TrustRuleRequest, limits),
     replies: { 201: { description: "Made.", content: { "application/json": TrustRuleView }, headers: etag } },
     problems: ["unsafe-rule", "already-exists", "limit-reached"],
   },
@@ -100,7 +100,7 @@ const putTrustRule = route(
     auth: { permission: "access:write" },
     isCostly: true,
     params: FactoryIdParams,
-    body: json(NewTrustRule, limits),
+    body: json(TrustRuleRequest, limits),
     replies: { 200: { description: "Changed.", content: { "application/json": TrustRuleView }, headers: etag } },
     problems: ["unsafe-rule", "already-exists", "not-found", "precondition-failed"],
   },

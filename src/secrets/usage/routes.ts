@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
-import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams } from "../../http/contract.js";
 import { route } from "../../http/route.js";
@@ -71,26 +70,46 @@ const report = route(
     path: "/v1/factories/{factory}/reports/rotation",
     tag: "Secrets",
     summary: "Every secret: its age, last rotation, and what still uses an older version",
-    description: "As JSON, or as CSV with `Accept: text/csv`.",
     auth: { permission: "secrets:list" },
     isCostly: true,
     params: FactoryParams,
     query: RotationReportQuery,
-    replies: {
-      200: { description: "By name.", content: { "application/json": RotationReport, "text/csv": z.string() } },
-    },
-    problems: ["not-acceptable"],
+    replies: { 200: { description: "By name.", content: { "application/json": RotationReport } } },
+    problems: [],
   },
-  async ({ prisma, uses }: Reader & { uses: SecretUses }, { factory, query, request }) => {
-    const mediaType = request.accepts("application/json", "text/csv");
-    if (!mediaType) throw new Problem("not-acceptable", "Accept application/json or text/csv.");
-    await uses.flush();
-    const at = databaseNow();
-    const rows = (await readRotation(prisma, factory.id, undefined)).filter((row) => isWanted(row, query));
-    const secrets = rows.map((row) => rotationItem(row, at));
-    const body = mediaType === "text/csv" ? rotationCsv(secrets) : { at: at.toISOString(), secrets };
-    return { status: 200, mediaType, body };
-  },
+  async (deps: Reporter, { factory, query }) => ({ status: 200, body: await rotationReport(deps, factory, query) }),
 );
 
-export const usageRoutes = [usage, report];
+const reportCsv = route(
+  {
+    id: "getRotationReportCsv",
+    method: "get",
+    path: "/v1/factories/{factory}/reports/rotation.csv",
+    tag: "Secrets",
+    summary: "The rotation report for a spreadsheet",
+    auth: { permission: "secrets:list" },
+    params: FactoryParams,
+    query: RotationReportQuery,
+    replies: { 200: { description: "By name.", content: { "text/csv": z.string() } } },
+    problems: [],
+  },
+  async (deps: Reporter, { factory, query }) => ({
+    status: 200,
+    body: rotationCsv((await rotationReport(deps, factory, query)).secrets),
+  }),
+);
+
+type Reporter = Reader & { uses: SecretUses };
+
+async function rotationReport(
+  { prisma, uses }: Reporter,
+  factory: FactoryRef,
+  query: z.output<typeof RotationReportQuery>,
+): Promise<z.input<typeof RotationReport> & { secrets: ReturnType<typeof rotationItem>[] }> {
+  await uses.flush();
+  const at = databaseNow();
+  const rows = (await readRotation(prisma, factory.id, undefined)).filter((row) => isWanted(row, query));
+  return { at: at.toISOString(), secrets: rows.map((row) => rotationItem(row, at)) };
+}
+
+export const usageRoutes = [usage, report, reportCsv];

@@ -1,12 +1,8 @@
 import { z } from "zod";
-import { FactoryInPath, NextPageToken, Timestamp } from "../../http/contract.js";
-import { SecretName } from "../contract.js";
+import { NextPageToken, Timestamp, VersionInPath } from "../../http/contract.js";
+import { SecretParams } from "../contract.js";
 
-export const SecretVersionParams = z.object({
-  factory: FactoryInPath,
-  name: SecretName,
-  version: z.coerce.number().int().min(1).max(2_147_483_647).meta({ description: "Number of a version." }),
-});
+export const SecretVersionParams = SecretParams.extend({ version: VersionInPath });
 
 export const SecretVersion = z
   .object({

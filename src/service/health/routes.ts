@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import { z } from "zod";
-import type { OpenApiTexts } from "../../http/openapi.js";
-import { PreparedJson, route } from "../../http/route.js";
+import { type RequestFacts, route } from "../../http/route.js";
 import { Health, Readiness } from "./contract.js";
 
 /** `degraded`: requests are still served best here. */
@@ -12,8 +14,20 @@ export type ReadinessProbe = { name: string; reason: string; check: () => Promis
 type Deps = {
   probes: readonly ReadinessProbe[];
   metricsText: () => Promise<string>;
-  openApi: () => OpenApiTexts;
+  openApi: () => Promise<OpenApiFiles>;
 };
+
+/** The OpenAPI document as it is sent. */
+export type OpenApiFiles = { json: CompressedText; yaml: CompressedText };
+
+/** A text with its gzip and the tags by which a client asks whether it has changed. */
+export type CompressedText = { text: string; gzipped: Buffer; etag: string };
+
+/** Compresses a text that is sent often. */
+export async function compressText(text: string): Promise<CompressedText> {
+  const gzipped = await promisify(gzip)(text, { level: 9 });
+  return { text, gzipped, etag: createHash("sha256").update(text).digest("base64url").slice(0, 22) };
+}
 
 const probeMs = 2_000;
 
@@ -91,6 +105,9 @@ export const metricsRoute = route(
   }),
 );
 
+const documentHeaders = { ETag: "Changes with the document." };
+const unchanged = { description: "What `If-None-Match` names is still there." };
+
 const openApiJson = route(
   {
     id: "getOpenApiJson",
@@ -105,11 +122,13 @@ const openApiJson = route(
         content: {
           "application/json": z.unknown().meta({ id: "OpenApiDocument", description: "An OpenAPI 3.0.3 document." }),
         },
+        headers: documentHeaders,
       },
+      304: unchanged,
     },
     problems: [],
   },
-  async ({ openApi }: Pick<Deps, "openApi">) => ({ status: 200, body: new PreparedJson(openApi().json) }),
+  async ({ openApi }: Pick<Deps, "openApi">, { request }) => documentReply((await openApi()).json, request),
 );
 
 const openApiYaml = route(
@@ -120,10 +139,26 @@ const openApiYaml = route(
     tag: "System",
     summary: "This document as YAML",
     auth: "anyone",
-    replies: { 200: { description: "OpenAPI 3.0.3.", content: { "application/yaml": z.string() } } },
+    replies: {
+      200: { description: "OpenAPI 3.0.3.", content: { "application/yaml": z.string() }, headers: documentHeaders },
+      304: unchanged,
+    },
     problems: [],
   },
-  async ({ openApi }: Pick<Deps, "openApi">) => ({ status: 200, body: openApi().yaml }),
+  async ({ openApi }: Pick<Deps, "openApi">, { request }) => documentReply((await openApi()).yaml, request),
 );
+
+/** An entity tag names one representation (RFC 9110, section 8.8.3.3), so the compressed one has its own. */
+function documentReply({ text, gzipped, etag }: CompressedText, request: RequestFacts) {
+  const acceptsGzip = request.acceptsGzip();
+  const headers = {
+    ETag: acceptsGzip ? `"${etag}-gzip"` : `"${etag}"`,
+    Vary: "Accept-Encoding",
+    "Cache-Control": "public, max-age=300",
+  };
+  if (request.ifNoneMatch?.includes(headers.ETag)) return { status: 304, headers } as const;
+  if (!acceptsGzip) return { status: 200, body: Buffer.from(text), headers } as const;
+  return { status: 200, body: gzipped, headers: { ...headers, "Content-Encoding": "gzip" } } as const;
+}
 
 export const systemRoutes = [healthz, readyz, openApiJson, openApiYaml];

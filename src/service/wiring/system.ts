@@ -7,7 +7,7 @@ import type { Drain } from "../../http/drain.js";
 import { openApiTexts } from "../../http/openapi.js";
 import type { Metrics } from "../../observability/metrics.js";
 import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
-import type { ProbeResult, ReadinessProbe } from "../health/routes.js";
+import { compressText, type OpenApiFiles, type ProbeResult, type ReadinessProbe } from "../health/routes.js";
 import { databaseAnswers, databaseTakesWrites } from "../health/store.js";
 import { routes } from "../routes.js";
 
@@ -31,7 +31,7 @@ export function createSystemDeps(input: { database: Database; keys: KeyRing; met
   return {
     offeredCli: once(() => readOffered(offeredDirectory)),
     offeredHelper: once(readOfferedHelper),
-    openApi: once(() => openApiTexts(routes)),
+    openApi: once(compressedOpenApi),
     metricsText: forASecond(() => metrics.registry.metrics()),
     probes: [
       { name: "database", reason: databaseAway, check: async () => okIf(await databaseAnswers(pool)) },
@@ -43,6 +43,11 @@ export function createSystemDeps(input: { database: Database; keys: KeyRing; met
       { name: "migrations", reason: migrating, check: async () => okIf(await migrationsAreComplete(pool)) },
     ] satisfies ReadinessProbe[],
   };
+}
+
+async function compressedOpenApi(): Promise<OpenApiFiles> {
+  const { json, yaml } = openApiTexts(routes);
+  return { json: await compressText(json), yaml: await compressText(yaml) };
 }
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");

@@ -178,7 +178,7 @@ describe("the usage of a secret", () => {
       { name: "idle", version: 1, usedByRegistries: false, stagedVersions: 0 },
     ]);
     expect(body.secrets[1].lastUsedAt).toBeUndefined();
-    const csv = await get().set("Accept", "text/csv").expect(200);
+    const csv = await get(".csv").expect(200);
     expect(csv.headers["content-type"]).toBe("text/csv; charset=utf-8");
     const [head, ...lines] = csv.text.trimEnd().split("\r\n");
     expect(head?.split(",").slice(0, 4)).toEqual(["name", "version", "createdAt", "rotatedAt"]);
@@ -200,6 +200,5 @@ describe("the usage of a secret", () => {
     const [ofIdle] = (await get(`?expiresBefore=${later}`)).body.secrets;
     expect(await names(`?rotatedBefore=${ofIdle.rotatedAt}`)).toEqual(["ghcr_creds"]);
     expect(await names(`?rotatedBefore=${later}`)).toEqual(["ghcr_creds", "idle"]);
-    expectProblem(await get().set("Accept", "image/png"), "not-acceptable");
   });
 });

@@ -48,7 +48,7 @@ export async function startConfigOverHttp(): Promise<ConfigOverHttp> {
       const put = service.as(token).put(`${path}/config`).query(query).set("Content-Type", "application/yaml");
       return put.set(headers).send(document);
     },
-    document: async () => (await service.as(operator).get(`${path}/config`).responseType("blob")).body,
+    document: async () => (await service.as(operator).get(`${path}/config/document`).responseType("blob")).body,
     close: () => service.close(),
   };
 }

@@ -57,7 +57,7 @@ describe("over HTTP", () => {
     for (const count of [1, 2]) {
       expect((await put(large(count))).status).toBeLessThan(300);
       const agent = service.as(service.operatorToken);
-      const config = await agent.get(`${path}/config`).set("Accept", "application/json");
+      const config = await agent.get(`${path}/config`);
       expect(config.body.entries).toHaveLength(count);
       expect((await agent.get(`${path}/registries`)).body.items).toHaveLength(count);
     }

@@ -6,6 +6,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   express: ["http/", "service/app.ts"],
   "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
   zod: [""],
+  "zod/v4/core": ["http/schema-tidying.ts"],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],

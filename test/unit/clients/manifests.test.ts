@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { RegistryTokenRequest } from "../../../src/broker/contract.js";
-import { NewTrustRule } from "../../../src/identity/oidc/contract.js";
+import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
 import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
 import { routes } from "../../../src/service/routes.js";
 import { readSettings, settingNames } from "../../../src/settings/settings.js";
@@ -131,7 +131,7 @@ test("External Secrets asks for what the service knows, and more often than that
 });
 
 test("the trust rule is one without a remark", () => {
-  const rule = NewTrustRule.parse(JSON.parse(readExample("pull-secret-rule.json")));
+  const rule = TrustRuleRequest.parse(JSON.parse(readExample("pull-secret-rule.json")));
   expect(lintRule(rule)).toEqual([]);
   expect(rule.audience).toBe(audience);
 });

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { NewTrustRule } from "../../../src/identity/oidc/contract.js";
+import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
 import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
 
 const folder = new URL("../../../examples/", import.meta.url);
@@ -20,9 +20,9 @@ test.each(ofClusters)("docs/clusters.md shows examples/kubernetes/%s, or leads t
 });
 
 test.each(names.filter((name) => name.endsWith("-rule.json")))("examples/%s is a trust rule", (name) => {
-  expect(NewTrustRule.safeParse(JSON.parse(read(name))).error).toBeUndefined();
+  expect(TrustRuleRequest.safeParse(JSON.parse(read(name))).error).toBeUndefined();
 });
 
 test.each(names.filter((name) => name.endsWith("-rule.json")))("examples/%s is one without a remark", (name) => {
-  expect(lintRule(NewTrustRule.parse(JSON.parse(read(name))))).toEqual([]);
+  expect(lintRule(TrustRuleRequest.parse(JSON.parse(read(name))))).toEqual([]);
 });

@@ -10,7 +10,7 @@ import { FactoryIdParams, FactoryParams, PageQuery } from "../../../http/contrac
 import { newestFirst, pageOf } from "../../../http/page.js";
 import { json, route } from "../../../http/route.js";
 import { withdrawCredential } from "../../credentials/withdraw-credential.js";
-import { CreatedOAuthClient, NewOAuthClient, OAuthClient, OAuthClientList } from "./contract.js";
+import { CreatedOAuthClient, OAuthClient, OAuthClientList, OAuthClientRequest } from "./contract.js";
 import { createClient } from "./create-client.js";
 import { findClient, listClients } from "./store.js";
 
@@ -45,7 +45,7 @@ const addOAuthClient = route(
     description: "Never with more than its maker has, nor with a longer life. The secret is shown once.",
     auth: { permission: "access:write" },
     params: FactoryParams,
-    body: json(NewOAuthClient),
+    body: json(OAuthClientRequest),
     replies: { 201: { description: "Made.", content: { "application/json": CreatedOAuthClient } } },
     problems: [],
     holdsCredential: true,

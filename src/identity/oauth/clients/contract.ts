@@ -2,13 +2,13 @@ import { z } from "zod";
 import { FactoryInPath, NextPageToken, Timestamp } from "../../../http/contract.js";
 import { askedPermissions, heldPermissions, Label } from "../../contract.js";
 
-export const NewOAuthClient = z
+export const OAuthClientRequest = z
   .strictObject({
     name: Label,
     ...askedPermissions,
     expiresAt: Timestamp.optional().meta({ description: "Absent: its maker's own expiry, else until withdrawn." }),
   })
-  .meta({ id: "NewOAuthClient" });
+  .meta({ id: "OAuthClientRequest" });
 
 export const OAuthClientSecret = z.object({ id: z.uuid(), createdAt: Timestamp }).meta({ id: "OAuthClientSecret" });
 

@@ -88,7 +88,7 @@ describe("an export over HTTP", () => {
   });
 
   it("as CEF has a line for each event", async () => {
-    const cef = (await exportOf("/v1/audit/export?format=cef")).split("\n").slice(0, -1);
+    const cef = (await exportOf("/v1/audit/export.cef")).split("\n").slice(0, -1);
     expect(cef[0]).toMatch(
       /^CEF:0\|factory-secrets\|factory-secrets\|1\|operator-token\.created\|operator-token\.created\|3\|rt=\d{13} externalId=1 outcome=allowed /,
     );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { claimAt, holds } from "../../../../src/identity/oidc/conditions.js";
-import { NewTrustRule, type TrustCondition } from "../../../../src/identity/oidc/contract.js";
+import { type TrustCondition, TrustRuleRequest } from "../../../../src/identity/oidc/contract.js";
 import { someRule } from "./some-rule.js";
 
 const claim = "c";
@@ -90,7 +90,7 @@ describe("a claim's name", () => {
 describe("the shape of a rule", () => {
   const { id: _id, version: _version, ...rule } = someRule();
   const errorsOf = (parts: Record<string, unknown>) =>
-    NewTrustRule.safeParse({ ...rule, ...parts }).error?.issues.map(({ path }) => `/${path.join("/")}`);
+    TrustRuleRequest.safeParse({ ...rule, ...parts }).error?.issues.map(({ path }) => `/${path.join("/")}`);
 
   it("takes a rule of the usual shape", () => {
     expect(errorsOf({})).toBeUndefined();
@@ -119,7 +119,7 @@ describe("the shape of a rule", () => {
   });
 
   it("tells whoever writes a look-alike issuer how it is written", () => {
-    const result = NewTrustRule.safeParse({ ...rule, issuer: "https://issu\u0435r.example.com" });
+    const result = TrustRuleRequest.safeParse({ ...rule, issuer: "https://issu\u0435r.example.com" });
     expect(result.error?.issues[0]?.message).toContain("xn--");
   });
 

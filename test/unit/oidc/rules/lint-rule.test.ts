@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { NewTrustRule, type TemplateName, type TrustCondition } from "../../../../src/identity/oidc/contract.js";
+import { type TemplateName, type TrustCondition, TrustRuleRequest } from "../../../../src/identity/oidc/contract.js";
 import { lintRule, refuseUnsafe } from "../../../../src/identity/oidc/lint-rule.js";
 import { judgeOf, templates } from "../../../../src/identity/oidc/templates/templates.js";
 import { someRule } from "./some-rule.js";
@@ -224,7 +224,7 @@ describe.each(all)("the template $name", (template) => {
   const { id: _id, version: _version, ...rule } = ruleFor(template.name, [...template.example.conditions]);
 
   it("has an example that can be made, and of which the linter says nothing", () => {
-    expect(NewTrustRule.safeParse(rule).error).toBeUndefined();
+    expect(TrustRuleRequest.safeParse(rule).error).toBeUndefined();
     expect(lintRule(rule)).toEqual([]);
   });
 

@@ -171,7 +171,8 @@ export type Route<Deps> = RouteDeclaration<
   BodySpec | undefined,
   Readonly<Record<number, ReplySpec>>
 > & {
-  handle(deps: Deps, input: AnyRouteInput): Promise<AnyReply>;
+  // A property and not a method: of a method TypeScript would not check the dependencies.
+  handle: (deps: Deps, input: AnyRouteInput) => Promise<AnyReply>;
 };
 
 export type AnyRouteInput = {

@@ -1,5 +1,4 @@
 import { AuditWriter } from "../audit/record.js";
-import { UnknownCallers } from "../audit/refusals.js";
 import { Facts } from "../broker/factory-facts.js";
 import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
@@ -10,22 +9,20 @@ import { Withdrawals } from "../db/withdrawals.js";
 import { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import { createDrain, type Drain } from "../http/drain.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
-import { Callers } from "../identity/callers.js";
-import { Devices } from "../identity/devices/devices.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
 import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
-import { KeySets } from "../identity/oidc/key-sets.js";
-import { Workloads } from "../identity/oidc/workloads.js";
 import type { Logger } from "../observability/log.js";
 import { Metrics } from "../observability/metrics.js";
-import { createOutbound, type Outbound } from "../outbound/outbound.js";
+import { createOutbound } from "../outbound/outbound.js";
 import type { Settings } from "../settings/settings.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
+import { routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
 import { startAuditChain } from "./start-audit-chain.js";
 import { createAwsDeps } from "./wiring/aws.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
+import { createIdentity, unrecorded } from "./wiring/identity.js";
 import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
@@ -64,8 +61,7 @@ export function createApp(input: {
   const metrics = new Metrics();
   const remembering = { prisma, generations: new Generations(), withdrawals: new Withdrawals() };
   const { generations, withdrawals } = remembering;
-  const onUnrecorded = (err: unknown): void => log.error({ err }, "refusals could not be recorded");
-  const audit = new AuditWriter(pool, { onError: onUnrecorded });
+  const audit = new AuditWriter(pool, { onError: (err) => log.error({ err }, unrecorded) });
   const clock = watchClock(pool, metrics, log);
   const signing = createSigning({ prisma, audit, keys, generations, now: databaseNow }, settings);
   // Without a public name of its own the service is known by where it listens, and that is known only later.
@@ -76,33 +72,30 @@ export function createApp(input: {
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
   metrics.watchAuditShipping(chain.shippingLag);
   metrics.watchAuditSealing(() => chain.sealer.backlog());
-  const keySets = createKeySets(outbound, log);
-  const verification = { keySets, now: databaseNow };
-  const workloads = new Workloads({ prisma, generations, audit, onError: onUnrecorded, ...verification });
-  const devices = new Devices({ ...remembering, audit, settings: settings.devices, onError: onUnrecorded });
-  const callers = new Callers({ ...remembering, accessTokens, workloads, devices });
-  const unknownCallers = new UnknownCallers({ audit, onError: onUnrecorded });
+  const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, log });
+  const { callers, devices, workloads, verification } = identity;
   const documents = new DocumentWorker();
   const facts = new Facts({ prisma, generations, documents });
   const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
-  const shared = { prisma, audit, factoryKeys, facts, callers, generations, withdrawals };
   const life = createSecretLifeDeps({ prisma, documents, settings, log });
-  const aws = createAwsDeps({ ...shared, publicUrl, now: databaseNow });
-  const broker = { ...shared, ...aws, ...createMinting({ settings, outbound, metrics, uses: life.uses, ...signing }) };
-  const checked = { ...createPromotionTrial({ ...broker, ...secrets }), ...createGrantCheck(facts) };
+  const aws = createAwsDeps({ callers, facts, audit, publicUrl, factoryKeys, now: databaseNow });
+  const minting = createMinting({ settings, outbound, metrics, uses: life.uses, ...signing });
+  const trial = createPromotionTrial({ ...minting, ...secrets, prisma, facts });
+  const grantCheck = createGrantCheck(facts);
   const drain = createDrain();
   const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
-  const oauth = { accessTokens, publicUrl, workloads };
-  const features = { ...oauth, ...secrets, ...life, ...broker, ...checked, ...system, ...limits, ...signing };
-  const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
-  const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
+  const held = { prisma, keys, audit, generations, withdrawals, facts, callers, factoryKeys, keyTasks };
+  const asking = { accessTokens, workloads, verification, publicUrl, sealer: chain.sealer };
+  const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
+  const deps = routeDeps({ ...held, ...asking, ...made });
+  const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
   const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
   const recording = { close: () => audit.flush() };
-  const first = [clock, certificate, documents, unknownCallers, keyTasks, recording, life.uses];
+  const first = [clock, certificate, documents, identity.unknownCallers, keyTasks, recording, life.uses];
   return {
     ...servers,
     drain,
@@ -110,21 +103,13 @@ export function createApp(input: {
     rotateSigningKeysIfDue: signing.rotateIfDue,
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () => closeInTurn([...first, chain, feed, keySets, outbound]),
+    close: () => closeInTurn([...first, chain, feed, identity.keySets, outbound]),
   };
 }
 
 /** The order matters: what one writes or sends when it closes goes through those after it. */
 async function closeInTurn(opened: readonly ({ close(): void | Promise<void> } | undefined)[]): Promise<void> {
   for (const one of opened) await one?.close();
-}
-
-function createKeySets(outbound: Outbound, log: Logger): KeySets {
-  return new KeySets({
-    outbound,
-    nowMs: () => performance.now(),
-    onFailure: ({ source, error }) => log.warn({ source, err: error }, "the keys of an issuer could not be fetched"),
-  });
 }
 
 function watchClock(pool: Database["pool"], metrics: Metrics, log: Logger): { close(): void } {

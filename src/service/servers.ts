@@ -2,15 +2,12 @@ import type { Server } from "node:http";
 import type { Drain } from "../http/drain.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
-import type { Route } from "../http/route.js";
 import { createHttpServer, type RefuseEarly } from "../http/server.js";
 import type { TlsCertificate } from "../http/tls-certificate.js";
 import type { Settings } from "../settings/settings.js";
 import { metricsRoute } from "./health/routes.js";
+import type { RouteDeps } from "./route-deps.js";
 import { deviceRoutes, routes } from "./routes.js";
-
-/** What all routes together need. */
-type RouteDeps = typeof routes extends readonly Route<infer Deps>[] ? Deps : never;
 
 export type Servers = {
   server: Server;

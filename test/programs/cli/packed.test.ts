@@ -37,7 +37,7 @@ const bare = (): Record<string, string> => {
 };
 
 async function offeredFacts() {
-  const reply = await fetch(`${factory.service.url}/cli`, { headers: { accept: "application/json" } });
+  const reply = await fetch(`${factory.service.url}/cli/index.json`);
   return JSON.parse(await reply.text());
 }
 

@@ -48,7 +48,9 @@ describe("the Dockerfile", () => {
   test("keeps what src/ loads when it runs", async () => {
     const files = await readSourceFiles();
     const loaded = files.flatMap(({ imports }) => imports.filter((line) => line.isPackage && !line.isTypeOnly));
-    const packages = new Set(loaded.map(({ target }) => target).filter((target) => !target.startsWith("node:")));
+    const targets = loaded.map(({ target }) => target).filter((target) => !target.startsWith("node:"));
+    // Of `zod/v4/core` the package is `zod`, of `@aws-sdk/client-ecr` all of it.
+    const packages = new Set(targets.map((target) => /^(?:@[^/]+\/)?[^/]+/.exec(target)?.[0] ?? target));
     // The image takes these away after they have done their work, and never has the development ones.
     const absent = ["prisma", "esbuild", ...Object.keys(manifest.devDependencies)];
     expect([...packages].filter((name) => absent.includes(name) || !(name in manifest.dependencies))).toEqual([]);

@@ -5,6 +5,7 @@ import { clonePointer } from "./client/only-in-clone.js";
 import { writeErr } from "./client/output.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
+import { completeCommand } from "./completion/complete-command.js";
 import { auditCommands } from "./operator/audit-commands.js";
 import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
@@ -25,5 +26,6 @@ const runPacked = (argv: readonly string[]): Promise<number> =>
       ...operatorCommands(operator),
       auditCommands(operator),
       completionCommand(),
+      completeCommand(operator.open),
     ];
   });

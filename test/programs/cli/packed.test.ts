@@ -103,6 +103,39 @@ describe("the command line that the service offers", () => {
     }
   });
 
+  test("completes names in bash by asking the service, across colons and equals signs", async () => {
+    const bin = join(directory, "empty", "node_modules", ".bin");
+    const environment = {
+      ...bare(),
+      PATH: `${bin}:${bare().PATH}`,
+      FACTORY_SECRETS_URL: factory.service.url,
+      FACTORY_SECRETS_FACTORY: factory.factory.name,
+      FACTORY_SECRETS_TOKEN: factory.service.operatorToken,
+    };
+    const { stdout: script } = await run("factory-secrets", ["completion", "bash"], { env: environment });
+    /** What bash offers at the end of the line, which it has taken apart into these words. */
+    const offered = async (line: string, ...words: string[]) => {
+      const given = ["factory-secrets", ...words].map((word) => `'${word}'`).join(" ");
+      const asking = `${script}\nCOMP_LINE='${line}' COMP_POINT=${line.length} COMP_WORDS=(${given}) COMP_CWORD=${words.length}; _factory_secrets; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await run("bash", ["--norc", "-c", asking], { env: environment });
+      return stdout.split("\n").filter((word) => word !== "");
+    };
+    expect(await offered("factory-secrets secrets show az", "secrets", "show", "az")).toEqual(["azprincipal"]);
+    expect(await offered("factory-secrets secrets sh", "secrets", "sh")).toEqual(["show"]);
+    const named = factory.factory.name;
+    const start = named.slice(0, 3);
+    expect(
+      await offered(`factory-secrets secrets list --factory ${start}`, "secrets", "list", "--factory", start),
+    ).toContain(named);
+    expect(
+      await offered(`factory-secrets secrets list --factory=${start}`, "secrets", "list", "--factory", "=", start),
+    ).toContain(named);
+    const host = passwordHost.slice(0, 4);
+    expect(await offered(`factory-secrets registries show ${host}`, "registries", "show", host)).toEqual([
+      passwordHost,
+    ]);
+  });
+
   test("without a file, audit verify says how to get one and where the database is checked", async () => {
     const bin = join(directory, "empty", "node_modules", ".bin", "factory-secrets");
     await expect(run(bin, ["audit", "verify"], { env: bare() })).rejects.toMatchObject({

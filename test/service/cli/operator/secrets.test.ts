@@ -226,7 +226,7 @@ test("doctor and promote --doctor ask the registries of a secret; one that is fo
   expect(report).toMatchObject({ err: "", out: expect.stringMatching(/^examined, version 1\n/) });
   const json = JSON.parse((await secrets(["doctor", "examined", "--version", "1", "-o", "json"])).out);
   expect(json).toMatchObject({ name: "examined", version: 1, registries: [] });
-  expect(report.exitCode).toBe(json.passed ? 0 : 1);
+  expect(report.exitCode).toBe(1);
   await secrets(["set", "examined", "--stage"], secretValue());
   const promoted = await secrets(["promote", "examined", "2", "--doctor"]);
   expect(promoted.exitCode).toBe(json.passed ? 0 : 5);

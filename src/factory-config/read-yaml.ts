@@ -135,14 +135,15 @@ const sentences = {
   BAD_INDENT: "The indent does not fit the lines around it. Is a quote, bracket or brace not closed?",
   BAD_PROP_ORDER: "An anchor or tag must stand directly before its value.",
   BAD_SCALAR_START: "Text cannot start with this character. Put it in quotes.",
-  BLOCK_AS_IMPLICIT_KEY: "A key and its value that is itself a mapping or list cannot share a line.",
+  BLOCK_AS_IMPLICIT_KEY:
+    "A key and its value that is itself a mapping or list cannot share a line. Is the next line indented too far?",
   BLOCK_IN_FLOW: "A block list or mapping cannot stand between brackets or braces.",
   DUPLICATE_KEY: "This key stands twice in one mapping.",
   IMPOSSIBLE: "YAML cannot be read here.",
   KEY_OVER_1024_CHARS: "A key has more than 1,024 characters. Is a colon missing or a quote not closed?",
   MISSING_CHAR:
     "A character is missing here: a colon with a space after it, a comma, or a closing quote, bracket or brace.",
-  MULTILINE_IMPLICIT_KEY: "A key cannot go over several lines. Is a colon missing?",
+  MULTILINE_IMPLICIT_KEY: "A key cannot go over several lines. Is a colon missing, or the next line indented too far?",
   MULTIPLE_ANCHORS: "A value has more than one anchor.",
   MULTIPLE_DOCS: "A factory config is one document.",
   MULTIPLE_TAGS: "A value has more than one tag.",

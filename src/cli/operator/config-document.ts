@@ -33,20 +33,33 @@ export function writtenSentence(body: unknown): string {
     : `Published version ${version}.`;
 }
 
-/** The line that a finding is about, and how far it and the one before it are indented: a slip shows so. */
+/**
+ * The line that a finding is about, and how far it and the one before it are indented: a slip shows so. Where the line
+ * after it is indented too far, the parser finds the fault in this one: then that line is shown.
+ */
 function excerpt(document: string, item: unknown): string {
   const { line } = lineAndColumn(item);
   const lines = document.split(/\r?\n/);
-  const found = line === undefined ? undefined : lines[line - 1];
-  if (line === undefined || found === undefined || found.trim() === "") return "";
-  const before = lines.slice(0, line - 1).findLastIndex((text) => text.trim() !== "" && !/^\s*#/.test(text));
-  const beside = before === -1 ? "" : `; line ${before + 1} by ${indentOf(lines[before] ?? "")}`;
-  return ` (line ${line}: "${visibleInline(found.trim().slice(0, maxShown))}", indented by ${indentOf(found)}${beside})`;
+  const at = (line ?? 0) - 1;
+  if (!saysSomething(lines[at])) return "";
+  const after = lines.findIndex((text, index) => index > at && saysSomething(text));
+  const isAfter = after !== -1 && hasValue(lines[at]) && indentOf(lines[after]) > indentOf(lines[at]);
+  const shown = isAfter ? after : at;
+  const before = isAfter ? at : lines.slice(0, at).findLastIndex(saysSomething);
+  const text = visibleInline((lines[shown] ?? "").trim().slice(0, maxShown));
+  const beside = before === -1 ? "" : `; line ${before + 1} by ${indentOf(lines[before])}`;
+  return ` (line ${shown + 1}: "${text}", indented by ${indentOf(lines[shown])}${beside})`;
 }
 
 const maxShown = 80;
 
-const indentOf = (line: string): number => line.length - line.trimStart().length;
+const saysSomething = (line = ""): boolean => line.trim() !== "" && !/^\s*#/.test(line);
+
+/** A key and its value: what is indented further below it is of no key. */
+const hasValue = (line = ""): boolean => /:\s+[^\s#|>]/.test(line);
+
+/** To the key: the dash of a list belongs to the indent. */
+const indentOf = (line = ""): number => /^\s*(?:- +)*/.exec(line)?.[0].length ?? 0;
 
 function lineAndColumn(item: unknown): { line?: number; column?: number } {
   const [, line, column] = /^line (\d+), column (\d+)$/.exec(sentenceAt(item, "at") ?? "") ?? [];

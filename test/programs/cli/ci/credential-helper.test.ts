@@ -80,6 +80,18 @@ describe("docker-credential-factory-secrets get", () => {
     },
   );
 
+  test("names for a bearer only commands and flags that there are", async () => {
+    const { stdout } = await machine.helper("get", bearerHost);
+    const commands = [...stdout.matchAll(/`factory-secrets ([^`]+)`/g)].map(([, command = ""]) => command.split(" "));
+    expect(commands.length).toBeGreaterThan(0);
+    for (const words of commands) {
+      const path = words.slice(0, 2);
+      const help = await machine.run([...path, "--help"]);
+      expect(help.exitCode).toBe(0);
+      for (const flag of words.filter((word) => word.startsWith("--"))) expect(help.stdout).toContain(`${flag} <`);
+    }
+  });
+
   test("says what is missing when it is not set up", async () => {
     const done = await machine.helper("get", passwordHost, { FACTORY_SECRETS_URL: "" });
     expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^Where is the service\?/) });

@@ -25,6 +25,17 @@ function editorWriting(...texts: readonly string[]): string {
 }
 
 describe("config", () => {
+  test("a slip of the indent shows the line with its indent beside that of the line before", async () => {
+    const slipped = "container_registries:\n- type: generic\n   url: ghcr.io\n";
+    const done = await served.desk.run(["config", "check", "-"], slipped);
+    expect(done.exitCode).toBe(1);
+    expect(done.out + done.err).toContain('(line 3: "url: ghcr.io", indented by 3; line 2 by 2)');
+    const deeper = await served.desk.run(["config", "check", "-"], "a:\n  # a note\n  b: 1\n\n   c: 2\n");
+    expect(deeper.out + deeper.err).toContain('(line 5: "c: 2", indented by 3; line 3 by 2)');
+    const shallower = await served.desk.run(["config", "check", "-"], slipped.replace("   url", " url"));
+    expect(shallower.out + shallower.err).toContain('(line 3: "url: ghcr.io", indented by 1; line 2 by 2)');
+  });
+
   test("put, get, history and restore go together", async () => {
     expect(await put("ghcr.io")).toEqual({ exitCode: 0, out: "Published version 1.\n", err: "" });
     expect((await put("ghcr.io")).out).toBe("Version 1 says the same already.\n");

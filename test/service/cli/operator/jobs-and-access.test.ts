@@ -48,6 +48,34 @@ describe("jobs", () => {
     expect(done.err).toMatch(/^Warning: No entry of the factory config serves gchr\.io: .*\nJob .*\n$/);
   });
 
+  test("are ended by their name, several at once, and a name that several have is not guessed", async () => {
+    const open = async (name: string) => (await run("jobs", "open", name)).out.trim();
+    const [one, two, same, again] = [
+      await open("e-one"),
+      await open("e-two"),
+      await open("e-same"),
+      await open("e-same"),
+    ];
+    const done = await run("jobs", "end", "e-one", "e-two");
+    expect(done).toMatchObject({ exitCode: 0, err: expect.stringMatching(/^(Ended [0-9a-f-]{36}\. .*\n){2}$/) });
+    for (const token of [one, two]) expect((await whoIs(token ?? "")).code).toBe("unauthenticated");
+    const unclear = await run("jobs", "end", "e-same");
+    expect(unclear).toMatchObject({
+      exitCode: 2,
+      err: expect.stringMatching(/^Several jobs that run are named "e-same"\. .*: [0-9a-f-]{36}, [0-9a-f-]{36}\n$/),
+    });
+    for (const token of [same, again]) expect((await whoIs(token ?? "")).name).toBe("e-same");
+    expect(await run("jobs", "end", "e-one")).toMatchObject({
+      exitCode: 2,
+      err: 'No job that runs is named "e-one". factory-secrets jobs list shows them.\n',
+    });
+  });
+
+  test("live for a length of time as people write it", async () => {
+    const { expiresAt } = JSON.parse((await run("jobs", "open", "two-hours", "--ttl", "2h", "-o", "json")).out);
+    expect(Math.abs(Date.parse(expiresAt) - Date.now() - 7_200_000)).toBeLessThan(60_000);
+  });
+
   test("are listed, shown and ended", async () => {
     const opened = JSON.parse((await run("jobs", "open", "short", "-o", "json")).out);
     expect((await run("jobs", "list")).out).toMatch(new RegExp(`\n${opened.id} {2}short +running `));

@@ -41,6 +41,29 @@ describe("what an operator reads", () => {
     });
   });
 
+  test("of a URL with a path that the service has not", async () => {
+    for (const path of ["/api", "/api/", "/v1"]) {
+      const done = await list(`${service.url}${path}`, "--timeout", "2");
+      expect(done.exitCode).toBeGreaterThan(3);
+      expect(done.err).toContain(`It has the path ${path.replace(/\/$/, "")}; try ${service.url} without it.`);
+    }
+    expect((await list(`${service.url}/`)).exitCode).toBe(0);
+  });
+
+  test("of the host of a registry that is given as the URL of the service", async () => {
+    for (const url of ["registry.gitlab.com", "ghcr.io/acme"]) {
+      const done = await desk.run(["registries", "add", "--type", "generic", "--url", url, "--secret", "x"]);
+      expect(done).toMatchObject({
+        exitCode: 2,
+        err: expect.stringMatching(
+          /^--url must be an http.* the host of a registry is given with --host or --registry\.\n$/,
+        ),
+      });
+    }
+    const help = (await desk.run(["registries", "add", "--help"])).out;
+    expect(help).toContain("--host <");
+  });
+
   test("of a permission that is lacking", async () => {
     desk.environment.FACTORY_SECRETS_TOKEN = (await service.createApiToken(factory, ["config:read"])).token;
     expect(await desk.run(["secrets", "list"])).toMatchObject({

@@ -1,4 +1,5 @@
 import { type AwsPartitionId, awsPartitionOf, awsRegionForm } from "./aws-partitions.js";
+import { type AzureCloudName, azureCloudNames, azureClouds } from "./azure-clouds.js";
 
 /** What the host of an Amazon registry tells. ECR Public has no account of its own. */
 export type EcrHost =
@@ -6,7 +7,7 @@ export type EcrHost =
   | { public: true; region: "us-east-1"; partition: "aws"; fips: false };
 
 /** Which Azure cloud an ACR host belongs to: it decides where its principal signs in. */
-export type AcrHost = { name: string; cloud: "public" | "china" | "us-government" };
+export type AcrHost = { name: string; cloud: AzureCloudName };
 
 export const ecrPublicHost = "public.ecr.aws";
 
@@ -17,11 +18,11 @@ const ecrPattern = new RegExp(`^(\\d{12})\\.dkr([.-])ecr(-fips)?\\.(${awsRegionF
 // Of a registry with geo-replication each replica has a login server of its own: <name>.<region>.geo.azurecr.io (Azure/acr,
 // docs, "Regional endpoints"). <name>.<region>.data.azurecr.io is none: layers are fetched from it, without a token.
 const acrPattern =
-  /^(?!(?:geo|data|privatelink)\.)([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9]{1,63}\.geo)?\.azurecr\.(io|cn|us)$/;
-const acrClouds = { io: "public", cn: "china", us: "us-government" } as const;
+  /^(?!(?:geo|data|privatelink)\.)([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9]{1,63}\.geo)?\.(azurecr\.[a-z]+)$/;
+// The group is the location.
 const garPatterns = [
-  /^[a-z]+(?:-[a-z]+\d+)?-docker\.pkg\.dev$/,
-  /^docker\.[a-z]+-[a-z]+\d+\.rep\.pkg\.dev$/,
+  /^([a-z]+(?:-[a-z]+\d+)?)-docker\.pkg\.dev$/,
+  /^docker\.([a-z]+-[a-z]+\d+)\.rep\.pkg\.dev$/,
   /^(?:(?:us|eu|asia)\.)?gcr\.io$/,
 ];
 
@@ -48,14 +49,18 @@ export function ecrSuffix(region: string, isDualStack: boolean): string {
 /** Reads a normalised host as the login server of an Azure container registry; `undefined` for any other. */
 export function acrHost(host: string): AcrHost | undefined {
   const [, name, domain] = acrPattern.exec(host) ?? [];
-  if (name === undefined) return undefined;
-  if (domain === "io" || domain === "cn" || domain === "us") return { name, cloud: acrClouds[domain] };
-  return undefined;
+  const cloud = azureCloudNames.find((known) => azureClouds[known].registryDomain === domain);
+  return name === undefined || cloud === undefined ? undefined : { name, cloud };
 }
 
 /** Says whether a normalised host is one of Google Artifact Registry, `gcr.io` included. */
 export function isGarHost(host: string): boolean {
   return garPatterns.some((pattern) => pattern.test(host));
+}
+
+/** The location that a host of Artifact Registry names; `undefined` for `gcr.io` and for any other host. */
+export function garLocation(host: string): string | undefined {
+  return garPatterns.flatMap((pattern) => pattern.exec(host)?.[1] ?? [])[0];
 }
 
 /** The type of entry that is made for a normalised host of a cloud; `undefined` when it belongs to none of them. */

@@ -111,8 +111,8 @@ function refusalOfName(name: string): string | undefined {
   if (/^(?:\d+|0x[0-9a-f]*)$/.test(last) && !ipv4.test(name)) {
     return "A host that ends in a number must be an IPv4 address of four decimal numbers.";
   }
-  // Whoever calls a host writes it into a URL, which knows no xn-- name that no international name has.
-  if (!URL.canParse(`https://${name}`) || new URL(`https://${name}`).hostname !== name) {
+  // A host is called by a URL, and URLs refuse an xn-- part that does not decode. Only those parts: this runs for every token.
+  if (name.includes("xn--") && (!URL.canParse(`https://${name}`) || new URL(`https://${name}`).hostname !== name)) {
     return "A part of the host begins with xn-- and is not the form of an international name.";
   }
   return undefined;

@@ -5,7 +5,7 @@ import { checkKeyless, uuidPattern } from "./check-keyless.js";
 import type { AwsEntry, AzureEntry, GarEntry, GenericEntry, RegistryEntry, RegistryType } from "./entry.js";
 import { maxHosts, maxRegionLength, profilePattern } from "./entry-contract.js";
 import { principalOf } from "./principal-of.js";
-import { remarkOnAddress, rightHostFor } from "./remark-on-host.js";
+import { rightHostFor } from "./remark-on-host.js";
 
 /** What an entry says, before anyone has asked whether it makes sense. */
 export type EntryFields = {
@@ -198,7 +198,7 @@ function checkGeneric(fields: EntryFields, remarks: Remarks): Registry | undefin
     const reason = `This host belongs to a cloud of its own: with type ${cloud} its tokens are narrower and better protected.`;
     remarks.warnings.push({ field: "url", reason });
   }
-  const remark = cloud === undefined ? (rightHostFor(host) ?? remarkOnAddress(host)) : undefined;
+  const remark = cloud === undefined ? rightHostFor(host) : undefined;
   if (remark !== undefined) remarks.warnings.push({ field: "url", reason: remark });
   return { type: "generic", id: host, host, passThrough: fields.passThrough ?? false };
 }

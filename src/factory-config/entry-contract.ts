@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { secretNamePattern } from "../http/contract.js";
-import { registryTypes } from "./entry.js";
 
 /** What a section of an AWS credentials file may be called here: no colon, because an entry's id has it as a separator. */
 export const profilePattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$/;
@@ -14,7 +13,7 @@ export const maxRegionLength = 40;
 const maxUrlLength = 300;
 
 export const RegistryTypeName = z
-  .enum(registryTypes)
+  .enum(["aws", "azure", "gar", "generic"])
   .meta({ id: "RegistryType", description: "The kind of registry: ECR, ACR, Artifact Registry, or any other." });
 
 /** The fields that belong to an entry of a type, besides `type` and `secretName`. */

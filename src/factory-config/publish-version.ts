@@ -7,10 +7,11 @@ import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import { type ParsedConfig, parseDocument } from "./parse-document.js";
+import { type CallSettings, remarkOnSettings } from "./remark-on-settings.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
 
-export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter };
+export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter; callSettings: CallSettings };
 
 export type PublishInput = {
   factory: FactoryRef;
@@ -37,7 +38,9 @@ const maxAttempts = 5;
 export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
   const parsed = parseDocument(input.document);
   if (!parsed.ok) throw invalidConfig(parsed.invalid);
-  const warnings = [...parsed.warnings, ...remarkOnWholeRequests(parsed.config.entries)].map(asRemark);
+  const { entries } = parsed.config;
+  const remarks = [...remarkOnSettings(entries, deps.callSettings), ...remarkOnWholeRequests(entries)];
+  const warnings = [...parsed.warnings, ...remarks].map(asRemark);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await deps.prisma.$transaction((transaction) =>

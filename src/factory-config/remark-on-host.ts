@@ -1,8 +1,6 @@
-import { isIP } from "node:net";
 import { awsPartitionOf, awsRegionForm } from "../core/aws-partitions.js";
 import { ecrPublicHost, ecrSuffix } from "../core/cloud-hosts.js";
 import { dockerHubHost } from "../core/normalise-host.js";
-import { isNeverAllowedAddress } from "../outbound/addresses.js";
 
 type Mistaken = { pattern: RegExp; reason(parts: readonly string[]): string };
 
@@ -53,17 +51,4 @@ export function rightHostFor(host: string): string | undefined {
     if (match) return reason(match.slice(1));
   }
   return undefined;
-}
-
-/** What the guard of outbound calls will say of a normalised host, as far as the host alone tells. */
-export function remarkOnAddress(host: string): string | undefined {
-  const name = host.replace(/:\d+$/, "");
-  if (isNeverAllowedAddress(name)) {
-    return "This address is link-local, multicast or one of a metadata service. The service never calls it.";
-  }
-  const isLocal = name === "localhost" || name.endsWith(".localhost");
-  if (isIP(name) === 0 && !isLocal) return undefined;
-  const what = isLocal ? "This name is of the machine that the service runs on" : "This is an address, not a name";
-  const allowed = isLocal ? "127.0.0.0/8" : name;
-  return `${what}. The service calls it only if an operator allows that: FACTORY_SECRETS_ALLOW_ADDRESSES=${allowed}`;
 }

@@ -84,7 +84,7 @@ export function createApp(input: {
   const limits = createLimits({ settings, pool, metrics });
   const oauth = { accessTokens, publicUrl, workloads };
   const features = { ...oauth, ...secrets, ...life, ...broker, ...checked, ...system, ...limits, ...signing };
-  const deps = { keys, keyTasks, sealer: chain.sealer, verification, ...features };
+  const deps = { keys, keyTasks, callSettings: settings, sealer: chain.sealer, verification, ...features };
   const refusing = { callers, unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };

@@ -7,6 +7,7 @@ import { Problem } from "../../src/core/problem.js";
 import { Plaintext } from "../../src/crypto/plaintext.js";
 import type { RegistryEntry } from "../../src/factory-config/entry.js";
 import { parseDocument } from "../../src/factory-config/parse-document.js";
+import { remarkOnSettings } from "../../src/factory-config/remark-on-settings.js";
 import { createOutbound, outboundDefaults } from "../../src/outbound/outbound.js";
 
 // Names are resolved to nothing: what is asked here is whether the service would dial at all.
@@ -33,11 +34,15 @@ const values = {
   generic: "user:not-a-real-secret",
 } as const;
 
+const callSettings = { passThroughHosts: [], outbound: outboundDefaults };
+
 /** Saves one entry, and gives it when it was taken without a word. */
 function saved(lines: Readonly<Record<string, string>>): RegistryEntry | undefined {
   const text = Object.entries(lines).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   const result = parseDocument(`container_registries:\n- ${text.join("\n  ")}\n`);
-  return result.ok && result.warnings.length === 0 ? result.config.entries[0]?.entry : undefined;
+  if (!result.ok || result.warnings.length > 0) return undefined;
+  const { entries } = result.config;
+  return remarkOnSettings(entries, callSettings).length === 0 ? entries[0]?.entry : undefined;
 }
 
 /** Mints for the entry. What is dialled does not exist, so it always fails: with which problem is the answer. */

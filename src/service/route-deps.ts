@@ -29,6 +29,7 @@ export type Parts = {
   audit: AuditWriter;
   generations: Generations;
   withdrawals: Withdrawals;
+  callSettings: RouteDeps["callSettings"];
   facts: Facts;
   callers: Callers;
   factoryKeys: FactoryKeys;
@@ -62,6 +63,7 @@ export function routeDeps(parts: Parts): RouteDeps {
     audit: parts.audit,
     generations: parts.generations,
     withdrawals: parts.withdrawals,
+    callSettings: parts.callSettings,
     facts: parts.facts,
     callers: parts.callers,
     factoryKeys: parts.factoryKeys,

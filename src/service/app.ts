@@ -86,19 +86,8 @@ export function createApp(input: {
   const drain = createDrain();
   const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
-  const held = {
-    prisma,
-    keys,
-    audit,
-    generations,
-    withdrawals,
-    facts,
-    callers,
-    factoryKeys,
-    keyTasks,
-    callSettings: settings,
-  };
-  const asking = { accessTokens, workloads, verification, publicUrl, sealer: chain.sealer };
+  const held = { prisma, keys, audit, generations, withdrawals, facts, callers, factoryKeys, keyTasks };
+  const asking = { accessTokens, workloads, verification, publicUrl, sealer: chain.sealer, callSettings: settings };
   const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
   const deps = routeDeps({ ...held, ...asking, ...made });
   const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };

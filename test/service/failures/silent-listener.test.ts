@@ -3,7 +3,7 @@ import { startChangeFeed } from "../../../src/db/change-feed.js";
 import { openDatabase } from "../../../src/db/database.js";
 import { Generations } from "../../../src/db/generations.js";
 import { openLine } from "../../support/failures/line.js";
-import { polledAnew } from "../../support/polled-anew.js";
+import { askedAnew } from "../../support/polled-anew.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 
 let service: TestService;
@@ -39,7 +39,7 @@ it("a LISTEN connection that has gone silent keeps no change from being seen wit
     [id],
   );
   const before = BigInt(rows[0]?.generation ?? 0) - 1n;
-  await polledAnew({ database });
+  await askedAnew({ database }, "poll-generations");
   expect(generations.isCurrent(id, before)).toBe(false);
   line.close();
   await feed.close();

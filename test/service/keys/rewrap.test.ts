@@ -85,3 +85,16 @@ it("leaves alone what does not open, says so, and moves all else", async () => {
     .send({ value: "not-a-real-secret" })
     .expect(201);
 });
+
+it("that a replica has ended before its beginning is answered is answered all the same", async () => {
+  const { pool } = keyed.service.database;
+  // As if a replica were that quick: the task ends at the very commit that makes it.
+  await pool.query(
+    `CREATE FUNCTION end_at_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       UPDATE key_tasks SET state = 'done', finished_at = now() WHERE id = NEW.id; RETURN NULL; END $$;
+     CREATE CONSTRAINT TRIGGER end_at_once AFTER INSERT ON key_tasks DEFERRABLE INITIALLY DEFERRED
+       FOR EACH ROW EXECUTE FUNCTION end_at_once()`,
+  );
+  const { body } = await keyed.post(`/v1/keys/${keyed.second}:rewrap`).expect(202);
+  expect(body).toMatchObject({ state: "done" });
+});

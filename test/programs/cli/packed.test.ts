@@ -86,8 +86,8 @@ describe("the command line that the service offers", () => {
     // The bundler writes above each module where it came from.
     const ours = [...bundled.matchAll(/^\/\/ src\/(.+)\.ts$/gm)].map(([, name = ""]) => name);
     expect(ours).toContain("cli/packed-program");
-    // The ones that ask nobody: two read a name, one finds package.json.
-    const pure = ["factory-config/normalise-host", "broker/references/image-reference", "package-root", "visible-text"];
+    // The ones that ask nobody: two read a name, one finds package.json, one shows what others wrote.
+    const pure = ["core/normalise-host", "broker/references/image-reference", "core/package-root", "core/visible-text"];
     const isExpected = (name: string) =>
       /^cli\/((ci|client|operator|completion)\/|[\w-]+$)/.test(name) || pure.includes(name);
     expect(ours.filter((name) => !isExpected(name))).toEqual([]);

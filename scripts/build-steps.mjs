@@ -23,7 +23,7 @@ const programs = [
     "cli/factory-secrets",
     "cli/docker-credential-factory-secrets",
     // A thread of the server, loaded by its file name.
-    "factory-config/documents/document-thread",
+    "service/documents/document-thread",
     "http/openapi",
     "service/routes",
   ].map((name) => ({ in: `src/${name}.ts`, out: name })),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fieldsAt } from "../../../src/http/fields-at.js";
 import { maxJsonBytes } from "../../../src/http/read-body.js";
 import { routes } from "../../../src/service/routes.js";
-import { makeRoot } from "../../support/devices/device-certificates.js";
+import { makeRevocationList, makeRoot } from "../../support/devices/device-certificates.js";
 import { FarClient } from "../../support/longest-hold.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
@@ -216,6 +216,31 @@ it("certificates of an authority, as many as fit in", async () => {
   const certificates = `${pem}\n`.repeat(Math.floor(95_000 / (pem.length + 1)));
   const sent = { method: "POST", path: `${ofFactory}/device-authorities` };
   await expectNoStall("one many times", { ...sent, body: JSON.stringify({ name: "x", certificates }) }, [422]);
+});
+
+it("a revocation list of as many entries as can be read, with every route that reads it", async () => {
+  const root = await makeRoot();
+  const authorities = `${ofFactory}/device-authorities`;
+  const body = JSON.stringify({ name: "revoking", certificates: root.pem });
+  const { status, text } = await client.send({
+    method: "POST",
+    url: service.url + authorities,
+    headers: { "OSF-TOKEN": service.operatorToken, "Content-Type": json },
+    body,
+  });
+  expect(status, text).toBe(201);
+  const path = `${authorities}/${JSON.parse(text).id}`;
+  const serials = Array.from({ length: 1_400 }, (_, at) => (0x4000_0000_0000_0000n + BigInt(at)).toString(16));
+  const put = (list: Buffer): Sent => ({
+    method: "PUT",
+    path: `${path}/revocation-list`,
+    body: JSON.stringify({ revocationList: list.toString("base64") }),
+  });
+  await expectNoStall("upload", put(await makeRevocationList(root, serials)), [200]);
+  await expectNoStall("another's", put(await makeRevocationList(await makeRoot(), serials)), [422]);
+  await expectNoStall("no list", put(Buffer.alloc(128 * 1024, 0x30)), [422]);
+  await expectNoStall("show", { method: "GET", path }, [200]);
+  await expectNoStall("list", { method: "GET", path: authorities }, [200]);
 });
 
 describe.each(withJson.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { errorCode } from "../../core/error-code.js";
 import { packageRoot } from "../../core/package-root.js";
@@ -9,7 +10,7 @@ import type { DocumentFailure } from "../../observability/metrics.js";
 import type { Answer, InputOf, OutputOf, TaskName } from "./document-tasks.js";
 
 /** Bundled from document-thread.ts. Beside this file there is TypeScript, which a thread cannot load. */
-const threadFile = new URL("dist/service/documents/document-thread.js", packageRoot);
+const threadFile = new URL("dist/service/documents/document-thread.cjs", packageRoot);
 
 /** The worst document that is within the limits takes half a second. */
 const maxTaskMs = 10_000;
@@ -33,11 +34,13 @@ export class DocumentWorker implements ConfigDocuments, RevocationListReader {
   #isClosed = false;
   /** By factory. The first is next; a factory that had its turn goes to the end. */
   readonly #waiting = new Map<string, Job[]>();
+  readonly #program: string;
   readonly #limits: { taskMs: number; heapMb: number };
   readonly #onFailure: (failure: DocumentFailure, error?: unknown) => void;
 
   /**
-   * Starts the thread at once: its files may be replaced while this process runs.
+   * Reads the thread's program at once, for its file may be replaced while this process runs. The thread itself starts
+   * with the first document: it takes 35 MB.
    * @param onFailure - told when a document takes too much, and when the thread fails for another reason
    */
   constructor(
@@ -46,7 +49,7 @@ export class DocumentWorker implements ConfigDocuments, RevocationListReader {
   ) {
     this.#onFailure = onFailure;
     this.#limits = { taskMs: maxTaskMs, heapMb: maxHeapMb, ...limits };
-    this.#start();
+    this.#program = readFileSync(threadFile, "utf8");
   }
 
   read(factoryId: string, document: Uint8Array): Promise<ReadDocument> {
@@ -127,7 +130,8 @@ export class DocumentWorker implements ConfigDocuments, RevocationListReader {
   #start(): Worker {
     const resourceLimits = { maxOldGenerationSizeMb: this.#limits.heapMb };
     // Nothing of the environment: it may hold secrets, and a document needs none of it.
-    const thread = new Worker(threadFile, { env: {}, execArgv: [], resourceLimits });
+    const place = { eval: true, workerData: threadFile.href };
+    const thread = new Worker(this.#program, { ...place, env: {}, execArgv: [], resourceLimits });
     thread.unref();
     thread.on("error", (error) => this.#failCurrent(error));
     // Prepended: the next task must find that this thread is gone.
@@ -136,8 +140,6 @@ export class DocumentWorker implements ConfigDocuments, RevocationListReader {
       const error = this.#isClosed ? stopping() : threadFailed();
       this.#current?.fail(error);
       if (this.#isClosed) for (const job of [...this.#waiting.values()].flat()) job.fail(error);
-      // Only what a document ended is started again: a thread that cannot start would be started without end.
-      else if (this.#current) this.#start();
     });
     this.#thread = thread;
     return thread;

@@ -19,12 +19,10 @@ const offered = join(dist, "offered");
 /** What Node is started with, and what scripts/write-openapi.mjs reads. */
 const programs = [
   { in: "src/service/main.ts", out: "main" },
-  ...[
-    "cli/factory-secrets",
-    "cli/docker-credential-factory-secrets",
-    "http/openapi",
-    "service/routes",
-  ].map((name) => ({ in: `src/${name}.ts`, out: name })),
+  ...["cli/factory-secrets", "cli/docker-credential-factory-secrets", "http/openapi", "service/routes"].map((name) => ({
+    in: `src/${name}.ts`,
+    out: name,
+  })),
 ];
 
 /**

@@ -1,8 +1,11 @@
 /** The one name of Docker Hub: what `docker pull` calls it. */
 export const dockerHubHost = "docker.io";
 
+/** Where Docker Hub's registry is spoken to. */
+export const dockerHubApiHost = "registry-1.docker.io";
+
 // docker and its credential stores know Docker Hub by all of these; two entries for it would be two entries for one host.
-const dockerHubAliases = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
+const dockerHubAliases: ReadonlySet<string> = new Set([dockerHubHost, "index.docker.io", dockerHubApiHost]);
 const dockerHubKey = /^https:\/\/index\.docker\.io\/v1\/?$/i;
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -36,7 +39,12 @@ function normalisePlain(lower: string): NormalisedHost {
   const refusal = refusalOfName(name);
   if (refusal !== undefined) return refused(refusal);
   if (port !== httpsPort) return { ok: true, host: `${name}:${port}` };
-  return { ok: true, host: dockerHubAliases.has(name) ? dockerHubHost : name };
+  return { ok: true, host: isDockerHub(name) ? dockerHubHost : name };
+}
+
+/** Whether a host, normalised or not, is one of Docker Hub's names. */
+export function isDockerHub(host: string): boolean {
+  return dockerHubAliases.has(host);
 }
 
 function refusalOfForm(input: string): string | undefined {
@@ -102,6 +110,10 @@ function refusalOfName(name: string): string | undefined {
   const last = labels.at(-1) ?? "";
   if (/^(?:\d+|0x[0-9a-f]*)$/.test(last) && !ipv4.test(name)) {
     return "A host that ends in a number must be an IPv4 address of four decimal numbers.";
+  }
+  // A host is called by a URL, and URLs refuse an xn-- part that does not decode. Only those parts: this runs for every token.
+  if (name.includes("xn--") && (!URL.canParse(`https://${name}`) || new URL(`https://${name}`).hostname !== name)) {
+    return "A part of the host begins with xn-- and is not the form of an international name.";
   }
   return undefined;
 }

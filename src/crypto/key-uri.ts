@@ -1,3 +1,4 @@
+import { awsPartitionForm, awsPartitionOf, awsRegionForm } from "../core/aws-partitions.js";
 import { remoteKeyEncryptionKeyId } from "./envelope.js";
 
 /** Where a key-encryption key is. `text` is how the settings write it. */
@@ -17,7 +18,9 @@ export type KeyUri =
     };
 
 // docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN. An alias can be moved to another key.
-const kmsArn = /^arn:(aws(?:-[a-z]+)*):kms:([a-z]{2,4}(?:-[a-z]+)+-\d{1,2}):(\d{12}):key\/((?:mrk-)?[0-9a-f-]{32,36})$/;
+const kmsArn = new RegExp(
+  `^arn:(${awsPartitionForm}):kms:(${awsRegionForm}):(\\d{12}):key/((?:mrk-)?[0-9a-f-]{32,36})$`,
+);
 
 const segment = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 
@@ -48,9 +51,13 @@ export function parseKeyUri(text: string): { uri: KeyUri } | { mistake: string }
 
 function parseKms(text: string, rest: string): { uri: KeyUri } | { mistake: string } {
   const arn = rest.replace(/^\/\/\//, "");
-  const [, , region, account, key] = kmsArn.exec(arn) ?? [];
+  const [, partition, region, account, key] = kmsArn.exec(arn) ?? [];
   if (region === undefined || account === undefined || key === undefined)
     return { mistake: `"${text}": write awskms:///arn:aws:kms:REGION:ACCOUNT:key/ID, with a key's ID, not an alias.` };
+  // The SDK finds the host by the region alone, which would be another cloud's.
+  const { id: itsPartition } = awsPartitionOf(region);
+  if (partition !== itsPartition)
+    return { mistake: `"${text}": ${region} is of the partition ${itsPartition}. Write arn:${itsPartition}:kms:...` };
   // The replicas of a multi-region key are one key.
   const place = key.startsWith("mrk-") ? "" : region;
   const id = remoteKeyEncryptionKeyId(`aws kms ${account} ${place} ${key}`);

@@ -1,9 +1,11 @@
-import { acrHost, awsRegionPattern, cloudOfHost, ecrHost, isGarHost } from "../core/cloud-hosts.js";
+import { awsRegionPattern, isKnownAwsRegion, nearestAwsRegion } from "../core/aws-partitions.js";
+import { acrHost, cloudOfHost, ecrHost, isGarHost } from "../core/cloud-hosts.js";
 import { normaliseHost } from "../core/normalise-host.js";
 import { checkKeyless, uuidPattern } from "./check-keyless.js";
 import type { AwsEntry, AzureEntry, GarEntry, GenericEntry, RegistryEntry, RegistryType } from "./entry.js";
 import { maxHosts, maxRegionLength, profilePattern } from "./entry-contract.js";
 import { principalOf } from "./principal-of.js";
+import { rightHostFor } from "./remark-on-host.js";
 
 /** What an entry says, before anyone has asked whether it makes sense. */
 export type EntryFields = {
@@ -64,7 +66,7 @@ type Remarks = { problems: FieldRemark[]; warnings: FieldRemark[] };
 function checkByType(type: RegistryType, fields: EntryFields, remarks: Remarks): Registry | undefined {
   switch (type) {
     case "aws":
-      return checkAws(fields, remarks.problems);
+      return checkAws(fields, remarks);
     case "azure":
       return checkAzure(fields, remarks.problems);
     case "gar":
@@ -76,17 +78,15 @@ function checkByType(type: RegistryType, fields: EntryFields, remarks: Remarks):
   }
 }
 
-function checkAws(fields: EntryFields, problems: FieldRemark[]): Registry | undefined {
+function checkAws(fields: EntryFields, remarks: Remarks): Registry | undefined {
+  const { problems } = remarks;
   const url = readHost(fields, problems);
   const ecr = url === undefined ? undefined : ecrHost(url);
   if (url !== undefined && ecr === undefined) {
     const forms = "<account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws";
-    problems.push({
-      field: "url",
-      reason: `An aws entry is for a host of Amazon ECR: ${forms}. For another, use type generic.`,
-    });
+    problems.push({ field: "url", reason: reasonOfHost(url, `An aws entry is for a host of Amazon ECR: ${forms}.`) });
   }
-  checkRegion(fields, ecr?.region, problems);
+  checkRegion(fields, ecr?.region, remarks);
   if (fields.profile !== undefined && !profilePattern.test(fields.profile)) {
     const reason =
       "A profile has letters, digits and _ . @ + - only, at most 128, the first a letter, digit or underscore.";
@@ -99,27 +99,44 @@ function checkAws(fields: EntryFields, problems: FieldRemark[]): Registry | unde
   return { type: "aws", id: ["aws", region, ...Object.values(profile)].join(":"), region, ...profile };
 }
 
-function checkRegion(fields: EntryFields, regionOfHost: string | undefined, problems: FieldRemark[]): void {
+function checkRegion(fields: EntryFields, regionOfHost: string | undefined, { problems, warnings }: Remarks): void {
+  const unknown = [fields.region, regionOfHost].find((region) => region !== undefined && !isKnownAwsRegion(region));
   if (fields.region === undefined) {
+    if (unknown !== undefined) warnings.push({ field: "url", reason: reasonOfUnknownRegion(unknown) });
     if (regionOfHost !== undefined || fields.url !== undefined) return;
     problems.push({
       field: "region",
       reason: "An aws entry needs a region (for example us-east-2), or a url that tells it.",
     });
   } else if (!awsRegionPattern.test(fields.region) || fields.region.length > maxRegionLength) {
-    problems.push({ field: "region", reason: "An AWS region looks like us-east-2." });
+    const meant = nearestAwsRegion(fields.region);
+    const reason = `An AWS region looks like us-east-2.${meant === undefined ? "" : ` Did you mean ${meant}?`}`;
+    problems.push({ field: "region", reason });
   } else if (regionOfHost !== undefined && fields.region !== regionOfHost) {
     const reason = `The region does not fit the host, which is in ${regionOfHost}. Write that, or leave the region out.`;
     problems.push({ field: "region", reason });
+  } else if (unknown !== undefined) {
+    warnings.push({ field: "region", reason: reasonOfUnknownRegion(unknown) });
   }
+}
+
+/** A warning, because AWS opens regions more often than people update this service. */
+function reasonOfUnknownRegion(region: string): string {
+  const meant = nearestAwsRegion(region);
+  const found = meant === undefined ? "The AWS region is not known" : `The AWS region "${region}" is not known`;
+  return `${found}${meant === undefined ? "." : `; did you mean ${meant}?`} If AWS has opened it recently, keep it.`;
+}
+
+/** Why a host cannot be that of a cloud's entry: with the right host where that is known. */
+function reasonOfHost(host: string, forms: string): string {
+  return rightHostFor(host) ?? `${forms} For another, use type generic.`;
 }
 
 function checkAzure(fields: EntryFields, problems: FieldRemark[]): Registry {
   const host = readHost(fields, problems);
   if (host !== undefined && acrHost(host) === undefined) {
-    const reason =
-      "An azure entry is for a host of Azure Container Registry: <name>.azurecr.io (.cn, .us). For another, use type generic.";
-    problems.push({ field: "url", reason });
+    const forms = "An azure entry is for a host of Azure Container Registry: <name>.azurecr.io (.cn, .us).";
+    problems.push({ field: "url", reason: reasonOfHost(host, forms) });
   }
   const tenantId = fields.azureTenantId?.toLowerCase();
   if (tenantId !== undefined && !uuidPattern.test(tenantId) && !domain.test(tenantId)) {
@@ -163,7 +180,8 @@ function checkGar(fields: EntryFields, problems: FieldRemark[]): Registry {
 function reasonOfGarHost(host: string, before: readonly string[]): string | undefined {
   if (before.includes(host)) return "This host stands in the list already.";
   if (isGarHost(host)) return undefined;
-  return "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io. For another, use type generic.";
+  const forms = "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io.";
+  return reasonOfHost(host, forms);
 }
 
 function checkGeneric(fields: EntryFields, remarks: Remarks): Registry | undefined {
@@ -180,6 +198,8 @@ function checkGeneric(fields: EntryFields, remarks: Remarks): Registry | undefin
     const reason = `This host belongs to a cloud of its own: with type ${cloud} its tokens are narrower and better protected.`;
     remarks.warnings.push({ field: "url", reason });
   }
+  const remark = cloud === undefined ? rightHostFor(host) : undefined;
+  if (remark !== undefined) remarks.warnings.push({ field: "url", reason: remark });
   return { type: "generic", id: host, host, passThrough: fields.passThrough ?? false };
 }
 

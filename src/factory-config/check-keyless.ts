@@ -1,4 +1,4 @@
-import { awsPartitionOf } from "../core/cloud-hosts.js";
+import { awsPartitionForm, awsPartitionOf } from "../core/aws-partitions.js";
 import type { EntryField, EntryFields, FieldRemark, Registry } from "./check-entry.js";
 import type { RegistryType } from "./entry.js";
 
@@ -26,7 +26,7 @@ export const maxKeylessIdLength = 76;
 
 /** A UUID, in either case. */
 export const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const rolePattern = /^arn:(aws|aws-cn|aws-us-gov):iam::[0-9]{12}:role\/[\w+=,.@/-]{1,512}$/;
+const rolePattern = new RegExp(`^arn:(${awsPartitionForm}):iam::[0-9]{12}:role/[\\w+=,.@/-]{1,512}$`);
 const providerPattern =
   /^projects\/[0-9]{1,20}\/locations\/global\/workloadIdentityPools\/[a-z0-9-]{4,32}\/providers\/[a-z0-9-]{4,32}$/;
 const accountPattern = /^[a-z0-9][a-z0-9-]{0,62}@[a-z0-9](?:[a-z0-9.-]{0,120}[a-z0-9])?\.gserviceaccount\.com$/;
@@ -91,8 +91,8 @@ function checkRole(fields: EntryFields, registry: Registry | undefined, problems
   const region = registry?.type === "aws" ? registry.region : undefined;
   if (partition === undefined) {
     problems.push({ field: "awsRoleArn", reason: "A role looks like arn:aws:iam::123456789012:role/pull." });
-  } else if (region !== undefined && awsPartitionOf(region) !== partition) {
-    const reason = `The role is of another partition than the region, which is of ${awsPartitionOf(region)}.`;
+  } else if (region !== undefined && awsPartitionOf(region).id !== partition) {
+    const reason = `The role is of another partition than the region, which is of ${awsPartitionOf(region).id}.`;
     problems.push({ field: "awsRoleArn", reason });
   }
   return { roleArn: awsRoleArn };

@@ -1,4 +1,3 @@
-import { nearestName } from "../core/nearest-name.js";
 import type { Invalid } from "../core/problem.js";
 import { secretNamePattern } from "../http/contract.js";
 import { type Locate, locator, readDocumentText } from "./document-text.js";
@@ -7,6 +6,7 @@ import { type Findings, inDocumentOrder } from "./findings.js";
 import { locateRegistries, type Registries, registriesKey } from "./locate-registries.js";
 import { parseEntry } from "./parse-entry.js";
 import { readYaml } from "./read-yaml.js";
+import { remarkOnDocumentKeys } from "./remark-on-keys.js";
 import { lineEnd } from "./text-edits.js";
 import { type JsonValue, treeToJson } from "./tree-to-json.js";
 import { type Decoration, kindOf, pairOf, resolved, type Span, type YamlNode, type YamlTree } from "./yaml-tree.js";
@@ -68,7 +68,7 @@ export function parseToTree(
   if ("unfit" in located) return { ok: false, invalid: [unfit(yaml.tree, located.unfit, locate)] };
   const findings: Findings = { locate, invalid: [], warnings: [] };
   remarkOnDecorations(yaml.tree, located.found, findings);
-  remarkOnRootKeys(located.found, findings);
+  remarkOnDocumentKeys(yaml.tree, located.found, findings);
   const entries = readEntries(read.text, located.found, findings);
   const webhookSecrets = readWebhookSecrets(yaml.tree, findings);
   if (findings.invalid.length > 0) return { ok: false, invalid: inDocumentOrder(findings.invalid, locate) };
@@ -158,16 +158,6 @@ const reasonOfDecoration = {
   alias: "An entry cannot have an alias (*): it is edited in place. Write the value out.",
   tag: "An entry cannot have a tag (!). Remove it; quotes make any value text.",
 } as const satisfies Record<Exclude<Decoration["kind"], "merge">, string>;
-
-function remarkOnRootKeys(registries: Registries, findings: Findings): void {
-  if (registries.shape === "list" || registries.root === undefined || registries.pair !== undefined) return;
-  for (const { key, start } of registries.root.pairs) {
-    if (nearestName(key, [registriesKey]) === undefined) continue;
-    const reason = `The key "${key}" is not known, so this config has no registries; did you mean ${registriesKey}?`;
-    // Refused, not remarked on: published, it would take every registry away from the jobs.
-    findings.invalid.push({ offset: start, reason });
-  }
-}
 
 function readWebhookSecrets(tree: YamlTree, findings: Findings): SecretMention[] {
   const notify = tree.root?.kind === "mapping" ? pairOf(tree.root, "notify")?.value : undefined;

@@ -4,8 +4,9 @@ import { checkEntry, type EntryFields, entryOf, type FieldRemark } from "./check
 import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
 import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
 import { fieldsOfType } from "./entry-contract.js";
-import { keyOfField, knownEntryKeys, secretKeyOf } from "./entry-keys.js";
+import { keyOfField, secretKeyOf } from "./entry-keys.js";
 import type { Findings } from "./findings.js";
+import { remarkOnEntryKeys, slipOf } from "./remark-on-keys.js";
 import {
   kindOf,
   pairOf,
@@ -53,7 +54,7 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
     return undefined;
   }
   const type = readType(node, findings);
-  remarkOnKeys(node, type, findings);
+  remarkOnEntryKeys(node, type, findings);
   if (type === undefined) return undefined;
   const fields = readFields(node, type, findings);
   const hasSecret = pairOf(node, secretKeyOf[type]) !== undefined;
@@ -166,30 +167,6 @@ function readHosts(pair: YamlPair, findings: Findings): string[] | undefined {
   });
 }
 
-function remarkOnKeys(node: YamlMapping, type: RegistryType | undefined, findings: Findings): void {
-  const ownFields: readonly string[] = type === undefined ? [] : fieldsOfType[type].map((field) => keyOfField[field]);
-  for (const { key, start } of node.pairs) {
-    const secretOf = registryTypes.find((other) => secretKeyOf[other] === key);
-    if (type !== undefined && secretOf !== undefined && secretOf !== type) {
-      const reason = `${key} is for entries of type ${secretOf}; an entry of type ${type} names its secret with ${secretKeyOf[type]}.`;
-      refuse(findings, start, reason);
-    } else if (type !== undefined && secretOf === undefined && key !== "type" && knownEntryKeys.includes(key)) {
-      if (ownFields.includes(key)) continue;
-      findings.warnings.push({
-        offset: start,
-        reason: `${key} means nothing in an entry of type ${type}.`,
-      });
-    } else if (!knownEntryKeys.includes(key)) {
-      const nearest = nearestName(key, knownEntryKeys);
-      // The merge key has a remark of its own.
-      if (key === "<<") continue;
-      const found = nearest === undefined ? "This key" : `The key "${key}"`;
-      const meant = nearest === undefined ? "." : `; did you mean ${nearest}?`;
-      findings.warnings.push({ offset: start, reason: `${found} is not known and is ignored${meant}` });
-    }
-  }
-}
-
 /** The check sees a missing field where the document has one that could not be read: that was said already. */
 function isAlreadyRefused(node: YamlMapping, { field, index }: FieldRemark): boolean {
   const pair = pairOf(node, keyOfField[field]);
@@ -219,7 +196,7 @@ function isFilledText(node: YamlNode): node is YamlScalar & { value: string } {
 
 /** A key that is missing is often there, with a slip in it. */
 function refuseMissing(findings: Findings, node: YamlMapping, key: string, reason: string): void {
-  const slip = node.pairs.find((pair) => !knownEntryKeys.includes(pair.key) && nearestName(pair.key, [key]) === key);
+  const slip = slipOf(node, key);
   const remark = slip === undefined ? "" : ` The key "${slip.key}" is not known; did you mean ${key}?`;
   refuse(findings, slip?.start ?? node.start, `${reason}${remark}`);
 }

@@ -8,12 +8,17 @@ import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
-import type { DocumentContent } from "./documents/document-tasks.js";
-import type { DocumentWorker } from "./documents/document-worker.js";
+import type { ConfigDocuments, DocumentContent } from "./read-document.js";
+import { type CallSettings, remarkOnSettings } from "./remark-on-settings.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
 
-export type PublishDeps = { prisma: PrismaClient; audit: AuditWriter; documents: DocumentWorker };
+export type PublishDeps = {
+  prisma: PrismaClient;
+  audit: AuditWriter;
+  documents: ConfigDocuments;
+  callSettings: CallSettings;
+};
 
 export type PublishInput = {
   factory: FactoryRef;
@@ -41,7 +46,9 @@ const maxEvents = 200;
 export async function publishVersion(deps: PublishDeps, input: PublishInput): Promise<Published> {
   const parsed = await deps.documents.read(input.factory.id, input.document);
   if (!parsed.ok) throw invalidConfig(parsed.invalid);
-  const warnings = [...parsed.warnings, ...remarkOnWholeRequests(parsed.config.entries)].map(asRemark);
+  const { entries } = parsed.config;
+  const remarks = [...remarkOnSettings(entries, deps.callSettings), ...remarkOnWholeRequests(entries)];
+  const warnings = [...parsed.warnings, ...remarks].map(asRemark);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await deps.prisma.$transaction((transaction) =>

@@ -1,21 +1,13 @@
+import { azureClouds } from "../core/azure-clouds.js";
 import { acrHost } from "../core/cloud-hosts.js";
 
 /** The client id that AWS programs register for AWS STS. */
 export const awsAudience = "sts.amazonaws.com";
 
-const entraAudiences = {
-  public: "api://AzureADTokenExchange",
-  "us-government": "api://AzureADTokenExchangeUSGov",
-  china: "api://AzureADTokenExchangeChina",
-} as const;
-
-/**
- * What Microsoft Entra expects, by the cloud of the registry; of the public cloud when the host is not known yet.
- * Source: Microsoft Entra documentation, "Configure an application to trust a managed identity".
- */
+/** What Microsoft Entra expects, by the cloud of the registry; of the public cloud when the host is not known yet. */
 export function azureAudience(registryHost: string | undefined): string {
   const cloud = registryHost === undefined ? "public" : acrHost(registryHost)?.cloud;
-  return entraAudiences[cloud ?? "public"];
+  return azureClouds[cloud ?? "public"].federationAudience;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { awsPartitionOf, ecrHost } from "../core/cloud-hosts.js";
+import { awsPartitionOf } from "../core/aws-partitions.js";
+import { ecrHost } from "../core/cloud-hosts.js";
 import type { AwsEntry, AzureEntry, GarEntry } from "../factory-config/entry.js";
 import { principalOf } from "../factory-config/principal-of.js";
 import { awsAudience, azureAudience, garAudience } from "./audiences.js";
@@ -56,7 +57,7 @@ function stepsOf(entry: CloudEntry, trusted: Trusted): TrustStep[] {
 function awsSteps(entry: AwsEntry, { issuer, subject, audience }: Trusted): TrustStep[] {
   const registry = entry.host === undefined ? undefined : ecrHost(entry.host);
   const ownAccount = registry?.public === false ? registry.account : "ACCOUNT_ID";
-  const [, partition = awsPartitionOf(entry.region), account = ownAccount, role = "ROLE_NAME"] =
+  const [, partition = awsPartitionOf(entry.region).id, account = ownAccount, role = "ROLE_NAME"] =
     /^arn:([^:]+):iam::([0-9]{12}):role\/(?:.*\/)?([^/]+)$/.exec(entry.roleArn ?? "") ?? [];
   // IAM calls a provider by its URL without the scheme, in ARNs and in the names of condition keys.
   const provider = issuer.replace(/^https:\/\//, "");

@@ -1,7 +1,7 @@
 import { decideDemands } from "../../broker/decide-demands.js";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
-import { ecrPublicHost } from "../../core/cloud-hosts.js";
+import { ecrHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 
@@ -38,7 +38,7 @@ export function awsEntries(
   if (asked !== undefined && refused) throw refused.problem;
   const entries = new Map<string, AwsEntry>();
   for (const { entry } of decided.flatMap((one) => ("demands" in one ? one.demands : []))) {
-    if (entry.type === "aws" && entry.host !== ecrPublicHost) entries.set(entry.id, entry);
+    if (entry.type === "aws" && !isPublic(entry)) entries.set(entry.id, entry);
   }
   const [first, ...others] = entries.values();
   if (first) return [first, ...others];
@@ -49,6 +49,8 @@ export function awsEntries(
     "This registry is not an Amazon ECR of an account, so it has no AWS credentials. Ask for a registry token.",
   );
 }
+
+const isPublic = ({ host }: AwsEntry): boolean => host !== undefined && ecrHost(host)?.public === true;
 
 /** The one that is meant. @throws Problem `registry-required` when several could be */
 export function onlyAwsEntry(facts: FactoryFacts, caller: Pick<Caller, "grants">, asked: string | undefined): AwsEntry {

@@ -1,4 +1,4 @@
-import { awsPartitionOf } from "../../core/cloud-hosts.js";
+import { awsPartitionOf } from "../../core/aws-partitions.js";
 import type { AwsKeys } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { awsFailureOf, awsProblem, isAccessDenied } from "./aws-errors.js";
@@ -6,9 +6,6 @@ import type { CloudOutbound } from "./cloud-hosts.js";
 import type { Named } from "./upstream-reply.js";
 
 const service = "AWS IAM";
-
-// IAM is one service for each partition; its endpoint is found by any region of it.
-const regionOfIam = { aws: "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1" } as const;
 
 /**
  * Which of the actions a principal is allowed on everything, as IAM itself works it out (`SimulatePrincipalPolicy`).
@@ -21,7 +18,7 @@ export async function simulateRights(
   simulated: { principalArn: string; actions: readonly string[] },
 ): Promise<"may-not-ask" | "unknown-principal" | readonly string[]> {
   const sdk = await import("@aws-sdk/client-iam");
-  const region = regionOfIam[awsPartitionOf(session.region)];
+  const region = awsPartitionOf(session.region).iamRegion;
   const client = new sdk.IAMClient(awsClientConfig(deps.outbound, { region, isFips: false, keys: session.keys }));
   const { principalArn, actions } = simulated;
   const command = new sdk.SimulatePrincipalPolicyCommand({

@@ -1,4 +1,5 @@
-import { awsRegionPattern, type EcrHost, ecrHost } from "../../core/cloud-hosts.js";
+import { awsRegionPattern } from "../../core/aws-partitions.js";
+import { type EcrHost, ecrHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import type { MintRequest, OpenedSecret } from "../provider.js";

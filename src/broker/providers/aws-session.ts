@@ -1,4 +1,5 @@
-import { awsPartitionOf, type EcrHost } from "../../core/cloud-hosts.js";
+import { awsPartitionOf } from "../../core/aws-partitions.js";
+import type { EcrHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import { type MintRequest, secretOf } from "../provider.js";
@@ -93,7 +94,7 @@ export async function ownLocation(region: string, principal: AwsPrincipal, sts: 
   const keys = principal.kind === "keys" ? principal.keys : undefined;
   const account = roleArn?.split(":")[4] ?? (keys && (await getCallerIdentity(sts, keys)).account);
   if (account === undefined) throw new Error("the ARN of a role has an account");
-  return { partition: awsPartitionOf(region), region, account };
+  return { partition: awsPartitionOf(region).id, region, account };
 }
 
 function tooManyRepositories(asked: number, fit: number): Problem {

@@ -1,3 +1,4 @@
+import { awsPartitionForm } from "../../core/aws-partitions.js";
 import { Problem } from "../../core/problem.js";
 import { awsAudience } from "../../federation/audiences.js";
 import type { AwsKeys, AwsRole } from "../secret-formats/aws-credentials.js";
@@ -36,7 +37,7 @@ const federationSeconds = [129_600, 3_600] as const;
 
 const service = "AWS STS";
 
-const arnPattern = /^arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[\w+=,.@:/-]{1,600}$/;
+const arnPattern = new RegExp(`^arn:${awsPartitionForm}:(?:iam|sts)::[0-9]{12}:[\\w+=,.@:/-]{1,600}$`);
 
 /** A role that takes the word of this factory's issuer, and how to have it for an audience. */
 export type FederatedRole = { roleArn: string; assert(audience: string): Promise<string> };

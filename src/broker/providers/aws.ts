@@ -67,13 +67,13 @@ export function createAwsProvider(deps: AwsDeps): AwsProvider {
   async function mintPublic(request: MintRequest<AwsEntry>, principal: AwsPrincipal, sts: Sts): Promise<MintedToken> {
     if (request.repositories !== undefined && !request.allowBroader) {
       throw scopeNotEnforceable(
-        "Every image on public.ecr.aws can be read by anyone, so no token is limited to some of them. Leave repositories out.",
+        "Every image of Amazon ECR Public can be read by anyone, so no token is limited to some of them. Leave repositories out.",
       );
     }
     // A login for pulling needs two actions; a role's session is not given more.
     const session = await openSessionOf(sts, principal, publicLoginPolicy);
     const password = await getEcrPublicPassword({ outbound, nowMs }, request, session.keys);
-    return tokenOf(ecrPublicHost, { password, session, scope: { scopeEnforcedBy: "none" } }, nowMs());
+    return tokenOf(request.host ?? ecrPublicHost, { password, session, scope: { scopeEnforcedBy: "none" } }, nowMs());
   }
 
   return {
@@ -89,7 +89,7 @@ async function mintCredentials(deps: StsDeps, request: MintRequest<AwsEntry>): P
   if (registry?.public === true) {
     throw new Problem(
       "not-representable",
-      "public.ecr.aws has no repositories that AWS credentials could be narrowed to. Ask for a registry token.",
+      "Amazon ECR Public has no repositories that AWS credentials could be narrowed to. Ask for a registry token.",
     );
   }
   checkRepositoryNames(repositories ?? []);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
-import { azureCloudOf } from "./azure-hosts.js";
+import { audiencesOf, azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { explainEntraError } from "./entra-errors.js";
 import { postForm } from "./post-form.js";
@@ -51,7 +51,7 @@ export async function exchangeForRefreshToken(
 ): Promise<string> {
   const cloud = azureCloudOf(login.host);
   let last: Problem | undefined;
-  for (const audience of cloud?.audiences ?? []) {
+  for (const audience of cloud === undefined ? [] : audiencesOf(cloud)) {
     const token = await entraToken(audience, cloud?.loginHost ?? "");
     const refreshToken = token.ok ? await exchange(token.value) : token;
     if (refreshToken.ok) return refreshToken.value;

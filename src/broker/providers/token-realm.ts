@@ -1,3 +1,4 @@
+import { dockerHubApiHost, isDockerHub } from "../../core/normalise-host.js";
 import { Problem } from "../../core/problem.js";
 
 /** An operator's permission: credentials for `registryHost` may go to a realm on `realmHost`. */
@@ -5,7 +6,7 @@ export type AllowedRealm = { registryHost: string; realmHost: string };
 
 // Registries whose realm is known to be on another host.
 const knownRealms: readonly AllowedRealm[] = [
-  { registryHost: "registry-1.docker.io", realmHost: "auth.docker.io" },
+  { registryHost: dockerHubApiHost, realmHost: "auth.docker.io" },
   { registryHost: "registry.gitlab.com", realmHost: "gitlab.com" },
   { registryHost: "nvcr.io", realmHost: "authn.nvidia.com" },
 ];
@@ -34,15 +35,9 @@ export function checkedRealm(registry: string, realm: string, allowed: readonly 
   );
 }
 
-const dockerHubNames: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
-
-export function isDockerHub(registry: string): boolean {
-  return dockerHubNames.has(registry);
-}
-
 /** Where the registry of an entry's host is spoken to: Docker Hub's lives under another name. */
 export function apiHostOf(registry: string): string {
-  return isDockerHub(registry) ? "registry-1.docker.io" : registry;
+  return isDockerHub(registry) ? dockerHubApiHost : registry;
 }
 
 /** The name that the registry knows a repository by: an official image of Docker Hub is `library/<name>`. */

@@ -1,3 +1,4 @@
+import { awsPartitionForm } from "../../core/aws-partitions.js";
 import { type IniLine, maxMistakes, readIniLines } from "./aws-ini-lines.js";
 import { readCredential } from "./damaged-value.js";
 import type { FormatResult } from "./format-result.js";
@@ -30,7 +31,7 @@ const valuePatterns: Readonly<Record<string, RegExp>> = {
   aws_secret_access_key: /^[\x21-\x7e]{16,256}$/,
   aws_session_token: /^[\x21-\x7e]{16,16384}$/,
   region: /^[a-z]{2,}(-[a-z0-9]+)+$/,
-  role_arn: /^arn:aws[a-z-]*:iam::[0-9]{12}:role\/[\w+=,.@/-]{1,512}$/,
+  role_arn: new RegExp(`^arn:${awsPartitionForm}:iam::[0-9]{12}:role/[\\w+=,.@/-]{1,512}$`),
   external_id: /^[\w+=,.@:/-]{2,1224}$/,
   source_profile: /^[\w.@%+:/-]{1,128}$/,
 };

@@ -1,3 +1,5 @@
+import { awsPartitions } from "../../core/aws-partitions.js";
+import { azureCloudNames, azureClouds } from "../../core/azure-clouds.js";
 import { type Finding, hostOf, type JudgedRule, type RuleTemplate, warning } from "./templates/template.js";
 import { readWebKeys } from "./web-keys.js";
 
@@ -8,11 +10,16 @@ const audiencesOfOthers: readonly { pattern: RegExp; whose: string }[] = [
   { pattern: /^https:\/\/buildkite\.com(\/|$)/, whose: "Buildkite's default" },
   { pattern: /^https:\/\/kubernetes\.default\.svc(\.|\/|$)/, whose: "the Kubernetes API's own" },
   { pattern: /^sts\.(amazonaws|googleapis)\.com/, whose: "a cloud's" },
+  { pattern: oneOf(awsPartitions.map(({ dnsSuffix }) => `sts.${dnsSuffix}`)), whose: "a cloud's" },
   { pattern: /^https:\/\/iam\.googleapis\.com\//, whose: "a cloud's" },
   { pattern: /^\/\/iam\.googleapis\.com\//, whose: "a cloud's" },
-  { pattern: /^api:\/\/AzureADTokenExchange$/i, whose: "a cloud's" },
+  { pattern: oneOf(azureCloudNames.map((name) => azureClouds[name].federationAudience)), whose: "a cloud's" },
   { pattern: /^(sigstore|vault|pypi|npm:.*|rubygems\.org)$/i, whose: "another service's" },
 ];
+
+function oneOf(texts: readonly string[]): RegExp {
+  return new RegExp(`^(?:${texts.map((text) => text.replaceAll(".", "\\.")).join("|")})$`, "i");
+}
 
 /** Whether tokens for this audience are shown to others as a matter of course. */
 export function lintAudience(rule: JudgedRule): Finding[] {

@@ -165,7 +165,7 @@ describe("the command line that the service offers", () => {
     // The bundler writes above each module where it came from.
     const ours = [...bundled.matchAll(/^\/\/ src\/(.+)\.ts$/gm)].map(([, name = ""]) => name);
     expect(ours).toContain("cli/packed-program");
-    // The ones that ask nobody: two read a name, one finds package.json.
+    // The ones that ask nobody: two read a name, one finds package.json, one shows what others wrote.
     const ofCore = ["core/normalise-host", "core/package-root", "core/visible-text"];
     const pure = [...ofCore, "broker/references/image-reference", "settings/client-names"];
     // What checks an export of the audit, which test/unit/architecture lists file by file.

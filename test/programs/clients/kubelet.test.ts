@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { awsPartitions } from "../../../src/core/aws-partitions.js";
+import { ecrHost, ecrSuffix } from "../../../src/core/cloud-hosts.js";
 import { account, accountToken, trustServiceAccount } from "./cluster-identity.js";
 import { bearerHost, type DeviceFactory, refreshTokenUser, startDeviceFactory, tenantHost } from "./device-factory.js";
 import { openShMachine, type ShMachine, shells } from "./sh-machine.js";
@@ -106,14 +108,23 @@ for (const shell of shells) {
       expect(Object.keys(CredentialProviderResponse.parse(JSON.parse(stdout)).auth)).toEqual([`${registry}/${path}`]);
     });
 
-    test.each(["123456789012.dkr.ecr.us-east-2.amazonaws.com", "public.ecr.aws"])(
-      "asks for no more than the image where Amazon can narrow a password: %s",
-      async (registry) => {
-        const { bodies } = await askStub(requestOf(`${registry}/team/app:1`));
-        const scope = { repositories: ["team/app"], allowBroader: true };
-        expect(bodies).toEqual([{ format: "login", registry, ...scope, minTtlSeconds: 300 }]);
-      },
+    const ecrHosts = awsPartitions.flatMap(({ regions: [region] }) =>
+      [false, true].map((isDualStack) => {
+        const name = isDualStack ? "dkr-ecr" : "dkr.ecr";
+        return `123456789012.${name}.${region}.${ecrSuffix(region, isDualStack)}`;
+      }),
     );
+    test.each([
+      ...ecrHosts,
+      "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
+      "public.ecr.aws",
+      "ecr-public.aws.com",
+    ])("asks for no more than the image where Amazon can narrow a password: %s", async (registry) => {
+      expect(ecrHost(registry)).toBeDefined();
+      const { bodies } = await askStub(requestOf(`${registry}/team/app:1`));
+      const scope = { repositories: ["team/app"], allowBroader: true };
+      expect(bodies).toEqual([{ format: "login", registry, ...scope, minTtlSeconds: 300 }]);
+    });
 
     test.each<[string, Record<string, string>]>([
       ["called image", { image: "evil.example.com/x" }],

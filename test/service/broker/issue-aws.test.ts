@@ -172,15 +172,15 @@ it("refuses a region that does not fit the host, before anything is sent", async
   expect(reply.body).toMatchObject({ status: 422, code: "invalid-config" });
 });
 
-it("answers for ECR Public, whole only", async () => {
-  await broker.putConfig(entry("region: us-east-1", "url: public.ecr.aws"));
+it.each(["public.ecr.aws", "ecr-public.aws.com"])("answers for ECR Public by its name %s, whole only", async (host) => {
+  await broker.putConfig(entry(`url: ${host}`));
   const reply = await broker.ask(job);
   expect(reply.body.tokens).toMatchObject([
-    { registry: "public.ecr.aws", type: "aws", username: "AWS", kind: "password", scopeEnforcedBy: "none" },
+    { registry: host, type: "aws", username: "AWS", kind: "password", scopeEnforcedBy: "none" },
   ]);
   expect(broker.clouds.aws.issuedPassword(reply.body.tokens[0].password)).toMatchObject({
     registryFlavour: "ecr-public",
   });
-  const narrow = await broker.ask(job, { registry: "public.ecr.aws", repositories: ["nginx/nginx"] });
+  const narrow = await broker.ask(job, { registry: host, repositories: ["nginx/nginx"] });
   expect(narrow.body).toMatchObject({ status: 422, code: "scope-not-enforceable" });
 });

@@ -90,7 +90,8 @@ const mayImport: Record<string, readonly string[]> = {
   factories: common,
   // A factory as the issuer of what clouds take for the secrets of its entries.
   federation: [...common, "factory-config/", "identity/oauth/keys/"],
-  "factory-config": common,
+  // Which addresses are not called is said when an entry is saved.
+  "factory-config": [...common, "outbound/addresses.ts", "outbound/connect-to.ts"],
   // Another wire for the same writes.
   fioctl: [...common, "secrets/"],
   // The keys of an issuer are fetched like everything else that comes from outside.

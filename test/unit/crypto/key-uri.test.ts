@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { awsPartitions } from "../../../src/core/aws-partitions.js";
 import { parseKeyUri } from "../../../src/crypto/key-uri.js";
 
 const arn = "arn:aws:kms:us-east-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -24,6 +25,16 @@ describe("the address of a key", () => {
       namespace: "ns/one",
     });
   });
+
+  test.each(awsPartitions.flatMap(({ id, regions }) => regions.map((region) => [id, region] as const)))(
+    "may be in %s %s, and not in another partition",
+    (partition, region) => {
+      const inPartition = (id: string) => arn.replace("arn:aws:", `arn:${id}:`).replace("us-east-2", region);
+      expect(uriOf(`awskms:///${inPartition(partition)}`)).toMatchObject({ kind: "awskms", region });
+      const other = partition === "aws" ? "aws-cn" : "aws";
+      expect(mistakeIn(`awskms:///${inPartition(other)}`)).toContain(`is of the partition ${partition}.`);
+    },
+  );
 
   test.each([
     ["awskms:///arn:aws:kms:us-east-2:111122223333:alias/factory-secrets", /not an alias/],

@@ -72,6 +72,24 @@ describe("normaliseHost", () => {
     expect(normaliseHost(input)).toMatchObject({ ok: false, reason: expect.stringMatching(/ends in a number/) });
   });
 
+  it.each(["xn--a.example", "registry.xn--0.example", "xn--example"])(
+    "refuses %s, which no URL can have in it",
+    (input) => {
+      expect(normaliseHost(input)).toMatchObject({ ok: false, reason: expect.stringMatching(/xn--/) });
+    },
+  );
+
+  it("gives hosts that URLs have as they are", () => {
+    const punycode = fc.stringMatching(/^xn--[a-z0-9-]{1,20}\.example$/);
+    fc.assert(
+      fc.property(fc.oneof(fc.domain(), fc.ipV4(), punycode), (input) => {
+        const result = normaliseHost(input);
+        if (result.ok) expect(new URL(`https://${result.host}/`).host).toBe(result.host);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it("gives a host that it leaves as it is, and never throws", () => {
     const hostish = fc.stringMatching(/^[A-Za-z0-9.:/@[\]-]{0,40}$/);
     fc.assert(
@@ -91,13 +109,21 @@ describe("the hosts of the clouds", () => {
     ["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1", "aws-cn", false],
     ["123456789012.dkr-ecr.eu-central-1.on.aws", "eu-central-1", "aws", false],
     ["123456789012.dkr-ecr-fips.us-east-1.on.aws", "us-east-1", "aws", true],
+    ["123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", "cn-north-1", "aws-cn", false],
+    ["123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1", "aws-eusc", false],
+    ["123456789012.dkr-ecr.eusc-de-east-1.on.amazonwebservices.eu", "eusc-de-east-1", "aws-eusc", false],
+    ["123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", "aws-iso", false],
+    ["123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1", "aws-iso-b", false],
+    ["123456789012.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1", "aws-iso-e", false],
+    ["123456789012.dkr.ecr.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1", "aws-iso-f", false],
+    ["123456789012.dkr.ecr.us-west-9.amazonaws.com", "us-west-9", "aws", false],
   ])("reads %s", (host, region, partition, fips) => {
     expect(ecrHost(host)).toEqual({ public: false, account: "123456789012", region, partition, fips });
     expect(cloudOfHost(host)).toBe("aws");
   });
 
-  it("knows ECR Public", () => {
-    expect(ecrHost("public.ecr.aws")).toEqual({ public: true, region: "us-east-1", partition: "aws", fips: false });
+  it.each(["public.ecr.aws", "ecr-public.aws.com"])("knows ECR Public as %s", (host) => {
+    expect(ecrHost(host)).toEqual({ public: true, region: "us-east-1", partition: "aws", fips: false });
   });
 
   it.each([
@@ -110,6 +136,13 @@ describe("the hosts of the clouds", () => {
     "123456789012.dkr-ecr.cn-north-1.on.aws",
     "123456789012.dkr.ecr.evil.amazonaws.com",
     "x.public.ecr.aws",
+    "x.ecr-public.aws.com",
+    "123456789012.dkr.ecr.eusc-de-east-1.amazonaws.com",
+    "123456789012.dkr.ecr.us-east-2.amazonaws.eu",
+    "123456789012.dkr.ecr.us-iso-east-1.sc2s.sgov.gov",
+    "123456789012.dkr-ecr.us-east-2.amazonaws.com",
+    "123456789012.dkr.ecr.us-east-2.on.aws",
+    "api.ecr.us-east-2.amazonaws.com",
   ])("does not take %s for one of ECR's", (host) => {
     expect(ecrHost(host)).toBeUndefined();
   });
@@ -119,6 +152,12 @@ describe("the hosts of the clouds", () => {
     ["my-name-a1b2c3.azurecr.io", { name: "my-name-a1b2c3", cloud: "public" }],
     ["example.azurecr.cn", { name: "example", cloud: "china" }],
     ["example.azurecr.us", { name: "example", cloud: "us-government" }],
+    ["example.eastus.geo.azurecr.io", { name: "example", cloud: "public" }],
+    ["example.chinaeast2.geo.azurecr.cn", { name: "example", cloud: "china" }],
+    ["example.eastus.data.azurecr.io", undefined],
+    ["example.privatelink.azurecr.io", undefined],
+    ["eastus.geo.azurecr.io", undefined],
+    ["geo.azurecr.io", undefined],
     ["azurecr.io", undefined],
     ["a.b.azurecr.io", undefined],
     ["-a.azurecr.io", undefined],

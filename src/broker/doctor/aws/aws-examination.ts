@@ -14,6 +14,5 @@ export type AwsExamination = {
 
 /** The name of the registry in a sentence. */
 export function nameOfRegistry({ examination, registry }: AwsExamination): string {
-  if (registry?.public === true) return ecrPublicHost;
-  return examination.host ?? "the registry of its own account";
+  return examination.host ?? (registry?.public === true ? ecrPublicHost : "the registry of its own account");
 }

@@ -1,3 +1,4 @@
+import { garLocation } from "../../../core/cloud-hosts.js";
 import { artifactRegistryHost, resourceManagerHost, testPermissions } from "../../providers/google-permissions.js";
 import type { GoogleServiceAccount } from "../../secret-formats/google-service-account.js";
 import { type Check, checkedBy, failed, passed, unknown, warned } from "../check.js";
@@ -53,17 +54,12 @@ function rightsInProject(way: Way, accessToken: string, project: string): Promis
 }
 
 async function rightsInRepository(way: Way, accessToken: string, host: string, repository: string): Promise<Rights> {
-  const location = locationOf(host);
+  const location = garLocation(host);
   const [project, name] = repository.split("/");
   // Of gcr.io a path does not tell which repository it is.
   if (location === undefined || name === undefined) return undefined;
   const resource = `https://${artifactRegistryHost}/v1/projects/${project}/locations/${location}/repositories/${name}`;
   return testPermissions(way, accessToken, resource, [pulling, ...pushing]);
-}
-
-/** `us-docker.pkg.dev`, `europe-west1-docker.pkg.dev` and `docker.europe-west1.rep.pkg.dev` name the location. */
-function locationOf(host: string): string | undefined {
-  return /^([a-z0-9-]+)-docker\.pkg\.dev$/.exec(host)?.[1] ?? /^docker\.([a-z0-9-]+)\.rep\.pkg\.dev$/.exec(host)?.[1];
 }
 
 /** A repository's name at Artifact Registry begins with its project. */

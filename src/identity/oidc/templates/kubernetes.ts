@@ -1,3 +1,4 @@
+import { awsPartitionOf, awsRegionForm } from "../../../core/aws-partitions.js";
 import { binds, comparisonsOf, type Finding, hostOf, type JudgedRule, type RuleTemplate, warning } from "./template.js";
 
 const namespace = "/kubernetes.io/namespace";
@@ -31,13 +32,22 @@ export const kubernetes: RuleTemplate = {
     ],
   },
   knows: (issuer) =>
-    /^https:\/\/oidc\.eks\.[a-z0-9-]+\.amazonaws\.com(\.cn)?\/id\//.test(issuer) ||
+    isEks(issuer) ||
     /^https:\/\/container\.googleapis\.com\/v1\/projects\//.test(issuer) ||
     /^(kubernetes\.default\.svc(\..*)?|.*\.oic\.prod-aks\.azure\.com)$/.test(hostOf(issuer)),
   // The bearer of every account of a namespace, or of the cluster, was not meant by whoever wrote one name.
   isName: (claim, value) => claim === "sub" && !/^system:serviceaccount:[^:]+:[^:]+$/.test(value),
   lint,
 };
+
+/** `https://oidc.eks.<region>.amazonaws.com/id/<id>`, or `oidc-eks.<region>.api.aws` with IPv6; by the region's partition. */
+function isEks(issuer: string): boolean {
+  const [, separator, region = "", suffix] = eksIssuer.exec(issuer) ?? [];
+  const { dnsSuffix, dualStackDnsSuffix } = awsPartitionOf(region);
+  return suffix !== undefined && suffix === (separator === "-" ? dualStackDnsSuffix : dnsSuffix);
+}
+
+const eksIssuer = new RegExp(`^https://oidc([.-])eks\\.(${awsRegionForm})\\.([a-z0-9.-]+)/id/`);
 
 function lint(rule: JudgedRule): Finding[] {
   const findings: Finding[] = [];

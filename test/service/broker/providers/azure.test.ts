@@ -39,6 +39,22 @@ async function statusOf(authorization: string, repository: string): Promise<numb
   return (await clouds.request({ host: registry.host, path, headers: { authorization } })).status;
 }
 
+describe("an ACR token of one replica of a registry", () => {
+  it("comes from that replica, and Entra is asked as for the whole registry", async () => {
+    const replica = clouds.azure.addRegistry("example.eastus.geo.azurecr.io");
+    const { host } = replica;
+    const rights = { [host]: { "team/app": ["pull"] } } as const;
+    const other = { clientId: "66666666-7777-8888-9999-000000000001", clientSecret: "not-a-real-secret-2" };
+    clouds.azure.directory.addServicePrincipal({ tenantId, ...other, rights });
+    const secret = `${other.clientId}:${other.clientSecret}`;
+    const token = await mint(secret, { repositories: ["team/app"] }, { id: host, host, tenantId });
+    expect(token).toMatchObject({ registry: host, kind: "bearer", repositories: ["team/app"] });
+    expect(clouds.azure.entra.requests).toHaveLength(1);
+    expect(replica.endpoint.requests.length).toBeGreaterThan(0);
+    expect(registry.endpoint.requests).toEqual([]);
+  });
+});
+
 describe("an ACR token without a tenant", () => {
   it("is a bearer for all the repositories asked for and no other", async () => {
     const token = await mint(pair, { repositories: ["team/app", "team/base"] });

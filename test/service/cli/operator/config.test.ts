@@ -71,6 +71,10 @@ describe("config", () => {
     expect((await config("history", "-o", "json")).out).toBe('{\n  "items": []\n}\n');
     writeFileSync(file, documentOf("ghcr.io"));
     expect(await config("check", file)).toMatchObject({ exitCode: 0, out: `${file} is valid.\n` });
+    const slips = `registries: []\n${documentOf("ghcr.io")}- type: aws\n  region: us-east-22\n  aws_creds_secret_name: creds\n`;
+    const warned = await served.desk.run(["config", "check", "-"], slips);
+    expect(warned).toMatchObject({ exitCode: 0, out: expect.stringContaining("did you mean container_registries?") });
+    expect(warned.out).toContain("did you mean us-east-2?");
     const json = await served.desk.run(["config", "check", "-", "-o", "json"], "container_registries: 1\n");
     expect(json).toMatchObject({ exitCode: 1 });
     expect(JSON.parse(json.out)).toMatchObject({ valid: false, invalid: [{ at: "line 1, column 23" }] });

@@ -192,6 +192,10 @@ describe("the linter warns", () => {
   it.each([
     ["GitHub's default", "https://github.com/acme"],
     ["another cloud's", "sts.amazonaws.com"],
+    ["AWS China's", "sts.amazonaws.com.cn"],
+    ["the AWS European Sovereign Cloud's", "sts.amazonaws.eu"],
+    ["Azure's", "api://AzureADTokenExchange"],
+    ["Azure Government's", "api://AzureADTokenExchangeUSGov"],
     ["the cluster's own", "https://kubernetes.default.svc.cluster.local"],
   ])("of an audience that is %s", (_whose, audience) => {
     expect(codesOf(someRule({ audience }), "warning")).toEqual(["shared-audience"]);
@@ -210,6 +214,17 @@ describe("the linter warns", () => {
     expect(codesOf(ruleFor("github-actions", conditions, `${github}/`), "warning")).toEqual(["issuer-spelling"]);
     const buildkite = [...templates.buildkite.example.conditions];
     expect(codesOf(ruleFor("buildkite", buildkite, "https://ci.example.com"), "warning")).toEqual(["issuer-spelling"]);
+  });
+
+  it.each([
+    ["https://oidc.eks.eu-central-1.amazonaws.com/id/A", true],
+    ["https://oidc.eks.cn-north-1.amazonaws.com.cn/id/A", true],
+    ["https://oidc.eks.eusc-de-east-1.amazonaws.eu/id/A", true],
+    ["https://oidc-eks.eu-central-1.api.aws/id/A", true],
+    ["https://oidc.eks.eusc-de-east-1.amazonaws.com/id/A", false],
+    ["https://oidc.eks.eu-central-1.amazonaws.com.evil.example/id/A", false],
+  ])("of an issuer of Amazon EKS in every partition: %s", (issuer, isKnown) => {
+    expect(templates.kubernetes.knows(issuer)).toBe(isKnown);
   });
 
   it("of an issuer whose keys only its own cluster can reach, unless they are given", () => {

@@ -49,7 +49,7 @@ The service runs at ${url} with the factory "acme" and stand-ins for AWS and Azu
 Data and the operator token are in .factory-secrets-dev/; remove that folder to begin again.
 
   export FS_URL=${url} FS_TOKEN="$(cat .factory-secrets-dev/operator-token)"
-  npx factory-secrets registries list acme --url "$FS_URL"
+  FACTORY_SECRETS_TOKEN="$FS_TOKEN" npx factory-secrets registries list --factory acme --url "$FS_URL"
   curl -sS -X POST "$FS_URL${base}/registry-tokens" -H "OSF-TOKEN: $FS_TOKEN" \\
     -H 'Content-Type: application/json' -d '{"registry":"${aws.registry}","repositories":["team/app"]}'
 `);

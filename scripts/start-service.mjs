@@ -16,5 +16,10 @@ if (process.env.npm_lifecycle_event === "start") {
 
 await buildOrExit();
 // A process that was told to stop together with that shell must not be told again: a second signal ends the drain.
-for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => clearInterval(timer));
+// Until the server listens for signals itself, nothing runs that must be closed, and the signal ends the process.
+for (const signal of ["SIGTERM", "SIGINT"])
+  process.once(signal, () => {
+    clearInterval(timer);
+    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+  });
 await import(new URL("../dist/main.js", import.meta.url));

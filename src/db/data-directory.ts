@@ -15,8 +15,9 @@ export async function prepareDataDirectory(directory: string): Promise<string> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
+    const reason = errorCode(error) === "EEXIST" ? "it is a file" : errorCode(error);
     throw new DatabaseUnusable(
-      `The data directory ${directory} cannot be made (${errorCode(error)}). Set FACTORY_SECRETS_DATA_DIR to a directory that this user may write.`,
+      `The data directory ${directory} cannot be made (${reason}). Set FACTORY_SECRETS_DATA_DIR to a directory that this user may write.`,
       { cause: error },
     );
   }

@@ -85,7 +85,9 @@ export function createPipe(input: {
         code: problem?.code,
         reason: problem?.cause instanceof CredentialRefused ? problem.cause.reason : undefined,
       };
-      if (status >= 500) log.error({ ...line, err: problem?.cause ?? problem }, "failed");
+      if (problem && status >= 500) log.error({ ...line, err: problem.cause ?? problem }, "failed");
+      // A 503 of /readyz is what was asked for: each planned restart has some.
+      else if (status >= 500) log.warn(line, "not ready");
       else log.info(line, "answered");
     },
   };

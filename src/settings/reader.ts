@@ -55,7 +55,7 @@ function refuseUnknownNames(environment: Environment, known: readonly string[], 
     // Names of the test suite's own programs; the service is sometimes started with the suite's environment.
     if (!/^FACTORY_SECRETS?_/.test(name) || name.startsWith("FACTORY_SECRETS_TEST_") || known.includes(name)) continue;
     const near = known.includes(`${name}_FILE`) ? `${name}_FILE` : nearestName(name, known);
-    mistake(`${name} is no setting of this program.${near === undefined ? "" : ` Did you mean ${near}?`}`);
+    mistake(`Unknown setting ${name}.${near === undefined ? "" : ` Did you mean ${near}?`}`);
   }
 }
 

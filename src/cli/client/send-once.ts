@@ -133,7 +133,7 @@ function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnsw
   if (code === "ECONNREFUSED")
     return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true, true);
   if (code === "ENOTFOUND")
-    return new NoAnswer(`The name in ${origin} is not known here. Is FACTORY_SECRETS_URL right?`, false, true);
+    return new NoAnswer(`The name in ${origin} does not resolve. Is --url or FACTORY_SECRETS_URL right?`, false, true);
   if (isAboutCertificate(code))
     return new NoAnswer(
       `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE, or --ca-file, to the authority that signed it.`,

@@ -11,7 +11,11 @@ const whoseToken = `That is ${ofEnvironment}, which wins over a login.`;
 /** A way out as the service names it for its API, and what it is on the command line. */
 export type WaysOut = Readonly<Record<string, string>>;
 
-const waysOfParameters: WaysOut = { "force=true": "On this command line: --force." };
+const waysOfParameters: WaysOut = {
+  "force=true": "On this command line: --force.",
+  "==FILE": "On this command line: --from-file FILE.",
+  "allowUnusable=true": "On this command line: --allow-unusable.",
+};
 
 /** What to do about a code, whatever the sentence says. */
 const waysOfCodes: WaysOut = {

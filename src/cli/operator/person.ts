@@ -75,7 +75,10 @@ function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => voi
 export async function confirm(person: Person, yes: boolean | undefined, what: string): Promise<void> {
   if (yes === true) return;
   if (!person.isThere)
-    throw new CommandFailure(exitCodes.usage, `${what} Nothing was done: nobody is here to be asked. Give --yes.`);
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${what} Nothing was done: there is no terminal to confirm it on. Give --yes.`,
+    );
   const answer = await person.ask(`${what} Go on? [y/N] `);
   if (!/^y(es)?$/i.test(answer)) throw new CommandFailure(exitCodes.failed, "Nothing was done.");
 }

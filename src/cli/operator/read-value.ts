@@ -37,8 +37,7 @@ export function valueMembers(value: Buffer): { value: string } | { valueBase64: 
 export async function readGivenFile(context: OperatorContext, path: string): Promise<Buffer> {
   if (path === "-") return context.readInput();
   return readFile(path).catch((error: unknown) => {
-    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
-    throw new CommandFailure(exitCodes.usage, `${path} cannot be read${code}.`);
+    throw new CommandFailure(exitCodes.usage, whyUnreadable(path, error));
   });
 }
 
@@ -74,4 +73,12 @@ async function typedValue({ person }: OperatorContext, what: string, typed: "onc
   if (typed === "twice" && (await person.askHidden("Once more: ")) !== value)
     throw new CommandFailure(exitCodes.usage, "The two are not the same. Nothing was stored.");
   return Buffer.from(value, "utf8");
+}
+
+function whyUnreadable(path: string, error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
+  if (code === "ENOENT") return `There is no file ${path}.`;
+  if (code === "EISDIR") return `${path} is a folder. Name a file.`;
+  if (code === "EACCES") return `You are not allowed to read ${path}.`;
+  return `${path} cannot be read${code === undefined ? "" : ` (${code})`}.`;
 }

@@ -146,7 +146,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       const { body } = await ask(run.client, { method: "DELETE", path, query: queryOf(flags) });
       // Every version is made from the one before it, under a lock: that one is what it was.
       const before = Number(cellAt(body, "version")) - 1;
-      run.context.terminal.say(`Removed ${id}. Back: factory-secrets config restore ${before}`);
+      run.context.terminal.say(`Removed ${id}. To undo: factory-secrets config restore ${before}`);
     },
   );
 

@@ -164,7 +164,7 @@ const rmCommand = (deps: CommandDeps): Command =>
       const query = { force: force === true ? true : undefined, purge: purge === true ? true : undefined };
       await ask(client, { method: "DELETE", path, query });
       context.terminal.say(
-        purge === true ? `Destroyed ${name}.` : `Deleted ${name}. Back: factory-secrets secrets undelete ${name}`,
+        purge === true ? `Destroyed ${name}.` : `Deleted ${name}. To undo: factory-secrets secrets undelete ${name}`,
       );
     },
   );

@@ -65,7 +65,7 @@ async function change({ context, client }: Run, flags: ChangeFlags, path: string
   const before = cellAt(body, "previousVersion");
   await printReply(context, flags.output, body, () => {
     const start = `The current version of ${name} is ${cellAt(body, "version")}.`;
-    return before === "" ? start : `${start} Before it: ${before}. Back: factory-secrets secrets rollback ${name}`;
+    return before === "" ? start : `${start} Before it: ${before}. To undo: factory-secrets secrets rollback ${name}`;
   });
 }
 

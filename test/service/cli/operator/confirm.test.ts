@@ -39,7 +39,7 @@ describe.each(commands)("%s", (command, would) => {
         expect(await desk.run(args)).toEqual({
           exitCode: 2,
           out: "",
-          err: `${would} Nothing was done: nobody is here to be asked. Give --yes.\n`,
+          err: `${would} Nothing was done: there is no terminal to confirm it on. Give --yes.\n`,
         });
         expect(await desk.runWith(["n"], args)).toEqual({
           exitCode: 1,

@@ -52,7 +52,8 @@ describe("registries", () => {
     const removed = await registries("rm", "ghcr.io", "--yes", "--allow-missing-secrets");
     expect((await config("get")).out).toMatch(/^# ours\n/);
     expect((await registries("list")).out).not.toContain("ghcr.io");
-    const [, back = ""] = /^Removed ghcr\.io\. Back: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
+    const [, back = ""] =
+      /^Removed ghcr\.io\. To undo: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
     expect(await served.desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
     expect((await registries("list")).out).toContain("ghcr.io");
   });

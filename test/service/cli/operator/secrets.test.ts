@@ -82,8 +82,24 @@ describe("secrets set", () => {
     });
     expect(await secrets(["set", "empty", "--from-file", "/no/such/file"])).toMatchObject({
       exitCode: 2,
-      err: "/no/such/file cannot be read (ENOENT).\n",
+      err: "There is no file /no/such/file.\n",
     });
+    expect(await secrets(["set", "empty", "--from-file", "/"])).toMatchObject({
+      exitCode: 2,
+      err: "/ is a folder. Name a file.\n",
+    });
+  });
+
+  test("a value that its entries cannot use is refused, with what to do on this command line", async () => {
+    const { name } = await service.createFactory();
+    const here = (args: readonly string[], input?: string) => desk.run(["--factory", name, ...args], input);
+    await here(["secrets", "set", "creds"], secretValue());
+    await here(["registries", "add", "--type", "aws", "--region", "us-east-2", "--secret", "creds"]);
+    const path = "/home/jane/.aws/credentials";
+    const refused = await here(["secrets", "set", "creds", path]);
+    expect(refused).toMatchObject({ exitCode: 5, err: expect.stringContaining("--from-file FILE.") });
+    expect(refused.err).toContain("--allow-unusable.");
+    expect(await here(["secrets", "set", "creds", path, "--allow-unusable"])).toMatchObject({ exitCode: 0 });
   });
 
   test("stores only over the version that is meant", async () => {
@@ -148,7 +164,7 @@ describe("the versions of a secret", () => {
     expect(await isStored("turning", first)).toBe(true);
     const promoted = await secrets(["promote", "turning", "2", "--if-version", "1"]);
     expect(promoted.out).toBe(
-      "The current version of turning is 2. Before it: 1. Back: factory-secrets secrets rollback turning\n",
+      "The current version of turning is 2. Before it: 1. To undo: factory-secrets secrets rollback turning\n",
     );
     expect((await secrets(["rollback", "turning"])).out).toMatch(/^The current version of turning is 1\./);
     expect(await isStored("turning", first)).toBe(true);
@@ -185,7 +201,7 @@ describe("the versions of a secret", () => {
     const asked = await secrets(["rm", "deleted"]);
     expect(asked).toMatchObject({
       exitCode: 2,
-      err: "deleted would be deleted. Nothing was done: nobody is here to be asked. Give --yes.\n",
+      err: "deleted would be deleted. Nothing was done: there is no terminal to confirm it on. Give --yes.\n",
     });
     const refused = await desk.runWith(["n"], ["secrets", "rm", "deleted"]);
     expect(refused).toMatchObject({

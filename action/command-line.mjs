@@ -1,4 +1,4 @@
-// The command line comes from the service itself (GET /cli), so that it is as new as the service.
+// The command line comes from the service itself (GET /cli/index.json), so that it is as new as the service.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
@@ -21,7 +21,7 @@ export async function installCommandLine(home, inputs) {
   const offered = await askWhatIsOffered(inputs);
   const tarball = await fetchFile(`${inputs.url}/cli/${offered.file}`, {
     ...inputs,
-    accept: "application/gzip",
+    accept: "application/octet-stream",
     maxBytes: maxTarballBytes,
   });
   checkSum(tarball, offered, inputs.pinned);
@@ -40,11 +40,15 @@ function refuseOpenWay({ url, pinned }) {
 }
 
 async function askWhatIsOffered(inputs) {
-  const body = await fetchFile(`${inputs.url}/cli`, { ...inputs, accept: "application/json", maxBytes: maxFactsBytes });
+  const body = await fetchFile(`${inputs.url}/cli/index.json`, {
+    ...inputs,
+    accept: "application/json",
+    maxBytes: maxFactsBytes,
+  });
   const { file, sha256 } = parse(body.toString("utf8")) ?? {};
   const isAsExpected = [/^factory-secrets-cli-\d[\w.-]*\.tgz$/.test(file), /^[0-9a-f]{64}$/.test(sha256)];
   if (isAsExpected.every(Boolean)) return { file, sha256 };
-  throw new Failure(`What ${inputs.url}/cli answers is not what factory-secrets does. Is the url right?`);
+  throw new Failure(`What ${inputs.url}/cli/index.json answers is not what factory-secrets does. Is the url right?`);
 }
 
 function parse(text) {

@@ -19,15 +19,27 @@ const offered = join(dist, "offered");
 /** What Node is started with, and what scripts/write-openapi.mjs reads. */
 const programs = [
   { in: "src/service/main.ts", out: "main" },
-  ...[
-    "cli/factory-secrets",
-    "cli/docker-credential-factory-secrets",
-    // A thread of the server, loaded by its file name.
-    "factory-config/documents/document-thread",
-    "http/openapi",
-    "service/routes",
-  ].map((name) => ({ in: `src/${name}.ts`, out: name })),
+  ...["cli/factory-secrets", "cli/docker-credential-factory-secrets", "http/openapi", "service/routes"].map((name) => ({
+    in: `src/${name}.ts`,
+    out: name,
+  })),
 ];
+
+/**
+ * A thread of the server, in one file that the server reads when it starts: what is replaced below dist/ afterwards does
+ * not break it. A thread made of text has no place of its own to load packages from, so it is given one as `workerData`.
+ */
+const thread = { in: "src/service/documents/document-thread.ts", out: "service/documents/document-thread" };
+const asText = {
+  splitting: false,
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
+  sourcemap: false,
+  define: { "import.meta.url": "globalThis.placeOfProgram" },
+  banner: {
+    js: 'globalThis.placeOfProgram = require("node:worker_threads").workerData; globalThis.require = require("node:module").createRequire(globalThis.placeOfProgram);',
+  },
+};
 
 const steps = [
   {
@@ -111,6 +123,7 @@ function packageFile(name, file) {
 async function bundlePrograms() {
   const { bundle } = await import("./bundle.mjs");
   await bundle(programs, { outdir: dist });
+  await bundle([thread], { outdir: dist, ...asText });
 }
 
 async function packOffered() {

@@ -8,9 +8,10 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /**
  * Bundles these entries, which may share parts.
  * @param entryPoints - paths below src/, each written to the same place below `outdir`, or `{ in, out }` as esbuild has them
+ * @param more - options of esbuild's that differ
  * @returns `{ outputFiles, metafile }` as esbuild has them, the former only with `write: false`
  */
-export async function bundle(entryPoints, { outdir, write = true, sourcemap = write }) {
+export async function bundle(entryPoints, { outdir, write = true, sourcemap = write, ...more }) {
   const options = {
     absWorkingDir: root,
     entryPoints,
@@ -28,6 +29,7 @@ export async function bundle(entryPoints, { outdir, write = true, sourcemap = wr
     metafile: true,
     write,
     logLevel: "silent",
+    ...more,
   };
   try {
     return await build(options);

@@ -85,14 +85,18 @@ async function withDependencies(packages) {
   return [...all];
 }
 
-/** What of a package runs in Node: no types, no source maps, nothing for browsers. */
+/** Of a package that has several APIs, those that nothing here loads; each module also comes once more for `require`. */
+const unusedFiles = { zod: /^(v3|v4-mini|mini|v4\/mini)\/|\.cjs$/ };
+
+/** What of a package runs in Node: no types, no sources, no source maps, nothing for browsers. */
 async function filesOfPackage(name) {
   const folder = folderOfPackage(name);
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = found
     .filter((entry) => entry.isFile())
     .map((entry) => posix.relative(slashed(folder), slashed(join(entry.parentPath ?? entry.path, entry.name))))
-    .filter((path) => !/^(browser|node_modules|typings)\/|\.(d\.[cm]?ts|map)$/.test(path));
+    .filter((path) => !/^(browser|node_modules|typings)\/|\.([cm]?ts|map)$/.test(path))
+    .filter((path) => unusedFiles[name]?.test(path) !== true);
   return Promise.all(
     paths.map(async (path) => ({ path: `node_modules/${name}/${path}`, content: await readFile(join(folder, path)) })),
   );

@@ -2,7 +2,7 @@ import type { Caller } from "../core/caller.js";
 import type { Grant } from "../core/grant.js";
 import { Problem } from "../core/problem.js";
 import type { FactoryFacts } from "./factory-facts.js";
-import { grantIsFor, isSameHost, type Selected, selectRegistry, selectWhole } from "./select-registry.js";
+import { grantIsFor, isSameHost, type Selected, selectRegistry, selectWhole, someOf } from "./select-registry.js";
 
 /** What a request asks for, after its format and options. */
 export type Asked = { registry: string; repositories?: readonly string[] | undefined };
@@ -23,18 +23,27 @@ export function decideDemands(
   asked: readonly Asked[] | undefined,
   allowBroader: boolean,
 ): Decided[] {
-  const { grants } = caller;
-  if (asked) return asked.map((one) => decide(one.registry, () => demandsFor(facts, grants, one, allowBroader)));
-  if (grants) {
-    return [...new Set(grants.map(({ registry }) => registry))].map((registry) =>
-      decide(registry, () => demandsFor(facts, grants, { registry }, false)),
+  return [...decisions(facts, caller, asked, allowBroader)];
+}
+
+/** As `decideDemands`, one after the other: thousands of entries take longer than the event loop may be held. */
+export function* decisions(
+  facts: FactoryFacts,
+  { grants }: Pick<Caller, "grants">,
+  asked: readonly Asked[] | undefined,
+  allowBroader: boolean,
+): Generator<Decided, undefined> {
+  if (asked || grants) {
+    const all = asked ?? [...new Set(grants?.map(({ registry }) => registry))].map((registry) => ({ registry }));
+    const isBroad = asked !== undefined && allowBroader;
+    for (const one of all) yield decide(one.registry, () => demandsFor(facts, grants, one, isBroad));
+    return;
+  }
+  for (const known of facts.entries) {
+    yield decide(known.entry.id, () =>
+      selectWhole(known).map((selected) => ({ ...selected, repositories: undefined, allowBroader: false })),
     );
   }
-  return facts.entries.map((known) =>
-    decide(known.entry.id, () =>
-      selectWhole(known).map((selected) => ({ ...selected, repositories: undefined, allowBroader: false })),
-    ),
-  );
 }
 
 function decide(registry: string, demands: () => Demand[]): Decided {
@@ -93,9 +102,9 @@ function withinGrants(
 
 function outsideGrants(grants: readonly Grant[]): Problem {
   const lines = grants.map(({ registry, repositories }) =>
-    repositories ? `${repositories.join(", ")} of ${registry}` : `everything of ${registry}`,
+    repositories ? `${someOf(repositories)} of ${registry}` : `everything of ${registry}`,
   );
-  return new Problem("outside-grants", `This job was opened for less. It may ask for: ${lines.join("; ")}.`);
+  return new Problem("outside-grants", `This job was opened for less. It may ask for: ${someOf(lines, "; ")}.`);
 }
 
 function sortedSet(repositories: readonly string[]): string[] {

@@ -5,8 +5,8 @@ import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { destinationKey, destinationsOf } from "../factory-config/destinations.js";
-import type { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
+import type { ConfigDocuments } from "../factory-config/read-document.js";
 import { readFacts, readPresent } from "./store.js";
 
 /** An entry of the current config. */
@@ -31,12 +31,12 @@ type Parsed = { version: number; entries: readonly Omit<KnownEntry, "isApproved"
 
 /** Reads the facts of factories and remembers them until a higher generation is seen. */
 export class Facts {
-  readonly #deps: { prisma: PrismaClient; generations: Generations; documents: DocumentWorker };
+  readonly #deps: { prisma: PrismaClient; generations: Generations; documents: ConfigDocuments };
   readonly #facts = new LRUCache<string, FactoryFacts>({ max: 2_000 });
   readonly #parsed = new LRUCache<string, Parsed>({ max: 2_000 });
   readonly #reading = new Map<string, Promise<FactoryFacts>>();
 
-  constructor(deps: { prisma: PrismaClient; generations: Generations; documents: DocumentWorker }) {
+  constructor(deps: { prisma: PrismaClient; generations: Generations; documents: ConfigDocuments }) {
     this.#deps = deps;
   }
 

@@ -1,4 +1,5 @@
 import { type Failure, Problem } from "../core/problem.js";
+import { someOf } from "./select-registry.js";
 
 /** One registry that could not be answered for, and the whole problem that it was. */
 export type Failed = { failure: Failure; problem: Problem };
@@ -11,9 +12,10 @@ export function failed(registry: string, problem: Problem): Failed {
 export function problemOf(failures: readonly Failed[], asked: number): Problem {
   const gravest = failures.map(({ problem }) => problem).reduce((a, b) => (b.status > a.status ? b : a));
   if (asked === 1) return gravest;
-  const detail = `${failures.length} of ${asked} registries gave no token. ${failures
-    .map(({ failure }) => `${failure.registry}: ${failure.message}`)
-    .join(" ")}`;
+  const detail = `${failures.length} of ${asked} registries gave no token. ${someOf(
+    failures.map(({ failure }) => `${failure.registry}: ${failure.message}`),
+    " ",
+  )}`;
   const { retryAfterSeconds } = gravest;
   return new Problem(gravest.code, detail, {
     failures: failures.map(({ failure }) => failure),

@@ -3,10 +3,11 @@ import type { Outcome } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
+import { createPauses, startEach } from "../core/pauses.js";
 import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
-import { type Asked, type Decided, type Demand, decideDemands } from "./decide-demands.js";
+import { type Asked, type Decided, type Demand, decisions } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { type Failed, failed, problemOf } from "./failures.js";
 import { issuedEvent, type Ready } from "./issued-event.js";
@@ -45,6 +46,9 @@ type Asking<T extends Minted> = { deps: BrokerDeps; product: Product<T>; input: 
 
 /** Who mints ahead of time, when nobody waits. */
 const refresher: Actor = { kind: "service", id: "", name: "refresh" };
+
+/** Tokens of one request that are minted at a time: each needs the database, which others need too. */
+const maxAtOnce = 50;
 
 /** A write in every round trip, five times in a row: then something is wrong with the factory, not with luck. */
 const maxRounds = 5;
@@ -104,12 +108,17 @@ async function prepare<T extends Minted>(
   facts: FactoryFacts,
 ): Promise<{ ready: Ready<T>[]; failures: Failed[]; asked: number }> {
   const { input } = asking;
-  const decided = decideDemands(facts, caller, input.asked, input.allowBroader);
+  const pause = createPauses();
+  const decided: Decided[] = [];
+  for (const one of decisions(facts, caller, input.asked, input.allowBroader)) {
+    decided.push(one);
+    await pause();
+  }
   const unfit = input.allowPartial ? [] : decided.flatMap((one) => unfitOf(input, one));
   const asked = decided.reduce((sum, one) => sum + ("problem" in one ? 1 : one.demands.length), 0);
   // All or nothing, and it will be nothing.
   if (unfit.length > 0) return { ready: [], failures: unfit, asked };
-  const outcomes = await Promise.all(decided.flatMap((one) => tokensOf(asking, caller, facts, one)));
+  const outcomes = await startEach(decided, (one) => tokensOf(asking, caller, facts, one), maxAtOnce);
   const ready: Ready<T>[] = [];
   const failures: Failed[] = [];
   for (const outcome of outcomes) {
@@ -212,9 +221,9 @@ async function findStale<T extends Minted>(
   ready: readonly Ready<T>[],
 ): Promise<Stale | undefined> {
   const condition = { generation: facts.generation, standing: standingOf(caller) };
-  const outcomes = await Promise.all(
-    ready.map((one) => deps.audit.writeIfCurrent(issuedEvent(product, input, caller, one), condition)),
-  );
+  const outcomes = await startEach(ready, (one) => [
+    deps.audit.writeIfCurrent(issuedEvent(product, input, caller, one), condition),
+  ]);
   return outcomes.find((outcome) => !outcome.written);
 }
 

@@ -5,6 +5,10 @@ import { Problem } from "../core/problem.js";
 import type { RegistryEntry } from "../factory-config/entry.js";
 import type { KnownEntry } from "./factory-facts.js";
 
+/** Of names that a sentence lists. A request has fifty answers, and thousands of names could stand in each. */
+const maxListed = 20;
+const maxListedLength = 4_000;
+
 /** An entry, and the host to mint for; no host only for an `aws` entry whose registry names itself. */
 export type Selected = KnownEntry & { host: string | undefined };
 
@@ -14,6 +18,11 @@ export function hostsOf(entry: RegistryEntry): readonly string[] {
   return entry.host === undefined ? [] : [entry.host];
 }
 
+/** Whether the entry names the host itself. It is asked of thousands of entries in a row, so it makes no list. */
+function names(entry: RegistryEntry, host: string): boolean {
+  return entry.type === "gar" ? entry.hosts.includes(host) : entry.host === host;
+}
+
 /**
  * Finds what `registry` names: a host that an entry names (that one alone, although an entry's first host is its id
  * too), an entry's id, or a host of a cloud that an entry without hosts covers.
@@ -21,14 +30,14 @@ export function hostsOf(entry: RegistryEntry): readonly string[] {
  */
 export function selectRegistry(entries: readonly KnownEntry[], registry: string): Selected[] {
   const host = normalised(registry);
-  const named = host === undefined ? undefined : entries.find(({ entry }) => hostsOf(entry).includes(host));
+  const named = host === undefined ? undefined : entries.find(({ entry }) => names(entry, host));
   if (named) return [{ ...named, host }];
   const byId = entries.find(({ entry }) => entry.id === registry || entry.id === host);
   if (byId) return selectWhole(byId);
   if (host === undefined) throw unknown(entries);
   const covering = entries.filter(({ entry }) => hostsOf(entry).length === 0 && covers(entry, host));
   if (covering.length > 1) {
-    const ids = covering.map(({ entry }) => entry.id).join(", ");
+    const ids = someOf(covering.map(({ entry }) => entry.id));
     throw new Problem("registry-required", `Several entries cover this host. Name one of them by its id: ${ids}.`);
   }
   if (!covering[0]) throw unknown(entries);
@@ -93,6 +102,19 @@ function covers(entry: RegistryEntry, host: string): boolean {
   }
 }
 
+/** The first of these names, as a sentence lists them: `a, b and 5 more`. */
+export function someOf(names: readonly string[], separator = ", "): string {
+  const shown: string[] = [];
+  let length = 0;
+  for (const name of names.slice(0, maxListed)) {
+    length += name.length;
+    if (shown.length > 0 && length > maxListedLength) break;
+    shown.push(name);
+  }
+  const more = names.length - shown.length;
+  return `${shown.join(separator)}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
 function normalised(text: string): string | undefined {
   const result = normaliseHost(text);
   return result.ok ? result.host : undefined;
@@ -100,6 +122,6 @@ function normalised(text: string): string | undefined {
 
 function unknown(entries: readonly KnownEntry[]): Problem {
   const ids = entries.map(({ entry }) => entry.id);
-  const known = ids.length === 0 ? "It has no entries yet: put a factory-config.yml." : `It has: ${ids.join(", ")}.`;
+  const known = ids.length === 0 ? "It has no entries yet: put a factory-config.yml." : `It has: ${someOf(ids)}.`;
   return new Problem("registry-unknown", `The factory config has no entry for this registry. ${known}`);
 }

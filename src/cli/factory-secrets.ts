@@ -6,6 +6,7 @@ import { jobCommands } from "./ci/job-commands.js";
 import { runCommands } from "./client/run-commands.js";
 import { standardTerminal } from "./client/terminal.js";
 import { completionCommand } from "./completion/command.js";
+import { completeCommand } from "./completion/complete-command.js";
 import { keysCommand } from "./keys/commands.js";
 import { tailCommand } from "./operator/audit-tail.js";
 import { operatorCommands } from "./operator/operator-commands.js";
@@ -31,6 +32,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
       keysCommand(server),
       ...backupCommands(server),
       completionCommand(),
+      completeCommand(operator.open),
     ];
   });
 

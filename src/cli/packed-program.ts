@@ -5,8 +5,8 @@ import { clonePointer } from "./client/only-in-clone.js";
 import { writeErr } from "./client/output.js";
 import { runCommands } from "./client/run-commands.js";
 import { completionCommand } from "./completion/command.js";
-import { tailCommand } from "./operator/audit-tail.js";
-import { group } from "./operator/define-command.js";
+import { completeCommand } from "./completion/complete-command.js";
+import { auditCommands } from "./operator/audit-commands.js";
 import { operatorCommands } from "./operator/operator-commands.js";
 import { openOperatorContext } from "./operator/operator-context.js";
 
@@ -21,11 +21,11 @@ export async function run(argv: readonly string[]): Promise<number> {
 const runPacked = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, (finish) => {
     const operator = { open: () => openOperatorContext(process.env), finish };
-    const audit = group("audit", "what was done and refused", [tailCommand(operator)], "factory-secrets audit tail");
     return [
       ...jobCommands(() => openContext(process.env), finish),
       ...operatorCommands(operator),
-      audit,
+      auditCommands(operator),
       completionCommand(),
+      completeCommand(operator.open),
     ];
   });

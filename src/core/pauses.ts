@@ -14,3 +14,38 @@ export function createPauses(): () => Promise<void> {
     since = performance.now();
   };
 }
+
+/**
+ * Starts the work on each item, with a turn for everybody else whenever the starts have held the event loop for 5 ms.
+ * @param maxAtOnce - how much of it may be under way; unlimited when absent
+ * @returns what all of it gives, in the order of the items; fails as the first that fails
+ */
+export async function startEach<Item, Outcome>(
+  items: Iterable<Item>,
+  start: (item: Item) => readonly Promise<Outcome>[],
+  maxAtOnce = Number.POSITIVE_INFINITY,
+): Promise<Outcome[]> {
+  const pause = createPauses();
+  let underWay = 0;
+  let wake: () => void = () => undefined;
+  const ended = (): void => {
+    underWay -= 1;
+    wake();
+  };
+  const started: Promise<Outcome>[] = [];
+  for (const item of items) {
+    for (const outcome of start(item)) {
+      underWay += 1;
+      // It can fail while others are started: this marks it handled until all are awaited.
+      void outcome.then(ended, ended);
+      started.push(outcome);
+    }
+    while (underWay >= maxAtOnce) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    await pause();
+  }
+  return Promise.all(started);
+}

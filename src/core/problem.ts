@@ -17,7 +17,6 @@ export const problemCodes = {
   "destination-not-approved": { status: 403, title: "The secret may not be sent there" },
   "not-found": { status: 404, title: "Not found" },
   "method-not-allowed": { status: 405, title: "Method not allowed" },
-  "not-acceptable": { status: 406, title: "No such representation" },
   "already-exists": { status: 409, title: "It exists already" },
   "version-unsuitable": { status: 409, title: "Not possible with this version" },
   "name-retired": { status: 409, title: "The name was used before" },

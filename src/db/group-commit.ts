@@ -1,4 +1,5 @@
 import { isDatabaseUnavailable } from "../core/database-errors.js";
+import { createPauses } from "../core/pauses.js";
 
 type Waiting<Item, Outcome> = {
   item: Item;
@@ -50,7 +51,12 @@ export class GroupCommit<Item, Outcome> {
   async #writeAndSettle(batch: readonly Waiting<Item, Outcome>[]): Promise<void> {
     try {
       const outcomes = await this.#write(batch.map(({ item }) => item));
-      for (const [index, outcome] of outcomes.entries()) batch[index]?.resolve(outcome);
+      // What waits for an outcome goes on at once, and hundreds of them would hold the event loop.
+      const pause = createPauses();
+      for (const [index, outcome] of outcomes.entries()) {
+        batch[index]?.resolve(outcome);
+        await pause();
+      }
     } catch (error) {
       // One item that Postgres will not take must not fail its neighbours.
       if (batch.length > 1 && !isDatabaseUnavailable(error)) {

@@ -1,20 +1,19 @@
 import { LRUCache } from "lru-cache";
-import type { ReadDocument } from "./documents/document-tasks.js";
-import type { DocumentWorker } from "./documents/document-worker.js";
+import type { ConfigDocuments, ReadDocument } from "./read-document.js";
 
 /** In bytes of documents: what is parsed takes some ten times as much memory. */
 const maxBytes = 16 * 1024 * 1024;
 
 /** Remembers what stored versions say. A version never changes, so nothing here gets out of date. */
 export class ParsedVersions {
-  readonly #documents: DocumentWorker;
+  readonly #documents: ConfigDocuments;
   readonly #parsed = new LRUCache<string, Promise<ReadDocument>>({ maxSize: maxBytes });
 
-  constructor(documents: DocumentWorker) {
+  constructor(documents: ConfigDocuments) {
     this.#documents = documents;
   }
 
-  /** As `DocumentWorker.read`, for the document of this version. Those who ask together share one reading. */
+  /** As `ConfigDocuments.read`, for the document of this version. Those who ask together share one reading. */
   parse(factoryId: string, { version, document }: { version: number; document: Uint8Array }): Promise<ReadDocument> {
     const key = `${factoryId} ${version}`;
     const known = this.#parsed.get(key);

@@ -8,8 +8,7 @@ import { type Invalid, Problem } from "../core/problem.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
-import type { DocumentContent } from "./documents/document-tasks.js";
-import type { DocumentWorker } from "./documents/document-worker.js";
+import type { ConfigDocuments, DocumentContent } from "./read-document.js";
 import { type CallSettings, remarkOnSettings } from "./remark-on-settings.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
@@ -17,7 +16,7 @@ import { remarkOnWholeRequests } from "./whole-requests.js";
 export type PublishDeps = {
   prisma: PrismaClient;
   audit: AuditWriter;
-  documents: DocumentWorker;
+  documents: ConfigDocuments;
   callSettings: CallSettings;
 };
 

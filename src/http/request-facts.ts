@@ -43,10 +43,6 @@ export function requestFacts(req: express.Request, res: express.Response): Reque
       controller ??= abortOnClose(res);
       return controller.signal;
     },
-    accepts(...mediaTypes) {
-      const best = req.accepts(mediaTypes);
-      return best === false ? undefined : best;
-    },
     acceptsGzip: () => req.acceptsEncodings("gzip") === "gzip",
   };
 }

@@ -80,7 +80,6 @@ export type RequestFacts = {
   ifNoneMatch: string | undefined;
   /** Aborted when the client goes away before the answer. */
   signal: AbortSignal;
-  accepts(...mediaTypes: string[]): string | undefined;
   /** The client takes `Content-Encoding: gzip`. */
   acceptsGzip(): boolean;
 };

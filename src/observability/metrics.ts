@@ -11,6 +11,9 @@ type Limit =
   | "costly-requests"
   | "token-endpoint-failures";
 
+/** Why the thread for documents gave none. */
+export type DocumentFailure = "too-slow" | "out-of-memory" | "failed";
+
 /** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
 export class Metrics {
   readonly registry = new Registry();
@@ -22,6 +25,7 @@ export class Metrics {
   readonly #sealingFailed: Counter;
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
+  readonly #documentsFailed: Counter<"reason">;
 
   constructor() {
     const registers = [this.registry];
@@ -76,6 +80,12 @@ export class Metrics {
       labelNames: ["limit"],
       registers,
     });
+    this.#documentsFailed = new Counter({
+      name: "factory_secrets_document_failures_total",
+      help: "Configs and revocation lists that took too much time or memory, and ends of the thread that reads them.",
+      labelNames: ["reason"],
+      registers,
+    });
   }
 
   requestAnswered(route: string, status: number, seconds: number): void {
@@ -104,6 +114,10 @@ export class Metrics {
 
   requestLimited(limit: Limit): void {
     this.#limited.inc({ limit });
+  }
+
+  documentFailed(reason: DocumentFailure): void {
+    this.#documentsFailed.inc({ reason });
   }
 
   authenticationFailed(): void {

@@ -2,6 +2,7 @@ import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { findUndeletable } from "./deleted/store.js";
+import { isDelivered } from "./delivery/store.js";
 import { type OpenDeps, openSecretVersion } from "./open-secret.js";
 import { findHead } from "./versions/store.js";
 
@@ -31,13 +32,17 @@ export async function refuseUnusable(
   if (unusable.length > 0) throw unusableValues(unusable);
 }
 
-/** The same for a stored version that is about to become current. The value is opened, and forgotten. */
+/**
+ * The same for a stored version that is about to become current. The value is opened, and forgotten. A version that may
+ * be delivered to jobs is not opened: what an entry names is never delivered, so the change is refused for that.
+ */
 async function refuseUnusableVersion(
   deps: UnusableDeps,
   { factory, caller, name }: { factory: FactoryRef; caller: Caller; name: string },
   found: { id: string; version: number; sealed?: { dataKeyId: string; ciphertext: Buffer } | undefined },
 ): Promise<void> {
   const { id, version, sealed } = found;
+  if (await isDelivered(deps.prisma, { secretId: id, version })) return;
   const secret = { id, name, version };
   const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret, sealed });
   if (!value) return;

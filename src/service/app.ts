@@ -6,7 +6,6 @@ import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
 import { watchDatabaseClock } from "../db/measure-clock.js";
 import { Withdrawals } from "../db/withdrawals.js";
-import { DocumentWorker } from "../factory-config/documents/document-worker.js";
 import { createDrain, type Drain } from "../http/drain.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
@@ -15,6 +14,7 @@ import type { Logger } from "../observability/log.js";
 import { Metrics } from "../observability/metrics.js";
 import { createOutbound } from "../outbound/outbound.js";
 import type { Settings } from "../settings/settings.js";
+import { DocumentWorker } from "./documents/document-worker.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { publicUrlOf } from "./public-url.js";
 import { routeDeps } from "./route-deps.js";
@@ -72,9 +72,9 @@ export function createApp(input: {
   const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
   metrics.watchAuditShipping(chain.shippingLag);
   metrics.watchAuditSealing(() => chain.sealer.backlog());
-  const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, log });
-  const { callers, devices, workloads, verification } = identity;
-  const documents = new DocumentWorker();
+  const documents = startDocuments(metrics, log);
+  const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, documents, log });
+  const { callers, devices, workloads, verification, revocationLists } = identity;
   const facts = new Facts({ prisma, generations, documents });
   const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
@@ -87,9 +87,9 @@ export function createApp(input: {
   const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
   const held = { prisma, keys, audit, generations, withdrawals, facts, callers, factoryKeys, keyTasks };
-  const asking = { accessTokens, workloads, verification, publicUrl, sealer: chain.sealer, callSettings: settings };
+  const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: chain.sealer };
   const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
-  const deps = routeDeps({ ...held, ...asking, ...made });
+  const deps = routeDeps({ ...held, ...asking, ...made, callSettings: settings });
   const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
   const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
@@ -110,6 +110,13 @@ export function createApp(input: {
 /** The order matters: what one writes or sends when it closes goes through those after it. */
 async function closeInTurn(opened: readonly ({ close(): void | Promise<void> } | undefined)[]): Promise<void> {
   for (const one of opened) await one?.close();
+}
+
+function startDocuments(metrics: Metrics, log: Logger): DocumentWorker {
+  return new DocumentWorker((failure, err) => {
+    metrics.documentFailed(failure);
+    log.error({ failure, ...(err !== undefined && { err }) }, "a document could not be read in its thread");
+  });
 }
 
 function watchClock(pool: Database["pool"], metrics: Metrics, log: Logger): { close(): void } {

@@ -6,6 +6,7 @@ import type { Generations } from "../db/generations.js";
 import type { Withdrawals } from "../db/withdrawals.js";
 import type { Route } from "../http/route.js";
 import type { Callers } from "../identity/callers.js";
+import type { RevocationLists } from "../identity/devices/revocation-lists.js";
 import type { AccessTokens } from "../identity/oauth/access-tokens.js";
 import type { Workloads } from "../identity/oidc/workloads.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
@@ -37,6 +38,7 @@ export type Parts = {
   sealer: ReturnType<typeof startAuditChain>["sealer"];
   accessTokens: AccessTokens;
   workloads: Workloads;
+  revocationLists: RevocationLists;
   verification: RouteDeps["verification"];
   publicUrl: () => string;
   secrets: ReturnType<typeof createSecretsDeps>;
@@ -71,6 +73,7 @@ export function routeDeps(parts: Parts): RouteDeps {
     sealer: parts.sealer,
     accessTokens: parts.accessTokens,
     workloads: parts.workloads,
+    revocationLists: parts.revocationLists,
     verification: parts.verification,
     publicUrl: parts.publicUrl,
     heads: secrets.heads,

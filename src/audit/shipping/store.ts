@@ -5,7 +5,9 @@ export type Shipped = { position: number; checkpoint: number };
 
 /** Makes the row of a target; one that is there stays as it is. */
 export async function ensureShipment(prisma: PrismaClient, target: string): Promise<void> {
-  await prisma.auditShipment.createMany({ data: { target }, skipDuplicates: true });
+  // The column's default is rounded to milliseconds, so it can lie half a millisecond ahead: then the next statement
+  // would find a lease.
+  await prisma.auditShipment.createMany({ data: { target, leasedUntil: new Date(0) }, skipDuplicates: true });
 }
 
 /**

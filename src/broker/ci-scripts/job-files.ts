@@ -30,7 +30,8 @@ export function fitForJobs(tokens: readonly MintedToken[]): { fit: Password[]; f
  */
 export function jobFiles(tokens: readonly Password[], delivered: readonly DeliveredSecret[]): JobFile[] {
   const taken = new Set(delivered.map(({ name }) => name));
-  const named = tokens.map((token) => ({ token, name: freeName(taken) }));
+  const names = freeNames(taken);
+  const named = tokens.map((token) => ({ token, name: names.next().value }));
   const registries = named.map(({ token, name }) => ({
     type: "generic",
     url: token.registry === dockerHubHost ? "docker.io" : token.registry,
@@ -55,12 +56,11 @@ function wrongWith({ username, password }: Password): string | undefined {
   return undefined;
 }
 
-function freeName(taken: Set<string>): string {
-  let number = 1;
-  while (taken.has(`registry-${number}`)) number += 1;
-  const name = `registry-${number}`;
-  taken.add(name);
-  return name;
+function* freeNames(taken: ReadonlySet<string>): Generator<string, never> {
+  for (let number = 1; ; number += 1) {
+    const name = `registry-${number}`;
+    if (!taken.has(name)) yield name;
+  }
 }
 
 function textFile(name: string, text: string): JobFile {

@@ -1,3 +1,4 @@
+import { startEach } from "../../core/pauses.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import type { KnownEntry } from "../factory-facts.js";
@@ -40,7 +41,7 @@ export async function checkReferences(deps: CheckDeps, input: CheckInput): Promi
   }
   const hosts = [...new Set(parsed.map(({ image }) => image.host))];
   const ofHost = (host: string) => parsed.filter(({ image }) => image.host === host);
-  await Promise.all(hosts.map((host) => checkHost(deps, input, host, ofHost(host), verdicts)));
+  await startEach(hosts, (host) => [checkHost(deps, input, host, ofHost(host), verdicts)]);
   return input.references.map((reference) => ({ reference, ...(verdicts.get(reference) ?? unanswered) }));
 }
 

@@ -1,29 +1,22 @@
-import { open } from "node:fs/promises";
-import { resolve } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
 import { publicKeys } from "../../audit/chain/keys/store.js";
 import { pem } from "../../audit/chain/public-keys.js";
 import { installationId } from "../../audit/chain/store.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
 import { databaseNow } from "../../core/database-clock.js";
-import { errorCode } from "../../core/error-code.js";
 import { findFactory } from "../../factories/store.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { writeAll } from "../client/output.js";
+import { writeNewFile } from "../client/write-new-file.js";
 import { type ServerDeps, withDatabase } from "../server-work.js";
 import { type OpenedAudit, openAudit } from "./open-audit.js";
-import { type VerifyArguments, verifyDatabase, verifyFile } from "./verify.js";
+import { verifyDatabase } from "./verify.js";
+import type { VerifyArguments } from "./verify-file.js";
 
 export type ExportArguments = { factory?: string; format: "ndjson" | "cef"; out?: string };
 
-/**
- * Checks an export, offline, or without one the database of the settings. @returns what was checked
- * @throws CommandFailure as `verifyFile`, and as `withDatabase`
- */
-export function verifyAudit(deps: ServerDeps, file: string | undefined, given: VerifyArguments): Promise<string> {
-  if (file !== undefined) return verifyFile(file, given);
+/** Checks the database of the settings. @returns what was checked @throws CommandFailure as `verifyFile` and `withDatabase` */
+export function verifyAudit(deps: ServerDeps, given: VerifyArguments): Promise<string> {
   return withDatabase(deps, (database) => verifyDatabase(database, given));
 }
 
@@ -89,18 +82,9 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   const onDamaged = (sentence: string) => say(`Look at it with audit verify: ${sentence}.`);
   const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range, onDamaged);
   if (out === undefined) return writeAll(chunks);
-  await intoNewFile(resolve(out), chunks);
+  // An export names people and addresses; it is not for everybody.
+  await writeNewFile(out, chunks);
   const number = (value: number): string => value.toLocaleString("en");
   const { after, through } = range;
   say(`Wrote ${out}: ${number(through - after)} events, positions ${number(after + 1)} to ${number(through)}.`);
-}
-
-/** An export names people and addresses; it is not for everybody, and no file is overwritten. */
-async function intoNewFile(path: string, chunks: AsyncIterable<string>): Promise<void> {
-  const file = await open(path, "wx", 0o600).catch((error: unknown) => {
-    const code = errorCode(error);
-    const why = code === "EEXIST" ? "exists. Nothing is overwritten." : `cannot be written (${code}).`;
-    throw new CommandFailure(exitCodes.failed, `${path} ${why}`);
-  });
-  await pipeline(Readable.from(chunks), file.createWriteStream());
 }

@@ -3,7 +3,8 @@ import { writeOut } from "../client/output.js";
 import { timeOf } from "../client/read-time.js";
 import type { ServerDeps } from "../server-work.js";
 import type { ExportArguments } from "./audit-work.js";
-import type { VerifyArguments } from "./verify.js";
+import { verifyCommand } from "./verify-command.js";
+import type { VerifyArguments } from "./verify-file.js";
 
 /** It holds the server's own parts, which take long to load. */
 const loadAuditWork = () => import("./audit-work.js");
@@ -22,17 +23,13 @@ export function auditCommand(server: ServerDeps): Command {
         "npx factory-secrets audit export --out audit.ndjson\nnpx factory-secrets audit verify --file audit.ndjson",
       ),
     );
-  audit
-    .command("verify")
-    .description("check the chain of events and its signatures; exit code 0: whole, 1: broken, 2: could not be checked")
-    .option("--file <file>", "an export in NDJSON, checked offline; without it, the database of the server's settings")
-    .option("--public-key <file>", "the public keys to believe, PEM (see: audit keys)")
-    .option("--checkpoint <file...>", "checkpoints or cuts that were kept elsewhere, one a line")
-    .addHelpText("after", example("npx factory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem"))
-    .action(async ({ file, ...given }: VerifyArguments & { file?: string }) => {
-      const { verifyAudit } = await loadAuditWork();
-      print(await verifyAudit(server, file, given));
-    });
+  const verifyHere = async (given: VerifyArguments) => (await loadAuditWork()).verifyAudit(server, given);
+  audit.addCommand(
+    verifyCommand(
+      verifyHere,
+      "an export in NDJSON, checked offline; without it, the database of the server's settings",
+    ),
+  );
   audit
     .command("export")
     .description("write the events, oldest first, up to a checkpoint that is signed for it")

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 
 /** Options that most commands have, and people also write in front of the command. All of them take a value. */
-const movable: ReadonlySet<string> = new Set(["--url", "--factory", "--ca-file", "--timeout", "--output", "-o"]);
+export const movable: ReadonlySet<string> = new Set(["--url", "--factory", "--ca-file", "--timeout", "--output", "-o"]);
 
 /**
  * Moves options that stand before or between the words of a command behind them, where the command reads them:

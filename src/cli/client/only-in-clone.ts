@@ -1,6 +1,6 @@
 /** The commands that need the server's own settings, by the first words of each: the packed program has none of them. */
 export const onlyInClone: readonly (readonly string[])[] = [
-  ...["verify", "export", "keys", "rotate-key", "prune"].map((name) => ["audit", name]),
+  ...["rotate-key", "prune"].map((name) => ["audit", name]),
   ["operator-token"],
   ["signing-keys"],
   ["keys"],

@@ -5,7 +5,7 @@ import { visible } from "../../core/visible-text.js";
 /**
  * The only file of the command line that writes to standard output and standard error. Values of other people (names,
  * messages, files of a repository) are in nearly every line, so nothing leaves here that could act on a terminal or a
- * CI system; test/architecture holds all other files to it.
+ * CI system; test/unit/architecture holds all other files to it.
  */
 
 /** Marks the colours that `styled` adds. It is random, so that no value of somebody else can contain it. */

@@ -56,7 +56,8 @@ function programOf(commands: readonly Command[]): Command {
       "after",
       "\n--url, --factory, --ca-file, --timeout and --output may stand before the command or behind it.\n\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
     );
-  for (const command of commands) program.addCommand(command);
+  // Those that only programs use begin with an underscore.
+  for (const command of commands) program.addCommand(command, { hidden: command.name().startsWith("_") });
   return program;
 }
 

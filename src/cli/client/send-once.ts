@@ -8,8 +8,10 @@ export type Question = {
   headers: Readonly<Record<string, string>>;
   body?: string | Buffer;
   authorities: readonly string[] | undefined;
-  /** From the first byte to the last. */
+  /** From the first byte to the last; where the body is taken, to its first byte. */
   timeoutMs: number;
+  /** Takes the body piece by piece when the answer is 200 and of the media type that was asked for. */
+  take?: ((pieces: AsyncIterable<string>) => Promise<void>) | undefined;
 };
 
 export type Answer = {
@@ -48,19 +50,24 @@ export class NoAnswer extends Error {
 /** The most that is read of an answer. */
 const maxBytes = 4 * 1024 * 1024;
 
+/** A body that is taken may pause for this long. */
+const longestSilenceMs = 60_000;
+
 /**
  * Asks once. Redirects are not followed: they could carry the token elsewhere.
- * @throws NoAnswer
+ * @throws NoAnswer, and what `take` throws
  */
 export async function sendOnce(question: Question): Promise<Answer> {
   const { origin } = new URL(question.url);
-  const signal = AbortSignal.timeout(question.timeoutMs);
+  const { signal, end } = startClock(question.timeoutMs);
   let isAnswering = false;
+  let isTaken = false;
   try {
     const response = await open(question, signal);
     isAnswering = true;
+    isTaken = isForTaking(question, response);
     const { etag, location, date, "retry-after": retryAfter } = response.headers;
-    const text = await readText(response);
+    const text = isTaken ? await handOver(response, question, end) : await readText(response);
     return {
       status: response.statusCode ?? 0,
       retryAfterSeconds: retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
@@ -71,11 +78,30 @@ export async function sendOnce(question: Question): Promise<Answer> {
       body: parseJson(text),
     };
   } catch (error) {
-    if (error instanceof NoAnswer) throw error;
+    if (error instanceof NoAnswer || isTaken) throw error;
     if (signal.aborted)
       throw new NoAnswer(`${origin} did not answer within ${Math.ceil(question.timeoutMs / 1_000)} s.`, true);
     throw noAnswer(origin, error, isAnswering);
+  } finally {
+    end();
   }
+}
+
+function startClock(timeoutMs: number): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), timeoutMs);
+  return { signal: controller.signal, end: () => clearTimeout(timer) };
+}
+
+const isForTaking = ({ take, headers }: Question, { statusCode, headers: answered }: IncomingMessage): boolean =>
+  take !== undefined && statusCode === 200 && answered["content-type"]?.split(";")[0] === headers.accept;
+
+/** @returns no text: it went to `take` */
+async function handOver(response: IncomingMessage, { take }: Question, endClock: () => void): Promise<string> {
+  endClock();
+  response.setTimeout(longestSilenceMs, () => response.destroy(new Error("nothing more came")));
+  await take?.(response.setEncoding("utf8"));
+  return "";
 }
 
 function open({ url, method, headers, body, authorities }: Question, signal: AbortSignal): Promise<IncomingMessage> {

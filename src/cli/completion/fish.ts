@@ -19,19 +19,23 @@ ${nodes.flatMap((node) => linesOf(program, functionName, node)).join("\n")}
 `;
 }
 
-function linesOf(program: string, functionName: string, { path, subcommands, options }: Node): string[] {
+function linesOf(program: string, functionName: string, { path, operand, subcommands, options }: Node): string[] {
   const here = `complete -c ${program} -n ${quoted(`${functionName} ${path === "" ? "''" : path}`)}`;
   const commands = subcommands.map(({ name, about }) => `${here} -a ${quoted(name)} -d ${quoted(about)}`);
   // Operands may be paths.
   const files = subcommands.length === 0 ? [`${here} -F`] : [];
-  return [...commands, ...files, ...options.map((flag) => `${here} ${flagWords(flag)}`)];
+  const names = operand === undefined ? [] : [`${here} -a ${quoted(namesFrom(program, `operand:${path}`))}`];
+  return [...commands, ...files, ...names, ...options.map((flag) => `${here} ${flagWords(program, flag)}`)];
 }
 
-function flagWords({ names, about, takesValue, choices, isFile }: Flag): string {
+/** Names that the service has, as fish asks for them when it is to offer them. */
+const namesFrom = (program: string, where: string): string =>
+  `(${program} __complete ${where} (commandline -opc)[2..-1] 2>/dev/null)`;
+
+function flagWords(program: string, { names, about, takesValue, choices, isFile, kind }: Flag): string {
   const words = names.map((name) => (name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
-  const value = takesValue
-    ? [isFile ? "-r -F" : "-x", ...(choices.length > 0 ? [`-a ${quoted(choices.join(" "))}`] : [])]
-    : [];
+  const offered = kind === undefined ? choices.join(" ") : namesFrom(program, `value:${names[0]}`);
+  const value = takesValue ? [isFile ? "-r -F" : "-x", ...(offered === "" ? [] : [`-a ${quoted(offered)}`])] : [];
   return [...words, ...value, `-d ${quoted(about)}`].join(" ");
 }
 

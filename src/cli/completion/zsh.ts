@@ -4,8 +4,15 @@ import type { Node } from "./command-tree.js";
 export function zshScript(program: string, nodes: readonly Node[]): string {
   const functionName = `_${program.replaceAll("-", "_")}`;
   const paths = nodes.flatMap(({ path }) => (path === "" ? [] : [path]));
+  const named = nodes.flatMap(({ path, operand }) => (operand === undefined ? [] : [path]));
   return `#compdef ${program}
 # zsh completion of ${program}. To load it: source <(${program} completion zsh)
+# Offers names that the service has.
+${functionName}_names() {
+  local -a names
+  names=(\${(f)"$(${program} __complete "$1" "\${(@)words[2,CURRENT-1]}" 2>/dev/null)"})
+  (( \${#names} )) && compadd -a names
+}
 ${functionName}() {
   local at= i prev=\${words[CURRENT-1]}
   local -a commands options
@@ -15,7 +22,7 @@ ${functionName}() {
     esac
   done
   case "$at $prev" in
-${nodes.flatMap(valueCases).join("\n")}
+${nodes.flatMap((node) => valueCases(functionName, node)).join("\n")}
   esac
   case "$at" in
 ${nodes.map(listCase).join("\n")}
@@ -25,18 +32,22 @@ ${nodes.map(listCase).join("\n")}
   elif (( \${#commands} )); then
     _describe command commands
   else
-    _files
+    case "$at" in
+      (${named.join("|")}) ${functionName}_names "operand:$at" || _files ;;
+      (*) _files ;;
+    esac
   fi
 }
 compdef ${functionName} ${program}
 `;
 }
 
-function valueCases({ path, options }: Node): string[] {
-  return options.flatMap(({ names, takesValue, choices, isFile }) => {
+function valueCases(functionName: string, { path, options }: Node): string[] {
+  return options.flatMap(({ names, takesValue, choices, isFile, kind }) => {
     if (!takesValue) return [];
     const pattern = names.map((name) => quoted(`${path} ${name}`)).join("|");
-    const offer = isFile ? "_files" : choices.length > 0 ? `compadd -- ${choices.join(" ")}` : ":";
+    const own = choices.length > 0 ? `compadd -- ${choices.join(" ")}` : ":";
+    const offer = isFile ? "_files" : kind === undefined ? own : `${functionName}_names value:${names[0]}`;
     return [`    (${pattern}) ${offer}; return ;;`];
   });
 }

@@ -18,6 +18,8 @@ export type Wanted = {
   ifMatch?: string | undefined;
   ifNoneMatch?: "*" | undefined;
   accept?: string;
+  /** Takes a body of the type `accept` piece by piece, which may be of any length. */
+  take?: Question["take"];
   /** What the service may name as ways out, and what they are on the command line. */
   ways?: WaysOut;
 };
@@ -38,6 +40,7 @@ export async function send(client: OperatorClient, wanted: Wanted): Promise<Answ
           ...bodyOf(wanted),
           authorities: connection.authorities,
           timeoutMs,
+          take: wanted.take,
         }),
       isRead ? "whatever-failed" : "what-was-not-done",
     );

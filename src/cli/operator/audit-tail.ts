@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, objectAt, textAt } from "../client/json-value.js";
 import { documentOf } from "../client/print-document.js";
+import { readTime } from "../client/read-time.js";
 import { ask, pathOf } from "./ask-service.js";
 import { type CommandDeps, type Run, serviceCommand } from "./define-command.js";
 import { factoryOf } from "./operator-client.js";
@@ -16,8 +17,10 @@ type TailFlags = OutputFlags & {
   action?: string;
   outcome?: string;
   registry?: string;
-  from?: string;
-  to?: string;
+  since?: string;
+  until?: string;
+  from?: string | undefined;
+  to?: string | undefined;
   installation?: boolean;
 };
 
@@ -34,19 +37,22 @@ export const tailCommand = (deps: CommandDeps): Command =>
       about: "the last events, oldest first",
       options: [
         ["-f, --follow", "go on with those that come, until Ctrl-C"],
-        ["-n, --lines <number>", "how many; 20 by default, at most 200"],
+        ["-n, --lines <number>", "how many, at most 200; without it 20, or with --since all"],
         ["--secret <name>", "only events about this secret"],
         ["--actor <id>", "only events of the credential with this id"],
         ["--action <action>", "only this action, such as registry-token.issued"],
         ["--outcome <outcome>", "only allowed, refused or failed ones"],
         ["--registry <host>", "only events about this registry, by its host or the id of its entry"],
-        ["--from <time>", "only events from this time on, such as 2026-11-30T08:00:00Z"],
-        ["--to <time>", "only events before this time"],
+        ["--since <time>", "only events from this time on: RFC 3339, a date, or a length such as 2h or 7d"],
+        ["--until <time>", "only events before this time, in the same forms"],
+        ["--from <time>", "the same as --since, as the API calls it"],
+        ["--to <time>", "the same as --until"],
         ["--installation", "of the whole installation; needs an operator token"],
       ],
       more: "With --output json each event is one line.",
       prints: true,
-      example: "factory-secrets audit tail --follow --action registry-token.issued",
+      example:
+        "factory-secrets audit tail --follow --action registry-token.issued\nfactory-secrets audit tail --since 2h --outcome refused",
     },
     (run, flags) => tail(run, flags, pollMs),
   );
@@ -56,13 +62,26 @@ export async function tail(run: Run, flags: TailFlags, pauseMs: number): Promise
   const lines = flags.lines === undefined ? 20 : Number(flags.lines);
   if (!Number.isInteger(lines) || lines < 1 || lines > pageSize)
     throw new CommandFailure(exitCodes.usage, `--lines is a whole number from 1 to ${pageSize}.`);
+  const range = rangeOf(flags);
+  const isWhole = flags.lines === undefined && range.from !== undefined;
+  const looked = { ...flags, ...range };
   const seen = new Set<string>();
-  const first = await newEvents(run, flags, seen, 1);
-  await printEvents(run, flags, first.slice(-lines));
+  const first = await newEvents(run, looked, seen, isWhole ? Number.POSITIVE_INFINITY : 1);
+  await printEvents(run, flags, isWhole ? first : first.slice(-lines));
   while (flags.follow === true) {
     await sleep(pauseMs);
-    await printEvents(run, flags, await newEvents(run, flags, seen, Number.POSITIVE_INFINITY));
+    await printEvents(run, flags, await newEvents(run, looked, seen, Number.POSITIVE_INFINITY));
   }
+}
+
+/** Between which times, as the API takes them. Read once: the time that `2h` means does not move while events are followed. */
+function rangeOf({ since, until, from, to }: TailFlags): { from: string | undefined; to: string | undefined } {
+  if (since !== undefined && from !== undefined)
+    throw new CommandFailure(exitCodes.usage, "--since and --from are the same. Give one of them.");
+  if (until !== undefined && to !== undefined)
+    throw new CommandFailure(exitCodes.usage, "--until and --to are the same. Give one of them.");
+  const read = (time: string | undefined) => (time === undefined ? undefined : readTime(time, "past"));
+  return { from: read(since ?? from), to: read(until ?? to) };
 }
 
 /** The events that were not there at the last look, oldest first; they are seen then. */

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { textAt } from "../client/json-value.js";
+import { lengthSeconds } from "../client/read-time.js";
 import { ask, listAll, pathOf } from "./ask-service.js";
 import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
 import { factoryOf, type OperatorClient } from "./operator-client.js";
@@ -48,7 +49,7 @@ const openCommand = (deps: CommandDeps): Command =>
       about: "open a job and print its token, alone on a line",
       operands: [["<name>", "what people call it"]],
       options: [
-        ["--ttl <seconds>", "how long its token lives: 60 to 86400, 3600 by default"],
+        ["--ttl <seconds>", "how long its token lives: 60 to 86400, or a length such as 2h; 3600 by default"],
         ["--deliver-secrets", "its /secrets hold the secrets that are flagged so; without grants they do anyway"],
         ["--no-deliver-secrets", "they do not"],
         ["--grant <host[=repository,...]>", "it may pull from there; without any: from everywhere; may be repeated"],
@@ -64,12 +65,16 @@ async function openJob(
   { ttl, grant, deliverSecrets, output }: OpenFlags,
   [name = ""]: readonly string[],
 ) {
-  if (ttl !== undefined && !/^\d{1,6}$/.test(ttl))
-    throw new CommandFailure(exitCodes.usage, "--ttl is a whole number of seconds, from 60 to 86400.");
+  const ttlSeconds = ttl !== undefined && /^\d{1,6}$/.test(ttl) ? Number(ttl) : lengthSeconds(ttl ?? "");
+  if (ttl !== undefined && ttlSeconds === undefined)
+    throw new CommandFailure(
+      exitCodes.usage,
+      "--ttl is a whole number of seconds from 60 to 86400, or a length such as 2h.",
+    );
   const grants = grant?.map(grantOf);
   const json = {
     name,
-    ...(ttl !== undefined && { ttlSeconds: Number(ttl) }),
+    ...(ttlSeconds !== undefined && { ttlSeconds }),
     ...(grants && { grants }),
     deliverSecrets,
   };

@@ -16,10 +16,12 @@ import {
   RevocationListView,
 } from "./contract.js";
 import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
+import type { RevocationLists } from "./revocation-lists.js";
 import { listAuthorities } from "./store.js";
 import type { DeviceDeps } from "./write-change.js";
 
 type Reader = { prisma: PrismaClient };
+type WithLists = { revocationLists: RevocationLists };
 
 const etag = { ETag: "The authority's version." };
 
@@ -81,8 +83,8 @@ const getDeviceAuthority = route(
     },
     problems: ["not-found"],
   },
-  async ({ prisma }: Reader, { factory, params }) => {
-    const { row, lists } = await readForLists(prisma, factory, params.id);
+  async (deps: Reader & WithLists, { factory, params }) => {
+    const { row, lists } = await readForLists(deps, factory, params.id);
     const { certificates } = row;
     return {
       status: 200,
@@ -151,7 +153,7 @@ const putRevocationList = route(
     replies: { 200: { description: "In force.", content: { "application/json": RevocationListView } } },
     problems: ["certificate-unsuitable", "not-found", "conflict"],
   },
-  async (deps: DeviceDeps, { caller, factory, params, body, request }) => {
+  async (deps: DeviceDeps & WithLists, { caller, factory, params, body, request }) => {
     const change = { factory, caller, requested: requestedBy(request) };
     const list = await replaceRevocationList(deps, change, params.id, body.revocationList);
     return { status: 200, body: revocationListView(list) };

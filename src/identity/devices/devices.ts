@@ -19,6 +19,7 @@ import {
 import { type Candidate, findCandidates } from "./lookup/store.js";
 import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
 import { type Admitted, RememberedDevices } from "./remembered-devices.js";
+import type { RevocationLists } from "./revocation-lists.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
 import { x509 } from "./x509-library.js";
@@ -53,6 +54,7 @@ export class Devices {
     generations: Generations;
     withdrawals: Withdrawals;
     audit: AuditWriter;
+    revocationLists: RevocationLists;
     settings: { port: number | undefined; proxies: DeviceProxySettings | undefined };
     onError: (error: unknown) => void;
   }) {
@@ -61,7 +63,7 @@ export class Devices {
     this.#audit = deps.audit;
     this.#onError = deps.onError;
     this.#remembered = new RememberedDevices(deps);
-    this.#anchors = new TrustAnchors(deps.prisma);
+    this.#anchors = new TrustAnchors(deps.prisma, deps.revocationLists);
     const { port, proxies } = deps.settings;
     this.#forwarded = proxies && new ForwardedCertificateReader(proxies);
     if (port !== undefined || proxies) x509(); // Now, so that no device has to wait for it.

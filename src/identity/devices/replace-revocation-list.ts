@@ -1,12 +1,12 @@
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
-import type { PrismaClient } from "../../db/database.js";
 import { authorityEvent, authorityToChange, noSuchAuthority } from "./authority-changes.js";
 import { DevicePolicy } from "./contract.js";
 import { readPemBlocks, strictBase64 } from "./pem.js";
 import { type AuthorityCertificates, readAuthority, unsuitable } from "./read-authority.js";
-import { maxRevocationListBytes, type RevocationList, readRevocationList } from "./revocation-list.js";
+import { maxRevocationListBytes, type RevocationList } from "./revocation-list.js";
+import type { RevocationLists } from "./revocation-lists.js";
 import { type AuthorityRow, findAuthority, updateAuthority } from "./store.js";
 import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
 
@@ -20,14 +20,15 @@ const maxSkewMs = 5 * 60_000;
  *   before, past its nextUpdate, ...), `not-found`, `conflict` when another list arrived meanwhile
  */
 export async function replaceRevocationList(
-  deps: DeviceDeps,
+  deps: DeviceDeps & { revocationLists: RevocationLists },
   change: DeviceChange,
   id: string,
   text: string,
 ): Promise<RevocationList> {
   // Signatures are verified before the transaction: others wait for it.
-  const { row, certificates, lists } = await readForLists(deps.prisma, change.factory, id);
-  const list = await readNewList(text, certificates);
+  const { row, certificates, lists } = await readForLists(deps, change.factory, id);
+  const list = await deps.revocationLists.read(change.factory.id, certificates, derOf(text));
+  if ("unsuitable" in list) throw unsuitable(list.unsuitable);
   const stale = DevicePolicy.parse(row.policy).allowStaleRevocationLists ?? false;
   checkTimes(list, stale, databaseNow());
   const before = lists.find(({ issuerFingerprint }) => issuerFingerprint === list.issuerFingerprint);
@@ -52,7 +53,7 @@ export async function replaceRevocationList(
  * @throws Problem `not-found`; Error when what is stored cannot be read: it could when it was stored
  */
 export async function readForLists(
-  prisma: PrismaClient,
+  { prisma, revocationLists }: Pick<DeviceDeps, "prisma"> & { revocationLists: RevocationLists },
   factory: FactoryRef,
   id: string,
 ): Promise<{ row: AuthorityRow; certificates: AuthorityCertificates; lists: readonly RevocationList[] }> {
@@ -60,17 +61,11 @@ export async function readForLists(
   if (!row) throw noSuchAuthority();
   const certificates = readAuthority(row.certificates);
   if (!certificates) throw new Error("a stored device authority cannot be read");
-  const { root, intermediates } = certificates;
-  const lists: RevocationList[] = [];
-  for (const der of row.revocationLists) {
-    const list = await readRevocationList(Buffer.from(der), [root, ...intermediates]);
-    if ("unsuitable" in list) throw new Error("a stored revocation list cannot be read");
-    lists.push(list);
-  }
+  const lists = await revocationLists.readStored(factory.id, certificates, row.revocationLists);
   return { row, certificates, lists };
 }
 
-async function readNewList(text: string, { root, intermediates }: AuthorityCertificates): Promise<RevocationList> {
+function derOf(text: string): Buffer {
   const isPem = text.includes("-----BEGIN");
   const blocks = isPem ? readPemBlocks(text, "X509 CRL") : [strictBase64(text)];
   const [der] = blocks ?? [];
@@ -80,9 +75,7 @@ async function readNewList(text: string, { root, intermediates }: AuthorityCerti
   if (der.length > maxRevocationListBytes) {
     throw unsuitable(`The list has ${der.length} bytes; ${maxRevocationListBytes} are taken.`);
   }
-  const list = await readRevocationList(der, [root, ...intermediates]);
-  if ("unsuitable" in list) throw unsuitable(list.unsuitable);
-  return list;
+  return der;
 }
 
 function checkTimes({ thisUpdate, nextUpdate }: RevocationList, mayBeStale: boolean, now: Date): void {

@@ -1,11 +1,18 @@
 import type { X509Crl } from "@peculiar/x509";
-import { type Certificate, hashOf, isStrongKey, isStrongSignature, keyUsages, normalSerial } from "./certificate.js";
+import {
+  type Certificate,
+  hashOf,
+  isStrongKey,
+  isStrongSignature,
+  keyUsages,
+  normalSerial,
+  readCertificate,
+} from "./certificate.js";
 import { allows } from "./verify-chain.js";
 import { x509 } from "./x509-library.js";
 
-/** A certificate revocation list (RFC 5280, section 5) whose signature was verified. */
-export type RevocationList = {
-  der: Buffer;
+/** A certificate revocation list (RFC 5280, section 5) whose signature was verified, as it travels between threads. */
+export type ListContent = {
   /** Of the registered certificate whose key signed it. */
   issuerFingerprint: string;
   /** `entity` of that certificate: what it revoked stays revoked below any other certificate of the same CA. */
@@ -20,6 +27,22 @@ export type RevocationList = {
   revoked: ReadonlySet<string>;
 };
 
+export type RevocationList = ListContent & { der: Buffer };
+
+/** Reads lists beside the event loop: one takes a tenth of a second. */
+export type RevocationListReader = {
+  /**
+   * As `readRevocationList`.
+   * @throws Problem `too-many-requests` when too many documents of this factory wait, `certificate-unsuitable` when the
+   *   list takes too much time or memory, `unavailable`
+   */
+  readRevocationList(
+    factoryId: string,
+    list: Uint8Array,
+    issuers: readonly Uint8Array[],
+  ): Promise<ListContent | { unsuitable: string }>;
+};
+
 /** The library takes this many or a few thousand entries, depending on what each says, and then refuses. */
 export const maxRevocationListBytes = 128 * 1024;
 
@@ -28,19 +51,20 @@ const authorityKeyIdentifier = "2.5.29.35";
 const known = new Set([crlNumber, authorityKeyIdentifier]);
 
 /**
- * Reads a list and verifies it by the certificates of an authority.
+ * Reads a list and verifies it by the certificates of an authority. It holds its thread for a tenth of a second.
  * @param der - the list; its entries name serial numbers of one issuer
+ * @param issuers - DER of the certificates
  * @returns the list, or the sentence that says why it cannot be used
  */
 export async function readRevocationList(
-  der: Buffer,
-  issuers: readonly Certificate[],
-): Promise<RevocationList | { unsuitable: string }> {
+  der: Uint8Array,
+  issuers: readonly Uint8Array[],
+): Promise<ListContent | { unsuitable: string }> {
   // That it cannot be loaded says nothing about the list.
   const library = x509();
   let crl: X509Crl;
   try {
-    crl = new library.X509Crl(der);
+    crl = new library.X509Crl(Buffer.from(der));
   } catch {
     return { unsuitable: "This is no revocation list, or one with more entries than can be read (about 1,400)." };
   }
@@ -57,12 +81,15 @@ export async function readRevocationList(
       unsuitable: "The list is a partial one (delta, indirect or by distribution point). Upload the whole list.",
     };
   }
-  const issuer = await issuerOf(crl, issuers);
+  const certificates = issuers.map((issuer) => readCertificate(Buffer.from(issuer)));
+  const issuer = await issuerOf(
+    crl,
+    certificates.filter((certificate) => certificate !== undefined),
+  );
   if (issuer === undefined) {
     return { unsuitable: "No certificate of this authority has signed the list. Register its issuer in the bundle." };
   }
   return {
-    der,
     issuerFingerprint: issuer.fingerprint,
     issuerEntity: issuer.entity,
     issuer: issuer.subject,

@@ -1,11 +1,10 @@
-import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../../db/database.js";
 import { DevicePolicy } from "./contract.js";
 import type { Candidate } from "./lookup/store.js";
 import { readStoredAuthority } from "./lookup/store.js";
-import { type AuthorityCertificates, readAuthority } from "./read-authority.js";
-import { type RevocationList, readRevocationList } from "./revocation-list.js";
+import { readAuthority } from "./read-authority.js";
+import type { RevocationLists } from "./revocation-lists.js";
 import type { TrustAnchor } from "./verify-chain.js";
 
 /** An authority as chains are verified by it, with its factory's generation in the snapshot that it was read in. */
@@ -15,11 +14,11 @@ export type RegisteredAnchor = TrustAnchor & { policy: DevicePolicy; generation:
 export class TrustAnchors {
   readonly #prisma: PrismaClient;
   readonly #anchors = new LRUCache<string, RegisteredAnchor>({ max: 1_000 });
-  // A list is read in a tenth of a second, so it is not read again because something else of the factory has changed.
-  readonly #lists = new LRUCache<string, RevocationList>({ max: 200 });
+  readonly #lists: RevocationLists;
 
-  constructor(prisma: PrismaClient) {
+  constructor(prisma: PrismaClient, lists: RevocationLists) {
     this.#prisma = prisma;
+    this.#lists = lists;
   }
 
   /** The authority as it was when the candidate was read, or later; `undefined` when it is gone. */
@@ -33,25 +32,12 @@ export class TrustAnchors {
     const policy = DevicePolicy.parse(stored.policy);
     const anchor = {
       ...certificates,
-      revocationLists: await this.readLists(certificates, stored.revocationLists),
+      revocationLists: await this.#lists.readStored(candidate.factory.id, certificates, stored.revocationLists),
       allowStaleRevocationLists: policy.allowStaleRevocationLists ?? false,
       policy,
       generation: stored.generation,
     };
     this.#anchors.set(id, anchor);
     return anchor;
-  }
-
-  /** The stored lists of an authority, read. @throws when one of them cannot be read: it could when it was stored */
-  async readLists({ root, intermediates }: AuthorityCertificates, lists: readonly Buffer[]): Promise<RevocationList[]> {
-    const read: RevocationList[] = [];
-    for (const der of lists) {
-      const key = `${root.fingerprint} ${hash("sha256", der)}`;
-      const list = this.#lists.get(key) ?? (await readRevocationList(der, [root, ...intermediates]));
-      if ("unsuitable" in list) throw new Error("a stored revocation list cannot be read");
-      this.#lists.set(key, list);
-      read.push(list);
-    }
-    return read;
   }
 }

@@ -10,7 +10,7 @@ import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { heldKey, type KeyCommand, type KeyDeps, noKey } from "../change-keys.js";
 import { findKeyRow } from "../store.js";
 import { countSealedBefore, hasRetiredDataKey, lockFactory, placeDataKey } from "../work/reseal/store.js";
-import { findRunningTask, insertTask, type TaskRow, type TaskSubject } from "./store.js";
+import { findRunningTask, findTask, insertTask, type TaskRow, type TaskSubject } from "./store.js";
 
 type Start = { perSecond: number } & Pick<KeyCommand, "actor" | "requested">;
 
@@ -75,9 +75,10 @@ async function begin(
   prepare: (transaction: Transaction) => Promise<{ body: EventBody; factory?: FactoryRef }>,
 ): Promise<TaskRow> {
   const { subject, total, perSecond, actor, requested } = input;
-  await prisma.$transaction(async (transaction) => {
+  const id = randomUUID();
+  const isNew = await prisma.$transaction(async (transaction) => {
     // Of two who begin at once the second waits here for the first, and then finds its task.
-    if (!(await insertTask(transaction, { id: randomUUID(), subject, perSecond, total }))) return;
+    if (!(await insertTask(transaction, { id, subject, perSecond, total }))) return false;
     const { body, factory } = await prepare(transaction);
     const event = {
       at: databaseNow(),
@@ -88,9 +89,11 @@ async function begin(
       ...requested,
     } as const;
     await audit.writeWith(transaction, [event]);
+    return true;
   });
-  const task = await findRunningTask(prisma, subject);
-  // It may have ended within this very moment.
+  // A replica may have ended a short one by now.
+  const task = isNew ? await findTask(prisma, id) : await findRunningTask(prisma, subject);
+  // That of another may have ended within this very moment.
   if (!task) throw new Problem("conflict", "This was just done. Look at the keys again.", { retryAfterSeconds: 1 });
   return task;
 }

@@ -29,6 +29,7 @@ export const OfferedCommandLine = z
 
 export const OfferedFileParams = z.object({
   file: z.string().max(200).meta({
-    description: "A `file` of `GET /cli`, or `factory-secrets-cli.tgz` for the newest; or that with `.sha256` added.",
+    description:
+      "A `file` of `GET /cli/index.json`, or `factory-secrets-cli.tgz` for the newest; or that with `.sha256` added.",
   }),
 });

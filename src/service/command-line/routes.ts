@@ -8,9 +8,11 @@ type Files = { offeredCli: () => Promise<OfferedCli | undefined>; offeredHelper:
 type Deps = Files & { publicUrl: () => string };
 
 const text = z.string();
-const tarball = z
+const bytes = z
   .custom<Uint8Array>((value) => value instanceof Uint8Array)
   .meta({ override: { type: "string", format: "binary" } });
+/** One for all of them: an operation has one kind of success. */
+const fileType = "application/octet-stream";
 const etag = { ETag: "The checksum." };
 const unchanged = { description: "What `If-None-Match` names is still there." };
 
@@ -52,34 +54,44 @@ const getCommandLine = route(
     path: "/cli",
     trailingSlash: "both",
     tag: "System",
-    summary: "The command line of this release, and how to install it",
-    description: "Commands to paste; with `Accept: application/json` the facts.",
+    summary: "How to install the command line of this release",
+    description: "Commands to paste. `GET /cli/index.json` has the same as JSON.",
     auth: "anyone",
-    replies: {
-      200: {
-        description: "What there is.",
-        content: { "text/plain": text, "application/json": OfferedCommandLine },
-      },
-    },
-    problems: ["not-found", "not-acceptable"],
+    replies: { 200: { description: "What there is.", content: { "text/plain": text } } },
+    problems: ["not-found"],
   },
-  async ({ offeredCli, offeredHelper, publicUrl }: Deps, { request }) => {
-    const offered = await offeredCli();
-    if (offered === undefined) throw notPacked();
-    // `text/html` too: a browser shows the text.
-    const mediaType = request.accepts("text/plain", "application/json", "text/html");
-    if (mediaType === undefined) throw new Problem("not-acceptable", "Accept text/plain or application/json.");
-    const script = await offeredHelper();
-    const install = installCli(offered, publicUrl());
-    const helper = { ...factsOf(script, publicUrl()), install: installHelper(script, publicUrl()) };
-    const headers = { "Cache-Control": cacheControl, Vary: "Accept" };
-    if (mediaType !== "application/json") {
-      return { status: 200, mediaType: "text/plain", body: page(offered, install, helper.install), headers };
-    }
-    const body = { version: offered.version, ...factsOf(offered, publicUrl()), install, helper };
-    return { status: 200, mediaType, body, headers };
+  async (deps: Deps) => {
+    const { offered, install, helper } = await whatIsOffered(deps);
+    return { status: 200, body: page(offered, install, helper.install), headers: { "Cache-Control": cacheControl } };
   },
 );
+
+const getCommandLineFacts = route(
+  {
+    id: "getCommandLineFacts",
+    method: "get",
+    path: "/cli/index.json",
+    tag: "System",
+    summary: "The command line of this release, for programs: its version, address, checksum and how to install it",
+    auth: "anyone",
+    replies: { 200: { description: "What there is.", content: { "application/json": OfferedCommandLine } } },
+    problems: ["not-found"],
+  },
+  async (deps: Deps) => {
+    const { offered, install, helper } = await whatIsOffered(deps);
+    const body = { version: offered.version, ...factsOf(offered, deps.publicUrl()), install, helper };
+    return { status: 200, body, headers: { "Cache-Control": cacheControl } };
+  },
+);
+
+/** @throws Problem `not-found` when this server was built without it */
+async function whatIsOffered({ offeredCli, offeredHelper, publicUrl }: Deps) {
+  const offered = await offeredCli();
+  if (offered === undefined) throw notPacked();
+  const script = await offeredHelper();
+  const helper = { ...factsOf(script, publicUrl()), install: installHelper(script, publicUrl()) };
+  return { offered, install: installCli(offered, publicUrl()), helper };
+}
 
 const factsOf = ({ file, content, sha256 }: OfferedFile, publicUrl: string) => ({
   file,
@@ -119,7 +131,7 @@ const getCommandLineFile = route(
     replies: {
       200: {
         description: "The file.",
-        content: { "application/gzip": tarball, "text/plain": text },
+        content: { [fileType]: bytes },
         headers: etag,
       },
       304: unchanged,
@@ -131,22 +143,13 @@ const getCommandLineFile = route(
     const asked = withVersion(params.file, cli);
     const offered = [cli, helper].find((one) => one && [one.file, `${one.file}.sha256`].includes(asked));
     if (offered === undefined) throw cli ? noSuchFile(cli, helper) : notPacked();
-    const headers = headersOf(offered);
+    // Without a charset: a tarball is no text.
+    const headers = { ...headersOf(offered), "Content-Type": fileType };
     const { file, content, sha256 } = offered;
-    if (isHeld(request, offered)) return { status: 304, headers };
-    if (asked !== file) {
-      const name = params.file.replace(/\.sha256$/, "");
-      return { status: 200, mediaType: "text/plain", body: `${sha256}  ${name}\n`, headers };
-    }
-    if (offered === helper) return { status: 200, mediaType: "text/plain", body: content.toString("utf8"), headers };
-    // Without a charset: it is no text.
-    return {
-      status: 200,
-      mediaType: "application/gzip",
-      body: content,
-      headers: { ...headers, "Content-Type": "application/gzip" },
-    };
+    if (isHeld(request, offered)) return { status: 304, headers: headersOf(offered) };
+    if (asked === file) return { status: 200, body: content, headers };
+    return { status: 200, body: Buffer.from(`${sha256}  ${params.file.replace(/\.sha256$/, "")}\n`), headers };
   },
 );
 
-export const commandLineRoutes = [getCommandLine, getCommandLineFile];
+export const commandLineRoutes = [getCommandLine, getCommandLineFacts, getCommandLineFile];

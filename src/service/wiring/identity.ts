@@ -6,6 +6,8 @@ import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { Callers } from "../../identity/callers.js";
 import { Devices } from "../../identity/devices/devices.js";
+import type { RevocationListReader } from "../../identity/devices/revocation-list.js";
+import { RevocationLists } from "../../identity/devices/revocation-lists.js";
 import type { AccessTokens } from "../../identity/oauth/access-tokens.js";
 import { KeySets } from "../../identity/oidc/key-sets.js";
 import { Workloads } from "../../identity/oidc/workloads.js";
@@ -25,6 +27,7 @@ export function createIdentity(input: {
   outbound: Outbound;
   audit: AuditWriter;
   accessTokens: AccessTokens;
+  documents: RevocationListReader;
   log: Logger;
 }) {
   const { settings, outbound, audit, accessTokens, log } = input;
@@ -37,7 +40,10 @@ export function createIdentity(input: {
   });
   const verification = { keySets, now: databaseNow };
   const workloads = new Workloads({ prisma, generations, audit, onError, ...verification });
-  const devices = new Devices({ prisma, generations, withdrawals, audit, settings: settings.devices, onError });
+  const revocationLists = new RevocationLists(input.documents);
+  const ofDevices = { revocationLists, settings: settings.devices };
+  const devices = new Devices({ prisma, generations, withdrawals, audit, ...ofDevices, onError });
   const callers = new Callers({ prisma, generations, withdrawals, accessTokens, workloads, devices });
-  return { keySets, verification, workloads, devices, callers, unknownCallers: new UnknownCallers({ audit, onError }) };
+  const unknownCallers = new UnknownCallers({ audit, onError });
+  return { keySets, verification, workloads, devices, revocationLists, callers, unknownCallers };
 }

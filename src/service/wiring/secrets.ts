@@ -8,9 +8,9 @@ import {
 import { checkOtherCloud } from "../../broker/secret-formats/check-other-cloud.js";
 import type { FactoryRef } from "../../core/caller.js";
 import type { Database } from "../../db/database.js";
-import type { DocumentWorker } from "../../factory-config/documents/document-worker.js";
 import { mentionsOf } from "../../factory-config/mentions-of.js";
 import { ParsedVersions } from "../../factory-config/parsed-versions.js";
+import type { ConfigDocuments } from "../../factory-config/read-document.js";
 import { SecretQuestions } from "../../limits/secret-questions.js";
 import type { Logger } from "../../observability/log.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
@@ -62,7 +62,7 @@ export function createSecretsDeps(input: {
 /** What keeps a secret alive: its versions, their uses, and its way back after a deletion. */
 export function createSecretLifeDeps(input: {
   prisma: Database["prisma"];
-  documents: DocumentWorker;
+  documents: ConfigDocuments;
   settings: Settings;
   log: Logger;
 }) {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,7 +37,7 @@ const bare = (): Record<string, string> => {
 };
 
 async function offeredFacts() {
-  const reply = await fetch(`${factory.service.url}/cli`, { headers: { accept: "application/json" } });
+  const reply = await fetch(`${factory.service.url}/cli/index.json`);
   return JSON.parse(await reply.text());
 }
 
@@ -75,6 +75,85 @@ describe("the command line that the service offers", () => {
     expect(help.stdout).not.toContain("operator-token");
   });
 
+  test("exports the audit with the login of an operator, and verifies it offline without any setting", async () => {
+    const bin = join(directory, "empty", "node_modules", ".bin", "factory-secrets");
+    const environment = {
+      ...bare(),
+      FACTORY_SECRETS_URL: factory.service.url,
+      FACTORY_SECRETS_FACTORY: factory.factory.name,
+      FACTORY_SECRETS_TOKEN: factory.service.operatorToken,
+    };
+    const [ofFactory, ofAll, keys] = ["factory.ndjson", "all.ndjson", "keys.pem"].map((name) => join(directory, name));
+    if (!ofFactory || !ofAll || !keys) throw new Error("three names");
+    const exported = await run(bin, ["audit", "export", "--out", ofFactory], { env: environment });
+    expect(exported.stderr).toMatch(/^Wrote .*factory\.ndjson: \d+ events of the factory [\w-]+\.\n$/);
+    await run(bin, ["audit", "export", "--installation", "--out", ofAll], { env: environment });
+    writeFileSync(keys, (await run(bin, ["audit", "keys"], { env: environment })).stdout);
+    for (const [file, whose] of [
+      [ofFactory, "factory"],
+      [ofAll, "installation"],
+    ] as const) {
+      const verified = await run(bin, ["audit", "verify", "--file", file, "--public-key", keys], { env: bare() });
+      expect(verified.stdout).toMatch(new RegExp(`^Events: +\\d+ of the ${whose} `));
+      expect(verified.stdout).toContain("Nothing was altered, removed, inserted, re-ordered or cut off.\n");
+      const lines = readFileSync(file, "utf8").split("\n");
+      writeFileSync(file, lines.filter((line) => !line.includes('"position":2,')).join("\n"));
+      const broken = run(bin, ["audit", "verify", "--file", file, "--public-key", keys], { env: bare() });
+      await expect(broken).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/^BROKEN at line /) });
+    }
+  });
+
+  test("completes names in bash by asking the service, across colons and equals signs", async () => {
+    const bin = join(directory, "empty", "node_modules", ".bin");
+    const environment = {
+      ...bare(),
+      PATH: `${bin}:${bare().PATH}`,
+      FACTORY_SECRETS_URL: factory.service.url,
+      FACTORY_SECRETS_FACTORY: factory.factory.name,
+      FACTORY_SECRETS_TOKEN: factory.service.operatorToken,
+    };
+    const { stdout: script } = await run("factory-secrets", ["completion", "bash"], { env: environment });
+    /** What bash offers at the end of the line, which it has taken apart into these words. */
+    const offered = async (line: string, ...words: string[]) => {
+      const given = ["factory-secrets", ...words].map((word) => `'${word}'`).join(" ");
+      const asking = `${script}\nCOMP_LINE='${line}' COMP_POINT=${line.length} COMP_WORDS=(${given}) COMP_CWORD=${words.length}; _factory_secrets; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await run("bash", ["--norc", "-c", asking], { env: environment });
+      return stdout.split("\n").filter((word) => word !== "");
+    };
+    expect(await offered("factory-secrets secrets show az", "secrets", "show", "az")).toEqual(["azprincipal"]);
+    expect(await offered("factory-secrets secrets sh", "secrets", "sh")).toEqual(["show"]);
+    const named = factory.factory.name;
+    const start = named.slice(0, 3);
+    expect(
+      await offered(`factory-secrets secrets list --factory ${start}`, "secrets", "list", "--factory", start),
+    ).toContain(named);
+    expect(
+      await offered(`factory-secrets secrets list --factory=${start}`, "secrets", "list", "--factory", "=", start),
+    ).toContain(named);
+    const host = passwordHost.slice(0, 4);
+    expect(await offered(`factory-secrets registries show ${host}`, "registries", "show", host)).toEqual([
+      passwordHost,
+    ]);
+  });
+
+  test("without a file, audit verify says how to get one and where the database is checked", async () => {
+    const bin = join(directory, "empty", "node_modules", ".bin", "factory-secrets");
+    await expect(run(bin, ["audit", "verify"], { env: bare() })).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/audit export --out .*\n.*in its clone: npx factory-secrets audit verify\n$/),
+    });
+  });
+
+  test("runs by npx from its address, without an installation and without any registry", async () => {
+    const npx = join(dirname(process.execPath), "npx");
+    const address = `${factory.service.url}/cli/factory-secrets-cli.tgz`;
+    const home = join(directory, "npx");
+    const { stdout } = await run(npx, ["-y", address, "--version"], {
+      env: { ...bare(), npm_config_cache: home, npm_config_update_notifier: "false" },
+    });
+    expect(stdout).toBe(`${manifest.version}\n`);
+  });
+
   test("holds nothing of the server", async () => {
     const { stdout } = await run(process.execPath, [join(root, "scripts", "pack-cli.mjs"), directory]);
     const [tarball = "", checksum] = stdout.trim().split("\n");
@@ -86,14 +165,17 @@ describe("the command line that the service offers", () => {
     // The bundler writes above each module where it came from.
     const ours = [...bundled.matchAll(/^\/\/ src\/(.+)\.ts$/gm)].map(([, name = ""]) => name);
     expect(ours).toContain("cli/packed-program");
-    // The ones that ask nobody: two read a name, one finds package.json.
-    const pure = ["factory-config/normalise-host", "broker/references/image-reference", "package-root", "visible-text"];
+    // The ones that ask nobody: two read a name, one finds package.json, one shows what others wrote.
+    const ofCore = ["core/normalise-host", "core/package-root", "core/visible-text"];
+    const pure = [...ofCore, "broker/references/image-reference", "settings/client-names"];
+    // What checks an export of the audit, which test/unit/architecture lists file by file.
+    const verifier = /^(audit\/chain\/(?!store|sealer|seal-batch|routes)|cli\/audit\/(verify-|sentences$))/;
     const isExpected = (name: string) =>
-      /^cli\/((ci|client|operator|completion)\/|[\w-]+$)/.test(name) || pure.includes(name);
+      /^cli\/((ci|client|operator|completion)\/|[\w-]+$)/.test(name) || pure.includes(name) || verifier.test(name);
     expect(ours.filter((name) => !isExpected(name))).toEqual([]);
     for (const file of ["server-work", "factory-secrets", "signing-keys"]) expect(ours).not.toContain(`cli/${file}`);
     const packages = new Set([...listed.matchAll(/^package\/node_modules\/([^/]+)\//gm)].map(([, name]) => name));
-    expect([...packages].toSorted()).toEqual(["commander", "yaml"]);
+    expect([...packages].toSorted()).toEqual(["commander", "yaml", "zod"]);
   });
 });
 

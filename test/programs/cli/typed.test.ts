@@ -56,7 +56,7 @@ describe("an old Node", () => {
     "scripts/start.mjs",
     "scripts/build.mjs",
   ])("is told so by %s, in one sentence", async (file) => {
-    const code = `Object.defineProperty(process.versions, "node", { value: "18.20.1" }); import("../../cli/${file}")`;
+    const code = `Object.defineProperty(process.versions, "node", { value: "18.20.1" }); import("./${file}")`;
     const failure = await promisify(execFile)(process.execPath, ["-e", code], { cwd: root }).catch((error) => error);
     expect(failure).toMatchObject({ code: 1, stdout: "" });
     expect(failure.stderr).toMatch(/^factory-secrets needs Node 20\.19 or later, and this is 18\.20\.1 .*\n$/);

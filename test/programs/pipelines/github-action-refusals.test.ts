@@ -132,7 +132,7 @@ describe("what is at the url, and is not the service as it should be,", () => {
   afterEach(() => new Promise<void>((resolve) => void server.close(() => resolve())));
 
   const offer = (file: string, sha256: string, body: string) => {
-    answers["/cli"] = { status: 200, body: JSON.stringify({ file, sha256 }) };
+    answers["/cli/index.json"] = { status: 200, body: JSON.stringify({ file, sha256 }) };
     answers[`/cli/${file}`] = { status: 200, body };
   };
 
@@ -145,8 +145,8 @@ describe("what is at the url, and is not the service as it should be,", () => {
   });
 
   test("a service that is busy is asked again, and then given up", async () => {
-    answers["/cli"] = { status: 503, body: "" };
-    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "/cli answered 503. Tried for 2 s");
+    answers["/cli/index.json"] = { status: 503, body: "" };
+    await expectRefusal(runner.uses({ ...inputs, url, timeout: "2" }), "/cli/index.json answered 503. Tried for 2 s");
   });
 
   test("a service that does not finish its answer is given up in time", async () => {
@@ -156,7 +156,7 @@ describe("what is at the url, and is not the service as it should be,", () => {
   });
 
   test("a redirect is not followed: what is fetched is run", async () => {
-    answers["/cli"] = { status: 302, body: "", location: "https://elsewhere.example.com/cli" };
+    answers["/cli/index.json"] = { status: 302, body: "", location: "https://elsewhere.example.com/cli" };
     await expectRefusal(
       runner.uses({ ...inputs, url }),
       "answered 302. It redirects to https://elsewhere.example.com.",
@@ -164,7 +164,7 @@ describe("what is at the url, and is not the service as it should be,", () => {
   });
 
   test("a page of somebody else is no command line", async () => {
-    answers["/cli"] = { status: 200, body: "<html></html>" };
+    answers["/cli/index.json"] = { status: 200, body: "<html></html>" };
     await expectRefusal(runner.uses({ ...inputs, url }), "is not what factory-secrets does");
     offer("../../factory-secrets-cli-1.tgz", "0".repeat(64), "");
     await expectRefusal(runner.uses({ ...inputs, url }), "is not what factory-secrets does");
@@ -176,7 +176,7 @@ describe("what is at the url, and is not the service as it should be,", () => {
   });
 
   test("a tarball as long as a disk is not read", async () => {
-    answers["/cli"] = { status: 200, body: " ".repeat(65 * 1024) };
+    answers["/cli/index.json"] = { status: 200, body: " ".repeat(65 * 1024) };
     await expectRefusal(runner.uses({ ...inputs, url }), "far too long");
   });
 });

@@ -142,7 +142,7 @@ describe("GitLab's component", () => {
   });
 
   test("runs the pinned command line, and says how to pin it when it is not", async () => {
-    const facts = await fetch(`${inputs.url}/cli`, { headers: { accept: "application/json" } });
+    const facts = await fetch(`${inputs.url}/cli/index.json`);
     const { file } = JSON.parse(await facts.text());
     const tarball = await (await fetch(`${inputs.url}/cli/${file}`)).arrayBuffer();
     const sha256 = createHash("sha256").update(Buffer.from(tarball)).digest("hex");
@@ -225,7 +225,9 @@ describe("GitLab's component refuses", () => {
 
   test("a service that is down", async () => {
     const url = await nothingListens();
-    expect(await failing({ url }, withNode())).toContain("/cli does not give the command line (ECONNREFUSED)");
+    expect(await failing({ url }, withNode())).toContain(
+      "/cli/index.json does not give the command line (ECONNREFUSED)",
+    );
   });
 
   test.each([

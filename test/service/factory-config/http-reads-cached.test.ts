@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DocumentWorker } from "../../../src/factory-config/documents/document-worker.js";
 import { ParsedVersions } from "../../../src/factory-config/parsed-versions.js";
+import { DocumentWorker } from "../../../src/service/documents/document-worker.js";
 import { expectCpuSecondsBelow } from "../../support/cpu-seconds.js";
 import { problemsOf } from "../../support/factory-config/problems-of.js";
 import { startTestService, type TestService } from "../../support/test-service.js";

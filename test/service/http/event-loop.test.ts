@@ -3,55 +3,27 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fieldsAt } from "../../../src/http/fields-at.js";
 import { maxJsonBytes } from "../../../src/http/read-body.js";
 import { routes } from "../../../src/service/routes.js";
-import { makeRoot } from "../../support/devices/device-certificates.js";
-import { FarClient } from "../../support/longest-hold.js";
+import { makeRevocationList, makeRoot } from "../../support/devices/device-certificates.js";
+import { mostMs, type Sent, StallWatch } from "../../support/stall-watch.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
 
-/** No request holds the event loop longer: all others wait that long, those that ask whether the service lives too. */
-const mostMs = 25;
-
 const factory = "stalls";
 const ofFactory = `/v1/factories/${factory}`;
-const json = "application/json";
 const yaml = "application/yaml";
 
 let service: TestService;
-let client: FarClient;
+let watch: StallWatch;
+const expectNoStall: StallWatch["expectNoStall"] = (...input) => watch.expectNoStall(...input);
 beforeAll(async () => {
   service = await startTestService();
-  client = new FarClient();
+  watch = new StallWatch(service);
   await service.createFactory(factory);
 });
 afterAll(async () => {
-  await client.close();
+  await watch.close();
   await service.close();
 });
-
-type Sent = { method: string; path: string; type?: string; body?: string; headers?: Record<string, string> };
-
-const send = ({ method, path, type = json, body, headers = {} }: Sent) =>
-  client.send({
-    method,
-    url: service.url + path,
-    headers: { "OSF-TOKEN": service.operatorToken, "Content-Type": type, Accept: json, ...headers },
-    ...(body !== undefined && { body }),
-  });
-
-/**
- * Expects that the service stays awake while it answers. The least of a few tries counts: the machine may be busy with
- * other things, and what runs for the first time is compiled meanwhile.
- */
-async function expectNoStall(what: string, sent: Sent, statuses?: readonly number[]): Promise<void> {
-  const holds: number[] = [];
-  while (holds.length < 8 && Math.min(...holds) >= mostMs) {
-    const { status, text, longestHoldMs } = await send(sent);
-    if (statuses) expect(statuses, `${what}: ${text.slice(0, 300)}`).toContain(status);
-    expect(status, `${what}: ${text.slice(0, 300)}`).not.toBe(500);
-    holds.push(Math.round(longestHoldMs));
-  }
-  expect(Math.min(...holds), `${what}: ${holds.join(", ")} ms`).toBeLessThan(mostMs);
-}
 
 const lines = (count: number, line: (at: number) => string) =>
   Array.from({ length: count }, (_, at) => line(at)).join("\n");
@@ -111,6 +83,8 @@ describe("a factory config of", () => {
       ["read", { method: "GET", path: `${ofFactory}/config` }],
       ["list entries", { method: "GET", path: `${ofFactory}/registries?pageSize=200` }],
       ["one entry", { method: "GET", path: `${ofFactory}/registries/h1999.example.com` }],
+      ["history", { method: "GET", path: `${ofFactory}/config/versions?pageSize=200` }],
+      ["a version", { method: "GET", path: `${ofFactory}/config/versions/1` }],
       ["federation", { method: "GET", path: `${ofFactory}/federation` }],
       ["restore", { method: "POST", path: `${ofFactory}/config/versions/1:restore?allowMissingSecrets=true` }],
       [
@@ -218,6 +192,26 @@ it("certificates of an authority, as many as fit in", async () => {
   await expectNoStall("one many times", { ...sent, body: JSON.stringify({ name: "x", certificates }) }, [422]);
 });
 
+it("a revocation list of as many entries as can be read, with every route that reads it", async () => {
+  const root = await makeRoot();
+  const authorities = `${ofFactory}/device-authorities`;
+  const body = JSON.stringify({ name: "revoking", certificates: root.pem });
+  const { status, text } = await watch.send({ method: "POST", path: authorities, body });
+  expect(status, text).toBe(201);
+  const path = `${authorities}/${JSON.parse(text).id}`;
+  const serials = Array.from({ length: 1_400 }, (_, at) => (0x4000_0000_0000_0000n + BigInt(at)).toString(16));
+  const put = (list: Buffer): Sent => ({
+    method: "PUT",
+    path: `${path}/revocation-list`,
+    body: JSON.stringify({ revocationList: list.toString("base64") }),
+  });
+  await expectNoStall("upload", put(await makeRevocationList(root, serials)), [200]);
+  await expectNoStall("another's", put(await makeRevocationList(await makeRoot(), serials)), [422]);
+  await expectNoStall("no list", put(Buffer.alloc(128 * 1024, 0x30)), [422]);
+  await expectNoStall("show", { method: "GET", path }, [200]);
+  await expectNoStall("list", { method: "GET", path: authorities }, [200]);
+});
+
 describe.each(withJson.map((route) => [titleOfRoute(route), route] as const))("%s", (_title, route) => {
   const spec = route.body;
   if (spec?.kind !== "json") throw new Error("a route with JSON");
@@ -250,6 +244,6 @@ it("what holds the event loop is seen: this test can fail", async () => {
     const until = performance.now() + 60;
     while (performance.now() < until);
   }, 1);
-  const { longestHoldMs } = await send({ method: "GET", path: "/healthz" }).finally(() => clearInterval(busy));
+  const { longestHoldMs } = await watch.send({ method: "GET", path: "/healthz" }).finally(() => clearInterval(busy));
   expect(longestHoldMs).toBeGreaterThan(mostMs / 2);
 });

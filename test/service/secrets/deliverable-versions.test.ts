@@ -148,7 +148,11 @@ describe("delivery", () => {
 });
 
 describe("a secret that an entry names", () => {
-  it("never has a deliverable version as its current one: each way to it is refused", async () => {
+  it.each([
+    ["that its entry can use", "ci:not-a-real-secret-"],
+    ["that its entry cannot use, which is not what is said first", "not-a-real-secret-"],
+  ])("never has a deliverable version %s as its current one: each way to it is refused", async (_what, prefix) => {
+    const [junk, stored, later] = [`${prefix}junk-93d3`, `${prefix}stored-4411`, `${prefix}later-0c7f`];
     const { writer, deliverer, delivered } = await newDelivery(broker);
     await deliverer.put(junk, true).expect(201);
     expectProblem(await deliverer.publish(true), "invalid-config");

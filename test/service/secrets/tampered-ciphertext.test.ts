@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { claimedDataKeyId } from "../../../src/crypto/envelope.js";
+import { Metrics } from "../../../src/observability/metrics.js";
 import { watched } from "../../support/leak-watch.js";
+import { metricsNow } from "../../support/metrics-now.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";
 
@@ -14,9 +16,12 @@ const credentials =
   "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = not-a-real-secret-key-material\n";
 
 let service: TestService;
+let failuresBefore: number;
+let refused = 0;
 beforeAll(async () => {
   service = await startTestService();
   watched("not-a-real-secret-key-material");
+  failuresBefore = await openFailures();
 });
 afterAll(() => service.close());
 
@@ -48,8 +53,7 @@ async function replaceCiphertext(factoryId: string, bytes: Buffer): Promise<void
 }
 
 async function openFailures(): Promise<number> {
-  const { text } = await service.as(undefined).get("/metrics");
-  return Number(/^factory_secrets_secret_open_failures_total (\d+)$/m.exec(text)?.[1]);
+  return Number(/^factory_secrets_secret_open_failures_total (\d+)$/m.exec(await metricsNow(service))?.[1]);
 }
 
 const flipped = (bytes: Buffer, at: number): Buffer => {
@@ -80,16 +84,23 @@ describe("a ciphertext", () => {
     const original = await ciphertextOf(factory.id, "one", 2);
     expect(claimedDataKeyId(original)).toMatch(/^[0-9a-f-]{36}$/);
     await replaceCiphertext(factory.id, await tamper(original, factory.id));
-    const before = await openFailures();
+    const counted = vi.spyOn(Metrics.prototype, "secretOpenFailed");
     const registry = "100000000000.dkr.ecr.eu-central-1.amazonaws.com";
     const reply = await operator.post(`${path}/registry-tokens`).send({ registry });
     expect(expectProblem(reply, "secret-unreadable").detail).toBe(
       'The stored bytes of the secret "one" do not open. Set it again: fioctl secrets update one=...',
     );
-    expect(await openFailures()).toBe(before + 1);
+    refused += 1;
+    expect(counted).toHaveBeenCalledTimes(1);
+    counted.mockRestore();
     const { body } = await operator.get(`${path}/audit?action=secret.open-failed`);
     expect(body.items).toMatchObject([
       { outcome: "failed", secret: "one", secretVersion: 2, factory: { id: factory.id } },
     ]);
+  });
+
+  it("that is refused is counted in what the service shows, once", async () => {
+    expect(refused).toBe(tamperings.length);
+    expect(await openFailures()).toBe(failuresBefore + refused);
   });
 });

@@ -8,6 +8,13 @@ import { readSourceFiles } from "./source-files.js";
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 const exists = (path: string): boolean => existsSync(new URL(`../../../${path}`, import.meta.url));
 
+/** `zod` for `zod/v4/core`, `@scope/name` for `@scope/name/part`. */
+const packageOf = (specifier: string): string =>
+  specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+
 const Packages = z.record(z.string(), z.string());
 const manifest = z
   .object({ dependencies: Packages, devDependencies: Packages })
@@ -48,7 +55,7 @@ describe("the Dockerfile", () => {
   test("keeps what src/ loads when it runs", async () => {
     const files = await readSourceFiles();
     const loaded = files.flatMap(({ imports }) => imports.filter((line) => line.isPackage && !line.isTypeOnly));
-    const packages = new Set(loaded.map(({ target }) => target).filter((target) => !target.startsWith("node:")));
+    const packages = new Set(loaded.map(({ target }) => packageOf(target)).filter((name) => !name.startsWith("node:")));
     // The image takes these away after they have done their work, and never has the development ones.
     const absent = ["prisma", "esbuild", ...Object.keys(manifest.devDependencies)];
     expect([...packages].filter((name) => absent.includes(name) || !(name in manifest.dependencies))).toEqual([]);

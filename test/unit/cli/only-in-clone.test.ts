@@ -25,6 +25,10 @@ test("the packed program leads from each command of the clone to it, and from no
   expect(commandsIn(elsewhere).filter((command) => clonePointer(command) !== undefined)).toEqual([]);
 });
 
+test("what needs no settings of the server is no command of the clone", () => {
+  for (const name of ["tail", "verify", "export", "keys"]) expect(clonePointer(["audit", name])).toBeUndefined();
+});
+
 test("a word that is no command anywhere is an unknown command still", async () => {
   const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   expect(await run(["audit", "verfy"])).toBe(2);

@@ -211,6 +211,7 @@ describe("the OpenAPI document", () => {
       "fioctlCredentialsPage",
       "getAuthorizationServer",
       "getCommandLine",
+      "getCommandLineFacts",
       "getCommandLineFile",
       "getFederationKeySet",
       "getFederationMetadata",

@@ -76,7 +76,7 @@ describe("an export over HTTP", () => {
     const told = lines.map((line) => JSON.parse(line));
     for (const line of told) expect(Object.keys(line)).toEqual(["type", "position", "hash", "event"]);
     expect(told.map(({ position }) => position)).toEqual(lines.map((_line, index) => index + 1));
-    const cef = (await exportOf(`${path}/export?format=cef`)).split("\n").slice(0, -1);
+    const cef = (await exportOf(`${path}/export.cef`)).split("\n").slice(0, -1);
     expect(cef.map((line) => / externalId=(\d+) /.exec(line)?.[1])).toEqual(
       lines.map((_line, index) => `${index + 1}`),
     );

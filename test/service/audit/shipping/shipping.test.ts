@@ -162,6 +162,16 @@ describe("shipping to a webhook", () => {
     expect(received).toHaveLength(1);
   });
 
+  it("begins at once with a target that is new, whatever fraction of a millisecond the database's clock shows", async () => {
+    const delivered: string[] = [];
+    const targets = Array.from({ length: 50 }, (_, index): Target => {
+      const id = `new-${index}`;
+      return { id, label: id, deliver: async () => void delivered.push(id) };
+    });
+    for (const target of targets) await shipper().ship(target);
+    expect(delivered).toEqual(targets.map(({ id }) => id));
+  });
+
   it("shows how far it is behind", async () => {
     const target = await targetOf(`https://${host}/behind`);
     const sender = new AuditShipper({

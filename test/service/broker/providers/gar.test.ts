@@ -63,7 +63,9 @@ describe("an Artifact Registry token", () => {
 
 describe("a key file that is not a service account's", () => {
   it.each([
-    [{ type: "external_account" }, "service_account"],
+    [{ type: "external_account" }, "make a key: gcloud iam service-accounts keys create"],
+    [{ type: "authorized_user" }, "Make a key of a service account: gcloud iam service-accounts keys create"],
+    [{ type: "of-another-time" }, "service_account"],
     [{ token_uri: "https://evil.example/token" }, "token_uri"],
     [{ universe_domain: "evil.example" }, "universe_domain"],
     [{ private_key: "not-a-real-secret-1" }, "private_key"],

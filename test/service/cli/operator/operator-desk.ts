@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommands } from "../../../../src/cli/client/run-commands.js";
-import { tailCommand } from "../../../../src/cli/operator/audit-tail.js";
-import { group } from "../../../../src/cli/operator/define-command.js";
+import { auditCommands } from "../../../../src/cli/operator/audit-commands.js";
 import { operatorCommands } from "../../../../src/cli/operator/operator-commands.js";
 import type { OperatorContext } from "../../../../src/cli/operator/operator-context.js";
 import { paintFor } from "../../../../src/cli/operator/paint.js";
@@ -64,7 +63,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
       args,
       (finish) => {
         const deps = { open: () => context, finish };
-        return [...operatorCommands(deps), group("audit", "audit", [tailCommand(deps)], "factory-secrets audit tail")];
+        return [...operatorCommands(deps), auditCommands(deps)];
       },
       speech,
     );

@@ -140,3 +140,59 @@ test("secrets doctor shows what each registry says, and ends with 1 when jobs ge
     out: "ghcr_creds, version 2\n  warning  quoted: It stands in quotes.\n\nghcr.io (generic)\n  as ci\n  ok       destination: It may be sent there.\n  failed   login: The registry refuses it.\n\nJobs would not get every token by it.\n",
   });
 });
+
+/** The range of times that the service is asked for, and what is printed of 250 events. */
+async function tailOf(...flags: string[]) {
+  const asked: URLSearchParams[] = [];
+  const events = Array.from({ length: 250 }, (_, index) => ({
+    id: String(250 - index),
+    action: "x",
+    outcome: "allowed",
+  }));
+  const done = await whileAnswering(
+    (request, response) => {
+      const { searchParams } = new URL(request.url ?? "", "http://localhost");
+      asked.push(searchParams);
+      const start = Number(searchParams.get("pageToken") ?? 0);
+      const next = start + 200 < events.length ? { nextPageToken: String(start + 200) } : {};
+      response.writeHead(200).end(JSON.stringify({ items: events.slice(start, start + 200), ...next }));
+    },
+    (url) => desk.run(["audit", "tail", "-o", "json", ...flags, "--url", url]),
+  );
+  return { ...done, asked, printed: done.out.split("\n").length - 1 };
+}
+
+test.each([
+  [["--since", "2026-11-30"], "2026-11-30T00:00:00.000Z", null],
+  [
+    ["--since", "2026-11-30T08:00:00Z", "--until", "2026-12-01"],
+    "2026-11-30T08:00:00.000Z",
+    "2026-12-01T00:00:00.000Z",
+  ],
+  [["--from", "2026-11-30", "--to", "2026-12-01"], "2026-11-30T00:00:00.000Z", "2026-12-01T00:00:00.000Z"],
+])("audit tail %j asks for the events of that time, all of them", async (flags, from, to) => {
+  const { asked, printed } = await tailOf(...flags);
+  expect(asked.map((query) => [query.get("from"), query.get("to")])).toEqual([
+    [from, to],
+    [from, to],
+  ]);
+  expect(printed).toBe(250);
+});
+
+test("audit tail --since takes a length of time, counted back from now", async () => {
+  const before = Date.now();
+  const { asked } = await tailOf("--since", "90d", "--until", "2h");
+  const agoMs = (name: string) => before - Date.parse(asked[0]?.get(name) ?? "");
+  expect(Math.abs(agoMs("from") - 90 * 86_400_000)).toBeLessThan(60_000);
+  expect(Math.abs(agoMs("to") - 2 * 3_600_000)).toBeLessThan(60_000);
+});
+
+test("audit tail --since with --lines, and without --since, prints the last ones alone", async () => {
+  expect(await tailOf("--since", "90d", "--lines", "7")).toMatchObject({ printed: 7, asked: { length: 1 } });
+  expect(await tailOf("--until", "2h")).toMatchObject({ printed: 20, asked: { length: 1 } });
+});
+
+test("audit tail takes a time once", async () => {
+  expect(await tailOf("--since", "2h", "--from", "2h")).toMatchObject({ exitCode: 2, asked: [] });
+  expect(await tailOf("--until", "2h", "--to", "2h")).toMatchObject({ exitCode: 2, asked: [] });
+});

@@ -24,7 +24,7 @@ public class Scenario {
     String factory = new FactoriesApi(operator).createFactory(new FactoryRequest().name(env("FS_FACTORY"))).getName();
     WrittenSecret secret =
         new SecretsApi(operator)
-            .putSecret(factory, "aws_creds", new SecretWrite().value(env("FS_SECRET")), null, null, null);
+            .putSecret(factory, "aws_creds", new SecretWrite().value(env("FS_SECRET")), null, null, null, null);
     WrittenConfig config =
         new FactoryConfigApi(operator).putConfig(factory, env("FS_CONFIG"), null, null, null, null, null);
     CreatedJob job = new JobsApi(operator).createJob(factory, new JobRequest().name("build 1").grants(null));
@@ -48,7 +48,7 @@ public class Scenario {
     String next = null;
     do {
       AuditEventList page =
-          new AuditApi(operator).listFactoryAudit(factory, 2L, next, null, null, null, null, null);
+          new AuditApi(operator).listFactoryAudit(factory, 2L, next, null, null, null, null, null, null, null);
       events += page.getItems().size();
       pages += 1;
       next = page.getNextPageToken();

@@ -1,34 +1,19 @@
 import type { Invalid, ProblemCode } from "../../core/problem.js";
 import { Problem } from "../../core/problem.js";
-import { addEntry, removeEntry, replaceEntry } from "../edit-entries.js";
-import { type LocatedEntry, parseDocument, type SecretMention } from "../parse-document.js";
+import { addEntry, removeEntry, replaceEntry } from "../../factory-config/edit-entries.js";
+import { readDocument } from "../../factory-config/read-document.js";
+import { readRevocationList } from "../../identity/devices/revocation-list.js";
 
-/** What a document says. Its JSON is text: a large object would take long to hand over between threads. */
-export type DocumentContent = {
-  entries: readonly LocatedEntry[];
-  webhookSecrets: readonly SecretMention[];
-  json: string;
-};
+/** What reads or edits a document of a tenant that can be large. */
+const documentTasks = { readDocument, addEntry, replaceEntry, removeEntry, readRevocationList };
 
-export type ReadDocument =
-  | { ok: true; config: DocumentContent; warnings: Invalid[] }
-  | { ok: false; invalid: Invalid[] };
-
-/** As `parseDocument`. */
-function readDocument(source: Uint8Array): ReadDocument {
-  const parsed = parseDocument(source);
-  if (!parsed.ok) return parsed;
-  const { entries, webhookSecrets, json } = parsed.config;
-  return { ok: true, config: { entries, webhookSecrets, json: JSON.stringify(json) }, warnings: parsed.warnings };
-}
-
-const documentTasks = { readDocument, addEntry, replaceEntry, removeEntry };
-
-export type DocumentTasks = typeof documentTasks;
+type DocumentTasks = typeof documentTasks;
 export type TaskName = keyof DocumentTasks;
+export type InputOf<N extends TaskName> = Parameters<DocumentTasks[N]>;
+export type OutputOf<N extends TaskName> = Awaited<ReturnType<DocumentTasks[N]>>;
 
 /** A task with what it takes, as it is sent to the thread. */
-export type Call = { [N in TaskName]: { name: N; input: Parameters<DocumentTasks[N]> } }[TaskName];
+export type Call = { [N in TaskName]: { name: N; input: InputOf<N> } }[TaskName];
 
 /** What the thread answers. A `Problem` loses its class on the way between threads, so it travels in parts. */
 export type Answer<T> =
@@ -37,9 +22,9 @@ export type Answer<T> =
   | { outcome: "failed"; error: unknown };
 
 /** Runs a task. Never throws. */
-export function perform(call: Call): Answer<ReturnType<DocumentTasks[TaskName]>> {
+export async function perform(call: Call): Promise<Answer<OutputOf<TaskName>>> {
   try {
-    return { outcome: "done", output: run(call) };
+    return { outcome: "done", output: await run(call) };
   } catch (error) {
     if (!(error instanceof Problem)) return { outcome: "failed", error };
     const { code, detail, invalid } = error;
@@ -57,6 +42,8 @@ function run(call: Call): ReturnType<DocumentTasks[TaskName]> {
       return documentTasks.replaceEntry(...call.input);
     case "removeEntry":
       return documentTasks.removeEntry(...call.input);
+    case "readRevocationList":
+      return documentTasks.readRevocationList(...call.input);
     default:
       return call satisfies never;
   }

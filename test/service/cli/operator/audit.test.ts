@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { whileAnswering } from "../../../support/cli/stand-in-service.js";
+import { serveDesk } from "./served-desk.js";
+
+const served = serveDesk();
+
+test("audit export writes the events of the factory to a new file, for its owner alone", async () => {
+  const { desk } = served;
+  const out = join(desk.directory, "acme.ndjson");
+  const { exitCode, err } = await desk.run(["audit", "export", "--out", out]);
+  const lines = readFileSync(out, "utf8").trimEnd().split("\n");
+  const events = lines.filter((line) => line.startsWith('{"type":"event"'));
+  expect({ exitCode, err }).toEqual({
+    exitCode: 0,
+    err: `Wrote ${out}: ${events.length} events of the factory ${desk.environment.FACTORY_SECRETS_FACTORY}.\n`,
+  });
+  expect(events.length).toBeGreaterThan(0);
+  expect(statSync(out).mode & 0o777).toBe(0o600);
+  const again = await desk.run(["audit", "export", "--out", out]);
+  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. Nothing is overwritten.\n` });
+});
+
+test("audit export --format cef writes an event a line", async () => {
+  const { desk } = served;
+  const out = join(desk.directory, "acme.cef");
+  const { err } = await desk.run(["audit", "export", "--format", "cef", "--out", out]);
+  const lines = readFileSync(out, "utf8").trimEnd().split("\n");
+  expect(lines.every((line) => line.startsWith("CEF:0|"))).toBe(true);
+  expect(err).toContain(`: ${lines.length} events of the factory`);
+});
+
+test("audit export of a factory that does not exist, or with another token, is refused and leaves no file", async () => {
+  const { desk } = served;
+  const out = join(desk.directory, "none.ndjson");
+  const missing = await desk.run(["audit", "export", "--factory", "no-such", "--out", out]);
+  expect(missing.exitCode).toBeGreaterThan(3);
+  expect(missing.err).toContain("no-such");
+  expect(readdirSync(desk.directory)).not.toContain("none.ndjson");
+});
+
+test("audit export that breaks off says so, and leaves no half of a file", async () => {
+  const { desk } = served;
+  const out = join(desk.directory, "half.ndjson");
+  let asked = 0;
+  const done = await whileAnswering(
+    (_request, response) => {
+      asked += 1;
+      response.writeHead(200, { "content-type": "application/x-ndjson" });
+      response.write('{"type":"key"}\n', () => response.destroy());
+    },
+    (url) => desk.run(["audit", "export", "--out", out, "--url", url, "--timeout", "5"]),
+  );
+  expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("broke before the end of the export") });
+  expect(asked).toBe(1);
+  expect(readdirSync(desk.directory)).not.toContain("half.ndjson");
+});
+
+test("audit export of what is another page is no export", async () => {
+  const { desk } = served;
+  const out = join(desk.directory, "page.ndjson");
+  const done = await whileAnswering(
+    (_request, response) => void response.writeHead(200, { "content-type": "text/html" }).end("<html></html>"),
+    (url) => desk.run(["audit", "export", "--out", out, "--url", url, "--timeout", "2"]),
+  );
+  expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("not as factory-secrets does") });
+  expect(readdirSync(desk.directory)).not.toContain("page.ndjson");
+});

@@ -31,6 +31,12 @@ export const Seconds = z
   ])
   .pipe(z.number().positive());
 
+/**
+ * A token that another system sent: RFC 6749, appendix A.12, and no blanks, so that it can stand in a header, a file or a
+ * line of a log and changes nothing of what is around it.
+ */
+export const ForeignToken = z.string().regex(/^[\x21-\x7e]+$/);
+
 /** The text of a reply. A byte order mark at its beginning is left out: no JSON parser takes one. */
 export function replyText(body: Buffer): string {
   return new TextDecoder("utf-8").decode(body);

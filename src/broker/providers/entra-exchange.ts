@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
+import { ForeignToken } from "../../outbound/foreign-json.js";
 import type { AzurePrincipal } from "../secret-formats/azure-principal.js";
 import { audiencesOf, azureCloudOf } from "./azure-hosts.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
@@ -14,8 +15,8 @@ import {
   upstreamRefused,
 } from "./upstream-reply.js";
 
-const entraReply = z.object({ access_token: z.string().min(1) });
-const exchangeReply = z.object({ refresh_token: z.string().min(1) });
+const entraReply = z.object({ access_token: ForeignToken });
+const exchangeReply = z.object({ refresh_token: ForeignToken });
 
 // The tenant does not know the audience's service principal; the other audience may still be known.
 const unknownAudience = 500_011;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Problem } from "../../core/problem.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { garAudience } from "../../federation/audiences.js";
-import { optionalMember, Seconds } from "../../outbound/foreign-json.js";
+import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest } from "../provider.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
@@ -24,9 +24,9 @@ export const federationHosts: readonly string[] = [stsHost, iamHost];
 
 const accountSeconds = 3_600;
 
-const exchanged = z.object({ access_token: z.string().min(1), expires_in: optionalMember(Seconds) });
+const exchanged = z.object({ access_token: ForeignToken, expires_in: optionalMember(Seconds) });
 const generated = z.object({
-  accessToken: z.string().min(1),
+  accessToken: ForeignToken,
   expireTime: optionalMember(z.iso.datetime({ offset: true })),
 });
 

@@ -1,4 +1,5 @@
 import { Problem } from "../../core/problem.js";
+import { ForeignToken } from "../../outbound/foreign-json.js";
 import type { GoogleServiceAccount } from "../secret-formats/google-service-account.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { createGoogleTransport, type GoogleOutcome } from "./google-transport.js";
@@ -42,12 +43,13 @@ export async function getGoogleToken(
     // The library's error holds the request and the reply; how the call ended is known without it.
     throw googleFailure(request, transport.lastOutcome(), deps.now().getTime());
   });
-  if (!tokens.access_token) throw upstreamInvalid(service, "its reply holds no access token");
+  const token = ForeignToken.safeParse(tokens.access_token);
+  if (!token.success) throw upstreamInvalid(service, "its reply holds no access token");
   const nowMs = deps.now().getTime();
   // The library adds the life to the process's own clock.
   const lifeMs = tokens.expiry_date ? tokens.expiry_date - Date.now() : undefined;
   const end = lifeMs === undefined || lifeMs <= 0 ? undefined : nowMs + lifeMs;
-  return { accessToken: tokens.access_token, life: lifeOf(service, nowMs, [end], googleTokenSeconds) };
+  return { accessToken: token.data, life: lifeOf(service, nowMs, [end], googleTokenSeconds) };
 }
 
 const meanings: ReadonlyMap<string, string> = new Map([

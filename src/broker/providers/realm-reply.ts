@@ -1,13 +1,13 @@
 import { z } from "zod";
-import { optionalMember, Seconds } from "../../outbound/foreign-json.js";
+import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-json.js";
 
 /**
  * What a token service answers (distribution spec, auth/token). Some send both members of the token and leave one empty,
  * as Harbor does.
  */
 export const RealmReply = z.object({
-  token: optionalMember(z.string()),
-  access_token: optionalMember(z.string()),
+  token: optionalMember(ForeignToken),
+  access_token: optionalMember(ForeignToken),
   expires_in: optionalMember(Seconds),
   issued_at: optionalMember(z.string()),
 });

@@ -3,9 +3,15 @@ import { parseForeignJson } from "../../outbound/foreign-json.js";
 
 // Go writes an empty list as `null`: registries that are written in it say so that nothing is allowed.
 const Actions = z.array(z.string()).nullable();
-const Entry = z.object({ type: z.string(), name: z.string(), actions: Actions });
+const Entry = z.looseObject({ type: z.string(), name: z.string(), actions: Actions }).refine(isUnambiguous);
 const Payload = z.record(z.string(), z.unknown());
 const Expiry = z.number().positive();
+
+// A member in another case stands for the same one where names are matched in any case, and the last of them counts.
+function isUnambiguous(entry: Readonly<Record<string, unknown>>): boolean {
+  const names = Object.keys(entry).map((name) => name.toLowerCase());
+  return new Set(names).size === names.length;
+}
 
 /** One entry of an `access` claim (distribution spec, auth/jwt). */
 export type AccessEntry = { type: string; name: string; actions: readonly string[] };
@@ -25,11 +31,12 @@ export function readTokenClaims(token: string): TokenClaims {
   const parts = token.split(".");
   const payload = Payload.safeParse(parts.length === 3 ? parsePart(parts[1]) : undefined);
   if (!payload.success) return {};
-  const expiry = Expiry.safeParse(payload.data.exp);
   // Registries in Go match the names of members in any case, so a token can say it in any.
-  const access = Object.entries(payload.data).filter(([name]) => name.toLowerCase() === "access");
+  const inAnyCase = (wanted: string) => Object.entries(payload.data).filter(([name]) => name.toLowerCase() === wanted);
+  const access = inAnyCase("access");
+  const ends = inAnyCase("exp").flatMap(([, value]) => Expiry.safeParse(value).data ?? []);
   return {
-    ...(expiry.success && { expiresAtMs: expiry.data * 1_000 }),
+    ...(ends.length > 0 && { expiresAtMs: Math.max(...ends) * 1_000 }),
     ...(access.length > 0 && { access: readAccess(access.map(([, value]) => value)) }),
   };
 }
@@ -40,7 +47,9 @@ function readAccess(claims: readonly unknown[]): TokenAccess {
   if (claims.length !== 1 || !Array.isArray(claim)) return { entries: [], hasUnreadable: true };
   const read = claim.map((entry: unknown) => Entry.safeParse(entry));
   return {
-    entries: read.flatMap(({ data }) => (data ? [{ ...data, actions: data.actions ?? [] }] : [])),
+    entries: read.flatMap(({ data }) =>
+      data ? [{ type: data.type, name: data.name, actions: data.actions ?? [] }] : [],
+    ),
     hasUnreadable: read.some(({ success }) => !success),
   };
 }

@@ -4,6 +4,8 @@ export type Challenge = { scheme: string; params: ReadonlyMap<string, string> };
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const paramStart = new RegExp(`^(${token})[ \\t]*=[ \\t]*(?="|${token})`);
 const schemeStart = new RegExp(`^(${token})(?:[ \\t]+|$|(?=,))`);
+// What `Negotiate` and its like send in place of parameters: one token68. It ends its challenge.
+const token68 = /^[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)/;
 const quotedString = /^"((?:[^"\\]|\\.)*)"/;
 const plainValue = new RegExp(`^${token}`);
 
@@ -33,7 +35,8 @@ function parseHeader(header: string): Challenge[] {
     const scheme = schemeStart.exec(rest);
     if (scheme?.[1] === undefined) break;
     challenges.push({ scheme: scheme[1].toLowerCase(), params: new Map() });
-    rest = skipSeparators(rest.slice(scheme[0].length));
+    const behind = rest.slice(scheme[0].length);
+    rest = skipSeparators(behind.slice(/[ \t]$/.test(scheme[0]) ? (token68.exec(behind)?.[0].length ?? 0) : 0));
   }
   return challenges;
 }

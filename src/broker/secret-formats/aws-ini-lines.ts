@@ -27,7 +27,6 @@ const refusedKeys: ReadonlyMap<string, string> = new Map([
   ["login_session", "it needs a person at a browser"],
   ["mfa_serial", "it needs a person with a token"],
   ["services", "it sends the calls to another host"],
-  ["output", "it belongs in ~/.aws/config"],
   ["role_session_name", "the session is named by the service"],
   ["duration_seconds", "the service asks for the longest session allowed"],
 ]);
@@ -50,10 +49,23 @@ const ignoredKeys: ReadonlySet<string> = new Set([
   "expiration",
   "expires",
   "expires_at",
+  "expires_in",
+  "x_issuer",
+  "aws_account_id",
+  "manager",
   "assumed_role",
   "assumed_role_arn",
   "toolkit_artifact_guid",
   "last_updated",
+  // Settings of the AWS programs that decide nothing about whose keys they are.
+  "output",
+  "cli_pager",
+  "cli_auto_prompt",
+  "cli_timestamp_format",
+  "retry_mode",
+  "max_attempts",
+  "sts_regional_endpoints",
+  "aws_default_region",
 ]);
 
 const inlineComment = /\s[#;]/;

@@ -26,7 +26,7 @@ export function parseAzurePrincipal(secretText: string): FormatResult<AzurePrinc
 }
 
 function parsePrincipal(secretText: string): FormatResult<AzurePrincipal> {
-  if (!secretText.trimStart().startsWith("{")) {
+  if (!/^\s*[{[]/.test(secretText)) {
     const pair = parsePair(secretText, "<ID>:<PASSWORD>");
     if (!pair.ok) return pair;
     return { ok: true, value: { clientId: pair.value.user, clientSecret: pair.value.password } };

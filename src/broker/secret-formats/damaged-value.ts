@@ -13,7 +13,7 @@ export function readCredential<T>(
   text: string,
   parse: (text: string) => FormatResult<T>,
 ): FormatResult<T> {
-  const clean = text.replace(/^\uFEFF/, "");
+  const clean = text.replace(/^\uFEFF+/, "");
   const damage = damageOf(form, clean, parse);
   return damage === undefined ? parse(clean) : { ok: false, mistakes: [damage] };
 }
@@ -22,15 +22,19 @@ export function readCredential<T>(
 function damageOf(form: RegistryType, text: string, parse: Parse): string | undefined {
   return (
     utf16Of(text) ??
-    (looksLikePath(form, text.trim()) ? asPath : undefined) ??
+    misreadMarkOf(text) ??
+    (looksLikePath(form, withoutQuotes(text.trim())) ? asPath : undefined) ??
     base64Of(form, text, parse) ??
     whatJsonIs(form, text, parse) ??
     dockerLoginOf(form, text) ??
     csvOf(text) ??
     environmentOf(text) ??
-    escapedOf(text, parse)
+    escapedOf(text, parse) ??
+    wrappedOf(form, text, parse)
   );
 }
+
+const withoutQuotes = (text: string): string => text.replace(/^(["'`])(.*)\1$/s, "$2");
 
 const asPath =
   "It looks like the path of a file, not like its content. fioctl reads a file when there are two equals signs: fioctl secrets update NAME==FILE";
@@ -44,6 +48,12 @@ function utf16Of(text: string): string | undefined {
   const encoding = littleEndian.test(text) ? "UTF-16LE" : bigEndian.test(text) ? "UTF-16BE" : undefined;
   if (encoding === undefined) return undefined;
   return `It is UTF-16 text, as Windows PowerShell writes it. Convert the file: iconv -f ${encoding} -t UTF-8 FILE > FILE.utf8`;
+}
+
+/** The three bytes of a byte order mark, read as Windows-1252. */
+function misreadMarkOf(text: string): string | undefined {
+  if (!/^(?:\uFEFF)*\u00EF\u00BB\u00BF/.test(text)) return undefined;
+  return "It begins with a byte order mark that was read in another encoding (\u00EF\u00BB\u00BF). Take it off: sed '1s/^\u00EF\u00BB\u00BF//' FILE > FILE.clean";
 }
 
 const maxPathCharacters = 1_024;
@@ -62,19 +72,23 @@ function looksLikePath(form: RegistryType, line: string): boolean {
 }
 
 const minBase64 = 12;
+const base64Prefix = /^\s*(?:data:[^,\r\n]{0,200};base64,|base64:)/i;
 const base64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: what no text file holds.
 const notText = /[\u0000-\u0008\u000e-\u001f\ufffd]/;
 
 function base64Of(form: RegistryType, text: string, parse: Parse): string | undefined {
-  const packed = text.replace(/[\s"']+/g, "");
+  const isPrefixed = base64Prefix.test(text);
+  const packed = text.replace(base64Prefix, "").replace(/[\s"']+/g, "");
   if (packed.length < minBase64 || !base64.test(packed)) return undefined;
   const decoded = Buffer.from(packed, "base64")
     .toString("utf8")
     .replace(/^\uFEFF/, "");
   if (notText.test(decoded) && utf16Of(decoded) === undefined) return undefined;
   const isCredential = parse(decoded).ok || damageOfDecoded(form, decoded, parse) !== undefined;
-  return isCredential ? "It is base64 of the value. Decode it: base64 -d FILE > FILE.decoded" : undefined;
+  if (!isCredential) return undefined;
+  if (!isPrefixed) return "It is base64 of the value. Decode it: base64 -d FILE > FILE.decoded";
+  return "It is base64 of the value. Decode it: sed '1s/^data:.*,//; 1s/^base64://' FILE | base64 -d > FILE.decoded";
 }
 
 /** Not base64 again: that is one layer for each answer. */
@@ -113,4 +127,22 @@ function escapedOf(text: string, parse: Parse): string | undefined {
   if (/[\r\n]/.test(line) || !line.includes("\\n") || parse(text).ok) return undefined;
   if (!parse(line.replaceAll("\\r\\n", "\n").replaceAll("\\n", "\n")).ok) return undefined;
   return "Its line ends are written as \\n. Make lines of them: sed 's/\\\\n/\\n/g' FILE > FILE.lines";
+}
+
+const assignment = /^\s*(?:export[ \t]+|set[ \t]+|\$env:)?[A-Z][A-Z0-9_]{2,}[ \t]*=[ \t]*/;
+
+/** A value with something around it that a shell, a `.env` file or a person has put there. */
+function wrappedOf(form: RegistryType, text: string, parse: Parse): string | undefined {
+  const line = text.trim();
+  const inner = withoutQuotes(line);
+  if (inner !== line && parse(inner).ok) {
+    return 'It is in quotes. Take them off: sed "1s/^[\\"\'\\`]//; \\$s/[\\"\'\\`]\\$//" FILE > FILE.plain';
+  }
+  const value = text.replace(assignment, "");
+  if (value !== text && parse(withoutQuotes(value.trim())).ok) {
+    return "It sets a variable. Store what stands behind the equals sign, without quotes.";
+  }
+  const isPair = form === "azure" || form === "generic";
+  if (isPair && /^[a-z][a-z0-9+.-]*:\/\//i.test(line)) return "It is a URL. Write <user>:<token> on one line.";
+  return undefined;
 }

@@ -13,12 +13,18 @@ const tokenUris: ReadonlySet<string> = new Set([
   "https://www.googleapis.com/oauth2/v4/token",
 ]);
 
+// What another form than text says is not known, so it is not taken for absence.
+const OptionalText = z
+  .string()
+  .nullish()
+  .transform((text) => text || undefined);
+
 const keyFile = z.object({
   type: z.string(),
   client_email: z.string().regex(/^[^\s@]+@[^\s@]+$/),
   private_key: z.string(),
-  token_uri: z.string().optional(),
-  universe_domain: z.string().optional(),
+  token_uri: OptionalText,
+  universe_domain: OptionalText,
 });
 
 /**

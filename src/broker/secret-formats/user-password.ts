@@ -22,6 +22,8 @@ export function parsePair(text: string, form: string): FormatResult<UserPassword
     mistakes.push(`It holds a line end or a control character: write ${form} on one line.`);
   const user = line.slice(0, Math.max(colon, 0));
   const password = line.slice(colon + 1);
+  if ([user, password].some((part) => part !== part.trim()))
+    mistakes.push(`There is a blank before or after the user or the password: write ${form}.`);
   if (colon === 0) mistakes.push(`Nothing stands before the colon: write ${form}.`);
   if (colon !== -1 && password === "") mistakes.push(`Nothing stands after the colon: write ${form}.`);
   return mistakes.length === 0 ? { ok: true, value: { user, password } } : { ok: false, mistakes };

@@ -6,6 +6,14 @@ export function lengthSeconds(text: string): number | undefined {
   return number === undefined || unit === undefined ? undefined : Number(number) * (secondsOf[unit] ?? 0);
 }
 
+// Without an offset a time would be that of the machine's own zone, which differs between a laptop and a CI job.
+const timestamp = /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/i;
+
+function isDay(date: string): boolean {
+  const time = new Date(`${date}T00:00:00Z`);
+  return !Number.isNaN(time.getTime()) && time.toISOString().startsWith(date);
+}
+
 /**
  * Reads a point in time as people write it: RFC 3339, a date alone (its beginning in UTC), or a length of time such as
  * `90d`, `12h` or `30m`, counted from now.
@@ -15,7 +23,9 @@ export function lengthSeconds(text: string): number | undefined {
 export function timeOf(text: string, direction: "past" | "future", now: Date): Date | undefined {
   const seconds = lengthSeconds(text);
   if (seconds !== undefined) return new Date(now.getTime() + (direction === "past" ? -seconds : seconds) * 1_000);
-  if (!/^\d{4}-\d{2}-\d{2}(?:T.*)?$/.test(text)) return undefined;
+  const [, date] = timestamp.exec(text) ?? [];
+  // `Date` takes 30 February for 2 March.
+  if (date === undefined || !isDay(date)) return undefined;
   const time = new Date(text);
   return Number.isNaN(time.getTime()) ? undefined : time;
 }

@@ -37,12 +37,17 @@ export async function runCommands(
   }
 }
 
-/** Whoever reads may have seen enough (`| head`): that is no failure to tell of. */
+/**
+ * Ends the program in an orderly way when its output goes nowhere. A reader that has seen enough (`| head`) is no failure;
+ * a disk that is full is. What cannot be said on standard error is not said.
+ */
 function endWithReader(): void {
+  if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
   if (process.stdout.listenerCount("error") > 0) return;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(exitCodes.done);
-    throw error;
+    writeErr(`The output cannot be written to where it was sent (${error.code ?? "unknown error"}).\n`);
+    process.exit(exitCodes.failed);
   });
 }
 

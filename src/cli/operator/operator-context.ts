@@ -1,9 +1,9 @@
 import { homedir } from "node:os";
-import { buffer } from "node:stream/consumers";
 import type { Environment } from "../../settings/reader.js";
 import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { mayColour, type Paint, paintFor } from "./paint.js";
 import { type Person, personAt } from "./person.js";
+import { readInput } from "./read-value.js";
 import { loginDirectory } from "./saved-logins.js";
 
 /** What the commands of an operator work with. */
@@ -26,7 +26,7 @@ export function openOperatorContext(environment: Environment): OperatorContext {
     terminal: standardTerminal(),
     paint: paintFor(mayColour(environment, stdout.isTTY === true)),
     person: personAt({ input: stdin, output: stderr, interrupt: () => process.kill(process.pid, "SIGINT") }),
-    readInput: () => buffer(stdin),
+    readInput: () => readInput(stdin, "The standard input"),
     loginDirectory: loginDirectory(environment, homedir()),
   };
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import type { OperatorContext } from "./operator-context.js";
 
@@ -33,10 +33,31 @@ export function valueMembers(value: Buffer): { value: string } | { valueBase64: 
   return isUtf8(value) ? { value: value.toString("utf8") } : { valueBase64: value.toString("base64") };
 }
 
+const maxInputMiB = 16;
+
+/**
+ * Reads a file or a pipe to its end. More than any value or document may have would fill the memory first: `/dev/zero`
+ * and a pipe that never closes have no end.
+ * @param name - of the file, for a person
+ * @throws CommandFailure when it is larger than 16 MiB
+ */
+export async function readInput(input: AsyncIterable<Uint8Array>, name: string): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of input) {
+    bytes += part.length;
+    parts.push(part);
+    if (bytes > maxInputMiB * 1024 * 1024)
+      throw new CommandFailure(exitCodes.usage, `${name} has more than ${maxInputMiB} MiB.`);
+  }
+  return Buffer.concat(parts);
+}
+
 /** A file, or standard input for `-`. @throws CommandFailure when it cannot be read */
 export async function readGivenFile(context: OperatorContext, path: string): Promise<Buffer> {
   if (path === "-") return context.readInput();
-  return readFile(path).catch((error: unknown) => {
+  return readInput(createReadStream(path), path).catch((error: unknown) => {
+    if (error instanceof CommandFailure) throw error;
     throw new CommandFailure(exitCodes.usage, whyUnreadable(path, error));
   });
 }

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { posix } from "node:path";
+import { basename, posix, resolve } from "node:path";
 import { itemsIn, memberOf, mergeTrees, parseTrees, type Tree, textIn } from "./compose-tree.js";
 import { parseDotEnv } from "./dot-env.js";
 import type { Mention } from "./mention.js";
@@ -23,9 +23,11 @@ export type Project = {
   variables: Variables;
   /** Where its paths begin. */
   projectDirectory: string;
+  /** Images that it builds are named after it. */
+  name: string;
 };
 
-type Reading = { directory: string; mentions: Mention[]; files: Set<string> };
+type Reading = { directory: string; mentions: Mention[]; files: Set<string>; name?: string };
 
 /** Where paths of a file begin, and what its variables are. */
 type Scope = { workingDirectory: string; variables: Variables };
@@ -37,9 +39,28 @@ type Scope = { workingDirectory: string; variables: Variables };
 export async function readProject({ directory, files, variables }: ProjectInput): Promise<Project> {
   const reading: Reading = { directory, mentions: [], files: new Set() };
   const projectDirectory = posix.dirname(files[0] ?? ".");
-  const own = await readDotEnv(directory, [posix.join(projectDirectory, ".env")], variables);
+  const own = await readDotEnv(directory, envFilesOf(projectDirectory, variables), variables);
   const services = await readFiles(reading, files, { workingDirectory: projectDirectory, variables: own }, []);
-  return { services, mentions: reading.mentions, files: reading.files, variables: own, projectDirectory };
+  const name =
+    own("COMPOSE_PROJECT_NAME") || reading.name || projectNameOf(basename(resolve(directory, projectDirectory)));
+  return { services, mentions: reading.mentions, files: reading.files, variables: own, projectDirectory, name };
+}
+
+/** Source: compose-spec/compose-go, loader/loader.go, NormalizeProjectName. */
+const projectNameOf = (folder: string): string =>
+  folder
+    .toLowerCase()
+    .replace(/[^-_a-z0-9]/g, "")
+    .replace(/^[-_]+/, "");
+
+/**
+ * The `.env` files of a project: those of COMPOSE_ENV_FILES, else the one of its folder.
+ * Source: docs.docker.com, "Pre-defined environment variables in Docker Compose".
+ */
+export function envFilesOf(folder: string, environment: Variables): string[] {
+  const named = environment("COMPOSE_ENV_FILES");
+  if (named) return named.split(",").map((file) => file.trim());
+  return /^(?:1|t|true)$/i.test(environment("COMPOSE_DISABLE_ENV_FILE") ?? "") ? [] : [posix.join(folder, ".env")];
 }
 
 /** Variables of `.env` files; what is set already wins. */
@@ -51,7 +72,7 @@ export async function readDotEnv(
   let known = variables;
   const values = new Map<string, string>();
   for (const path of paths) {
-    const text = await readFile(posix.join(directory, path), "utf8").catch(() => "");
+    const text = await readFile(resolve(directory, path), "utf8").catch(() => "");
     const before = known;
     for (const [name, value] of parseDotEnv(text, before)) values.set(name, value);
     known = (name) => variables(name) ?? values.get(name);
@@ -69,6 +90,9 @@ async function readFiles(
   for (const file of files) {
     const tree = await openFile(reading, file, scope.variables);
     if (tree === undefined) continue;
+    // The name of a project that is included does not count.
+    const name = chain.length === 0 ? textIn(tree, "name") : undefined;
+    if (name) reading.name = name;
     for (const included of itemsIn(tree, "include")) {
       const found = await readInclude(reading, included, scope, [...chain, ...files]);
       services = mergeServices(services, found);
@@ -87,7 +111,7 @@ function mergeServices(base: ReadonlyMap<string, Tree>, over: ReadonlyMap<string
 /** The documents of a file, merged. */
 async function openFile(reading: Reading, file: string, variables: Variables): Promise<Tree | undefined> {
   reading.files.add(file);
-  const text = await readFile(posix.join(reading.directory, file), "utf8").catch(() => undefined);
+  const text = await readFile(resolve(reading.directory, file), "utf8").catch(() => undefined);
   const at = { file, line: 1, by: "compose" };
   if (text === undefined) {
     reading.mentions.push({ ...at, unresolved: "It is named by another compose file and cannot be read." });

@@ -21,6 +21,8 @@ export type ComposeResult = {
   builds: ComposeBuild[];
   /** All Dockerfiles that services are built from, also those of profiles that are off. */
   dockerfiles: ReadonlySet<string>;
+  /** Whether one of its services says how it is built, be it in a file that another one overrides. */
+  hasBuilds: boolean;
   files: ReadonlySet<string>;
   /** Services of profiles that are off. */
   left: readonly string[];
@@ -48,16 +50,18 @@ export async function readCompose(input: ComposeInput): Promise<ComposeResult> {
   const isOn = profileTest(input.profiles ?? listOf(project.variables("COMPOSE_PROFILES")));
   const active = services.filter(([, service]) => isOn(service));
   const built = withNeededBuilds(active, services);
-  const names = new Set(built.flatMap(([, service]) => namesOfBuild(service)));
+  const names = new Set(built.flatMap((service) => namesOfBuild(project, service)));
   const mentions = [...project.mentions];
   const builds = built.flatMap(([, service]) => readBuild(project, input, service, mentions));
   for (const [, service] of active) {
     readImage(service, input, names, mentions);
     readVolumes(service, input, names, mentions);
+    readOthers(service, mentions);
   }
   const dockerfiles = new Set(services.flatMap(([, service]) => dockerfileOf(project, service) ?? []));
   const left = services.filter(([, service]) => !isOn(service)).map(([name]) => name);
-  return { mentions, builds, dockerfiles, files: project.files, left };
+  const hasBuilds = services.some(([, service]) => service.kind === "map" && service.members.has("build"));
+  return { mentions, builds, dockerfiles, hasBuilds, files: project.files, left };
 }
 
 const listOf = (text: string | undefined): string[] => text?.split(",").map((name) => name.trim()) ?? [];
@@ -97,11 +101,14 @@ function fullName(reference: string): string {
     : `${image.host}/${image.repository}:${image.tag ?? ""}@${image.digest ?? ""}`;
 }
 
-/** The names that the image of a build is given: whatever else names it finds it there. */
-function namesOfBuild(service: Tree): string[] {
-  const image = textIn(service, "image");
+/**
+ * The names that the image of a build is given: whatever else names it finds it there. Without a name of its own it is
+ * `<project>-<service>` (compose specification, "Build"; docker/compose, pkg/api, GetImageNameOrDefault).
+ */
+function namesOfBuild(project: Project, [name, service]: Named): string[] {
+  const image = textIn(service, "image") || `${project.name}-${name}`;
   const tags = itemsIn(memberOf(service, "build"), "tags").flatMap((tag) => (tag.kind === "text" ? [tag.text] : []));
-  return [...(image === undefined ? [] : [image]), ...tags].map(fullName);
+  return [image, ...tags].map(fullName);
 }
 
 /** What a service without a platform is for. */
@@ -128,6 +135,22 @@ function readVolumes(service: Tree, input: ComposeInput, built: ReadonlySet<stri
     if (textIn(volume, "type") !== "image" || source?.kind !== "text" || built.has(fullName(source.text))) continue;
     mentions.push(mentionOf(placeOf(source, "volume"), source, platformsOf(service, input)));
   }
+}
+
+/** What is fetched in ways of its own when a service starts. */
+function readOthers(service: Tree, mentions: Mention[]): void {
+  const models = memberOf(service, "models");
+  if (models !== undefined)
+    mentions.push({
+      ...placeOf(models, "models"),
+      passedOver: "Docker Model Runner fetches its models: they are not looked at.",
+    });
+  const provider = memberOf(service, "provider");
+  if (provider !== undefined)
+    mentions.push({
+      ...placeOf(provider, "provider"),
+      passedOver: `The provider ${textIn(provider, "type") ?? ""} starts it: what that fetches is not looked at.`,
+    });
 }
 
 type Text = Extract<Tree, { kind: "text" }>;
@@ -157,6 +180,9 @@ function readBuild(project: Project, input: ComposeInput, service: Tree, mention
   for (const cache of itemsIn(build, "cache_from"))
     if (cache.kind === "text")
       mentions.push({ ...placeOf(cache, "cache_from"), passedOver: cacheSentence(cache.text) });
+  const sbom = memberOf(build, "sbom");
+  if (sbom?.kind === "text" && sbom.text !== "" && sbom.text !== "false")
+    mentions.push({ ...placeOf(sbom, "sbom"), passedOver: "The image that makes the SBOM is not looked at." });
   const inline = memberOf(build, "dockerfile_inline");
   const path = dockerfileOf(project, service);
   if (path === undefined && inline?.kind !== "text") {

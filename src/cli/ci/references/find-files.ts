@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 
 const dockerfileName =
-  /^(?:Dockerfile|Containerfile)(?:\.(?!dockerignore$|containerignore$)[^.].*)?$|\.(?:D|d)ockerfile$/s;
+  /^(?:dockerfile$|(?:Dockerfile|Containerfile)(?:\.(?!dockerignore$|containerignore$)[^.].*)?$)|\.(?:D|d)ockerfile$/s;
 const composeName = /^(?:docker-)?compose(?:\.[\w.-]+)?\.ya?ml$/;
 const passedOver: ReadonlySet<string> = new Set([".git", "node_modules", ".venv", "__pycache__"]);
 const maxFolders = 20_000;

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join, posix } from "node:path";
+import { join, posix, resolve } from "node:path";
 import type { ComposeBuild, ComposeResult } from "./compose.js";
 import { findFiles } from "./find-files.js";
 import { composeProjects } from "./find-projects.js";
@@ -39,7 +39,7 @@ export async function findMentions(tree: Tree): Promise<Found> {
   const found = await findFiles(directory);
   const { projects, unused } = await composeProjects(directory, found.composeFiles, variables);
   const notes = unused.map((file) => `${file} is not read: docker compose reads it only where it is named with -f.`);
-  const read: { files: readonly string[]; result: ComposeResult }[] = [];
+  const read: ReadProject[] = [];
   for (const files of projects) {
     // A file that another project includes or extends belongs to that project.
     if (read.some(({ result }) => result.files.has(files[0] ?? ""))) continue;
@@ -49,9 +49,10 @@ export async function findMentions(tree: Tree): Promise<Found> {
   for (const { files, result } of read)
     if (result.left.length > 0)
       notes.push(`${files[0]}: not read: ${result.left.join(", ")}. Name their profiles with --profile.`);
-  const readOne = async (file: string, build: Partial<ComposeBuild>): Promise<Mention[] | undefined> => {
-    const text = await readFile(join(directory, file), "utf8").catch(() => undefined);
-    if (text === undefined) return undefined;
+  const readOne = async (path: string, build: Partial<ComposeBuild>): Promise<Mention[] | undefined> => {
+    const opened = await openDockerfile(directory, path);
+    if (opened === undefined) return undefined;
+    const { file, text } = opened;
     const beside = await buildArgsBeside(directory, file);
     const buildArgs = new Map([...beside, ...(build.buildArgs ?? []), ...tree.buildArgs]);
     const { target, contexts } = build;
@@ -72,21 +73,44 @@ export async function findMentions(tree: Tree): Promise<Found> {
     const unresolved = `Its Dockerfile ${dockerfile.path} cannot be read.`;
     mentions.push(...((await readOne(dockerfile.path, build)) ?? [{ ...at, unresolved }]));
   }
-  for (const file of found.dockerfiles) {
-    if (read.some(({ result }) => result.dockerfiles.has(file))) continue;
-    if (isOfProject(file, read)) notes.push(`${file} is not read: no service is built from it.`);
-    else mentions.push(...((await readOne(file, { target: tree.target })) ?? [unreadable(file)]));
-  }
+  for (const file of dockerfilesAlone(found.dockerfiles, read, notes))
+    mentions.push(...((await readOne(file, { target: tree.target })) ?? [unreadable(file)]));
   return { mentions: joined(mentions).toSorted(byPlace), notes };
+}
+
+type ReadProject = { files: readonly string[]; result: ComposeResult };
+
+/** The Dockerfiles that no project decides about. The notes say why others are not read. */
+function dockerfilesAlone(found: readonly string[], projects: readonly ReadProject[], notes: string[]): string[] {
+  return found.filter((file) => {
+    const usual = usualName(file);
+    if (projects.some(({ result }) => result.dockerfiles.has(usual))) return false;
+    const isHidden = usual !== file && found.includes(usual);
+    if (isHidden) notes.push(`${file} is not read: ${usual} is beside it.`);
+    else if (isOfProject(file, projects)) notes.push(`${file} is not read: no service is built from it.`);
+    else return true;
+    return false;
+  });
+}
+
+/** `docker build` takes `dockerfile` where there is no `Dockerfile`. Source: moby/buildkit, frontend/dockerui/config.go. */
+const usualName = (file: string): string => file.replace(/(?<=^|\/)dockerfile$/, "Dockerfile");
+
+async function openDockerfile(directory: string, path: string): Promise<{ file: string; text: string } | undefined> {
+  for (const file of [path, path.replace(/(?<=^|\/)Dockerfile$/, "dockerfile")]) {
+    const text = await readFile(resolve(directory, file), "utf8").catch(() => undefined);
+    if (text !== undefined) return { file, text };
+  }
+  return undefined;
 }
 
 const unreadable = (file: string): Mention => ({ file, line: 1, by: "FROM", unresolved: "It cannot be read." });
 
 /** A project that builds something says what is built of the files below it. */
-function isOfProject(file: string, projects: readonly { files: readonly string[]; result: ComposeResult }[]): boolean {
+function isOfProject(file: string, projects: readonly ReadProject[]): boolean {
   return projects.some(({ files, result }) => {
     const folder = posix.dirname(files[0] ?? "");
-    return result.dockerfiles.size > 0 && (folder === "." || file.startsWith(`${folder}/`));
+    return result.hasBuilds && (folder === "." || file.startsWith(`${folder}/`));
   });
 }
 

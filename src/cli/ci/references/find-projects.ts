@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { beside, readDotEnv } from "./compose-project.js";
+import { beside, envFilesOf, readDotEnv } from "./compose-project.js";
 import type { Variables } from "./shell-lexer.js";
 
 // Source: compose-spec/compose-go, cli/options.go, DefaultFileNames and DefaultOverrideFileNames: the first that is there.
@@ -27,7 +27,7 @@ export async function composeProjects(
   for (const folder of [...folders].toSorted((a, b) => a.split("/").length - b.split("/").length)) {
     // The environment's COMPOSE_FILE is for the folder where the command runs.
     const outer: Variables = (name) => (folder !== "." && name.startsWith("COMPOSE_") ? undefined : environment(name));
-    const variables = await readDotEnv(directory, [posix.join(folder, ".env")], outer);
+    const variables = await readDotEnv(directory, envFilesOf(folder, outer), outer);
     const files = filesNamed(variables, folder) ?? usualFiles(found, folder);
     if (files.length > 0) projects.push(files);
   }

@@ -42,6 +42,7 @@ describe.each(forms)("a value for %s", (form) => {
   it("may begin with a byte order mark", () => {
     expect(checkCredentialText(form, value)).toEqual([]);
     expect(checkCredentialText(form, `\uFEFF${value}`)).toEqual([]);
+    expect(checkCredentialText(form, `\uFEFF\uFEFF${value}`)).toEqual([]);
   });
 
   it.each([
@@ -51,6 +52,12 @@ describe.each(forms)("a value for %s", (form) => {
     ["base64", base64(value), /base64 -d FILE/],
     ["base64 in lines", `${lined(base64(value))}\n`, /base64 -d FILE/],
     ["base64 of a file with a byte order mark", base64(`\uFEFF${value}`), /base64 -d FILE/],
+    ["base64 with a prefix", `base64:${base64(value)}`, /base64 -d/],
+    ["a data URL", `data:text/plain;base64,${base64(value)}`, /base64 -d/],
+    ["Windows-1252 with a mark", `\u00EF\u00BB\u00BF${value}`, /byte order mark.*sed/],
+    ["single quotes", `'${value}'`, /quotes.*sed/],
+    ["a variable", `REGISTRY_SECRET=${value}`, /sets a variable/],
+    ["a variable with quotes", `export REGISTRY_SECRET='${value}'\n`, /sets a variable/],
   ])("in %s is named as that", (_, text, sentence) => {
     expect(sentenceOf(form, text)).toMatch(sentence);
   });
@@ -70,6 +77,8 @@ describe.each(forms)("a value for %s", (form) => {
     "secrets/key.json",
     ".aws/credentials",
     "file:///home/me/key.json",
+    "'/home/me/key.json'",
+    '"~/.aws/credentials"',
   ])("that is the path %j is told how to send a file", (path) => {
     expect(sentenceOf(form, path)).toMatch(/path.*NAME==FILE/);
   });
@@ -103,7 +112,38 @@ describe.each(forms)("a value for %s", (form) => {
   });
 });
 
+describe.each(["azure", "generic"] as const)("a pair for %s", (form) => {
+  it.each([
+    [" ci:not-a-real-secret-1", "blank"],
+    ["ci: not-a-real-secret-1", "blank"],
+    ["ci:not-a-real-secret-1 ", "blank"],
+    ["ci:not-a-real-secret-1\u00a0", "blank"],
+    ["https://ci:not-a-real-secret-1@ghcr.io", "URL"],
+    ['[{"appId":"x","password":"not-a-real-secret-1","tenant":"y"}]', "It is JSON"],
+  ])("written as %j is not taken for one", (text, sentence) => {
+    expect(sentenceOf(form, text)).toContain(sentence);
+  });
+
+  it("may hold quotes, equals signs and blanks within", () => {
+    for (const text of ["ci:'x'", "ci:a=b c", "a=b:c", `'ci:x`]) expect(checkCredentialText(form, text)).toEqual([]);
+  });
+});
+
 describe("a Google key", () => {
+  it.each([{ token_uri: null }, { token_uri: "" }, { universe_domain: null }, { universe_domain: "" }])(
+    "may leave empty what it need not say: %j",
+    (members) => {
+      expect(checkCredentialText("gar", JSON.stringify({ ...keyFile, ...members }))).toEqual([]);
+    },
+  );
+
+  it.each([{ token_uri: [] }, { universe_domain: 1 }, { universe_domain: "example.com" }])(
+    "is refused when it says what cannot be used: %j",
+    (members) => {
+      expect(checkCredentialText("gar", JSON.stringify({ ...keyFile, ...members }))).toHaveLength(1);
+    },
+  );
+
   it.each([
     ["_json_key", `_json_key:${google}`, "docker login"],
     ["_json_key_base64", `_json_key_base64:${base64(google)}`, "docker login"],
@@ -138,6 +178,11 @@ describe("an AWS credentials file", () => {
     ]);
   });
 
+  it("may hold settings that change nothing of the keys", () => {
+    const noted = `${aws}output = json\ncli_pager =\nretry_mode = standard\naws_account_id = 123456789012\n`;
+    expect(checkCredentialText("aws", noted).map(({ code }) => code)).toEqual(Array(4).fill("line-ignored"));
+  });
+
   it("on one line with \\n in it is named as that", () => {
     expect(sentenceOf("aws", aws.replaceAll("\n", "\\n"))).toContain("sed");
   });
@@ -150,6 +195,12 @@ describe.skipIf(!tools)("the command in the sentence repairs", () => {
     ["UTF-16LE", "aws", utf16le(aws)],
     ["UTF-16BE", "generic", utf16be(good.generic)],
     ["base64", "gar", base64(google)],
+    ["base64 with a prefix", "azure", `base64:${base64(good.azure)}`],
+    ["a data URL", "generic", `data:text/plain;base64,${base64(good.generic)}`],
+    ["a mark read in another encoding", "gar", `\u00EF\u00BB\u00BF${google}`],
+    ["single quotes", "aws", `'${aws}'\n`],
+    ["double quotes in a file with quotes", "gar", `"${google}"`],
+    ["backticks", "generic", `\`${good.generic}\``],
     ["_json_key", "gar", `_json_key:${google}`],
     ["_json_key_base64", "gar", `_json_key_base64:${base64(google)}\n`],
     ["the console's CSV", "aws", `\uFEFFAccess key ID,Secret access key\r\n${id},${key}\r\n`],

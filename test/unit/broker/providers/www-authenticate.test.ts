@@ -28,6 +28,20 @@ describe("parseChallenges", () => {
       ],
     ],
     [
+      ['Negotiate oRQwEqADCgEB==, Bearer realm="y"'],
+      [
+        ["negotiate", {}],
+        ["bearer", { realm: "y" }],
+      ],
+    ],
+    [
+      ["Negotiate abc/+-._~", "NTLM TlRM="],
+      [
+        ["negotiate", {}],
+        ["ntlm", {}],
+      ],
+    ],
+    [
       ["Negotiate, Basic"],
       [
         ["negotiate", {}],

@@ -42,7 +42,7 @@ async function fill(name: string): Promise<void> {
     await operator.post(`${path}/device-authorities`).send(authority).expect(201);
     await operator.post(`${path}/denied-devices`).send({ deviceId: randomUUID() }).expect(201);
     await operator.put(`${path}/secrets/n${index}`).send({ value: secretValue() });
-    await operator.put(`${path}/secrets/n0`).send({ value: secretValue() }).expect(200);
+    await operator.put(`${path}/secrets/n0?allowUnusable=true`).send({ value: secretValue() }).expect(200);
     await operator.put(`${path}/secrets/gone${index}`).send({ value: secretValue() }).expect(201);
     await operator.delete(`${path}/secrets/gone${index}`).expect(204);
     const entry = { type: "generic", url: `registry-${index}.example.com`, secretName: "n0" };

@@ -106,14 +106,8 @@ export type EventBody =
   | { action: "destination.approved"; secret: string; registryType: string; host: string; configVersion: number }
   | ({ action: "registry-token.issued"; kind: "password" | "bearer"; raw?: true } & IssuedFacts)
   | ({ action: "aws-credentials.issued" } & IssuedFacts)
-  | ({
-      action:
-        | "registry-token.failed"
-        | "registry-token.refreshed"
-        | "aws-credentials.failed"
-        | "aws-credentials.refreshed";
-      code?: string;
-    } & TokenFacts)
+  | ({ action: "registry-token.refreshed" | "aws-credentials.refreshed" } & TokenFacts)
+  | ({ action: "registry-token.failed" | "aws-credentials.failed"; code: string; count?: number } & TokenFacts)
   | { action: "request.refused"; route: string; code: string; count?: number }
   | {
       /** An ID token of an issuer and audience that the factory trusts, which no rule of the factory takes. */

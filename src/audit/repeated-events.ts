@@ -7,13 +7,26 @@ const maxKinds = 10_000;
 /** Events that a caller can cause as often as it likes. Each therefore can have a `count`. */
 type RepeatableBody = Extract<
   EventBody,
-  { action: "request.refused" | "device.refused" | "workload.refused" | "secret.open-failed" }
+  {
+    action:
+      | "request.refused"
+      | "device.refused"
+      | "workload.refused"
+      | "secret.open-failed"
+      | "registry-token.failed"
+      | "aws-credentials.failed";
+  }
 >;
 
 export type RepeatableEvent = Omit<AuditEvent, "body"> & { body: RepeatableBody };
 
 /** An event and what makes it the same as another, such as the caller, the route and the code. */
-export type Kind = { key: readonly string[]; event: RepeatableEvent };
+export type Kind = {
+  key: readonly string[];
+  event: RepeatableEvent;
+  /** What its repetitions have in common, where that is less than the event. */
+  repeated?: RepeatableEvent;
+};
 
 /** Where kinds beyond a bound are counted. `maxOfFactory` is the bound for one factory and action. */
 export type Others = Kind & { maxOfFactory: number };
@@ -48,11 +61,11 @@ export class RepeatedEvents {
     const ofFactory = this.#kindsOfFactory.get(scope) ?? 0;
     if (ofFactory < others.maxOfFactory && this.#kinds.size < maxKinds) {
       this.#kindsOfFactory.set(scope, ofFactory + 1);
-      return this.#first(key, kind.event);
+      return this.#first(key, kind);
     }
     const othersKey = `others ${keyOf(others)}`;
     const counted = this.#kinds.get(othersKey);
-    return counted ? repeat(counted, others.event) : this.#first(othersKey, others.event);
+    return counted ? repeat(counted, others.event) : this.#first(othersKey, others);
   }
 
   /** Writes down the repetitions. A count that cannot be written is kept for the next time. Never throws. */
@@ -73,12 +86,12 @@ export class RepeatedEvents {
     await Promise.all(writes);
   }
 
-  #first(key: string, event: RepeatableEvent): Promise<void> {
+  #first(key: string, { event, repeated: inCommon = event }: Kind): Promise<void> {
     const first = this.#write(event).catch((error: unknown) => {
       if (this.#kinds.get(key)?.first === first) this.#kinds.delete(key);
       throw error;
     });
-    const { requestId: _ofFirst, clientRequestId: _ofFirstToo, ...repeated } = event;
+    const { requestId: _ofFirst, clientRequestId: _ofFirstToo, ...repeated } = inCommon;
     this.#kinds.set(key, { event: repeated, first, count: 0 });
     this.#startTimer();
     return first;

@@ -34,10 +34,20 @@ async function listed(
   page: PageRequest,
 ): Promise<Page<z.output<typeof AuditEvent>>> {
   const { secret, actor, action, outcome, registry, from, to } = query;
-  const rows = await listEvents(prisma, { factoryId, secret, actor, action, outcome, registry, from, to, page });
+  const { rows, size } = await listEvents(prisma, {
+    factoryId,
+    secret,
+    actor,
+    action,
+    outcome,
+    registry,
+    from,
+    to,
+    page,
+  });
   const views = await eventViews(prisma, rows, factoryId === undefined ? installationsId : factorysId);
   return pageOf(
-    page,
+    { ...page, size },
     views,
     ({ row }) => [String(row.id)],
     ({ view }) => view,
@@ -93,6 +103,7 @@ const ofFactory = route(
     tag: "Audit",
     summary: "What happened in a factory, newest first",
     auth: { permission: "audit:read" },
+    isCostly: true,
     params: FactoryParams,
     query: AuditQuery,
     replies: { 200: { description: "Events.", content: { "application/json": AuditEventList } } },

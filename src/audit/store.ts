@@ -1,5 +1,5 @@
 import type { PrismaClient } from "../db/database.js";
-import type { PageStart } from "../http/page.js";
+import { lightPage, type PageStart } from "../http/page.js";
 
 export type AuditFilter = {
   factoryId: string | undefined;
@@ -15,8 +15,13 @@ export type AuditFilter = {
 
 export type ListedEvent = { id: bigint; writer: string; event: Uint8Array };
 
-/** Events, newest first; one more than the page has. `actor` is the id of a credential. */
-export async function listEvents(prisma: PrismaClient, filter: AuditFilter): Promise<ListedEvent[]> {
+/**
+ * Events, newest first; one more than the page has, and how many it has. `actor` is the id of a credential.
+ */
+export async function listEvents(
+  prisma: PrismaClient,
+  filter: AuditFilter,
+): Promise<{ rows: ListedEvent[]; size: number }> {
   const { factoryId, secret, actor, action, outcome, registry, from, to, page } = filter;
   const [after] = page.after ?? [];
   const conditions: string[] = [];
@@ -38,12 +43,19 @@ export async function listEvents(prisma: PrismaClient, filter: AuditFilter): Pro
     const found = named.map((bytes) => `position($${values.push(bytes)}::bytea IN event) > 0`);
     conditions.push(`(${found.join(" OR ")})`);
   }
-  return prisma.$queryRawUnsafe<ListedEvent[]>(
-    `SELECT id, writer, event FROM audit_events
+  const found = await prisma.$queryRawUnsafe<{ id: bigint; bytes: number }[]>(
+    `SELECT id, octet_length(event) AS bytes FROM audit_events
      ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
      ORDER BY id DESC LIMIT $${values.push(page.size + 1)}`,
     ...values,
   );
+  const weights = found.map(({ bytes }) => bytes);
+  const { size } = lightPage(page, weights);
+  const rows = await prisma.$queryRawUnsafe<ListedEvent[]>(
+    "SELECT id, writer, event FROM audit_events WHERE id = ANY($1::bigint[]) ORDER BY id DESC",
+    found.slice(0, size + 1).map(({ id }) => id),
+  );
+  return { rows, size };
 }
 
 /** The members of an event, or of its grants, that name a registry. */

@@ -61,7 +61,10 @@ export async function openAndMint<T extends Minted>(deps: MintDeps, product: Pro
   }
 }
 
-/** The audit row of an opening that no `registry-token.issued` tells of: the token is kept for later, or there is none. */
+/**
+ * The audit row of an opening that no `registry-token.issued` tells of: the token is kept for later, or there is none. The
+ * failures of a caller are counted: it can repeat them.
+ */
 export async function recordMint(
   audit: AuditWriter,
   product: { name: Product<Minted>["name"] },
@@ -69,20 +72,27 @@ export async function recordMint(
   outcome: { kept: true } | { failedWith: string },
 ): Promise<void> {
   const { factory, actor, secret, demand, requested } = input;
-  const isKept = "kept" in outcome;
-  await audit.write({
-    at: databaseNow(),
-    outcome: isKept ? "allowed" : "failed",
-    actor,
-    factory,
-    ...requested,
-    body: {
-      action: isKept ? `${product.name}.refreshed` : `${product.name}.failed`,
-      registry: demand.host ?? demand.entry.id,
-      entry: demand.entry.id,
-      ...openedBy(demand, secret),
-      ...(demand.repositories && { repositories: demand.repositories }),
-      ...(!isKept && { code: outcome.failedWith }),
-    },
-  });
+  const at = databaseNow();
+  const registry = demand.host ?? demand.entry.id;
+  const facts = { registry, entry: demand.entry.id, ...openedBy(demand, secret) };
+  const { repositories } = demand;
+  if ("kept" in outcome) {
+    const body = { action: `${product.name}.refreshed`, ...facts, ...(repositories && { repositories }) } as const;
+    await audit.write({ at, outcome: "allowed", actor, factory, ...requested, body });
+    return;
+  }
+  const code = outcome.failedWith;
+  const action = `${product.name}.failed` as const;
+  const repeated = { at, outcome: "failed", actor, factory, ...requested, body: { action, ...facts, code } } as const;
+  const event = { ...repeated, body: { ...repeated.body, ...(repositories && { repositories }) } };
+  // One request can ask for fifty tokens, and a registry that fails answers none of them: no limit of requests bounds it.
+  const key = [registry, demand.entry.id, secret?.name ?? "", String(secret?.version ?? ""), code];
+  await audit.writeCounted(
+    { key: [actor.kind, actor.id, actor.name, ...key], event, repeated },
+    { key, event: { ...repeated, actor: otherCallers }, maxOfFactory: maxFailuresOfFactory },
+  );
 }
+
+/** Different failures of a factory's callers in a minute; those beyond are counted without the caller. */
+const maxFailuresOfFactory = 1_000;
+const otherCallers: Actor = { kind: "unknown", id: "", name: "others" };

@@ -55,7 +55,7 @@ export const PageQuery = z.strictObject({
     .min(1)
     .max(200)
     .default(50)
-    .meta({ description: "1 to 200.", param: { id: "PageSizeInQuery" } }),
+    .meta({ description: "1 to 200. A page of large rows has fewer.", param: { id: "PageSizeInQuery" } }),
   pageToken: z
     .string()
     .min(1)

@@ -17,6 +17,26 @@ export type PageRequest = {
 /** What the query of a list must know of its page; it reads one row more than `size`. */
 export type PageStart = Pick<PageRequest, "size" | "after">;
 
+/**
+ * Most bytes of a page's rows, as they are stored: rows of some lists hold thousands of repositories each, and reading
+ * and writing a page holds up all other requests.
+ */
+export const maxPageBytes = 256 * 1024;
+
+/**
+ * The page, with so few rows that they are no heavier than a page may be. One row is always taken, and the page then has
+ * a token for the next.
+ * @param weights - bytes of each row, in the order of the list
+ */
+export function lightPage<P extends PageStart>(page: P, weights: readonly number[]): P {
+  let bytes = 0;
+  const size = weights.findIndex((weight, at) => {
+    bytes += weight;
+    return at > 0 && bytes > maxPageBytes;
+  });
+  return size < 0 || size >= page.size ? page : { ...page, size };
+}
+
 const Asked = z.looseObject({ pageSize: z.number(), pageToken: z.string().optional() });
 
 /**

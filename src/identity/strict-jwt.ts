@@ -1,11 +1,10 @@
+import { isUnambiguousJson } from "../core/unambiguous-json.js";
+
 /** The two readable parts of a signed JWT. Nothing in them is to be believed before the signature was verified. */
 export type StrictJwt = {
   readonly header: Readonly<Record<string, unknown>>;
   readonly payload: Readonly<Record<string, unknown>>;
 };
-
-/** A claim may hold a list of objects; nothing that anybody signs for a machine is deeper than this. */
-const maxDepth = 32;
 
 /**
  * Reads a signed JWT in compact form (RFC 7515, section 7.1) more strictly than the libraries that verify it: one
@@ -49,7 +48,7 @@ function parseObject(bytes: Buffer | undefined): Record<string, unknown> | undef
   try {
     const text = utf8.decode(bytes);
     const value: unknown = JSON.parse(text);
-    return isObject(value) && isUnambiguous(text) ? value : undefined;
+    return isObject(value) && isUnambiguousJson(text) ? value : undefined;
   } catch {
     // The parser's own message quotes its input, so it goes nowhere.
     return undefined;
@@ -58,25 +57,4 @@ function parseObject(bytes: Buffer | undefined): Record<string, unknown> | undef
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Whether no member stands twice, nothing lies too deep, and every string can be kept. `json` has been parsed before. */
-function isUnambiguous(json: string): boolean {
-  // One set of names for each object that is open, `undefined` for each list.
-  const open: (Set<string> | undefined)[] = [];
-  for (const [found, colon] of json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
-    const mark = found.slice(0, found.length - (colon?.length ?? 0));
-    if (mark === "{" || mark === "[") {
-      if (open.push(mark === "{" ? new Set() : undefined) > maxDepth) return false;
-    } else if (mark === "}" || mark === "]") open.pop();
-    else {
-      const text: unknown = JSON.parse(mark);
-      if (typeof text !== "string" || /\0|\p{Cs}/u.test(text)) return false;
-      if (colon === undefined) continue;
-      const names = open.at(-1);
-      if (text === "__proto__" || names?.has(text)) return false;
-      names?.add(text);
-    }
-  }
-  return true;
 }

@@ -37,6 +37,15 @@ export const Seconds = z
  */
 export const ForeignToken = z.string().regex(/^[\x21-\x7e]+$/);
 
+/** A length of time in seconds that a reply states. `undefined`: it states none; `"unreadable"`: one of unknown length. */
+export type StatedSeconds = number | "unreadable" | undefined;
+
+/** `null`, `""` and 0, which programs write for what they do not know, state nothing. */
+export const StatedSeconds = z.preprocess(
+  (value) => (value === null || value === "" || value === 0 ? undefined : value),
+  z.union([Seconds, z.undefined(), z.unknown().transform((): "unreadable" => "unreadable")]).optional(),
+);
+
 /** The text of a reply. A byte order mark at its beginning is left out: no JSON parser takes one. */
 export function replyText(body: Buffer): string {
   return new TextDecoder("utf-8").decode(body);

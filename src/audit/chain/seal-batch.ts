@@ -30,12 +30,12 @@ export async function sealBatch(
   const start = await store.becomeSealer(transaction, { wait });
   if (start === undefined) return { sealed: 0, odd: [], pass: undefined };
   const before = pass?.frontier === start.frontier ? pass : undefined;
-  const events = await store.nextUnsealed(transaction, start, { after: before?.after, limit: batchSize });
+  const { events, more } = await store.nextUnsealed(transaction, start, { after: before?.after, limit: batchSize });
   const { seals, heads, odd } = await link(transaction, installation, events);
   const sealed = events.length - odd.length;
   const last = events.at(-1);
   const xmin = start.restored ? (before?.xmin ?? start.xmin) : start.xmin;
-  if (last === undefined || events.length < batchSize) {
+  if (last === undefined || !more) {
     await store.insertSeals(transaction, { seals, heads, frontier: xmin });
     return { sealed, odd, pass: undefined };
   }

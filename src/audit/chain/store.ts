@@ -1,4 +1,5 @@
 import type { PrismaClient, Transaction } from "../../db/database.js";
+import { maxPageBytes } from "../../http/page.js";
 import type { Link } from "./link.js";
 import type { SignedStatement } from "./statement.js";
 
@@ -90,22 +91,36 @@ export async function becomeSealer(
 const withoutSeal =
   "LEFT JOIN LATERAL (SELECT true AS yes FROM audit_seals WHERE event_id = e.id LIMIT 1) AS sealed ON true";
 
-/** The next events to seal behind `after`, in the order of the chain: by transaction, then id. */
+// A batch of events of the usual size is never cut short by it.
+const maxBatchBytes = 1024 * 1024;
+
+/**
+ * The next events to seal behind `after`, in the order of the chain: by transaction, then id. Fewer than `limit` where
+ * they are large. `more`: whether there may be others behind them.
+ */
 export async function nextUnsealed(
   transaction: Transaction,
   { frontier, xmin, restored }: SealerStart,
   { after, limit }: { after: Pick<UnsealedEvent, "xid" | "id"> | undefined; limit: number },
-): Promise<UnsealedEvent[]> {
-  return transaction.$queryRawUnsafe<UnsealedEvent[]>(
-    `/* next-unsealed */ SELECT e.id, e.factory_id, e.writer, e.sequence, e.transaction::text AS xid, e.event
-     FROM audit_events AS e ${withoutSeal}
-     WHERE (e.transaction, e.id) > ($1::xid8, $2::bigint) AND e.transaction < $3::xid8 AND sealed.yes IS NULL
-     ORDER BY e.transaction, e.id LIMIT $4`,
+): Promise<{ events: UnsealedEvent[]; more: boolean }> {
+  const rows = await transaction.$queryRawUnsafe<(UnsealedEvent & { found: number })[]>(
+    `/* next-unsealed */ SELECT id, factory_id, writer, sequence, transaction::text AS xid, event, found FROM (
+       SELECT *, count(*) OVER ()::int AS found,
+         sum(octet_length(event)) OVER (ORDER BY transaction, id) - octet_length(event) AS bytes_before
+       FROM (
+         SELECT e.id, e.factory_id, e.writer, e.sequence, e.transaction, e.event
+         FROM audit_events AS e ${withoutSeal}
+         WHERE (e.transaction, e.id) > ($1::xid8, $2::bigint) AND e.transaction < $3::xid8 AND sealed.yes IS NULL
+         ORDER BY e.transaction, e.id LIMIT $4
+       ) AS batch
+     ) AS weighed WHERE bytes_before < ${maxBatchBytes} ORDER BY transaction, id`,
     after?.xid ?? (restored ? "0" : frontier),
     after?.id ?? -(2n ** 63n),
     restored ? String(2n ** 64n - 1n) : xmin,
     limit,
   );
+  const found = rows[0]?.found ?? 0;
+  return { events: rows, more: found === limit || rows.length < found };
 }
 
 /**
@@ -149,17 +164,24 @@ export async function countUnsealed(prisma: PrismaClient): Promise<number> {
   return row?.events ?? 0;
 }
 
-/** Events of a chain with their places, in order. One that was removed behind our back is not among them. */
+/**
+ * Events of a chain with their places, in order. One that was removed behind our back is not among them. Where they are
+ * large there are fewer than `limit`, so a page of them ends a chain only when it is empty.
+ */
 export async function sealedEvents(
   prisma: PrismaClient,
   chain: string,
   { after, through, limit }: { after: number; through: number; limit: number },
 ): Promise<SealedEvent[]> {
   const rows = await prisma.$queryRawUnsafe<SealedRow[]>(
-    `/* sealed-events */ SELECT seal.position, seal.hash, e.id, e.writer, e.sequence, e.event
-     FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
-     WHERE seal.chain_id = $1::uuid AND seal.position > $2::bigint AND seal.position <= $3::bigint
-     ORDER BY seal.position LIMIT $4`,
+    `/* sealed-events */ SELECT position, hash, id, writer, sequence, event FROM (
+       SELECT *, sum(octet_length(event)) OVER (ORDER BY position) - octet_length(event) AS bytes_before FROM (
+         SELECT seal.position, seal.hash, e.id, e.writer, e.sequence, e.event
+         FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
+         WHERE seal.chain_id = $1::uuid AND seal.position > $2::bigint AND seal.position <= $3::bigint
+         ORDER BY seal.position LIMIT $4
+       ) AS page
+     ) AS weighed WHERE bytes_before < ${maxPageBytes} ORDER BY position`,
     chain,
     after,
     through,

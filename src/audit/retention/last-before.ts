@@ -28,7 +28,7 @@ export async function lastBefore(
       if (!(atMs < before.getTime())) return { through, damaged: undefined };
       through = sealed.position;
     }
-    if (events.length < pageSize) break;
+    if (events.length === 0) break;
   }
   return { through, damaged: undefined };
 }

@@ -98,7 +98,7 @@ export class AuditShipper {
     await target.deliver(lines.map((line) => `${line}\n`).join(""));
     const shipped = { position, checkpoint: checkpoints.at(-1)?.position ?? since };
     await store.advanceShipment(prisma, { target: target.id, holder: this.#holder, shipped });
-    return events.length === batchSize;
+    return events.length > 0 && position < head;
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import type { AzureEntry } from "../../factory-config/entry.js";
-import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-json.js";
+import { ForeignToken, StatedSeconds } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest, OpenedSecret } from "../provider.js";
 import { type AzurePrincipal, isTenantId, parseAzurePrincipal } from "../secret-formats/azure-principal.js";
@@ -16,7 +16,7 @@ type AzureRequest = MintRequest<AzureEntry>;
 /** What a registry's token service answers. */
 export const acrAccessReply = z.object({
   access_token: ForeignToken,
-  expires_in: optionalMember(Seconds),
+  expires_in: StatedSeconds,
 });
 
 type Way = { outbound: CloudOutbound; signal: AbortSignal };

@@ -18,7 +18,7 @@ import { clientAssertion, clientWithSecret, type EntraClient, exchangeForRefresh
 import { checkRepositoryNames } from "./repository-names.js";
 import { scopeGranted } from "./scope-demand.js";
 import { readTokenClaims } from "./token-claims.js";
-import { lifeOf } from "./token-life.js";
+import { endAfter, lifeOf } from "./token-life.js";
 import { readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 export type AzureDeps = { outbound: CloudOutbound; now: () => Date };
@@ -87,7 +87,7 @@ function bearerOf(
   }
   const { access_token, expires_in } = readJson(host, reply, acrAccessReply);
   const claims = readTokenClaims(access_token);
-  const ends = [expires_in && nowMs + expires_in * 1_000, claims.expiresAtMs];
+  const ends = [endAfter(nowMs, expires_in), claims.expiresAtMs];
   const life = lifeOf(host, nowMs, ends, defaultTokenSeconds);
   const scope = scopeGranted(request, host, repositories, claims);
   return {

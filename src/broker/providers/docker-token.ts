@@ -3,7 +3,7 @@ import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
 import type { UserPassword } from "../secret-formats/user-password.js";
 import { RealmReply } from "./realm-reply.js";
 import { readTokenClaims, type TokenClaims } from "./token-claims.js";
-import { lifeOf, type TokenLife } from "./token-life.js";
+import { endAfter, lifeOf, type TokenLife } from "./token-life.js";
 import { type AllowedRealm, apiHostOf, checkedRealm } from "./token-realm.js";
 import { readJson, throwUnlessAnswered, upstreamInvalid } from "./upstream-reply.js";
 import { parseChallenges } from "./www-authenticate.js";
@@ -89,6 +89,9 @@ export function realmUrl(realm: Realm, scopes: readonly string[]): URL {
   return url;
 }
 
+// What a program in Go writes for a time that it has not set.
+const zeroTimeMs = Date.parse("0001-01-01T00:00:00Z");
+
 /** A token of a token service, and what it says about itself. */
 export type RealmToken = { bearer: string; claims: TokenClaims; life: TokenLife };
 
@@ -97,12 +100,12 @@ export function readRealmToken(realmHost: string, reply: OutboundReply, nowMs: n
   const { token, access_token, expires_in, issued_at } = readJson(realmHost, reply, RealmReply);
   const bearer = token ?? access_token;
   if (bearer === undefined) throw upstreamInvalid(realmHost, "its reply holds no token");
-  const issuedMs = Date.parse(issued_at ?? "");
+  const statedMs = Date.parse(issued_at ?? "");
+  const issuedMs = statedMs === zeroTimeMs ? Number.NaN : statedMs;
   // The realm's clock may be ahead of ours: the token then ends, by ours, sooner than the realm says.
   const startMs = Number.isNaN(issuedMs) ? nowMs : Math.min(issuedMs, nowMs);
-  const lifeMs = expires_in === undefined ? undefined : expires_in * 1_000;
   const claims = readTokenClaims(bearer);
-  const ends = [lifeMs && startMs + lifeMs, lifeMs && issuedMs + lifeMs, claims.expiresAtMs];
+  const ends = [endAfter(startMs, expires_in), endAfter(issuedMs, expires_in), claims.expiresAtMs];
   return { bearer, claims, life: lifeOf(realmHost, nowMs, ends, defaultTokenSeconds) };
 }
 

@@ -2,13 +2,13 @@ import { z } from "zod";
 import type { Problem } from "../../core/problem.js";
 import type { GarEntry } from "../../factory-config/entry.js";
 import { garAudience } from "../../federation/audiences.js";
-import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-json.js";
+import { ForeignToken, optionalMember, StatedSeconds } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest } from "../provider.js";
 import type { CloudOutbound } from "./cloud-hosts.js";
 import { type GoogleAccessToken, googleTokenSeconds } from "./google-token.js";
 import { postForm } from "./post-form.js";
-import { lifeOf } from "./token-life.js";
+import { endAfter, lifeOf } from "./token-life.js";
 import { parseJsonBody, readJson, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 export type GoogleFederationDeps = { outbound: CloudOutbound; nowMs: () => number };
@@ -24,7 +24,7 @@ export const federationHosts: readonly string[] = [stsHost, iamHost];
 
 const accountSeconds = 3_600;
 
-const exchanged = z.object({ access_token: ForeignToken, expires_in: optionalMember(Seconds) });
+const exchanged = z.object({ access_token: ForeignToken, expires_in: StatedSeconds });
 const generated = z.object({
   accessToken: ForeignToken,
   expireTime: optionalMember(z.iso.datetime({ offset: true })),
@@ -64,8 +64,11 @@ async function exchange(
   throwUnlessAnswered(stsHost, reply, deps.nowMs());
   if (reply.status !== 200) throw refusedBySts(request, reply);
   const { access_token, expires_in } = readJson(stsHost, reply, exchanged);
-  const end = expires_in && deps.nowMs() + expires_in * 1_000;
-  return { accessToken: access_token, life: lifeOf(stsHost, deps.nowMs(), [end], googleTokenSeconds) };
+  const nowMs = deps.nowMs();
+  return {
+    accessToken: access_token,
+    life: lifeOf(stsHost, nowMs, [endAfter(nowMs, expires_in)], googleTokenSeconds),
+  };
 }
 
 async function actAs(

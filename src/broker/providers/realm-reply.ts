@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-json.js";
+import { ForeignToken, optionalMember, StatedSeconds } from "../../outbound/foreign-json.js";
 
 /**
  * What a token service answers (distribution spec, auth/token). Some send both members of the token and leave one empty,
@@ -8,6 +8,6 @@ import { ForeignToken, optionalMember, Seconds } from "../../outbound/foreign-js
 export const RealmReply = z.object({
   token: optionalMember(ForeignToken),
   access_token: optionalMember(ForeignToken),
-  expires_in: optionalMember(Seconds),
+  expires_in: StatedSeconds,
   issued_at: optionalMember(z.string()),
 });

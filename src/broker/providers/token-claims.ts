@@ -1,17 +1,13 @@
 import { z } from "zod";
-import { parseForeignJson } from "../../outbound/foreign-json.js";
+import { isUnambiguousJson } from "../../core/unambiguous-json.js";
+import { parseForeignJson, replyText } from "../../outbound/foreign-json.js";
+import type { StatedEnd } from "./token-life.js";
 
 // Go writes an empty list as `null`: registries that are written in it say so that nothing is allowed.
 const Actions = z.array(z.string()).nullable();
-const Entry = z.looseObject({ type: z.string(), name: z.string(), actions: Actions }).refine(isUnambiguous);
-const Payload = z.record(z.string(), z.unknown());
+const Entry = z.object({ type: z.string(), name: z.string(), actions: Actions });
+const Members = z.record(z.string(), z.unknown());
 const Expiry = z.number().positive();
-
-// A member in another case stands for the same one where names are matched in any case, and the last of them counts.
-function isUnambiguous(entry: Readonly<Record<string, unknown>>): boolean {
-  const names = Object.keys(entry).map((name) => name.toLowerCase());
-  return new Set(names).size === names.length;
-}
 
 /** One entry of an `access` claim (distribution spec, auth/jwt). */
 export type AccessEntry = { type: string; name: string; actions: readonly string[] };
@@ -20,38 +16,65 @@ export type AccessEntry = { type: string; name: string; actions: readonly string
 export type TokenAccess = { entries: readonly AccessEntry[]; hasUnreadable: boolean };
 
 /** What a registry's token says about itself. `undefined` members: it does not say. */
-export type TokenClaims = { expiresAtMs?: number; access?: TokenAccess };
+export type TokenClaims = { expiresAtMs?: StatedEnd; access?: TokenAccess };
 
 /**
  * Reads the claims of a registry token without verifying it: the registry's key is not ours to know, and the token came
  * from the registry itself over TLS. An opaque token gives no claims. Each claim is read by itself, so that one that
- * cannot be read hides no other.
+ * cannot be read hides no other. In a payload in which a member stands twice, readers differ about which counts: no
+ * claim of it is readable.
  */
 export function readTokenClaims(token: string): TokenClaims {
   const parts = token.split(".");
-  const payload = Payload.safeParse(parts.length === 3 ? parsePart(parts[1]) : undefined);
+  const text = parts.length === 3 ? replyText(Buffer.from(parts[1] ?? "", "base64url")) : "";
+  const payload = Members.safeParse(parseForeignJson(text));
   if (!payload.success) return {};
-  // Registries in Go match the names of members in any case, so a token can say it in any.
-  const inAnyCase = (wanted: string) => Object.entries(payload.data).filter(([name]) => name.toLowerCase() === wanted);
-  const access = inAnyCase("access");
-  const ends = inAnyCase("exp").flatMap(([, value]) => Expiry.safeParse(value).data ?? []);
+  const isUnambiguous = isUnambiguousJson(text);
+  const claims = bySpelling(payload.data);
+  const expiry = claims.get("EXP");
+  const access = claims.get("ACCESS");
   return {
-    ...(ends.length > 0 && { expiresAtMs: Math.max(...ends) * 1_000 }),
-    ...(access.length > 0 && { access: readAccess(access.map(([, value]) => value)) }),
+    ...(expiry && { expiresAtMs: isUnambiguous ? readExpiry(expiry) : "unreadable" }),
+    ...(access && { access: isUnambiguous ? readAccess(access) : { entries: [], hasUnreadable: true } }),
   };
+}
+
+/**
+ * The values of each member, however its name is spelled. Registries in Go match names in any case, and take two
+ * letters outside ASCII for S and K (encoding/json, `foldName`).
+ */
+function bySpelling(members: Record<string, unknown>): Map<string, unknown[]> {
+  const found = new Map<string, unknown[]>();
+  for (const [name, value] of Object.entries(members)) {
+    const folded = name.toLowerCase().toUpperCase();
+    found.set(folded, [...(found.get(folded) ?? []), value]);
+  }
+  return found;
+}
+
+function readExpiry(claims: readonly unknown[]): StatedEnd {
+  const [claim] = claims;
+  if (claims.length === 1 && claim === null) return undefined;
+  const expiry = Expiry.safeParse(claim);
+  return claims.length === 1 && expiry.success ? expiry.data * 1_000 : "unreadable";
 }
 
 function readAccess(claims: readonly unknown[]): TokenAccess {
   const [claim] = claims;
   if (claims.length === 1 && claim === null) return { entries: [], hasUnreadable: false };
   if (claims.length !== 1 || !Array.isArray(claim)) return { entries: [], hasUnreadable: true };
-  const read = claim.map((entry: unknown) => Entry.safeParse(entry));
-  return {
-    entries: read.flatMap(({ data }) =>
-      data ? [{ type: data.type, name: data.name, actions: data.actions ?? [] }] : [],
-    ),
-    hasUnreadable: read.some(({ success }) => !success),
-  };
+  const read = claim.map(readEntry);
+  return { entries: read.flatMap((entry) => entry ?? []), hasUnreadable: read.includes(undefined) };
+}
+
+function readEntry(entry: unknown): AccessEntry | undefined {
+  const members = Members.safeParse(entry);
+  if (!members.success) return undefined;
+  const spelled = bySpelling(members.data);
+  const [type = [], name = [], actions = []] = ["TYPE", "NAME", "ACTIONS"].map((member) => spelled.get(member));
+  if (type.length > 1 || name.length > 1 || actions.length > 1) return undefined;
+  const read = Entry.safeParse({ type: type[0], name: name[0], actions: actions[0] });
+  return read.success ? { ...read.data, actions: read.data.actions ?? [] } : undefined;
 }
 
 export type GrantedAccess =
@@ -72,8 +95,4 @@ export function compareAccess({ access }: TokenClaims, wanted: readonly string[]
     if (actions.length > 0 && (!isWanted || actions.some((action) => action !== "pull"))) isBroader = true;
   }
   return { kind: "known", missing: wanted.filter((name) => !pullable.has(name)), isBroader };
-}
-
-function parsePart(part: string | undefined): unknown {
-  return part === undefined ? undefined : parseForeignJson(Buffer.from(part, "base64url"));
 }

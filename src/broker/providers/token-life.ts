@@ -1,4 +1,5 @@
 import type { Problem } from "../../core/problem.js";
+import type { StatedSeconds } from "../../outbound/foreign-json.js";
 import type { Minted } from "../provider.js";
 import { upstreamInvalid } from "./upstream-reply.js";
 
@@ -8,25 +9,40 @@ export type TokenLife = Pick<Minted, "expiresAt" | "usableUntil" | "lifeUnstated
 // The last instant that the time format of replies and events can express.
 const lastEndMs = Date.UTC(9999, 11, 31, 23, 59, 59);
 
+/** An end that is stated for a token, in milliseconds since 1970. `undefined` and what is no number state nothing. */
+export type StatedEnd = number | "unreadable" | undefined;
+
+/** The end of what lives this long from `startMs` on. */
+export function endAfter(startMs: number, seconds: StatedSeconds): StatedEnd {
+  return typeof seconds === "number" ? startMs + seconds * 1_000 : seconds;
+}
+
 /**
  * Decides how long a token lives from all ends that were stated for it. The earliest is what it is refreshed by; the
  * latest is what limits, the audit and the reply go by, since the token may work until then.
- * @param stated - in milliseconds since 1970; `undefined` and what is no number state nothing
+ * An end that cannot be read may be later than every other, so it counts as a life that is not stated, whatever others
+ * say.
  * @param assumedSeconds - how long it is used when no end is stated
  * @throws Problem `upstream-invalid` when the token has ended already
  */
 export function lifeOf(
   upstream: string,
   nowMs: number,
-  stated: readonly (number | undefined)[],
+  stated: readonly StatedEnd[],
   assumedSeconds: number,
 ): TokenLife {
-  const ends = stated.flatMap((end) => (end === undefined || Number.isNaN(end) ? [] : [Math.min(end, lastEndMs)]));
+  const ends = stated.flatMap((end) =>
+    typeof end !== "number" || Number.isNaN(end) ? [] : [Math.min(end, lastEndMs)],
+  );
   if (ends.length === 0) return { expiresAt: new Date(nowMs + assumedSeconds * 1_000), lifeUnstated: true };
   const earliest = Math.min(...ends);
   const latest = Math.max(...ends);
   if (earliest <= nowMs) throw expiredOnArrival(upstream, earliest, nowMs);
-  return { expiresAt: new Date(latest), ...(earliest < latest && { usableUntil: new Date(earliest) }) };
+  return {
+    expiresAt: new Date(latest),
+    ...(earliest < latest && { usableUntil: new Date(earliest) }),
+    ...(stated.includes("unreadable") && { lifeUnstated: true }),
+  };
 }
 
 /** When a token, used by its earliest end, stops being handed out. */

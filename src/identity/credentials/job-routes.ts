@@ -6,11 +6,11 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { newestFirst, pageOf } from "../../http/page.js";
+import { lightPage, newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
 import { CreatedJob, Job, JobList, JobRequest } from "../contract.js";
 import { openJob } from "./create-credential.js";
-import { findCredential, listCredentials } from "./store.js";
+import { findCredential, listCredentials, weighJobs } from "./store.js";
 import { jobView } from "./views.js";
 import { withdrawCredential } from "./withdraw-credential.js";
 
@@ -78,13 +78,15 @@ const listJobs = route(
     tag: "Jobs",
     summary: "List the jobs that run",
     auth: { permission: "jobs:create" },
+    isCostly: true,
     params: FactoryParams,
     query: PageQuery,
     replies: { 200: { description: "Newest first.", content: { "application/json": JobList } } },
     problems: [],
   },
-  async ({ prisma }: Pick<Deps, "prisma">, { factory, page }) => {
+  async ({ prisma }: Pick<Deps, "prisma">, { factory, page: asked }) => {
     const now = databaseNow();
+    const page = lightPage(asked, await weighJobs(prisma, { factoryId: factory.id, page: asked, now }));
     const rows = await listCredentials(prisma, { kind: "job", factoryId: factory.id, page, now });
     return { status: 200, body: await pageOf(page, rows, newestFirst, (row) => jobView(row, now)) };
   },

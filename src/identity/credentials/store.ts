@@ -171,6 +171,27 @@ export async function listCredentials(
   });
 }
 
+/** How many bytes the grants of the jobs are that `listCredentials` gives for this page. */
+export async function weighJobs(
+  prisma: PrismaClient,
+  { factoryId, page, now }: { factoryId: string; page: PageStart; now: Date },
+): Promise<number[]> {
+  const [time, id] = page.after ?? [];
+  const rows = await prisma.$queryRawUnsafe<{ bytes: number }[]>(
+    `SELECT coalesce(octet_length(grants::text), 0) AS bytes FROM credentials
+     WHERE kind = 'job' AND factory_id = $1::uuid AND revoked_at IS NULL
+       AND (expires_at IS NULL OR expires_at > $2::timestamptz)
+       AND ($3::timestamptz IS NULL OR (created_at, id) < ($3::timestamptz, $4::uuid))
+     ORDER BY created_at DESC, id DESC LIMIT $5`,
+    factoryId,
+    now.toISOString(),
+    time ?? null,
+    id ?? null,
+    page.size + 1,
+  );
+  return rows.map(({ bytes }) => bytes);
+}
+
 /** One credential, whether it still works or not. */
 export async function findCredential(prisma: PrismaClient, id: string, kind: CredentialKind, factoryId: string) {
   return prisma.credential.findFirst({ select: listed, where: { id, kind, factoryId } });

@@ -1,7 +1,7 @@
 import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { newestFirst, pageOf } from "../../http/page.js";
+import { lightPage, newestFirst, pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
@@ -17,7 +17,7 @@ import {
 } from "./contract.js";
 import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
 import type { RevocationLists } from "./revocation-lists.js";
-import { listAuthorities } from "./store.js";
+import { listAuthorities, weighAuthorities } from "./store.js";
 import type { DeviceDeps } from "./write-change.js";
 
 type Reader = { prisma: PrismaClient };
@@ -39,7 +39,8 @@ const listDeviceAuthorities = route(
     replies: { 200: { description: "Newest first.", content: { "application/json": DeviceAuthorityList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, page }) => {
+  async ({ prisma }: Reader, { factory, page: asked }) => {
+    const page = lightPage(asked, await weighAuthorities(prisma, { factoryId: factory.id, page: asked }));
     const rows = await listAuthorities(prisma, { factoryId: factory.id, page });
     return { status: 200, body: await pageOf(page, rows, newestFirst, authorityView) };
   },

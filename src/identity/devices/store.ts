@@ -95,6 +95,24 @@ export async function listAuthorities(prisma: PrismaClient, input: { factoryId: 
   });
 }
 
+/** How many bytes the authorities are that `listAuthorities` gives for this page. */
+export async function weighAuthorities(
+  prisma: PrismaClient,
+  { factoryId, page }: { factoryId: string; page: PageStart },
+): Promise<number[]> {
+  const [time, id] = page.after ?? [];
+  const rows = await prisma.$queryRawUnsafe<{ bytes: number }[]>(
+    `SELECT octet_length(policy::text) + octet_length(certificates) AS bytes FROM device_authorities
+     WHERE factory_id = $1::uuid AND ($2::timestamptz IS NULL OR (created_at, id) < ($2::timestamptz, $3::uuid))
+     ORDER BY created_at DESC, id DESC LIMIT $4`,
+    factoryId,
+    time ?? null,
+    id ?? null,
+    page.size + 1,
+  );
+  return rows.map(({ bytes }) => bytes);
+}
+
 /** Changes what is given, and makes that the next version. */
 export async function updateAuthority(
   transaction: Transaction,

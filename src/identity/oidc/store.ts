@@ -72,6 +72,21 @@ export async function listRules(
   return rows.map((row) => ({ name: row.name, rule: storedRuleOf(row) }));
 }
 
+/** How many bytes the rules are that `listRules` gives for this page. */
+export async function weighRules(
+  prisma: PrismaClient,
+  { factoryId, page }: { factoryId: string; page: PageStart },
+): Promise<number[]> {
+  const rows = await prisma.$queryRawUnsafe<{ bytes: number }[]>(
+    `SELECT octet_length(rule::text) AS bytes FROM trust_rules
+     WHERE factory_id = $1::uuid AND ($2::text IS NULL OR name > $2::text) ORDER BY name LIMIT $3`,
+    factoryId,
+    page.after?.[0] ?? null,
+    page.size + 1,
+  );
+  return rows.map(({ bytes }) => bytes);
+}
+
 export async function findRule(prisma: PrismaClient, factoryId: string, id: string): Promise<StoredRule | undefined> {
   const row = await prisma.trustRule.findFirst({ where: { factoryId, id } });
   return row ? storedRuleOf(row) : undefined;

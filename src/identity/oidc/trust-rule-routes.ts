@@ -2,7 +2,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
-import { pageOf } from "../../http/page.js";
+import { lightPage, pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
@@ -11,7 +11,7 @@ import { type ExplainDeps, explain } from "./explain.js";
 import { ExplainRequest, Explanation } from "./explain-contract.js";
 import { createRule, type RuleDeps, removeRule, replaceRule } from "./rule-changes.js";
 import { ruleView } from "./rule-view.js";
-import { findRule, listRules } from "./store.js";
+import { findRule, listRules, weighRules } from "./store.js";
 import { TemplateList } from "./template-contract.js";
 import { templates } from "./templates/templates.js";
 
@@ -36,7 +36,8 @@ const listTrustRules = route(
     replies: { 200: { description: "By name.", content: { "application/json": TrustRuleList } } },
     problems: [],
   },
-  async ({ prisma }: Reader, { factory, page }) => {
+  async ({ prisma }: Reader, { factory, page: asked }) => {
+    const page = lightPage(asked, await weighRules(prisma, { factoryId: factory.id, page: asked }));
     const rows = await listRules(prisma, { factoryId: factory.id, page });
     const { items, ...next } = await pageOf(
       page,

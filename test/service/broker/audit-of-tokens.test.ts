@@ -102,6 +102,15 @@ describe("a secret that was opened", () => {
     });
   });
 
+  it("for tokens that cannot be minted leaves few rows, however many one request asks for", async () => {
+    const before = (await broker.events("registry-token.failed")).length;
+    const requests = Array.from({ length: 50 }, (_, at) => ({ registry: "ghcr.io", repositories: [`acme/app-${at}`] }));
+    for (let round = 0; round < 3; round += 1) expect((await broker.ask(job.token, { requests })).status).not.toBe(200);
+    const rows = (await broker.events("registry-token.failed")).slice(before);
+    expect(rows.length).toBe(1);
+    for (const row of rows) expect(row).toMatchObject({ registry: "ghcr.io", secret: "creds", outcome: "failed" });
+  });
+
   it("for a token that then goes to nobody leaves a row too: another registry of the request failed", async () => {
     const requests = [demand, { registry: "quay.example.test" }];
     const reply = await broker.ask(job.token, { requests });

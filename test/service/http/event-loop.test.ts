@@ -185,6 +185,51 @@ const fillings = (maxBytes: number, maxValues: number): [string, unknown][] => {
   ];
 };
 
+describe("lists of large rows", () => {
+  const large = "large-rows";
+  const of = `/v1/factories/${large}`;
+  const grants = (repositories: number) =>
+    Array.from({ length: 100 }, (_, at) => ({
+      registry: `r${at}.example.com`,
+      repositories: Array.from({ length: repositories }, (_, n) => `team${at}/app${n}`),
+      actions: ["pull"],
+    }));
+  const post = (path: string, body: object) => service.as(service.operatorToken).post(`${of}/${path}`).send(body);
+
+  beforeAll(async () => {
+    await service.createFactory(large);
+    const conditions = [
+      { claim: "repository_id", equals: "1" },
+      { claim: "repository_owner_id", equals: "1" },
+    ];
+    const issuer = "https://token.actions.githubusercontent.com";
+    for (let at = 0; at < 25; at += 1) {
+      const job = await post("jobs", { name: "large", ttlSeconds: 3_600, grants: grants(100) });
+      expect(job.status).toBe(201);
+      const rule = { name: `r${at}`, issuer, audience: `a${at}`, conditions, grants: grants(20) };
+      expect((await post("trust-rules", rule)).status).toBe(201);
+    }
+  });
+
+  it.each(["jobs", "trust-rules", "audit", "audit/export", "audit/export.cef"])("%s", async (path) => {
+    const page = path.startsWith("audit/") ? "" : "?pageSize=200";
+    await expectNoStall(path, { method: "GET", path: `${of}/${path}${page}` }, [200]);
+  });
+
+  it.each(["jobs", "trust-rules", "audit"])("%s come whole, each once, a page after the other", async (path) => {
+    const seen: string[] = [];
+    let next = "";
+    for (let pages = 0; pages < 100; pages += 1) {
+      const { body } = await service.as(service.operatorToken).get(`${of}/${path}?pageSize=200${next}`);
+      seen.push(...body.items.map(({ id }: { id: string }) => id));
+      if (body.nextPageToken === undefined) break;
+      next = `&pageToken=${encodeURIComponent(body.nextPageToken)}`;
+    }
+    expect(seen.length).toBeGreaterThanOrEqual(25);
+    expect(new Set(seen).size).toBe(seen.length);
+  });
+});
+
 it("certificates of an authority, as many as fit in", async () => {
   const { pem } = await makeRoot();
   const certificates = `${pem}\n`.repeat(Math.floor(95_000 / (pem.length + 1)));

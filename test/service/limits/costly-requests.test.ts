@@ -23,6 +23,8 @@ it("are those that a caller can repeat at no cost while they take our time", () 
       "restoreConfigVersion",
       "explainTrustRules",
       "listTrustRules",
+      "listJobs",
+      "listFactoryAudit",
       "verifySecret",
       "examineSecret",
       "examineSecretVersion",

@@ -84,6 +84,29 @@ describe("a token's access claim", () => {
   });
 
   it.each([
+    ["a second spelling of its actions", [{ ...pull, Actions: ["pull", "push"] }]],
+    ["a second spelling of its name", [{ ...pull, NAME: "acme/other" }]],
+    ["members in capitals that grant push", [{ Type: "repository", Name: "acme/app", Actions: ["pull", "push"] }]],
+  ])("counts every spelling of an entry's members: with %s it is refused", async (_, access) => {
+    await expect(withAccess(access)).rejects.toMatchObject({ code: "scope-not-enforceable" });
+  });
+
+  it("may be in letters that registries in Go take for others", async () => {
+    const all = [{ ...pull, actions: ["pull", "push"] }];
+    const renamed = mint({ claims: ({ access: _, ...claims }) => ({ ...claims, acce\u017f\u017f: all }) });
+    await expect(renamed).rejects.toMatchObject({ code: "scope-not-enforceable" });
+  });
+
+  it.each([
+    ["the claim", `"access":[${JSON.stringify(pull)}],"access":[${JSON.stringify(pull)}]`],
+    ["a member of an entry", `"access":[{"actions":["push"],${JSON.stringify(pull).slice(1)}]`],
+  ])("is not readable when %s stands twice in the token's text", async (_, members) => {
+    const token = `${part("{}")}.${part(`{${members}}`)}.AA`;
+    const twice = mint({ tokenShape: "jwt", reply: (all) => ({ ...all, token }) });
+    await expect(twice).rejects.toMatchObject({ code: "scope-not-enforceable" });
+  });
+
+  it.each([
     ["exp is text", { exp: "soon" }],
     ["exp is null", { exp: null }],
     ["exp is negative", { exp: -1 }],
@@ -108,8 +131,11 @@ const expIn = (seconds: number) => (claims: object) => ({ ...claims, exp: nowSec
 
 /** A JWT that nobody signed, for claims that a signer does not take. */
 function unsigned(claims: object): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  return `${part({ alg: "none" })}.${part(claims)}.AA`;
+  return `${part(JSON.stringify({ alg: "none" }))}.${part(JSON.stringify(claims))}.AA`;
+}
+
+function part(json: string): string {
+  return Buffer.from(json).toString("base64url");
 }
 
 describe("how long a token lives", () => {
@@ -135,6 +161,38 @@ describe("how long a token lives", () => {
       expect(Math.abs(secondsLeft(token.usableUntil ?? token.expiresAt) - earliest)).toBeLessThan(5);
     },
   );
+
+  it.each([
+    ["exp in another case", (end: number) => ({ EXP: end })],
+    ["exp as text", (end: number) => ({ exp: String(end) })],
+    ["exp in two spellings", (end: number) => ({ exp: end, Exp: 1 })],
+  ])("is never taken for what expires_in says beside %s", async (_, claims) => {
+    const sign = () => unsigned({ access: [pull], ...claims(nowSeconds() + 900) });
+    const token = await mint({ tokenShape: "jwt", reply: (all) => ({ ...all, token: sign(), expires_in: 60 }) });
+    const isLong = Math.abs(secondsLeft(token.expiresAt) - 900) < 5;
+    expect(isLong || token.lifeUnstated).toBe(true);
+    expect(Math.abs(secondsLeft(token.usableUntil ?? token.expiresAt) - 60)).toBeLessThan(5);
+  });
+
+  it.each(["1e9", "soon", {}, -5, true])(
+    "is not stated by an exp beside an expires_in of %j, which may say more",
+    async (expires_in) => {
+      const token = await mint({ claims: expIn(300), reply: (all) => ({ ...all, expires_in }) });
+      expect(token).toMatchObject({ lifeUnstated: true });
+      expect(Math.abs(secondsLeft(token.usableUntil ?? token.expiresAt) - 300)).toBeLessThan(5);
+    },
+  );
+
+  it.each([undefined, null, "", 0])("is stated by an exp beside an expires_in of %j", async (expires_in) => {
+    const token = await mint({ claims: expIn(300), reply: (all) => ({ ...all, expires_in }) });
+    expect(token.lifeUnstated).toBeUndefined();
+    expect(Math.abs(secondsLeft(token.expiresAt) - 300)).toBeLessThan(5);
+  });
+
+  it("begins when it comes, where issued_at is the zero time of Go", async () => {
+    const token = await mint({ tokenShape: "opaque", reply: (all) => ({ ...all, issued_at: "0001-01-01T00:00:00Z" }) });
+    expect(Math.abs(secondsLeft(token.expiresAt) - 300)).toBeLessThan(5);
+  });
 
   it("may be longer than a date can say", async () => {
     const token = await mint({ tokenShape: "opaque", reply: (all) => ({ ...all, expires_in: 1e300 }) });

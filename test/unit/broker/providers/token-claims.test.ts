@@ -18,9 +18,9 @@ test.each([{ Actions: ["push"] }, { ACTIONS: null }, { Name: "acme/other" }, { T
   },
 );
 
-test("takes the latest of several ends, in whatever case they are written", () => {
-  expect(readTokenClaims(tokenWith({ exp: 10, EXP: 20, Exp: "30" }))).toEqual({ expiresAtMs: 20_000 });
+test("reads an end in whatever case it is written, and none where several are", () => {
   expect(readTokenClaims(tokenWith({ Exp: 5 }))).toEqual({ expiresAtMs: 5_000 });
+  expect(readTokenClaims(tokenWith({ exp: 10, EXP: 20, Exp: "30" }))).toEqual({ expiresAtMs: "unreadable" });
 });
 
 test.each(["", " ", "x\n", "a b", "x\u0000", "\u001b[2J", "\u00e4", 1, null, ["x"]])(

@@ -9,12 +9,11 @@ import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
 import { type Asked, type Decided, type Demand, decisions } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
-import { type Failed, failed, problemOf } from "./failures.js";
-import { issuedEvent, type Ready } from "./issued-event.js";
+import { issuedEvent, type Ready, type SecretRef } from "./issued-event.js";
 import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
-import { cacheKey, secretFor } from "./secret-for.js";
+import { someOf } from "./select-registry.js";
 import type { CachedToken } from "./token-cache.js";
 
 export type BrokerDeps = MintDeps & {
@@ -240,4 +239,54 @@ async function recordKept<T extends Minted>(
       recordMint(deps.audit, product, { factory, actor: actorOf(caller), secret, demand, requested }, { kept: true }),
     ),
   );
+}
+
+/** One registry that could not be answered for, and the whole problem that it was. */
+type Failed = { failure: Failure; problem: Problem };
+
+function failed(registry: string, problem: Problem): Failed {
+  return { failure: { registry, code: problem.code, message: problem.detail }, problem };
+}
+
+/** One failure is that problem; several are the gravest of them, with all listed. */
+function problemOf(failures: readonly Failed[], asked: number): Problem {
+  const gravest = failures.map(({ problem }) => problem).reduce((a, b) => (b.status > a.status ? b : a));
+  if (asked === 1) return gravest;
+  const detail = `${failures.length} of ${asked} registries gave no token. ${someOf(
+    failures.map(({ failure }) => `${failure.registry}: ${failure.message}`),
+    " ",
+  )}`;
+  const { retryAfterSeconds } = gravest;
+  return new Problem(gravest.code, detail, {
+    failures: failures.map(({ failure }) => failure),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}
+
+/**
+ * The secret that opens the registry of a demand; `undefined` for an entry that needs none.
+ * @throws Problem `secret-missing`, `destination-not-approved`
+ */
+function secretFor(facts: FactoryFacts, { entry, isApproved }: Demand): SecretRef | undefined {
+  const { id, secretName } = entry;
+  if (secretName === undefined) return undefined;
+  const secret = facts.secrets.get(secretName);
+  if (!secret) {
+    const detail = `The entry ${id} names the secret "${secretName}", which does not exist. Create it: fioctl secrets update ${secretName}=...`;
+    throw new Problem("secret-missing", detail);
+  }
+  if (isApproved) return secret;
+  throw new Problem(
+    "destination-not-approved",
+    `Nobody with secrets:write has approved sending "${secretName}" to ${id}. Let one publish the config.`,
+  );
+}
+
+/**
+ * Names all that a token depends on: nothing else than an equal request can meet it. What a keyless entry depends on,
+ * its principal and its id, is in the hash of the entry.
+ */
+function cacheKey(factoryId: string, secret: SecretRef | undefined, demand: Demand): string {
+  const scope = demand.repositories ? [demand.allowBroader, ...demand.repositories] : [];
+  return [factoryId, demand.hash, secret?.id ?? "", secret?.version ?? "", demand.host ?? "", ...scope].join(" ");
 }

@@ -1,13 +1,14 @@
 import { requestedBy } from "../audit/requested-by.js";
 import { Problem } from "../core/problem.js";
 import { FactoryParams } from "../http/contract.js";
-import { json, route } from "../http/route.js";
+import { json, PreparedJson, route } from "../http/route.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import type { AwsFiles, AwsFilesInput } from "./aws-files.js";
 import { unfitFor } from "./bearers.js";
-import { issueJobFiles } from "./ci-scripts/issue-job-files.js";
+import { deliverSecrets } from "./ci-scripts/deliver-secrets.js";
+import { fitForJobs, jobFiles } from "./ci-scripts/job-files.js";
 import { RegistryTokenReply, RegistryTokenRequest } from "./contract.js";
-import { type BrokerDeps, type Issued, issueTokens } from "./issue-token.js";
+import { type BrokerDeps, type Issued, type IssueInput, issueTokens } from "./issue-token.js";
 import type { Products } from "./products.js";
 import type { Minted } from "./provider.js";
 import { renderReply } from "./render-reply.js";
@@ -99,3 +100,24 @@ const nothingToIssue = (): Problem =>
   );
 
 export const brokerRoutes = [issue];
+
+/**
+ * What a job's `/secrets` hold: registries and delivered secrets. A factory without entries has an empty list of
+ * registries, for a job may need the secrets alone.
+ * @throws Problem as `issueTokens` and `deliverSecrets`; `not-representable` when a registry's token fits in no file,
+ *   unless the request takes what there is
+ */
+async function issueJobFiles(
+  deps: BrokerDeps & Pick<Products, "registryTokens">,
+  input: IssueInput,
+): Promise<PreparedJson> {
+  const issued = await issueTokens(deps, deps.registryTokens, input);
+  const { fit, failures: unfit } = fitForJobs(issued.tokens.map(({ token }) => token));
+  const failures = [...issued.failures, ...unfit];
+  if (unfit.length > 0 && !input.allowPartial) {
+    const detail = unfit.map(({ registry, message }) => `${registry}: ${message}`).join(" ");
+    throw new Problem("not-representable", detail, { failures });
+  }
+  const files = jobFiles(fit, await deliverSecrets(deps, input));
+  return new PreparedJson(JSON.stringify({ files, ...(failures.length > 0 && { failures }) }));
+}

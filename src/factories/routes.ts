@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { z } from "zod";
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import { actorOf } from "../core/caller.js";
@@ -8,12 +9,25 @@ import { Problem } from "../core/problem.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
-import { FactoryParams, PageQuery } from "../http/contract.js";
+import { FactoryName, FactoryParams, NextPageToken, PageQuery, Timestamp } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
 import { json, route } from "../http/route.js";
-import { Factory, FactoryList, FactoryRequest } from "./contract.js";
 import { deleteFactory } from "./delete-factory.js";
 import { factoryOfName, findFactory, insertFactory, listFactories } from "./store.js";
+
+const FactoryRequest = z.strictObject({ name: FactoryName }).meta({ id: "FactoryRequest" });
+
+const Factory = z
+  .object({
+    id: z
+      .uuid()
+      .meta({ description: "Never changes; the factory's name in certificates and in the cloud's own logs." }),
+    name: z.string(),
+    createdAt: Timestamp,
+  })
+  .meta({ id: "Factory" });
+
+const FactoryList = z.object({ items: z.array(Factory), nextPageToken: NextPageToken }).meta({ id: "FactoryList" });
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };
 type RemoveDeps = Pick<Deps, "prisma" | "audit"> & { generations: Generations };

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { AuditWriter } from "../audit/record.js";
 import { requestedBy } from "../audit/requested-by.js";
 import { actorOf } from "../core/caller.js";
@@ -7,8 +8,30 @@ import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
 import { etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, route } from "../http/route.js";
-import { FactorySettings, FactorySettingsChange } from "./settings-contract.js";
 import { changeSettings, type FactorySettingsRow, findSettings } from "./store.js";
+
+const keepVersions = z.int().min(1).max(1_000);
+const rotationGraceSeconds = z.int().min(0).max(2_592_000);
+
+const keepVersionsText =
+  "How many versions of each secret are kept. A smaller number holds from a secret's next write on; the current version and the one before are always kept.";
+const rotationGraceText =
+  "For how long the version that was current before can be destroyed with `force` only. 0 to 30 days.";
+
+const FactorySettings = z
+  .object({
+    keepVersions: keepVersions.meta({ description: keepVersionsText }),
+    rotationGraceSeconds: rotationGraceSeconds.meta({ description: rotationGraceText }),
+  })
+  .meta({ id: "FactorySettings" });
+
+const FactorySettingsChange = z
+  .strictObject({
+    keepVersions: keepVersions.optional().meta({ description: keepVersionsText }),
+    rotationGraceSeconds: rotationGraceSeconds.optional().meta({ description: rotationGraceText }),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), "changes nothing")
+  .meta({ id: "FactorySettingsChange", description: "What is absent stays as it is." });
 
 type Reader = { prisma: PrismaClient };
 

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { currentEntries } from "../factory-config/current-entries.js";
@@ -9,10 +10,17 @@ import { rsaJwk } from "../identity/oauth/keys/public-jwk.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
 import { Federation, FederationKeySet, FederationMetadata, FederationParams } from "./contract.js";
 import { issuerBase } from "./issuer-base.js";
-import { issuerRemarks } from "./issuer-remarks.js";
-import { factoryExists } from "./store.js";
 import { issuerOf } from "./subject.js";
 import { type CloudEntry, describeTrust } from "./trust-steps.js";
+
+const idPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether there is a factory of this id. A deleted one is none. */
+async function factoryExists(prisma: PrismaClient, id: string): Promise<boolean> {
+  // What no id looks like is no question for Postgres, which fails on it.
+  if (!idPattern.test(id)) return false;
+  return (await prisma.factory.findFirst({ select: { id: true }, where: { id, deletedAt: null } })) !== null;
+}
 
 export type FederationDeps = {
   prisma: PrismaClient;
@@ -116,3 +124,17 @@ function isOfCloud(entry: RegistryEntry): entry is CloudEntry {
 }
 
 export const federationRoutes = [getFederation, getFederationMetadata, getFederationKeySet];
+
+/** What may keep a cloud from using this issuer, in sentences; empty when nothing is seen from here. */
+function issuerRemarks(issuer: string): string[] {
+  const { hostname, port } = new URL(issuer);
+  const remarks: string[] = [];
+  if (port !== "") remarks.push("AWS takes no issuer with a port in its URL. Serve the public URL on port 443.");
+  const isLocal = hostname === "localhost" || !hostname.includes(".") || /\.(local|internal|localhost)$/.test(hostname);
+  if (isLocal || isIP(hostname.replace(/^\[|\]$/g, "")) !== 0) {
+    remarks.push(
+      "Clouds have to reach the public URL by a name of the public DNS, and its host does not look like one.",
+    );
+  }
+  return remarks;
+}

@@ -13,7 +13,36 @@ import { refuseDuplicates } from "../secrets/refuse-duplicates.js";
 import { listNames } from "../secrets/store.js";
 import { type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
 import { PlainSecrets, TriggerList, TriggerParams, TriggerWrite, TriggerWritten } from "./contract.js";
-import { credentialsPage } from "./credentials-page.js";
+
+/** fioctl prints this address when it has no client yet. Its own cloud has a form there; here it says how to make one. */
+const credentialsPage = route(
+  {
+    id: "fioctlCredentialsPage",
+    method: "get",
+    path: "/settings/credentials",
+    trailingSlash: "both",
+    tag: "fioctl",
+    summary: "Where `fioctl login` sends whoever has no client yet: how to make one",
+    auth: "anyone",
+    replies: { 200: { description: "Commands.", content: { "text/plain": z.string() } } },
+    problems: [],
+  },
+  async ({ publicUrl }: { publicUrl: () => string }) => ({ status: 200, body: howToMakeAClient(publicUrl()) }),
+);
+
+const howToMakeAClient = (url: string): string => `fioctl asks for the ID and the secret of an OAuth client.
+
+Whoever administers your factory makes one, FACTORY and NAME being yours:
+
+  curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FS_TOKEN" \\
+    -H 'Content-Type: application/json' -d '{"name":"NAME","roles":["operator"]}'
+
+The answer has both: "id" is the client ID, "clientSecret" the client secret, which is shown this once.
+
+Then log in:
+
+  fioctl login --oauth-url "${url}/oauth"
+`;
 
 /** A factory has one trigger as fioctl sees it: two are fatal to it, and its id must not be zero. */
 const triggerId = 1;

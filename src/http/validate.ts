@@ -1,8 +1,7 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { nearestName } from "../core/nearest-name.js";
 import { type Invalid, Problem } from "../core/problem.js";
 import { FilterText } from "./contract.js";
-import { fieldsAt } from "./fields-at.js";
 import { plainReason } from "./plain-reasons.js";
 
 /** A body can have thousands of members that are unknown, and comparing them with those that are known is slow. */
@@ -55,3 +54,26 @@ export const KnownName = (names: readonly string[], told: { what: string; listed
     const hint = nearest === undefined ? all : `did you mean ${nearest}?`;
     context.addIssue({ code: "custom", message: `is no ${told.what}: ${hint}` });
   });
+
+type JsonSchema = z.core.JSONSchema.JSONSchema;
+
+/**
+ * The names of the fields that an object at this place of a schema can have, for a message that helps whoever
+ * mistyped one; none when there is no object at that place.
+ */
+export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const root = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  let place = resolve(root, root);
+  for (const part of path) {
+    const { properties, items } = place;
+    const next = typeof part === "number" ? items : properties?.[String(part)];
+    place = resolve(root, typeof next === "object" && !Array.isArray(next) ? next : {});
+  }
+  return Object.keys(place.properties ?? {});
+}
+
+// A schema with an id of its own stands under $defs, and here only its name.
+function resolve(root: JsonSchema, schema: JsonSchema): JsonSchema {
+  const definition = schema.$ref === undefined ? undefined : root.$defs?.[schema.$ref.replace("#/$defs/", "")];
+  return definition ?? schema;
+}

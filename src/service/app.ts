@@ -1,3 +1,4 @@
+import type { Server } from "node:http";
 import { AuditWriter } from "../audit/record.js";
 import { Facts } from "../broker/factory-facts.js";
 import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
@@ -16,7 +17,6 @@ import { createOutbound } from "../outbound/outbound.js";
 import type { Settings } from "../settings/settings.js";
 import { DocumentWorker } from "./documents/document-worker.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
-import { publicUrlOf } from "./public-url.js";
 import { routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
 import { startAuditChain } from "./start-audit-chain.js";
@@ -134,4 +134,18 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
     onProblem: (sentence) => log.warn(sentence),
     onReload: () => log.info("the certificate was read again"),
   });
+}
+
+/**
+ * How clients reach the service: what the operator says, else the address that it listens on. Never taken from `Host`,
+ * which whoever asks can choose.
+ * @param server - the main one, which listens by the time that somebody asks
+ */
+function publicUrlOf(settings: Pick<Settings, "publicUrl" | "host" | "tls">, server: Server): string {
+  if (settings.publicUrl !== undefined) return settings.publicUrl;
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("a server that listens has an address");
+  const host = /^(0\.0\.0\.0|::)$/.test(settings.host) ? "127.0.0.1" : settings.host;
+  const scheme = settings.tls ? "https" : "http";
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${address.port}`;
 }

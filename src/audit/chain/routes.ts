@@ -1,14 +1,32 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { FactoryParams } from "../../http/contract.js";
+import { FactoryParams, Timestamp } from "../../http/contract.js";
 import { route, StreamedText } from "../../http/route.js";
-import { AuditCheckpointKeyList, AuditExportNdjson } from "./contract.js";
 import { exportCef, exportNdjson, exportRange } from "./export-lines.js";
 import { publicKeys } from "./keys/store.js";
 import { pem } from "./public-keys.js";
 import type { AuditSealer } from "./sealer.js";
 import { installationId } from "./store.js";
+
+const AuditCheckpointKey = z
+  .object({
+    id: z.string().meta({ description: "SHA-256 of the key (SPKI, DER) in hexadecimal." }),
+    state: z.enum(["active", "retired"]).meta({ id: "AuditCheckpointKeyState" }),
+    algorithm: z.literal("Ed25519"),
+    publicKey: z.string().meta({ description: "PEM." }),
+    createdAt: Timestamp,
+  })
+  .meta({ id: "AuditCheckpointKey" });
+
+const AuditCheckpointKeyList = z
+  .object({ items: z.array(AuditCheckpointKey) })
+  .meta({ id: "AuditCheckpointKeyList", description: "The public keys that sign the audit, the oldest first." });
+
+const AuditExportNdjson = z.string().meta({
+  id: "AuditExportNdjson",
+  description: "One JSON object a line: keys, the signed end, the last cut, then events and checkpoints.",
+});
 
 type Exporter = { prisma: PrismaClient; sealer: AuditSealer };
 

@@ -1,12 +1,43 @@
 import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
+import { damagedSentence, readEvent } from "../chain/read-event.js";
 import type { AuditSealer } from "../chain/sealer.js";
 import type { AuditSigningKey } from "../chain/signing-key.js";
 import { signStatement } from "../chain/statement.js";
-import { installationId, lastStatement } from "../chain/store.js";
+import { installationId, lastStatement, sealedEvents } from "../chain/store.js";
 import type { AuditWriter } from "../record.js";
-import { lastBefore } from "./last-before.js";
 import { cutEvents, partsOfCut } from "./store.js";
+
+/** Events that are read at a time. */
+const pageSize = 1_000;
+
+/**
+ * How far a chain may be cut: up to the last position in front of the first event that is not older than `before`. When an
+ * event was, its sealed bytes say: the column beside them can be altered without breaking the chain.
+ * @param limit how many events behind `after` are looked at
+ * @returns `through`, which is `after` when there is nothing older right behind it; and a sentence about the event behind
+ *   it when that is damaged. It is kept: of what it was, nothing else is left
+ */
+async function lastBefore(
+  prisma: PrismaClient,
+  chain: string,
+  { after, limit, before }: { after: number; limit: number; before: Date },
+): Promise<{ through: number; damaged: string | undefined }> {
+  let through = after;
+  while (through < after + limit) {
+    const page = { after: through, through: after + limit, limit: pageSize };
+    const events = await sealedEvents(prisma, chain, page);
+    for (const sealed of events) {
+      const { event, damage } = readEvent(sealed.event);
+      if (event === undefined) return { through, damaged: damagedSentence({ ...sealed, chain, damage }) };
+      const atMs = typeof event.at === "string" ? Date.parse(event.at) : Number.NaN;
+      if (!(atMs < before.getTime())) return { through, damaged: undefined };
+      through = sealed.position;
+    }
+    if (events.length === 0) break;
+  }
+  return { through, damaged: undefined };
+}
 
 /** Events that go in one transaction, with a signed cut of their own. */
 const stepSize = 5_000;

@@ -1,10 +1,28 @@
+import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import { AwsCredentials } from "../../broker/contract.js";
+import type { ErrorShape } from "../../core/error-shape.js";
+import { RegistryName } from "../../core/grant.js";
 import { FactoryParams, ProblemDocument } from "../../http/contract.js";
 import { PreparedJson, route } from "../../http/route.js";
-import { AwsCredentialsQuery } from "./contract.js";
-import { awsCredentialsErrors } from "./error-shape.js";
+import { problemDetails, problemDocument } from "../../http/send.js";
 import { type CredentialsDeps, issueAwsCredentials } from "./issue-credentials.js";
+
+/**
+ * A problem with `Code` and `Message` beside: of a container's credentials endpoint the AWS SDK for JavaScript reads
+ * these two, and botocore prints the whole body. The OpenAPI document leaves them out: generated clients cannot have
+ * members whose names differ only in case.
+ */
+const awsCredentialsErrors: ErrorShape = (problem, requestId) => {
+  const document = { Code: problem.code, Message: problem.detail, ...problemDocument(problem, requestId) };
+  return { ...problemDetails(problem, requestId), body: JSON.stringify(document) };
+};
+
+const AwsCredentialsQuery = z.strictObject({
+  registry: RegistryName.optional().meta({
+    description: "Host or id of an entry of type aws. May be absent when there is only one.",
+  }),
+});
 
 const error = (description: string) => ({ description, content: { "application/problem+json": ProblemDocument } });
 

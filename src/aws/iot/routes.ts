@@ -1,10 +1,60 @@
+import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { Caller } from "../../core/caller.js";
+import type { ErrorShape } from "../../core/error-shape.js";
 import { Problem } from "../../core/problem.js";
+import { ProblemDocument, Timestamp } from "../../http/contract.js";
 import { route } from "../../http/route.js";
+import { problemDocument } from "../../http/send.js";
 import { type CredentialsDeps, issueAwsCredentials } from "../credentials/issue-credentials.js";
-import { IotCredentialsReply, IotError, RoleAliasParams } from "./contract.js";
-import { iotErrors } from "./error-shape.js";
+
+const unableToAssume = "Unable to assume the role, or the role to assume does not exist";
+
+/**
+ * A problem as the AWS IoT credentials provider has an error: its status and `message`, with what we know beside.
+ * Source: AWS IoT Core Developer Guide, "Authorizing direct calls to AWS services using AWS IoT Core credential provider".
+ */
+const iotErrors: ErrorShape = (problem, requestId) => {
+  const { status, message } = inItsWords(problem);
+  const document = { ...problemDocument(problem, requestId), status, message };
+  return { status, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) };
+};
+
+function inItsWords({ code, status, detail }: Problem): { status: number; message: string } {
+  if (status === 401 || code === "outside-grants" || code === "destination-not-approved") {
+    return { status: 403, message: "Access Denied" };
+  }
+  if (code === "forbidden") return { status: 403, message: detail };
+  if (code === "registry-unknown" || code === "not-found") return { status: 404, message: "Role alias does not exist" };
+  if (status === 422 || code === "upstream-refused" || code === "upstream-invalid") {
+    return { status: 400, message: unableToAssume };
+  }
+  return { status, message: detail };
+}
+
+const RoleAliasParams = z.object({
+  alias: z.string().max(300).meta({
+    description: "A role alias of the device authority's policy, or the id of a registry entry of type aws.",
+    example: "ecr-pull",
+  }),
+});
+
+const IotCredentials = z
+  .object({
+    accessKeyId: z.string(),
+    secretAccessKey: z.string(),
+    sessionToken: z.string(),
+    expiration: Timestamp,
+  })
+  .meta({ id: "IotCredentials" });
+
+const IotCredentialsReply = z
+  .object({ credentials: IotCredentials })
+  .meta({ id: "IotCredentialsReply", description: "As the AWS IoT credentials provider answers." });
+
+const IotError = ProblemDocument.extend({
+  message: z.string().meta({ description: "What the AWS IoT credentials provider says; `detail` says more." }),
+}).meta({ id: "IotError" });
 
 const error = (description: string) => ({ description, content: { "application/json": IotError } });
 

@@ -1,4 +1,4 @@
-import { timingSafeEqual } from "node:crypto";
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { FactoryFacts, Facts } from "../../broker/factory-facts.js";
 import { atMost } from "../../core/at-most.js";
@@ -10,9 +10,47 @@ import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { computeSignature } from "../signature/compute-signature.js";
 import { type PresentedSignature, readSignature, toleranceMs } from "../signature/read-signature.js";
 import { headerValues, type SignedRequest } from "../signature/signed-request.js";
-import { deriveSecretAccessKey } from "./derive-secret.js";
 import { accessKeyIdOf, entryTagOf, type KeyReference, parseAccessKeyId } from "./key-id.js";
-import { SeenSignatures } from "./seen-signatures.js";
+
+const maxSeen = 50_000;
+
+/** Signatures that were good, for as long as their time stamps are. In memory: it only tells the audit of a repetition. */
+class SeenSignatures {
+  readonly #seen: LRUCache<string, true>;
+
+  constructor(keptMs: number) {
+    this.#seen = new LRUCache({ ...atMost(maxSeen), ttl: keptMs });
+  }
+
+  /** @returns whether it had come before */
+  add(signature: Buffer): boolean {
+    const key = signature.toString("base64");
+    const isKnown = this.#seen.has(key);
+    this.#seen.set(key, true);
+    return isKnown;
+  }
+}
+
+/** What one pair of AWS-shaped keys is for. */
+type KeyPlace = { factoryId: string; jobId: string; entryId: string };
+
+/** As long as AWS's own: 40 characters of base64. */
+const secretBytes = 30;
+
+/**
+ * The secret half of a job's AWS-shaped keys: the same at each call, and stored nowhere. HMAC-SHA256 under a key of the
+ * factory, over fields with their lengths in front, so that no two places give the same bytes.
+ */
+export function deriveSecretAccessKey(key: Buffer, { factoryId, jobId, entryId }: KeyPlace): string {
+  const hmac = createHmac("sha256", key);
+  for (const field of ["aws-keys", factoryId, jobId, entryId]) {
+    const bytes = Buffer.from(field, "utf8");
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    hmac.update(length).update(bytes);
+  }
+  return hmac.digest().subarray(0, secretBytes).toString("base64");
+}
 
 const maxRemembered = 20_000;
 

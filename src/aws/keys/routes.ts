@@ -1,11 +1,20 @@
+import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import { AwsKeyPair } from "../../broker/contract.js";
+import { RegistryName } from "../../core/grant.js";
 import { FactoryIdParams } from "../../http/contract.js";
 import { json, route } from "../../http/route.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import { byCurrentFacts, onlyAwsEntry } from "./choose-entry.js";
-import { AwsKeysRequest } from "./contract.js";
 import { giveKeys, jobForKeys, type MakeKeysDeps } from "./make-keys.js";
+
+const AwsKeysRequest = z
+  .strictObject({
+    registry: RegistryName.optional().meta({
+      description: "Host or id of an entry of type aws. May be absent when there is only one.",
+    }),
+  })
+  .meta({ id: "AwsKeysRequest" });
 
 const makeKeys = route(
   {

@@ -5,14 +5,36 @@ import { Problem } from "../../core/problem.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
-import type { Facts } from "../factory-facts.js";
+import type { FactoryFacts, Facts } from "../factory-facts.js";
 import type { MintDeps } from "../open-and-mint.js";
-import type { CheckOutcome } from "./check.js";
-import { worstOf } from "./check.js";
+import { hostsOf, type Selected, selectRegistry } from "../select-registry.js";
+import { type CheckOutcome, worstOf } from "./check.js";
 import type { Doctors } from "./create-doctors.js";
 import { type ExaminedRegistry, examineRegistry } from "./examine-registry.js";
-import { placesOf } from "./places.js";
 import { findVersionToExamine, type VersionToExamine } from "./store.js";
+
+/** One run makes up to a dozen calls for each of them. */
+const maxPlaces = 20;
+
+/**
+ * Where a secret is to be tried: every host of every entry that names it, or the one that is asked for.
+ * @throws Problem `registry-unknown`, `registry-required`, `limit-reached` when they are too many for one run
+ */
+function placesOf(facts: FactoryFacts, secretName: string, registry: string | undefined): Selected[] {
+  const naming = facts.entries.filter(({ entry }) => entry.secretName === secretName);
+  const places =
+    registry === undefined
+      ? naming.flatMap((known): Selected[] => {
+          const hosts = hostsOf(known.entry);
+          return hosts.length > 0 ? hosts.map((host) => ({ ...known, host })) : [{ ...known, host: undefined }];
+        })
+      : selectRegistry(naming, registry);
+  if (places.length <= maxPlaces) return places;
+  throw new Problem(
+    "limit-reached",
+    `${places.length} registries name this secret, and ${maxPlaces} are tried at once. Name one of them in "registry".`,
+  );
+}
 
 export type DoctorDeps = Omit<MintDeps, "providers" | "assert"> & {
   facts: Facts;

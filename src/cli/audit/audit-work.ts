@@ -1,15 +1,20 @@
 import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
 import { publicKeys } from "../../audit/chain/keys/store.js";
 import { pem } from "../../audit/chain/public-keys.js";
+import { AuditSealer } from "../../audit/chain/sealer.js";
+import { AuditSigningKey } from "../../audit/chain/signing-key.js";
 import { installationId } from "../../audit/chain/store.js";
+import { AuditWriter } from "../../audit/record.js";
 import { pruneAudit } from "../../audit/retention/prune.js";
 import { databaseNow } from "../../core/database-clock.js";
+import type { Database } from "../../db/database.js";
 import { findFactory } from "../../factories/store.js";
+import { openKeys } from "../../service/key-source.js";
+import type { Settings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { writeAll } from "../client/output.js";
 import { writeNewFile } from "../client/write-new-file.js";
-import { type ServerDeps, withDatabase } from "../server-work.js";
-import { type OpenedAudit, openAudit } from "./open-audit.js";
+import { dataDirectoryOf, type ServerDeps, withDatabase } from "../server-work.js";
 import { verifyDatabase } from "./verify.js";
 import type { VerifyArguments } from "./verify-file.js";
 
@@ -87,4 +92,16 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   const number = (value: number): string => value.toLocaleString("en");
   const { after, through } = range;
   say(`Wrote ${out}: ${number(through - after)} events, positions ${number(after + 1)} to ${number(through)}.`);
+}
+
+/** What a command does with the audit, beside a server that runs. */
+type OpenedAudit = Database & { audit: AuditWriter; signingKey: AuditSigningKey; sealer: AuditSealer };
+
+/** @throws KeyFormatError when the key-encryption key is not the one of this database: checkpoints are signed with it */
+async function openAudit(settings: Settings, database: Database): Promise<OpenedAudit> {
+  const { prisma, pool } = database;
+  const keys = await openKeys(prisma, settings, dataDirectoryOf(settings));
+  const audit = new AuditWriter(pool);
+  const signingKey = new AuditSigningKey({ prisma, keys, audit });
+  return { ...database, audit, signingKey, sealer: new AuditSealer({ prisma, signingKey, onError: () => undefined }) };
 }

@@ -1,20 +1,52 @@
+import { join } from "node:path";
 import { Command, Option } from "commander";
+import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { warnOfPrinting } from "../client/mask.js";
+import { objectAt } from "../client/json-value.js";
+import { maskTexts, warnOfPrinting } from "../client/mask.js";
 import { documentOf, type OutputForm, outputForms } from "../client/print-document.js";
+import type { Terminal } from "../client/terminal.js";
 import { type CommandContext, openClient, type TokenFlags, wantedBy } from "./command-context.js";
-import { configureDocker, hostsNamed, hostsOfTokens } from "./configure-docker.js";
+import { basicOf, hostOfKey, keyOfHost, withAuths } from "./docker-config/auth-entries.js";
+import { changeDockerConfig, formatConfig } from "./docker-config/config-file.js";
+import { ownHelper } from "./docker-config/credential-stores.js";
 import { explain, explanationText, viewOfExplanation } from "./explain.js";
 import { login, logout } from "./login.js";
-import { maskCredentials } from "./mask-credentials.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
-import { printToken, type TokenFormat, tokenFormats } from "./print-token.js";
-import { checkCommand, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
-import { wantedForTree } from "./references/wanted-for-tree.js";
-import { requestTokens } from "./request-tokens.js";
+import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
+import { wantedFor } from "./references/wanted-for.js";
+import type { Credential, RegistryToken } from "./registry-token.js";
+import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 import { runWithLogin } from "./run-with-login.js";
 import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
 import { failureLine, tokenTable, viewOf } from "./show-tokens.js";
+
+/** How `ci token` prints a token. */
+const tokenFormats = ["secret", "json", "docker-config"] as const;
+
+type TokenFormat = (typeof tokenFormats)[number];
+
+/** One token as text. @throws CommandFailure when there are several, or none */
+function printToken(tokens: readonly RegistryToken[], format: TokenFormat): string {
+  const [token, ...more] = tokens;
+  if (!token || more.length > 0) {
+    const hosts = tokens.map(({ registry }) => registry).join(", ");
+    throw new CommandFailure(
+      exitCodes.usage,
+      `--registry names ${tokens.length} registries (${hosts}) and one token is printed. Name one host.`,
+    );
+  }
+  switch (format) {
+    case "secret":
+      return token.kind === "bearer" ? token.bearer : token.password;
+    case "json":
+      return JSON.stringify(token);
+    case "docker-config":
+      return formatConfig(withAuths({}, [token])).trimEnd();
+    default:
+      return format satisfies never;
+  }
+}
 
 type OutputFlags = { output: OutputForm };
 
@@ -235,4 +267,80 @@ async function hostsToConfigure(context: CommandContext, flags: TokenFlags) {
   const { tokens, failures } = await requestTokens(openClient(context, flags), all);
   for (const failure of failures) context.terminal.say(failureLine(failure));
   return hostsOfTokens(tokens);
+}
+
+type Configured = {
+  configPath: string;
+  hosts: readonly string[];
+  /** Registries that only give bearers, which a credential helper cannot hand to docker. */
+  bearers: readonly string[];
+};
+
+/** The hosts that were named, as docker spells them. @throws CommandFailure for what is no host */
+function hostsNamed(registries: readonly string[]): string[] {
+  return registries.map((registry) => {
+    const host = hostOfKey(registry);
+    if (host !== undefined) return host;
+    throw new CommandFailure(exitCodes.usage, "--registry is the host of a registry, such as registry.gitlab.com.");
+  });
+}
+
+/** What the factory's tokens say of its hosts. */
+function hostsOfTokens(tokens: readonly RegistryToken[]): Pick<Configured, "hosts" | "bearers"> {
+  const hosts = tokens.filter(({ kind }) => kind === "password").map(({ registry }) => registry);
+  return { hosts, bearers: tokens.filter(({ kind }) => kind === "bearer").map(({ registry }) => registry) };
+}
+
+/** Has docker ask our credential helper for these hosts. All other members of `config.json` stay as they are. */
+async function configureDocker(directory: string, hosts: readonly string[]): Promise<string> {
+  const ours = Object.fromEntries(hosts.map((host) => [keyOfHost(host), ownHelper]));
+  await changeDockerConfig(directory, async (config) => {
+    if (hosts.length === 0) return config;
+    return { ...config, credHelpers: { ...objectAt(config, "credHelpers"), ...ours } };
+  });
+  return join(directory, "config.json");
+}
+
+/** Has the CI system black out every part of these tokens in the job's log, before anything is printed. */
+function maskCredentials(
+  environment: Environment,
+  terminal: Pick<Terminal, "command">,
+  credentials: readonly Credential[],
+): void {
+  maskTexts(environment, terminal, credentials.flatMap(secretParts));
+}
+
+function secretParts(credential: Credential): string[] {
+  if (credential.kind === "bearer") return [credential.bearer];
+  return [credential.password, basicOf(credential.username, credential.password)];
+}
+
+/**
+ * What `ci login --for` asks for: what Dockerfiles and compose files name, and the caller can have.
+ * @returns `undefined` when nothing there needs a login
+ * @throws CommandFailure when the service does not answer, or an option makes no sense
+ */
+async function wantedForTree(
+  context: CommandContext,
+  client: JobClient,
+  flags: TokenFlags & TreeFlags & { directory: string },
+): Promise<Wanted | undefined> {
+  if ((flags.registry ?? []).length > 0)
+    throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
+  const { terminal } = context;
+  const { directory } = flags;
+  const { mentions, notes } = await mentionsBelow(context, directory, flags);
+  for (const note of notes) terminal.say(note);
+  for (const mention of mentions)
+    if (!("reference" in mention))
+      terminal.say(
+        `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
+      );
+  const allowed = wantedBy(flags);
+  const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
+  for (const host of withoutLogin)
+    terminal.say(`${host}: no registry entry is for it, or no grant of this job; it is pulled from without a login.`);
+  if (requests.length > 0) return { ...allowed, requests };
+  terminal.say(`Nothing in ${directory} needs a login.`);
+  return undefined;
 }

@@ -1,13 +1,14 @@
+import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import type { Answer } from "../client/send-once.js";
 import { send } from "./ask-service.js";
 import { configPath, findingLines, isAboutDocument, writtenSentence } from "./config-document.js";
 import type { Run } from "./define-command.js";
 import { explainProblem } from "./explain-problem.js";
-import { runEditor } from "./run-editor.js";
 import { sayWarnings } from "./say-warnings.js";
 
 type Query = Readonly<Record<string, string | boolean | undefined>>;
@@ -112,4 +113,30 @@ function keeping(error: unknown, path: string): CommandFailure {
     error instanceof CommandFailure ? error.exitCode : exitCodes.failed,
     `${message}\nYour text is kept in ${path}. To publish it: factory-secrets config put ${path}`,
   );
+}
+
+/**
+ * Opens a file in the person's editor and waits for its end. VISUAL and EDITOR are commands with arguments of their
+ * own, read by a shell, as git reads them.
+ * @throws CommandFailure when it ends badly
+ */
+async function runEditor(environment: Environment, path: string): Promise<void> {
+  const editor = environment.VISUAL || environment.EDITOR || "vi";
+  const isWindows = process.platform === "win32";
+  // The path is an argument of its own: no shell reads it.
+  const [program, args] = isWindows
+    ? (["cmd.exe", ["/d", "/s", "/c", `${editor} "${path}"`]] as const)
+    : (["sh", ["-c", `${editor} "$@"`, editor, path]] as const);
+  // Ctrl-C is the editor's while it runs.
+  const ignore = (): void => undefined;
+  process.on("SIGINT", ignore);
+  const child = spawn(program, args, { stdio: "inherit", env: environment, windowsVerbatimArguments: isWindows });
+  const code = await new Promise<number>((resolve, reject) => {
+    child.on("error", reject).once("exit", (exitCode) => resolve(exitCode ?? 1));
+  }).finally(() => process.off("SIGINT", ignore));
+  if (code !== 0)
+    throw new CommandFailure(
+      exitCodes.failed,
+      `The editor (${editor}) ended with exit code ${code}. Set EDITOR to another.`,
+    );
 }

@@ -1,5 +1,7 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { type DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import type { Caller } from "../../core/caller.js";
@@ -17,12 +19,42 @@ import {
   type ForwardedCertificates,
 } from "./forwarded-certificate.js";
 import { type Candidate, findCandidates } from "./lookup/store.js";
-import { certificatesOfSocket, fingerprintOfSocket, maxPresented } from "./presented-certificates.js";
 import { type Admitted, RememberedDevices } from "./remembered-devices.js";
 import type { RevocationLists } from "./revocation-lists.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
 import { x509 } from "./x509-library.js";
+
+/** More than any device needs to show its way up to a root. What exceeds it is not looked at. */
+const maxPresented = 8;
+
+/**
+ * What the client of this connection has shown in its TLS handshake, whatever it is worth: the handshake proves that it
+ * has the private key of the first certificate, and nothing else. Node looks up issuers in its own store too, so some
+ * of the others may not have come from the client.
+ * @returns `undefined` when this is no TLS, or no certificate was shown
+ */
+function certificatesOfSocket(socket: Socket): ForwardedCertificates | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const seen = new Set<DetailedPeerCertificate>();
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // An empty object stands for none. A root links to itself.
+  while (next?.raw !== undefined && !seen.has(next) && seen.size <= maxPresented) {
+    seen.add(next);
+    next = next.issuerCertificate;
+  }
+  const [leaf, ...others] = [...seen].map(({ raw }) => raw);
+  return leaf && { leaf, others };
+}
+
+/**
+ * SHA-256 of the first certificate, hexadecimal. Costs a hash, where `certificatesOfSocket` parses all of them.
+ * @returns `undefined` when this is no TLS, or no certificate was shown
+ */
+function fingerprintOfSocket(socket: Socket): string | undefined {
+  const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  return shown && hash("sha256", shown.raw);
+}
 
 /** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
 const maxForeign = 4;

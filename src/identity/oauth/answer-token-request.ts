@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
-import type { Permission } from "../../core/permissions.js";
+import { isPermission, type Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
@@ -12,7 +12,6 @@ import type { AccessTokens, Subject } from "./access-tokens.js";
 import { authenticateClient, type PresentedClient } from "./authenticate-client.js";
 import type { ProvenClient } from "./clients/store.js";
 import type { TokenReply, TokenRequest } from "./contract.js";
-import { narrowedScope } from "./narrowed-scope.js";
 import { type ClientSession, openClientSession } from "./sessions/open-session.js";
 import { refreshClientSession } from "./sessions/refresh-session.js";
 import { reportedShortSeconds } from "./token-life.js";
@@ -140,3 +139,29 @@ async function issue(
 }
 
 const missing = (field: string): Problem => new Problem("invalid-request", `The form lacks the field ${field}.`);
+
+/**
+ * What a session may do: what is asked for in `scope` (RFC 6749, section 3.3), or all that there is.
+ * @throws Problem `invalid-scope` for anything that is not held; never given silently with less than was asked for
+ */
+function narrowedScope(scope: string | undefined, held: readonly Permission[]): readonly Permission[] {
+  if (scope === undefined) return held;
+  const asked = new Set(scope.split(" "));
+  const given = held.filter((permission) => asked.has(permission));
+  if (given.length === asked.size && given.length > 0) return given;
+  throw new Problem(
+    "invalid-scope",
+    `scope may name permissions that the client has, with one blank between.${whatIsWrong([...asked], held)}`,
+  );
+}
+
+// Only what has the shape of a permission is quoted: anything else may be a secret in the wrong field.
+function whatIsWrong(asked: readonly string[], held: readonly Permission[]): string {
+  const lacking = asked.filter(isPermission).filter((permission) => !held.includes(permission));
+  const unknown = asked.filter((name) => !isPermission(name) && /^[a-z-]{1,40}:[a-z-]{1,40}$/.test(name));
+  const parts = [
+    ...(lacking.length > 0 ? [` It lacks ${lacking.join(", ")}.`] : []),
+    ...(unknown.length > 0 ? [` There is no permission ${unknown.slice(0, 3).join(", ")}.`] : []),
+  ];
+  return parts.join("");
+}

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
@@ -6,14 +7,48 @@ import { lightPage, pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
-import { TrustRuleList, TrustRuleRequest, TrustRuleView } from "./contract.js";
+import { TemplateName, TrustConditionView, TrustRuleList, TrustRuleRequest, TrustRuleView } from "./contract.js";
 import { type ExplainDeps, explain } from "./explain.js";
 import { ExplainRequest, Explanation } from "./explain-contract.js";
+import { lintRule } from "./lint-rule.js";
 import { createRule, type RuleDeps, removeRule, replaceRule } from "./rule-changes.js";
-import { ruleView } from "./rule-view.js";
-import { findRule, listRules, weighRules } from "./store.js";
-import { TemplateList } from "./template-contract.js";
+import { findRule, listRules, type StoredRule, weighRules } from "./store.js";
 import { templates } from "./templates/templates.js";
+
+const TemplateClaim = z
+  .object({
+    claim: z.string(),
+    type: z.enum(["text", "number", "boolean"]).meta({ id: "ClaimType" }),
+    use: z.enum(["identity", "narrowing", "name"]).meta({
+      id: "ClaimUse",
+      description:
+        "`identity`: never given to anybody else. `narrowing`: says which of its runs. `name`: can change hands, and identifies nobody.",
+    }),
+    about: z.string(),
+  })
+  .meta({ id: "TrustRuleTemplateClaim" });
+
+const TemplateExample = z
+  .object({
+    template: TemplateName,
+    issuer: z.string(),
+    conditions: z.array(TrustConditionView),
+  })
+  .meta({ id: "TrustRuleTemplateExample", description: "To be completed with name, audience and grants." });
+
+const TemplateView = z
+  .object({
+    name: TemplateName,
+    title: z.string(),
+    issuer: z.string().meta({ description: "The exact `iss`, or how it is made up." }),
+    audience: z.string().meta({ description: "How a job asks for a token for this installation." }),
+    mustBind: z.string().meta({ description: "What every rule for it must bind, and why." }),
+    claims: z.array(TemplateClaim),
+    example: TemplateExample,
+  })
+  .meta({ id: "TrustRuleTemplate" });
+
+const TemplateList = z.object({ items: z.array(TemplateView) }).meta({ id: "TrustRuleTemplateList" });
 
 type Reader = { prisma: PrismaClient };
 
@@ -192,3 +227,28 @@ export const trustRuleRoutes = [
   explainTrustRules,
   listTemplates,
 ];
+
+/** A rule as replies show it, graded by the linter of today. */
+function ruleView(rule: StoredRule): z.input<typeof TrustRuleView> {
+  const { maxTtlSeconds, deliverSecrets, jwksUrl, jwks } = rule;
+  return {
+    id: rule.id,
+    name: rule.name,
+    template: rule.template,
+    issuer: rule.issuer,
+    audience: rule.audience,
+    ...(jwksUrl !== undefined && { jwksUrl }),
+    ...(jwks !== undefined && { jwks }),
+    algorithms: rule.algorithms,
+    conditions: rule.conditions,
+    grants: rule.grants,
+    ...(maxTtlSeconds !== undefined && { maxTtlSeconds }),
+    ...(deliverSecrets && { deliverSecrets }),
+    singleUse: rule.singleUse,
+    version: rule.version,
+    createdAt: rule.createdAt.toISOString(),
+    createdBy: rule.createdBy,
+    updatedAt: rule.updatedAt.toISOString(),
+    findings: lintRule(rule),
+  };
+}

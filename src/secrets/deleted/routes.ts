@@ -1,19 +1,32 @@
 import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
-import { requestedBy } from "../../audit/requested-by.js";
+import { type RequestedBy, requestedBy } from "../../audit/requested-by.js";
+import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
-import { FactoryParams, Flag, PageQuery } from "../../http/contract.js";
+import { FactoryParams, Flag, NextPageToken, PageQuery, Timestamp } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
 import { allowUnusableRule, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
 import { CurrentVersion } from "../versions/contract.js";
-import { DeletedSecretList } from "./contract.js";
-import { purgeDeleted } from "./purge-deleted.js";
-import { listDeleted } from "./store.js";
+import { holdDeleted, listDeleted, removeForGood } from "./store.js";
 import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
+
+const DeletedSecret = z
+  .object({
+    name: z.string(),
+    version: z.int().meta({ description: "What was its current version, and will be again." }),
+    deletedAt: Timestamp,
+    undeletableUntil: Timestamp.meta({ description: "Then its values are destroyed for good." }),
+  })
+  .meta({ id: "DeletedSecret" });
+
+const DeletedSecretList = z
+  .object({ items: z.array(DeletedSecret), nextPageToken: NextPageToken })
+  .meta({ id: "DeletedSecretList" });
 
 const dayMs = 86_400_000;
 
@@ -109,3 +122,29 @@ const purge = route(
 );
 
 export const deletedSecretRoutes = [list, undelete, purge];
+
+type PurgeInput = { factory: FactoryRef; caller: Caller; name: string; requested: RequestedBy };
+
+/**
+ * Destroys for good every deleted secret of this name, with all its versions. One of the name that is in use stays.
+ * @throws Problem `not-found`
+ */
+async function purgeDeleted(
+  { prisma, audit }: { prisma: PrismaClient; audit: AuditWriter },
+  { factory, caller, name, requested }: PurgeInput,
+): Promise<void> {
+  const at = databaseNow();
+  await prisma.$transaction(async (transaction) => {
+    const held = await holdDeleted(transaction, factory.id, name);
+    if (held.length === 0) throw new Problem("not-found", `There is no deleted secret "${name}".`);
+    await removeForGood(
+      transaction,
+      held.map(({ id }) => id),
+    );
+    const events = held.map(({ version }) => ({
+      ...({ at, outcome: "allowed", actor: actorOf(caller), factory, ...requested } as const),
+      body: { action: "secret.purged", secret: name, secretVersion: version } as const,
+    }));
+    await audit.writeWith(transaction, events);
+  });
+}

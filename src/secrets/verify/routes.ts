@@ -1,9 +1,21 @@
+import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import { json, route } from "../../http/route.js";
-import { maxValueBytes, SecretParams } from "../contract.js";
+import { maxValueBytes, oneValue, oneValueRule, SecretParams, ValueBase64, ValueText } from "../contract.js";
 import { plaintextOf } from "../routes.js";
-import { SecretCandidate, SecretComparison } from "./contract.js";
 import { type VerifyDeps, verifyValue } from "./verify-value.js";
+
+const SecretCandidate = z
+  .strictObject({ value: ValueText.optional(), valueBase64: ValueBase64.optional() })
+  .refine(oneValue, oneValueRule)
+  .meta({ id: "SecretCandidate", description: "A value to compare with the stored one." });
+
+const SecretComparison = z
+  .object({
+    matches: z.boolean().meta({ description: "The candidate is, byte for byte, the value of that version." }),
+    version: z.int().meta({ description: "The current version, which it was compared with." }),
+  })
+  .meta({ id: "SecretComparison" });
 
 const verify = route(
   {

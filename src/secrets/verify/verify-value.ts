@@ -10,7 +10,6 @@ import type { Plaintext } from "../../crypto/plaintext.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import type { FactoryKeys } from "../factory-keys.js";
-import { currentFingerprint } from "./store.js";
 
 export type VerifyDeps = {
   prisma: PrismaClient;
@@ -61,3 +60,21 @@ const fingerprintUnknown = (version: number): Problem =>
     "version-unsuitable",
     `Version ${version} is older than the key of the fingerprints, so whether it holds this value is not known. Set the secret again to compare what comes then.`,
   );
+
+/** The keyed fingerprint of the current version of a secret, and the key of the fingerprints, in one snapshot. */
+async function currentFingerprint(
+  prisma: PrismaClient,
+  factoryId: string,
+  name: string,
+): Promise<{ version: number; fingerprint: Uint8Array; keyId: string | null } | undefined> {
+  const rows = await prisma.$queryRawUnsafe<{ version: number; fingerprint: Uint8Array; key_id: string | null }[]>(
+    `SELECT v.version, v.fingerprint, k.id::text AS key_id FROM secrets s
+     LEFT JOIN data_keys k ON k.factory_id = s.factory_id AND k.purpose = 'fingerprint' AND k.state = 'active'
+     JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+     WHERE s.factory_id = $1::uuid AND s.name = $2::text AND s.deleted_at IS NULL`,
+    factoryId,
+    name,
+  );
+  const [row] = rows;
+  return row && { version: row.version, fingerprint: row.fingerprint, keyId: row.key_id };
+}

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { requestedBy } from "../../audit/requested-by.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
@@ -7,7 +8,6 @@ import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
-import { fingerprintText } from "../fingerprint-text.js";
 import type { OpenDeps } from "../open-secret.js";
 import { allowUnusableRule, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
 import type { SecretsDeps } from "../write-secrets.js";
@@ -24,6 +24,18 @@ import {
 } from "./promote-version.js";
 import { restoreVersion } from "./restore-version.js";
 import { findHead, type findVersion, type HeldSecret, listVersions } from "./store.js";
+
+const shownBytes = 10;
+
+/**
+ * The keyed fingerprint of a version as people compare it with those of other versions of the same secret: `fp-` and 80
+ * bits in hexadecimal. It is another one for the same value in another secret: whoever may write secrets could else try
+ * guesses under names of their own, and nobody would see it.
+ */
+function fingerprintText(secretId: string, fingerprint: Uint8Array): string {
+  const shown = createHash("sha256").update(secretId, "utf8").update(fingerprint).digest().subarray(0, shownBytes);
+  return `fp-${shown.toString("hex")}`;
+}
 
 type Reader = { prisma: PrismaClient };
 type Row = NonNullable<Awaited<ReturnType<typeof findVersion>>>;

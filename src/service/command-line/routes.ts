@@ -1,8 +1,41 @@
 import { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import { type RequestFacts, route } from "../../http/route.js";
-import { OfferedCommandLine, OfferedFileParams } from "./contract.js";
 import type { OfferedCli, OfferedFile } from "./read-offered.js";
+
+const install = z
+  .array(z.string())
+  .meta({ description: "Commands for a shell, which stop when the checksum is wrong." });
+const sha256 = z.string().meta({ description: "Hexadecimal." });
+
+const OfferedHelper = z
+  .object({
+    file: z.string().meta({ example: "docker-credential-factory-secrets" }),
+    url: z.string(),
+    bytes: z.int(),
+    sha256,
+    install,
+  })
+  .meta({ id: "OfferedHelper", description: "A credential helper for docker and the kubelet, in sh and curl." });
+
+const OfferedCommandLine = z
+  .object({
+    version: z.string().meta({ example: "0.1.0" }),
+    file: z.string().meta({ example: "factory-secrets-cli-0.1.0.tgz" }),
+    url: z.string().meta({ description: "Where the tarball is. Its checksum is beside it, with `.sha256` added." }),
+    bytes: z.int(),
+    sha256,
+    install,
+    helper: OfferedHelper,
+  })
+  .meta({ id: "OfferedCommandLine", description: "The command line of this very release, as a tarball for npm." });
+
+const OfferedFileParams = z.object({
+  file: z.string().max(200).meta({
+    description:
+      "A `file` of `GET /cli/index.json`, or `factory-secrets-cli.tgz` for the newest; or that with `.sha256` added.",
+  }),
+});
 
 type Files = { offeredCli: () => Promise<OfferedCli | undefined>; offeredHelper: () => Promise<OfferedFile> };
 type Deps = Files & { publicUrl: () => string };

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fieldsAt } from "../../../src/http/fields-at.js";
 import { maxJsonBytes } from "../../../src/http/read-body.js";
+import { fieldsAt } from "../../../src/http/validate.js";
 import { routes } from "../../../src/service/routes.js";
 import { makeRevocationList, makeRoot } from "../../support/devices/device-certificates.js";
 import { mostMs, type Sent, StallWatch } from "../../support/stall-watch.js";

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseCaCertificates } from "../../../src/outbound/certificate-authorities.js";
 import { parseConnectTo } from "../../../src/outbound/connect-to.js";
-import { describeOutbound } from "../../../src/outbound/describe.js";
-import { outboundDefaults } from "../../../src/outbound/outbound.js";
+import { describeOutbound, outboundDefaults } from "../../../src/outbound/outbound.js";
 import { parseProxyUrl } from "../../../src/outbound/proxy.js";
 import { testAuthority } from "./tls-server.js";
 

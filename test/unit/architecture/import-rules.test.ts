@@ -125,6 +125,29 @@ const isRoot = ({ feature }: SourceFile): boolean => ["cli", "settings", "servic
 const isWithin = (path: string, places: readonly string[]): boolean =>
   places.some((place) => (place === "" || place.endsWith("/") ? path.startsWith(place) : path === place));
 
+/** Why a file under 40 lines with one importer stands alone. */
+const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
+  [/^(service\/main|cli\/packed-program|service\/documents\/document-thread)\.ts$/, "a program begins with it"],
+  [/^identity\/oidc\/templates\//, "one of a family: a file for each template"],
+  [/^cli\/ci\/identities\//, "one of a family: a file for each kind of identity"],
+  [/^settings\/\w+-settings\.ts$/, "one of a family: a file for each group of settings"],
+  [/(^|[/-])routes\.ts$/, "the list of all routes takes the routes of each feature"],
+  [/^broker\/doctor\/report-view\.ts$/, "its shape has the name of the schema that the routes declare"],
+  [/^broker\/providers\/aws-iam\.ts$/, "the only file that may load that SDK"],
+  [/^cli\/(client\/only-in-clone|backup\/commands)\.ts$/, "loaded by programs, which load little"],
+  // The importer is another feature or the process: there the work would lie apart from its feature.
+  [/^audit\/chain\/verify-export\.ts$/, "the command line's, of the audit"],
+  [
+    /^broker\/(doctor\/require-passed|unserved-registries|secret-formats\/check-other-cloud)\.ts$/,
+    "the service's wiring",
+  ],
+  [/^db\/by-database-clock\.ts$/, "the limits', of the database"],
+  [/^factory-config\/mentions-of\.ts$/, "the service's wiring"],
+  [/^http\/oauth-errors\.ts$/, "a form of errors, of the pipe"],
+  [/^outbound\/certificate-authorities\.ts$/, "the settings', of the dialer"],
+  [/^(identity\/oauth\/sweep|secrets\/deleted\/sweep-deleted)\.ts$/, "the service's sweep, of each feature"],
+];
+
 let files: SourceFile[];
 
 beforeAll(async () => {
@@ -277,8 +300,7 @@ describe("the code of src/", () => {
       !["service/health/store.ts", "limits/token-endpoint-failures.ts"].includes(path);
     // `$transaction` is no query: an operation says with it what belongs together.
     const queries = /\b(?:prisma|transaction)\.(?!\$transaction\b)[$\w]+|\$(?:query|execute)Raw\w*|\bpool\.query\b/g;
-    // A route declares; what it calls asks.
-    expect(found(queries, (file) => isAbove(file) || /(^|[/-])routes\.ts$/.test(file.path))).toEqual([]);
+    expect(found(queries, isAbove)).toEqual([]);
   });
 
   test("reads the environment only in service/main.ts and cli/", () => {
@@ -327,6 +349,19 @@ describe("the code of src/", () => {
     expect(files.filter(({ text }) => text.split("\n").length > 401).map(({ path }) => path)).toEqual([]);
     const vague = /(^|\/)(index|utils?|helpers?|types|common|misc)\.ts$|\.(service|repository|controller)\.ts$/;
     expect(files.map(({ path }) => path).filter((path) => vague.test(path))).toEqual([]);
+  });
+
+  test("has no file under 40 lines with one importer, which belongs into it, unless there is a reason", () => {
+    const importers = new Map<string, Set<string>>();
+    for (const { path, imports } of files)
+      for (const { target, isPackage } of imports)
+        if (!isPackage) importers.set(target, (importers.get(target) ?? new Set()).add(path));
+    const isSmall = ({ text }: SourceFile): boolean => text.split("\n").length - 1 < 40;
+    const alone = files.filter((file) => isSmall(file) && (importers.get(file.path)?.size ?? 0) < 2);
+    const without = alone.filter(({ path }) => !reasonsToStandAlone.some(([pattern]) => pattern.test(path)));
+    expect(without.map(({ path }) => path)).toEqual([]);
+    const idle = reasonsToStandAlone.filter(([pattern]) => !alone.some(({ path }) => pattern.test(path)));
+    expect(idle).toEqual([]);
   });
 
   test("leaves nothing for later", () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { deriveSecretAccessKey } from "../../../src/aws/keys/derive-secret.js";
+import { deriveSecretAccessKey } from "../../../src/aws/keys/aws-keys.js";
 import { accessKeyIdOf, entryTagOf, parseAccessKeyId } from "../../../src/aws/keys/key-id.js";
 
 const entryId = "123456789012.dkr.ecr.us-east-2.amazonaws.com";

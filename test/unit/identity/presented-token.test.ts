@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { presentedToken } from "../../../src/identity/presented-token.js";
+import { presentedToken } from "../../../src/identity/callers.js";
 
 const idToken = "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl";
 

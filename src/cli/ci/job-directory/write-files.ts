@@ -1,11 +1,30 @@
+import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { holdLock } from "../../client/hold-lock.js";
+import { objectAt, parseJson, textAt } from "../../client/json-value.js";
 import { hasMark, withMark } from "../../client/marks.js";
 import { replaceFile } from "../../client/replace-file.js";
-import { digestOf, readFilesRecord, writeFilesRecord } from "./files-record.js";
 import { type JobFile, registriesFile } from "./request-files.js";
+
+/** What this program has written into a folder: marks of each file by its name, which are SHA-256. No value stands in it. */
+type FilesRecord = ReadonlyMap<string, string>;
+
+// A name with a dot in front: whoever passes on all that `ls` shows of the folder passes over it.
+const pathIn = (directory: string): string => join(directory, ".factory-secrets-files.json");
+
+async function readFilesRecord(directory: string): Promise<FilesRecord> {
+  const text = await readFile(pathIn(directory), "utf8").catch(() => undefined);
+  const files = objectAt(text === undefined ? undefined : parseJson(text), "files");
+  return new Map(Object.keys(files).map((name): [string, string] => [name, textAt(files, name) ?? ""]));
+}
+
+async function writeFilesRecord(directory: string, record: FilesRecord): Promise<void> {
+  await replaceFile(pathIn(directory), `${JSON.stringify({ files: Object.fromEntries(record) }, undefined, 2)}\n`);
+}
+
+const digestOf = (content: Buffer): string => createHash("sha256").update(content).digest("hex");
 
 export type WrittenFiles = {
   written: readonly string[];

@@ -1,8 +1,8 @@
+import { parseImageReference } from "../../../broker/references/image-reference.js";
 import { explainAnswer } from "../explain-answer.js";
 import { readFailures } from "../registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "../request-tokens.js";
 import type { Mention } from "./mention.js";
-import { repositoriesOf } from "./repositories-of.js";
 
 /** What a tree of files needs tokens for, and the registries of which it needs none. */
 export type WantedFor = {
@@ -53,4 +53,15 @@ async function grantedRegistries(client: JobClient, registries: readonly string[
   if (answer.status !== 200 && failures.length === 0) throw await explainAnswer(client, answer);
   const beyond = failures.filter(({ code }) => code === "outside-grants" || code === "registry-unknown");
   return registries.filter((registry) => !beyond.some((failure) => failure.registry === registry));
+}
+
+/** The repositories of each registry that are mentioned, by host. What is no reference is passed over. */
+function repositoriesOf(mentions: readonly Mention[]): Map<string, string[]> {
+  const byHost = new Map<string, Set<string>>();
+  for (const mention of mentions) {
+    const image = "reference" in mention ? parseImageReference(mention.reference) : "";
+    if (typeof image === "string") continue;
+    byHost.set(image.host, (byHost.get(image.host) ?? new Set()).add(image.repository));
+  }
+  return new Map([...byHost].map(([host, repositories]) => [host, [...repositories].toSorted()]));
 }

@@ -1,4 +1,4 @@
-import { mintInTime } from "../../../../src/broker/mint-in-time.js";
+import { mintInTime } from "../../../../src/broker/open-and-mint.js";
 import type { MintedToken } from "../../../../src/broker/provider.js";
 import { createProviders, mintToken } from "../../../../src/broker/providers/create-providers.js";
 import type { AllowedRealm } from "../../../../src/broker/providers/token-realm.js";

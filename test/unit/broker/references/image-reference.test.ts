@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { hasPlatform } from "../../../../src/broker/references/check-references.js";
 import { parseImageReference } from "../../../../src/broker/references/image-reference.js";
-import { hasPlatform } from "../../../../src/broker/references/platforms.js";
 
 const digest = `sha256:${"0a".repeat(32)}`;
 

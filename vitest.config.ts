@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** What a project's tests stand on that is started once for all of them: one throw-away Postgres. */
@@ -14,8 +15,8 @@ export default defineConfig({
     projects: [project("programs", withDatabase), project("service", withDatabase), project("unit")],
     // Processes, not threads: tests that signal or kill must not reach the runner.
     pool: "forks",
-    // By itself vitest leaves one processor free, which on the usual two is half of them. Most tests wait for Postgres.
-    maxWorkers: "100%",
+    // More than there are processors: most tests wait for Postgres, or for a program, a third of their time.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
     // The service is some 600 modules: importing them anew for each file took longer than all tests. What a worker's
     // files share besides is one service (test/support/test-service.ts).
     isolate: false,

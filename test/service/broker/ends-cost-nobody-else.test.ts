@@ -136,7 +136,7 @@ describe("the generation", () => {
       () =>
         operator()
           .put(secret)
-          .send({ value: `first:${password} ` }),
+          .send({ value: `first:${password}-2` }),
     ]) {
       const [before] = await generations(broker);
       expect((await change()).status).toBeLessThan(300);

@@ -5,6 +5,7 @@ import { createLogger } from "../../../src/observability/log.js";
 import { sweep } from "../../../src/service/sweep.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../../support/broker/brokered-factory.js";
 import { watched } from "../../support/leak-watch.js";
+import { metricsNow } from "../../support/metrics-now.js";
 
 const password = watched("not-a-real-secret-wrong-clock-2a6e");
 const demand = { registry: "ghcr.io", repositories: ["acme/app"] };
@@ -50,7 +51,7 @@ describe.each([
       ...{ name: "clock", ok: false },
       reason: expect.stringMatching(/clock of this machine .* database's/),
     });
-    const { text } = await broker.service.as(undefined).get("/metrics");
+    const text = await metricsNow(broker.service);
     const shown = Number(/^factory_secrets_clock_difference_seconds (\S+)$/m.exec(text)?.[1]);
     expect(Math.abs(shown * 1_000 - aheadMs)).toBeLessThan(2_000);
     vi.useRealTimers();

@@ -4,6 +4,7 @@ import { maxJsonBytes } from "../../../src/http/read-body.js";
 import { fieldsAt } from "../../../src/http/validate.js";
 import { routes } from "../../../src/service/routes.js";
 import { makeRevocationList, makeRoot } from "../../support/devices/device-certificates.js";
+import { isLong } from "../../support/rounds.js";
 import { mostMs, type Sent, StallWatch } from "../../support/stall-watch.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { pathOfRoute, titleOfRoute } from "./route-path.js";
@@ -264,8 +265,13 @@ describe.each(withJson.map((route) => [titleOfRoute(route), route] as const))("%
 
   it("holds nobody up, whatever stands in its fields", async () => {
     const failures: string[] = [];
-    for (const field of [...fieldsAt(spec.schema, []), "unknown"]) {
-      for (const [what, value] of fillings(maxBytes, maxValues)) {
+    const all = fillings(maxBytes, maxValues);
+    for (const [at, field] of [...fieldsAt(spec.schema, []), "unknown"].entries()) {
+      // Two of them for each field, in turn, so that each stands in many fields of the suite; in full all for each.
+      const some = isLong
+        ? all
+        : all.filter((_, way) => way === (2 * at) % all.length || way === (2 * at + 1) % all.length);
+      for (const [what, value] of some) {
         const body = JSON.stringify({ [field]: value });
         const sent = { method: route.method.toUpperCase(), path: pathOfRoute(route, factory), body };
         await expectNoStall(`${field}: ${what}`, sent).catch((error: Error) => failures.push(error.message));

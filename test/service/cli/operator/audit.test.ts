@@ -12,10 +12,10 @@ test("audit export writes the events of the factory to a new file, for its owner
   const { exitCode, err } = await desk.run(["audit", "export", "--out", out]);
   const lines = readFileSync(out, "utf8").trimEnd().split("\n");
   const events = lines.filter((line) => line.startsWith('{"type":"event"'));
-  expect({ exitCode, err }).toEqual({
-    exitCode: 0,
-    err: `Wrote ${out}: ${events.length} events of the factory ${desk.environment.FACTORY_SECRETS_FACTORY}.\n`,
-  });
+  expect(exitCode).toBe(0);
+  // Before it, the command may say that it waits: nothing of a new factory is sealed yet.
+  const wrote = `Wrote ${out}: ${events.length} events of the factory ${desk.environment.FACTORY_SECRETS_FACTORY}.\n`;
+  expect(err.slice(-wrote.length)).toBe(wrote);
   expect(events.length).toBeGreaterThan(0);
   expect(statSync(out).mode & 0o777).toBe(0o600);
   const again = await desk.run(["audit", "export", "--out", out]);

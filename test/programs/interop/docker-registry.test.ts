@@ -69,7 +69,7 @@ describe.skipIf(isMissing)(`a docker-registry with token authentication${whyMiss
 
   test("a repository that the stored login may not pull from is refused before a bearer is handed out", async () => {
     const reply = await broker.askAsJob({ registry: registry.host, repositories: ["acme/secret"] });
-    expect(reply).toMatchObject({ status: 502, body: { code: "upstream-refused" } });
+    expect(reply).toMatchObject({ status: 422, body: { code: "scope-not-enforceable" } });
     expect(reply.text).not.toContain("bearer");
   });
 

@@ -131,7 +131,7 @@ describe.skipIf(isMissing)(`an unmodified skopeo in a job${whyMissing}`, () => {
       expect(beyond).toMatchObject({
         exitCode: 5,
         stdout: "",
-        stderr: expect.stringContaining("it may not pull the repository asked for"),
+        stderr: expect.stringContaining("did not grant the pull of acme/secret"),
       });
       expect(foreign).toMatchObject({
         exitCode: 4,

@@ -63,7 +63,9 @@ async function sentenceFor(client: JobClient, code: string, answer: Answer): Pro
   if (failures.length > 0) return listOf(failures);
   // Only the credential helper has no --timeout, and none of the other options.
   const way = client.settings.isPatienceFixed === true ? waysOfHelper[code] : waysHere[code];
-  return way === undefined ? detail : `${detail}\n${way}`;
+  // A registry that granted less than was asked for grants no more for --allow-broader: then the service does not name it.
+  const isNoWay = code === "scope-not-enforceable" && !detail.includes("allowBroader");
+  return way === undefined || isNoWay ? detail : `${detail}\n${way}`;
 }
 
 async function notAccepted({ settings, identity }: JobClient): Promise<string> {

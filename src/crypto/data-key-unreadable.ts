@@ -9,6 +9,7 @@ const sentences: Record<DataKeyPurpose, string> = {
   "aws-keys":
     "The key that this factory's AWS-shaped keys are derived from does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup. If both are lost: see 'When a data key does not open' in docs/keys.md",
   "audit-checkpoint": "The key of the audit does not open.",
+  backup: "The key of the backup does not open.",
 };
 
 /**

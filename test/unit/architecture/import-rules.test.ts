@@ -12,6 +12,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
+  "@smithy/signature-v4": ["aws/signature/signature-of.ts"],
   "@aws-sdk/client-kms": ["crypto/sources/aws-kms.ts"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],

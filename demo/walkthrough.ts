@@ -36,7 +36,10 @@ const AuditPage = z.object({
 export async function playWalkthrough(stage: Stage): Promise<void> {
   const { api, operatorToken, screen } = stage;
   screen.chapter("A factory");
-  screen.step("Create a factory", `curl -sS "$FACTORY_SECRETS_URL/v1/factories" ${header} ${isJson} -d '{"name":"${factory}"}'`);
+  screen.step(
+    "Create a factory",
+    `curl -sS "$FACTORY_SECRETS_URL/v1/factories" ${header} ${isJson} -d '{"name":"${factory}"}'`,
+  );
   expectStatus(await api(operatorToken, "/v1/factories", { body: { name: factory } }), 201);
   screen.result(`201, the factory "${factory}"`);
   const awsJob = await playAws(stage);

@@ -1,9 +1,9 @@
 import { homedir } from "node:os";
 import type { Environment } from "../../settings/reader.js";
 import { standardTerminal, type Terminal } from "../client/terminal.js";
-import { mayColour, type Paint, paintFor } from "./paint.js";
+import { readInput } from "./given-input.js";
 import { type Person, personAt } from "./person.js";
-import { readInput } from "./read-value.js";
+import { mayColour, type Paint, paintFor } from "./print.js";
 import { loginDirectory } from "./saved-logins.js";
 
 /** What the commands of an operator work with. */

@@ -3,9 +3,9 @@ import { Writable } from "node:stream";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { harmless } from "../client/output.js";
 
-/** Who sits at the terminal. */
+/** The person at the terminal. */
 export type Person = {
-  /** There is somebody who can be asked. */
+  /** Whether input and output are a terminal. */
   isThere: boolean;
   ask(question: string): Promise<string>;
   /** What is typed is not shown. One line. */
@@ -61,24 +61,24 @@ function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => voi
     });
     reader.on("close", () => {
       if (lines.length > 0) resolve(lines);
-      else reject(new CommandFailure(exitCodes.usage, "Nobody answered."));
+      else reject(new CommandFailure(exitCodes.usage, "No answer was given."));
     });
     ask();
   });
 }
 
 /**
- * Asks before something is done that cannot be taken back.
+ * Asks for confirmation.
  * @param what - what would happen, as a sentence
- * @throws CommandFailure when the answer is not yes, or nobody is there to give one
+ * @throws CommandFailure when the answer is not yes, or there is no terminal
  */
 export async function confirm(person: Person, yes: boolean | undefined, what: string): Promise<void> {
   if (yes === true) return;
   if (!person.isThere)
     throw new CommandFailure(
       exitCodes.usage,
-      `${what} Nothing was done: there is no terminal to confirm it on. Give --yes.`,
+      `${what} Not confirmed: no terminal. Pass \`--yes\` to skip the question.`,
     );
-  const answer = await person.ask(`${what} Go on? [y/N] `);
-  if (!/^y(es)?$/i.test(answer)) throw new CommandFailure(exitCodes.failed, "Nothing was done.");
+  const answer = await person.ask(`${what} Continue? [y/N] `);
+  if (!/^y(es)?$/i.test(answer)) throw new CommandFailure(exitCodes.failed, "Not confirmed. Nothing was changed.");
 }

@@ -31,7 +31,7 @@ describe("login", () => {
     const done = await desk.run(["login", "--url", `${service.url}/`], `${token}\n`);
     expect(done).toMatchObject({ exitCode: 0, out: "" });
     expect(done.err).toBe(
-      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Kept in ${path()}.\n`,
+      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Saved in ${path()}.\n`,
     );
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     expect(statSync(join(desk.directory, "logins")).mode & 0o777).toBe(0o700);

@@ -1,34 +1,34 @@
 import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
+import { isObject, type JsonObject } from "../client/json-value.js";
 import type { OperatorContext } from "./operator-context.js";
 
 /** Where a value can come from. */
-export type ValueSource = { fromFile?: string | undefined; argument?: string | undefined };
+type ValueSource = { fromFile?: string | undefined; argument?: string | undefined };
 
 /**
- * Reads a value, byte for byte: from a file, from standard input, or, where somebody sits at the terminal, typed twice
- * without being shown.
- * @param what - as it is asked for: "Value of aws_creds"
+ * Reads a value, byte for byte: from a file, from standard input, or, at a terminal, typed twice without being shown.
+ * @param what - for the prompt: "Value of aws_creds"
  * @throws CommandFailure when there is none
  */
 export async function readValue(context: OperatorContext, source: ValueSource, what: string): Promise<Buffer> {
   const value = await bytesOf(context, source, what, "value");
-  if (value.length === 0) throw new CommandFailure(exitCodes.usage, "The value is empty: is the file there?");
+  if (value.length === 0) throw new CommandFailure(exitCodes.usage, "The value is empty. Nothing was sent.");
   return value;
 }
 
-/** Reads a credential that is presented and not stored: a token, a client's secret. Blanks around it do not count. */
+/** Reads a credential to present, such as a token or a client's secret. Blanks around it are removed. */
 export async function readCredential(context: OperatorContext, source: ValueSource, what: string): Promise<string> {
   const text = (await bytesOf(context, source, what, "credential")).toString("utf8").trim();
   if (/^[\x21-\x7e]+$/.test(text)) return text;
   throw new CommandFailure(
     exitCodes.usage,
-    text === "" ? `${what}: there is none.` : `${what}: it holds blanks or other characters that none has.`,
+    text === "" ? `${what}: the input is empty.` : `${what}: it contains blanks or characters that are not ASCII.`,
   );
 }
 
-/** As the API takes a value: text, or the bytes in base64 where they are none. */
+/** A value as the API takes it: text, or base64 where the bytes are not UTF-8. */
 export function valueMembers(value: Buffer): { value: string } | { valueBase64: string } {
   return isUtf8(value) ? { value: value.toString("utf8") } : { valueBase64: value.toString("base64") };
 }
@@ -36,9 +36,8 @@ export function valueMembers(value: Buffer): { value: string } | { valueBase64: 
 const maxInputMiB = 16;
 
 /**
- * Reads a file or a pipe to its end. More than any value or document may have would fill the memory first: `/dev/zero`
- * and a pipe that never closes have no end.
- * @param name - of the file, for a person
+ * Reads a file or a pipe to its end, within a limit: `/dev/zero` would fill the memory.
+ * @param name - of the file, for the message
  * @throws CommandFailure when it is larger than 16 MiB
  */
 export async function readInput(input: AsyncIterable<Uint8Array>, name: string): Promise<Buffer> {
@@ -62,6 +61,22 @@ export async function readGivenFile(context: OperatorContext, path: string): Pro
   });
 }
 
+/** A YAML or JSON file that holds one object. @throws CommandFailure with line and column when it cannot be read */
+export async function readDocument(context: OperatorContext, path: string): Promise<JsonObject> {
+  const text = (await readGivenFile(context, path)).toString("utf8");
+  const { parseDocument } = await import("yaml");
+  const document = parseDocument(text);
+  const [error] = document.errors;
+  if (error) {
+    const place = error.linePos?.[0];
+    const at = place === undefined ? path : `${path}:${place.line}:${place.col}`;
+    throw new CommandFailure(exitCodes.usage, `${at}: not valid YAML or JSON.`);
+  }
+  const value: unknown = document.toJS();
+  if (isObject(value)) return value;
+  throw new CommandFailure(exitCodes.usage, `${path}: not a mapping of names to values.`);
+}
+
 async function bytesOf(
   context: OperatorContext,
   { fromFile, argument }: ValueSource,
@@ -73,7 +88,7 @@ async function bytesOf(
   if (fromFile !== undefined) return readGivenFile(context, fromFile);
   if (argument !== undefined) {
     context.terminal.say(
-      "Warning: a value on the command line stands in the shell's history, and others on this machine can see it. Use --from-file, or pipe it in.",
+      "Warning: a value on the command line is kept in the shell's history, and other users of this machine can see it. Use --from-file, or pipe it in.",
     );
     return Buffer.from(argument, "utf8");
   }
@@ -83,16 +98,16 @@ async function bytesOf(
 
 async function pipedValue({ readInput, terminal }: OperatorContext): Promise<Buffer> {
   const value = await readInput();
-  // `echo` adds one, and a password with a line end opens nothing. It is kept: what is stored is what was given.
+  // A password with a line end opens nothing. It is stored all the same, byte for byte.
   if (/^[^\n]+\n$/.test(value.toString("latin1")))
-    terminal.say("Note: the value ends with a line end, as `echo` adds one. `printf %s` adds none.");
+    terminal.say("Note: the value ends with a line end, which `echo` adds. Use `printf %s` to leave it out.");
   return value;
 }
 
 async function typedValue({ person }: OperatorContext, what: string, typed: "once" | "twice"): Promise<Buffer> {
   const value = await person.askHidden(`${what} (not shown): `);
   if (typed === "twice" && (await person.askHidden("Once more: ")) !== value)
-    throw new CommandFailure(exitCodes.usage, "The two are not the same. Nothing was stored.");
+    throw new CommandFailure(exitCodes.usage, "The two values differ. Nothing was stored.");
   return Buffer.from(value, "utf8");
 }
 

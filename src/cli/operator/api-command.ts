@@ -4,7 +4,7 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, textAt } from "../client/json-value.js";
 import { writeAll, writeBytes } from "../client/output.js";
 import { call, explainProblem, listAll, send } from "./call.js";
-import type { Row, Run } from "./command.js";
+import type { LocalRun, Row, Run } from "./command.js";
 import { type OperationId, operations } from "./generated/operations.js";
 import { readGivenFile } from "./given-input.js";
 import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
@@ -24,17 +24,18 @@ export const apiRow: Row = {
     ["--paginate", "all pages of a list"],
   ],
   more: "The operations and their fields are those of openapi.yaml. The factory is a field too; without it, it is that of\n--factory or the login. A list of texts is one --field for each; a member that is an object is given as JSON. Nothing is\nasked before a deletion.",
-  run: callAny,
+  runLocally: callAny,
   example:
     "factory-secrets api\nfactory-secrets api createJob --field name=nightly --field ttlSeconds=600\nfactory-secrets api getFederation --query issuer",
 };
 
 type ApiFlags = { field?: readonly string[]; rawField?: readonly string[]; input?: string; paginate?: boolean };
 
-async function callAny(run: Run): Promise<void> {
-  const [given] = run.operands;
-  if (given === undefined) return listOperations(run);
+async function callAny(local: LocalRun): Promise<void> {
+  const [given] = local.operands;
+  if (given === undefined) return listOperations(local);
   const id = operationNamed(given);
+  const run = await local.connect();
   const { input, paginate } = run.given<ApiFlags>();
   const values = await fieldsOf(run, id);
   if (paginate === true && hasParameter(id, "pageToken")) {
@@ -49,7 +50,7 @@ async function callAny(run: Run): Promise<void> {
 
 const printJson = (run: Run, data: unknown): Promise<void> => run.print(data, () => JSON.stringify(data, undefined, 2));
 
-function listOperations(run: Run): Promise<void> {
+function listOperations(run: LocalRun): Promise<void> {
   const items = Object.keys(operations)
     .filter(isOperation)
     .map((id) => {

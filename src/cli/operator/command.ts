@@ -16,7 +16,7 @@ import { detailsOf, filledIn, isForProgram, type OutputFlags, printData, sayWarn
 /** How a command gets what it works with, and where it reports an exit code of its own. */
 export type CommandDeps = { open: () => OperatorContext; finish: (exitCode: number) => void };
 
-/** What a command that asks nobody works with. */
+/** What a command works with before it knows the service. */
 export type LocalRun = {
   context: OperatorContext;
   operands: readonly string[];
@@ -26,6 +26,8 @@ export type LocalRun = {
   print: (data: unknown, text: () => string) => Promise<void>;
   isForProgram: boolean;
   finish: CommandDeps["finish"];
+  /** Finds the service and the credential. @throws CommandFailure as `openClient` */
+  connect: () => Promise<Run>;
 };
 
 /** What a command that calls the API works with. */
@@ -81,7 +83,7 @@ export type Row = {
   hints?: CallOptions["hints"];
   /** What it does instead of one call. */
   run?: (run: Run) => Promise<void>;
-  /** What it does without a service that is known. */
+  /** The same, for a command that may not need the service. */
   runLocally?: (run: LocalRun) => Promise<void>;
 };
 
@@ -155,9 +157,10 @@ async function start(deps: CommandDeps, row: Row, command: Command): Promise<voi
     print: (data, text) => printData(context.terminal, flags, data, text),
     isForProgram: isForProgram(flags),
     finish: deps.finish,
+    connect: async () => ({ ...local, client: await openClient(context, flags) }),
   };
   if (row.runLocally) return row.runLocally(local);
-  const run: Run = { ...local, client: await openClient(context, flags) };
+  const run = await local.connect();
   if (row.run) await row.run(run);
   else if (row.calls) await runCall(run, row, row.calls);
 }

@@ -77,6 +77,9 @@ export function requestOf(id: OperationId, values: Values, whole?: Buffer): Oper
       operation.parameters[name]?.in === place ? [[name, String(value)]] : [],
     );
   const members = Object.fromEntries(given.filter(([name]) => !Object.hasOwn(operation.parameters, name)));
+  // Else it would be left out without a word.
+  const [lost] = operation.body === undefined || whole !== undefined ? Object.keys(members) : [];
+  if (lost !== undefined) throw new Error(`${id} has no ${lost}`);
   const query = new URLSearchParams(within("query")).toString();
   const body = whole ?? bodyOf(operation, members);
   return {

@@ -98,7 +98,9 @@ describe("config edit", () => {
     served.desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
     const done = await served.desk.runWith(["y"], ["config", "edit"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Edit again? [Y/n] "] });
-    expect(done.err).toMatch(/factory-config\.yml:4:8: .*\nIt cannot be published like this\.\nPublished version 2\.\n$/);
+    expect(done.err).toMatch(
+      /factory-config\.yml:4:8: .*\nIt cannot be published like this\.\nPublished version 2\.\n$/,
+    );
   });
 
   test("keeps the text when it is given up, and says where", async () => {

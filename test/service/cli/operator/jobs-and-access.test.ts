@@ -159,7 +159,10 @@ grants:
 
   test("are put from a file, changed by their name, and withdrawn", async () => {
     const made = await put(rule);
-    expect(made).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^Created "main branch", [0-9a-f-]{36}\.\n$/) });
+    expect(made).toMatchObject({
+      exitCode: 0,
+      out: expect.stringMatching(/^Created "main branch", [0-9a-f-]{36}\.\n$/),
+    });
     expect((await run("trust-rules", "list")).out).toMatch(/\n[0-9a-f-]{36} {2}main branch {2}github-actions /);
     const shown = await run("trust-rules", "show", "main branch", "-o", "yaml");
     const changed = await put(shown.out.replace("acme/base", "acme/app"));

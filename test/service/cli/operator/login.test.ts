@@ -65,7 +65,7 @@ describe("login", () => {
       err: expect.stringMatching(/^There is no factory "no-such"\.\n\(not-found, /),
     });
     const blank = await desk.run(["login", "--url", service.url], "two words");
-    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("holds blanks") });
+    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("contains blanks") });
     expect(() => kept()).toThrow();
   });
 
@@ -76,7 +76,7 @@ describe("login", () => {
       err: `--url ${sentence}`,
     });
     const typed = await desk.runWith(["localhost:8080"], ["login"]);
-    expect(typed).toMatchObject({ exitCode: 2, err: `It ${sentence}` });
+    expect(typed).toMatchObject({ exitCode: 2, err: `The URL ${sentence}` });
     desk.environment.FACTORY_SECRETS_URL = "localhost:8080";
     expect(await desk.run(["whoami"])).toMatchObject({ exitCode: 2, err: `FACTORY_SECRETS_URL ${sentence}` });
   });

@@ -53,7 +53,7 @@ describe("registries", () => {
     expect((await config("get")).out).toMatch(/^# ours\n/);
     expect((await registries("list")).out).not.toContain("ghcr.io");
     const [, back = ""] =
-      /^Removed ghcr\.io\. To undo: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
+      /^Removed ghcr\.io\. To undo: factory-secrets (config restore \d+)\n$/m.exec(removed.err) ?? [];
     expect(await served.desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
     expect((await registries("list")).out).toContain("ghcr.io");
   });

@@ -235,7 +235,9 @@ describe("a service", () => {
     );
     expect(done).toMatchObject({
       exitCode: 6,
-      err: expect.stringContaining("\nThe service may have done it all the same. Check before you repeat the command.\n"),
+      err: expect.stringContaining(
+        "\nThe service may have done it all the same. Check before you repeat the command.\n",
+      ),
     });
   });
 

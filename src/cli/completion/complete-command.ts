@@ -4,7 +4,7 @@ import { movable } from "../client/leading-options.js";
 import { writeOut } from "../client/output.js";
 import type { Terminal } from "../client/terminal.js";
 import { call } from "../operator/call.js";
-import { operations } from "../operator/generated/operations.js";
+import { operationIds } from "../operator/operation.js";
 import { openClient } from "../operator/operator-client.js";
 import type { OperatorContext } from "../operator/operator-context.js";
 import { type Kind, lists, operandKind, valueKind } from "./named-things.js";
@@ -73,7 +73,7 @@ function valueLength({ options }: Command, word: string, next: string | undefine
 
 async function namesOf(context: OperatorContext, kind: Kind, words: readonly string[]): Promise<string[]> {
   const list = lists[kind];
-  if (list === undefined) return Object.keys(operations);
+  if (list === undefined) return [...operationIds];
   const flags = connectionIn(words);
   const opened = await openClient({ ...context, terminal: silent }, flags);
   const client = { ...opened, connection: { ...opened.connection, patienceMs } };

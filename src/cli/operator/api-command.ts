@@ -5,9 +5,17 @@ import { isObject, textAt } from "../client/json-value.js";
 import { writeAll, writeBytes } from "../client/output.js";
 import { call, explainProblem, listAll, send } from "./call.js";
 import type { LocalRun, Row, Run } from "./command.js";
-import { type OperationId, operations } from "./generated/operations.js";
+import type { OperationId } from "./generated/operations.js";
 import { readGivenFile } from "./given-input.js";
-import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
+import {
+  hasParameter,
+  isOperation,
+  operationIds,
+  operationOf,
+  typedValue,
+  typeOfValue,
+  type Values,
+} from "./operation.js";
 import { tableOf } from "./print.js";
 
 export const apiRow: Row = {
@@ -51,25 +59,20 @@ async function callAny(local: LocalRun): Promise<void> {
 const printJson = (run: Run, data: unknown): Promise<void> => run.print(data, () => JSON.stringify(data, undefined, 2));
 
 function listOperations(run: LocalRun): Promise<void> {
-  const items = Object.keys(operations)
-    .filter(isOperation)
-    .map((id) => {
-      const { method, path, about, parameters, body } = operationOf(id);
-      const types = Object.entries(parameters).map(([name, { type }]): [string, string] => [name, type]);
-      return { operation: id, method, path, about, fields: { ...Object.fromEntries(types), ...body?.members } };
-    });
+  const items = operationIds.map((id) => {
+    const { method, path, about, parameters, body } = operationOf(id);
+    const types = Object.entries(parameters).map(([name, { type }]): [string, string] => [name, type]);
+    return { operation: id, method, path, about, fields: { ...Object.fromEntries(types), ...body?.members } };
+  });
   return run.print({ items }, () => tableOf(run.context.paint, items, "operation method path about"));
 }
-
-const isOperation = (name: string): name is OperationId => Object.hasOwn(operations, name);
 
 /** @throws CommandFailure with the nearest names when there is no such operation */
 function operationNamed(given: string): OperationId {
   if (isOperation(given)) return given;
-  const all = Object.keys(operations);
-  const nearest = nearestName(given, all);
+  const nearest = nearestName(given, operationIds);
   const similar =
-    nearest === undefined ? all.filter((one) => one.toLowerCase().includes(given.toLowerCase())) : [nearest];
+    nearest === undefined ? operationIds.filter((one) => one.toLowerCase().includes(given.toLowerCase())) : [nearest];
   const hint = similar.length === 0 || similar.length > 8 ? "" : ` Did you mean ${similar.join(" or ")}?`;
   throw new CommandFailure(
     exitCodes.usage,

@@ -166,7 +166,7 @@ async function explainFactory({ connection, identity, factory }: OperatorClient)
   if (factory === undefined) return undefined;
   const timeoutMs = Math.min(5_000, connection.patienceMs);
   const look = async (id: OperationId): Promise<Answer> => {
-    const { path, method, headers } = requestOf(id, { factory });
+    const { path, method, headers } = requestOf(id, hasParameter(id, "factory") ? { factory } : {});
     const authorization = `Bearer ${await identity.present(timeoutMs)}`;
     const { url, authorities } = connection;
     return sendOnce({ method, url: `${url}${path}`, headers: { ...headers, authorization }, authorities, timeoutMs });

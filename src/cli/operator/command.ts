@@ -64,6 +64,8 @@ export type Row = {
   calls?: OperationId;
   /** The operation to call instead, where no option is given. */
   showsWith?: OperationId;
+  /** What is called and shown instead, with this flag. */
+  instead?: { flag: string; calls: OperationId; columns: string };
   /** The prompt for a secret value, which goes into the body. */
   value?: string;
   /** What would happen, for a question before the call. */
@@ -169,6 +171,9 @@ async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
   const { context, client } = run;
   // Before anything is asked or read.
   if (hasParameter(id, "factory") && !row.operands?.some(([, , use]) => use?.to === "factory")) factoryOf(client);
+  const { instead, ...plain } = row;
+  if (instead !== undefined && run.given()[instead.flag] === true)
+    return runCall(run, { ...plain, options: [], ...instead }, instead.calls);
   const { values, shown } = await readArguments(run, row, id);
   if (row.showsWith !== undefined && Object.keys(values).length === 0) {
     const { showsWith, ...others } = row;
@@ -240,7 +245,7 @@ async function readSecret(run: Run, row: Row, shown: Values): Promise<Values> {
 }
 
 /** All pages of a list. */
-export async function printList(run: Run, id: OperationId, columns: string, values: Values = {}): Promise<void> {
+async function printList(run: Run, id: OperationId, columns: string, values: Values = {}): Promise<void> {
   const items = await listAll(run.client, id, values);
   await run.print({ items }, () => tableOf(run.context.paint, items, columns));
 }

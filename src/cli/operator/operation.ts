@@ -30,6 +30,13 @@ export type OperationRequest = {
   body?: string | Buffer;
 };
 
+/** Of every operation. */
+export const operationIds: readonly OperationId[] = Object.keys(operations).filter(isOperation);
+
+export function isOperation(name: string): name is OperationId {
+  return Object.hasOwn(operations, name);
+}
+
 export const operationOf = (id: OperationId): Operation => operations[id];
 
 export const hasParameter = (id: OperationId, name: string): boolean => Object.hasOwn(operations[id].parameters, name);

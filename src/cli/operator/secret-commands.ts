@@ -2,7 +2,7 @@ import { exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, textAt } from "../client/json-value.js";
 import { readTime } from "../client/read-time.js";
 import { call } from "./call.js";
-import { type Argument, printList, type Row, type Run } from "./command.js";
+import type { Argument, Row, Run } from "./command.js";
 import type { Values } from "./operation.js";
 import { cellAt, type Paint, tableOf } from "./print.js";
 
@@ -41,7 +41,13 @@ export const secretRows: readonly Row[] = [
       ["--prefix <text>", "only names that begin with it"],
       ["--deleted", "deleted secrets that can be undeleted"],
     ],
-    run: listSecrets,
+    calls: "listSecrets",
+    columns: "name version updatedAt expiresAt IN_USE=usedByRegistries TO_JOBS=deliverToJobs description",
+    instead: {
+      flag: "deleted",
+      calls: "listDeletedSecrets",
+      columns: "name version deletedAt undeletableUntil",
+    },
     example: "factory-secrets secrets list --prefix aws_",
   },
   {
@@ -205,15 +211,6 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets report --rotated-before 2026-06-01T00:00:00Z",
   },
 ];
-
-async function listSecrets(run: Run): Promise<void> {
-  const { deleted, prefix } = run.given<{ deleted?: boolean; prefix?: string }>();
-  if (deleted === true) await printList(run, "listDeletedSecrets", "name version deletedAt undeletableUntil");
-  else {
-    const columns = "name version updatedAt expiresAt IN_USE=usedByRegistries TO_JOBS=deliverToJobs description";
-    await printList(run, "listSecrets", columns, { prefix });
-  }
-}
 
 async function showUsage(run: Run): Promise<void> {
   const { body } = await call(run.client, "getSecretUsage", { name: run.operands[0] });

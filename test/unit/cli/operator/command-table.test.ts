@@ -4,8 +4,8 @@ import { parse } from "yaml";
 import { commandTree } from "../../../../src/cli/completion/command-tree.js";
 import { tailRow } from "../../../../src/cli/operator/audit-tail.js";
 import { nameOf, type Row } from "../../../../src/cli/operator/command.js";
-import { type OperationId, operations } from "../../../../src/cli/operator/generated/operations.js";
-import { operationOf, requestOf, typeOfValue } from "../../../../src/cli/operator/operation.js";
+import type { OperationId } from "../../../../src/cli/operator/generated/operations.js";
+import { operationIds, operationOf, requestOf, typeOfValue } from "../../../../src/cli/operator/operation.js";
 import { operatorCommands, operatorRows } from "../../../../src/cli/operator/operator-commands.js";
 import { routes } from "../../../../src/service/routes.js";
 
@@ -38,15 +38,22 @@ function replyOf(id: OperationId): Record<string, Schema> {
 }
 
 const rows: readonly Row[] = [...operatorRows, tailRow];
-const calling = rows.flatMap((row) =>
-  [row.calls, row.showsWith].flatMap((id) => (id === undefined ? [] : [{ words: row.words, row, id }])),
-);
+const calling = rows.flatMap((row) => {
+  const { calls, showsWith, instead } = row;
+  const others =
+    instead === undefined ? [] : [{ row: { words: row.words, about: "", example: "", ...instead }, id: instead.calls }];
+  return [calls, showsWith]
+    .flatMap((id): { row: Row; id: OperationId }[] => (id === undefined ? [] : [{ row, id }]))
+    .concat(others)
+    .map((one) => ({ ...one, words: row.words }));
+});
 
 describe("each command of the table", () => {
   test.each(calling)("$words gives every argument to $id by a name that it has", ({ row, id }) => {
     if (id === row.showsWith) return;
     const names = [...(row.operands ?? []), ...(row.options ?? [])].map(([form, , use]) => use?.to ?? nameOf(form));
-    const isSecret = (name: string): boolean => row.value !== undefined && name === "value";
+    const isSecret = (name: string): boolean =>
+      (row.value !== undefined && name === "value") || name === row.instead?.flag;
     expect(names.filter((name) => !isSecret(name) && typeOfValue(operationOf(id), name) === undefined)).toEqual([]);
     if (row.value !== undefined) expect(typeOfValue(operationOf(id), "valueBase64")).toBe("text");
     const inPath = [...operationOf(id).path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
@@ -91,18 +98,18 @@ describe("the operations that the build takes from openapi.yaml", () => {
   const ids = routes.map(({ id }) => id);
 
   test("are the routes of the service", () => {
-    expect(Object.keys(operations).sort()).toEqual([...ids].sort());
+    expect([...operationIds].sort()).toEqual([...ids].sort());
   });
 
-  test.each(Object.keys(operations))("%s has no parameter and member of one name", (id) => {
-    const { parameters, body } = operationOf(idOf(id));
+  test.each(operationIds)("%s has no parameter and member of one name", (id) => {
+    const { parameters, body } = operationOf(id);
     expect(Object.keys(body?.members ?? {}).filter((name) => Object.hasOwn(parameters, name))).toEqual([]);
   });
 
-  test.each(Object.keys(operations))("%s is sent with each value in its place", (id) => {
-    const { path, method, parameters, body } = operationOf(idOf(id));
+  test.each(operationIds)("%s is sent with each value in its place", (id) => {
+    const { path, method, parameters, body } = operationOf(id);
     const names = [...Object.keys(parameters), ...Object.keys(body?.members ?? {})];
-    const sent = requestOf(idOf(id), Object.fromEntries(names.map((name) => [name, `a/${name}`])));
+    const sent = requestOf(id, Object.fromEntries(names.map((name) => [name, `a/${name}`])));
     const url = new URL(sent.path, "http://localhost");
     expect(sent.method).toBe(method);
     expect(url.pathname).toBe(path.replace(/\{(\w+)\}/g, (_, name) => `a%2F${name}`));
@@ -118,9 +125,3 @@ describe("the operations that the build takes from openapi.yaml", () => {
     expect(() => requestOf("getSecret", { factory: "acme", name: "x", stage: true })).toThrow("getSecret has no stage");
   });
 });
-
-function idOf(text: string): OperationId {
-  const found = Object.keys(operations).find((id): id is OperationId => id === text);
-  if (found === undefined) throw new Error(`${text} is no operation`);
-  return found;
-}

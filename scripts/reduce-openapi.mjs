@@ -23,60 +23,63 @@ export type OperationId = keyof typeof operations;
 
 /** The operations by their id, in the order of their paths. */
 export function reduce(document) {
-  const at = (reference) =>
-    reference
-      .slice(2)
-      .split("/")
-      .reduce((value, name) => value[name], document);
-  const resolved = (value) => (value?.$ref === undefined ? value : resolved(at(value.$ref)));
-
-  const typeOf = (given) => {
-    const schema = resolved(given);
-    const types = [schema.type ?? []].flat().filter((type) => type !== "null");
-    if (types.length !== 1) return "data";
-    const [type] = types;
-    if (type === "boolean" || type === "integer" || type === "number") return type;
-    if (type === "string") return "text";
-    return type === "array" && typeOf(schema.items ?? {}) === "text" ? "texts" : "data";
-  };
-
-  /** Of a body that may have one of several forms: the members of all. */
-  const membersOf = (given) => {
-    const { properties = {}, anyOf = [], oneOf = [], allOf = [] } = resolved(given);
-    const own = Object.entries(properties).map(([name, schema]) => [name, typeOf(schema)]);
-    return Object.assign({}, ...[...anyOf, ...oneOf, ...allOf].map(membersOf), Object.fromEntries(own));
-  };
-
-  const bodyOf = ({ requestBody }) => {
-    const [found] = Object.entries(resolved(requestBody)?.content ?? {});
-    if (found === undefined) return {};
-    const [mediaType, { schema = {} }] = found;
-    return { body: { mediaType, members: membersOf(schema) } };
-  };
-
-  const replyOf = ({ responses }) => {
-    const success = Object.entries(responses).find(([status]) => status.startsWith("2"))?.[1];
-    const [mediaType] = Object.keys(resolved(success)?.content ?? {});
-    return mediaType === undefined ? {} : { reply: mediaType };
-  };
-
-  const parametersOf = ({ parameters = [] }) =>
-    Object.fromEntries(
-      parameters.map(resolved).map(({ name, in: place, schema }) => [name, { in: place, type: typeOf(schema) }]),
-    );
-
   const found = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => [
-      operation.operationId,
-      {
+    Object.entries(methods).map(([method, operation]) => {
+      const { operationId, summary = "", parameters = [], security } = operation;
+      const known = parameters.map((one) => resolved(document, one));
+      const reduced = {
         method: method.toUpperCase(),
         path,
-        about: operation.summary ?? "",
-        parameters: parametersOf(operation),
-        ...bodyOf(operation),
-        ...replyOf(operation),
-      },
-    ]),
+        about: summary,
+        parameters: Object.fromEntries(
+          known.map(({ name, in: place, schema }) => [name, { in: place, type: typeOf(document, schema) }]),
+        ),
+        ...bodyOf(document, operation),
+        ...replyOf(document, operation),
+        ...(security?.length === 0 && { isOpen: true }),
+      };
+      return [operationId, reduced];
+    }),
   );
   return Object.fromEntries(found);
+}
+
+function resolved(document, value) {
+  if (value?.$ref === undefined) return value;
+  const names = value.$ref.slice(2).split("/");
+  return resolved(
+    document,
+    names.reduce((part, name) => part[name], document),
+  );
+}
+
+function typeOf(document, given) {
+  const schema = resolved(document, given);
+  const types = [schema.type ?? []].flat().filter((type) => type !== "null");
+  if (types.length !== 1) return "data";
+  const [type] = types;
+  if (type === "boolean" || type === "integer" || type === "number") return type;
+  if (type === "string") return "text";
+  return type === "array" && typeOf(document, schema.items ?? {}) === "text" ? "texts" : "data";
+}
+
+/** Of an object that may have one of several forms: the members of all. */
+function membersOf(document, given) {
+  const { properties = {}, anyOf = [], oneOf = [], allOf = [] } = resolved(document, given);
+  const ofForms = [...anyOf, ...oneOf, ...allOf].map((form) => membersOf(document, form));
+  const own = Object.entries(properties).map(([name, schema]) => [name, typeOf(document, schema)]);
+  return Object.assign({}, ...ofForms, Object.fromEntries(own));
+}
+
+function bodyOf(document, { requestBody }) {
+  const [found] = Object.entries(resolved(document, requestBody)?.content ?? {});
+  if (found === undefined) return {};
+  const [mediaType, { schema = {} }] = found;
+  return { body: { mediaType, members: membersOf(document, schema) } };
+}
+
+function replyOf(document, { responses }) {
+  const success = Object.entries(responses).find(([status]) => status.startsWith("2"))?.[1];
+  const [mediaType] = Object.keys(resolved(document, success)?.content ?? {});
+  return mediaType === undefined ? {} : { reply: mediaType };
 }

@@ -23,7 +23,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
     if (isForJob(jobs, argv)) return jobs;
     const [{ operatorCommands }, { openOperatorContext }, { tailCommand }, { completeCommand }] = await Promise.all([
       import("./operator/operator-commands.js"),
-      import("./operator/operator-context.js"),
+      import("./operator/operator-client.js"),
       import("./operator/audit-tail.js"),
       import("./completion/complete-command.js"),
     ]);

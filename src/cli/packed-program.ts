@@ -21,7 +21,7 @@ const runPacked = (argv: readonly string[]): Promise<number> =>
     if (isForJob(jobs, argv)) return jobs;
     const [{ operatorCommands }, { openOperatorContext }, { auditCommands }, { completeCommand }] = await Promise.all([
       import("./operator/operator-commands.js"),
-      import("./operator/operator-context.js"),
+      import("./operator/operator-client.js"),
       import("./operator/audit-commands.js"),
       import("./completion/complete-command.js"),
     ]);

@@ -51,8 +51,8 @@ async function callAny(local: LocalRun): Promise<void> {
     return printJson(run, { items });
   }
   const body = input === undefined ? undefined : await wholeBody(run, id, input, values);
-  if (operationOf(id).reply === "application/json" || operationOf(id).reply === undefined)
-    return callForJson(run, id, values, body);
+  const { reply } = operationOf(id);
+  if (reply === undefined || /^application\/(?:json|x-amz-json)/.test(reply)) return callForJson(run, id, values, body);
   await callForText(run, id, values, body);
 }
 

@@ -34,6 +34,7 @@ export async function send(
   const { connection, identity, terminal } = client;
   const factory = hasParameter(id, "factory") ? { factory: values.factory ?? factoryOf(client) } : {};
   const request = requestOf(id, { ...values, ...factory }, body);
+  const { isOpen } = operationOf(id);
   const isRead = request.method === "GET";
   try {
     return await askPatiently(
@@ -43,7 +44,10 @@ export async function send(
         sendOnce({
           ...request,
           url: `${connection.url}${request.path}`,
-          headers: { ...request.headers, authorization: `Bearer ${await identity.present(timeoutMs)}` },
+          headers: {
+            ...request.headers,
+            ...(isOpen !== true && { authorization: `Bearer ${await identity.present(timeoutMs)}` }),
+          },
           authorities: connection.authorities,
           timeoutMs,
           take,

@@ -6,11 +6,10 @@ import { maskTexts, warnOfPrinting } from "../client/mask.js";
 import { outputForms } from "../client/print-document.js";
 import { type CallOptions, call, listAll } from "./call.js";
 import type { OperationId } from "./generated/operations.js";
-import { readValue, valueMembers } from "./given-input.js";
+import { confirm, readValue, valueMembers } from "./given-input.js";
 import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
+import type { OperatorContext } from "./operator-client.js";
 import { factoryOf, type OperatorClient, openClient } from "./operator-client.js";
-import type { OperatorContext } from "./operator-context.js";
-import { confirm } from "./person.js";
 import { detailsOf, filledIn, isForProgram, type OutputFlags, printData, sayWarnings, tableOf } from "./print.js";
 
 /** How a command gets what it works with, and where it reports an exit code of its own. */

@@ -16,6 +16,8 @@ export type Operation = {
   body?: { mediaType: string; members: Readonly<Record<string, ValueType>> };
   /** Media type of a success; absent where that has no body. */
   reply?: string;
+  /** It takes no credential, or one in its body. */
+  isOpen?: boolean;
 };
 
 /** Values by the name of the parameter or the member of the body. Those that are `undefined` are left out. */

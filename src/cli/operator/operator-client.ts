@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+import type { Environment } from "../../settings/reader.js";
 import {
   type Connection,
   type ConnectionFlags,
@@ -12,9 +14,35 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { explainStranger } from "../client/explain-stranger.js";
 import { isObject, sentenceAt, textAt } from "../client/json-value.js";
 import { NoAnswer, sendOnce } from "../client/send-once.js";
-import type { Terminal } from "../client/terminal.js";
-import type { OperatorContext } from "./operator-context.js";
-import { exposedPath, readLogins, type SavedCredential, type SavedLogin } from "./saved-logins.js";
+import { standardTerminal, type Terminal } from "../client/terminal.js";
+import { type Person, personAt, readInput } from "./given-input.js";
+import { mayColour, type Paint, paintFor } from "./print.js";
+import { exposedPath, loginDirectory, readLogins, type SavedCredential, type SavedLogin } from "./saved-logins.js";
+
+/** The machine that a command runs on, and the person at it. */
+export type OperatorContext = {
+  environment: Environment;
+  terminal: Terminal;
+  /** For what goes to `terminal.out`. */
+  paint: Paint;
+  person: Person;
+  /** All of standard input. */
+  readInput(): Promise<Buffer>;
+  /** Where logins are kept. */
+  loginDirectory: string;
+};
+
+export function openOperatorContext(environment: Environment): OperatorContext {
+  const { stdin, stdout, stderr } = process;
+  return {
+    environment,
+    terminal: standardTerminal(),
+    paint: paintFor(mayColour(environment, stdout.isTTY === true)),
+    person: personAt({ input: stdin, output: stderr, interrupt: () => process.kill(process.pid, "SIGINT") }),
+    readInput: () => readInput(stdin, "The standard input"),
+    loginDirectory: loginDirectory(environment, homedir()),
+  };
+}
 
 /** A service, and who asks it. */
 export type OperatorClient = {
@@ -67,8 +95,8 @@ export function fittingLogin(
   );
 }
 
-async function warnOfExposure({ loginDirectory, terminal }: OperatorContext): Promise<void> {
-  const path = await exposedPath(loginDirectory);
+async function warnOfExposure({ loginDirectory: directory, terminal }: OperatorContext): Promise<void> {
+  const path = await exposedPath(directory);
   if (path !== undefined) terminal.say(`Warning: others on this machine may read your logins. Run: chmod 600 ${path}`);
 }
 

@@ -320,13 +320,13 @@ describe("the code of src/", () => {
       /\bconsole\s*\.[^\n]*|\b(?:stdout|stderr|output)\s*\.\s*(?:write|end)\b[^\n]*|\bpipeline\([^\n]*std(?:out|err)[^\n]*|createWriteStream\([^)]*fd[^\n]*|writeSync\([12]\b[^\n]*/g;
     expect(found(writes, isOfCommandLine)).toEqual([
       // The prompts, through `harmless`.
-      "cli/operator/person.ts: output.write(harmless(question)),",
-      "cli/operator/person.ts: output.write(harmless(question)),",
-      'cli/operator/person.ts: output.write("");',
+      "cli/operator/given-input.ts: output.write(harmless(question)),",
+      "cli/operator/given-input.ts: output.write(harmless(question)),",
+      'cli/operator/given-input.ts: output.write("");',
     ]);
     // Whoever takes a stream out of `process` could write to it under another name.
     expect(found(/\{[^}=\n]*\bstd(?:out|err)\b[^}\n]*\} = process\b/g, isOfCommandLine)).toEqual([
-      "cli/operator/operator-context.ts: { stdin, stdout, stderr } = process",
+      "cli/operator/operator-client.ts: { stdin, stdout, stderr } = process",
       "cli/progress-bar.ts: { stderr } = process",
     ]);
   });

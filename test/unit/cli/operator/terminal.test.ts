@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { harmless } from "../../../../src/cli/client/output.js";
-import { personAt } from "../../../../src/cli/operator/person.js";
+import { personAt } from "../../../../src/cli/operator/given-input.js";
 import { mayColour, paintFor } from "../../../../src/cli/operator/print.js";
 
 /** A terminal of which everything that is shown is kept. */

@@ -21,17 +21,19 @@ export const run = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, async (finish) => {
     const jobs = jobCommands(() => openContext(process.env), finish);
     if (isForJob(jobs, argv)) return jobs;
-    const [{ operatorCommands }, { openOperatorContext }, { tailCommand }, { completeCommand }] = await Promise.all([
-      import("./operator/operator-commands.js"),
-      import("./operator/operator-client.js"),
-      import("./operator/audit-tail.js"),
-      import("./completion/complete-command.js"),
-    ]);
+    const [{ operatorCommands }, { openOperatorContext }, { commandOf }, { tailRow }, { completeCommand }] =
+      await Promise.all([
+        import("./operator/operator-commands.js"),
+        import("./operator/operator-client.js"),
+        import("./operator/command.js"),
+        import("./operator/audit-tail.js"),
+        import("./completion/complete-command.js"),
+      ]);
     const operator = { open: () => openOperatorContext(process.env), finish };
     return [
       ...jobs,
       ...operatorCommands(operator),
-      auditCommand(server).addCommand(tailCommand(operator)),
+      auditCommand(server).addCommand(commandOf(operator, tailRow)),
       operatorTokenCommand(),
       signingKeysCommand(),
       keysCommand(server),

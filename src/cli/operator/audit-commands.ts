@@ -7,18 +7,20 @@ import { writeAll, writeOut } from "../client/output.js";
 import { writeNewFile } from "../client/write-new-file.js";
 import { tailRow } from "./audit-tail.js";
 import { call } from "./call.js";
-import { type CommandDeps, commandsOf, type Row, type Run } from "./command.js";
+import { type CommandDeps, commandOf, groupOf, type Row, type Run } from "./command.js";
 
 /** `audit tail|verify|export|keys`, for machines other than the server's. */
 export function auditCommands(deps: CommandDeps): Command {
-  const [audit, ...others] = commandsOf(deps, [tailRow, exportRow, keysRow], {
-    audit: [
-      "what was done and refused: read, export and check it",
-      "factory-secrets audit export --out audit.ndjson\nfactory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem",
-    ],
-  });
-  if (audit === undefined || others.length > 0) throw new Error("the commands of one group were expected");
-  return audit.addCommand(verifyCommand(needsFile, "an export in NDJSON; the service is not asked"));
+  const audit = groupOf(
+    "audit",
+    "what was done and refused: read, export and check it",
+    "factory-secrets audit export --out audit.ndjson\nfactory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem",
+  );
+  return audit
+    .addCommand(commandOf(deps, tailRow))
+    .addCommand(verifyCommand(needsFile, "an export in NDJSON; the service is not asked"))
+    .addCommand(commandOf(deps, exportRow))
+    .addCommand(commandOf(deps, keysRow));
 }
 
 async function needsFile(): Promise<never> {

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Command } from "commander";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, objectAt, textAt } from "../client/json-value.js";
 import { documentOf } from "../client/print-document.js";
 import { call } from "./call.js";
-import { type CommandDeps, commandsOf, type Row, type Run } from "./command.js";
+import type { Row, Run } from "./command.js";
 import { cellAt, formOf, type OutputFlags, type Paint } from "./print.js";
 import { past } from "./secret-commands.js";
 
@@ -49,13 +48,6 @@ export const tailRow: Row = {
   example:
     "factory-secrets audit tail --follow --action registry-token.issued\nfactory-secrets audit tail --since 2h --outcome refused",
 };
-
-/** `audit tail` alone, for the `audit` group of the server's machine. */
-export function tailCommand(deps: CommandDeps): Command {
-  const [tailOnly] = commandsOf(deps, [{ ...tailRow, words: "tail" }], {});
-  if (tailOnly === undefined) throw new Error("the command was expected");
-  return tailOnly;
-}
 
 /** @param pauseMs - between two looks */
 async function tail(run: Run, pauseMs: number): Promise<void> {

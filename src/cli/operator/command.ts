@@ -101,7 +101,7 @@ export function commandsOf(deps: CommandDeps, rows: readonly Row[], groups: Grou
       const [about, example] = groups[words.slice(0, depth).join(" ")] ?? ["", ""];
       const name = words[depth - 1] ?? "";
       const known = parent.commands.find((one) => one.name() === name);
-      const group = known ?? new Command(name).description(about).addHelpText("after", exampleText(example));
+      const group = known ?? groupOf(name, about, example);
       if (known === undefined) parent.addCommand(group);
       parent = group;
     }
@@ -110,9 +110,13 @@ export function commandsOf(deps: CommandDeps, rows: readonly Row[], groups: Grou
   return [...root.commands];
 }
 
+export const groupOf = (name: string, about: string, example: string): Command =>
+  new Command(name).description(about).addHelpText("after", exampleText(example));
+
 const exampleText = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
 
-function commandOf(deps: CommandDeps, row: Row): Command {
+/** The command of a row, by the last of its words. */
+export function commandOf(deps: CommandDeps, row: Row): Command {
   const { words, about, operands = [], more, example } = row;
   const command = new Command(words.split(" ").at(-1)).description(about);
   for (const [form, what] of operands) command.argument(form, what);

@@ -133,7 +133,7 @@ async function callForJson(run: Run, id: OperationId, values: Values, body?: Buf
   const isDone = answer.status >= 200 && answer.status <= 299;
   // OAuth and AWS have errors of their own form, which is what a caller of them wants to see.
   if (!isDone && (!isObject(answer.body) || textAt(answer.body, "code") !== undefined))
-    throw await explainProblem(run.client, answer);
+    throw await explainProblem(run.client, answer, {});
   if (answer.status !== 204) await printJson(run, answer.body);
   else if (run.isForProgram) await printJson(run, {});
   if (isDone) return;
@@ -151,6 +151,6 @@ async function callForText(run: Run, id: OperationId, values: Values, body?: Buf
     else for await (const piece of pieces) await writeBytes(Buffer.from(piece, "latin1"));
   };
   const encoding = isBinary ? ("latin1" as const) : ("utf8" as const);
-  const { text } = await call(run.client, id, values, { take, encoding, ...(body && { body }) });
+  const { text } = await call(run.client, id, values, { take, encoding, hints: {}, ...(body && { body }) });
   if (!isTaken) run.context.terminal.out(text.replace(/\n$/, ""));
 }

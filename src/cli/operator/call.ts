@@ -13,7 +13,7 @@ export type CallOptions = {
   /** Takes a reply piece by piece, which may be of any length. */
   take?: Question["take"];
   encoding?: Question["encoding"];
-  /** What a refusal may name as a way out of it, and what that is on the command line. */
+  /** What a refusal may name as a way out of it, and what that is on the command line; `hintsOfCommands` without it. */
   hints?: Hints;
 };
 
@@ -99,7 +99,7 @@ export async function listAll(
   return items;
 }
 
-const hintsOfAll: Hints = {
+export const hintsOfCommands: Hints = {
   "force=true": "On this command line: --force.",
   "==FILE": "On this command line: --from-file FILE.",
   "allowUnusable=true": "On this command line: --allow-unusable.",
@@ -118,7 +118,7 @@ const hintsOfCodes: Readonly<Record<string, string>> = {
 export async function explainProblem(
   client: OperatorClient,
   answer: Answer,
-  hints: Hints = {},
+  hints: Hints = hintsOfCommands,
 ): Promise<CommandFailure> {
   const { connection, identity } = client;
   const code = textAt(answer.body, "code");
@@ -126,7 +126,7 @@ export async function explainProblem(
   const requestId = sentenceAt(answer.body, "requestId");
   const wrongFactory = code === "not-found" ? await explainFactory(client) : undefined;
   const detail = sentenceAt(answer.body, "detail") ?? "";
-  const named = Object.entries({ ...hintsOfAll, ...hints }).filter(([part]) => detail.includes(part));
+  const named = Object.entries(hints).filter(([part]) => detail.includes(part));
   const pathMayBeWrong = code === "not-found" && pathHint(connection.url) !== "";
   const isOfEnvironment = code === "forbidden" && identity.description === ofEnvironment;
   const lines = [

@@ -4,7 +4,7 @@ import { exitCodes } from "../client/command-failure.js";
 import { listAt, textAt } from "../client/json-value.js";
 import { maskTexts, warnOfPrinting } from "../client/mask.js";
 import { outputForms } from "../client/print-document.js";
-import { type CallOptions, call, listAll } from "./call.js";
+import { type CallOptions, call, hintsOfCommands, listAll } from "./call.js";
 import type { OperationId } from "./generated/operations.js";
 import { confirm, readValue, valueMembers } from "./given-input.js";
 import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
@@ -187,7 +187,9 @@ async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
   const sent = { ...values, ...(await readSecret(run, row, shown)) };
   if (hasParameter(id, "pageToken")) return printList(run, id, row.columns ?? "", sent);
   const hints = Object.entries(row.hints ?? {}).map(([part, hint]) => [part, filledIn(hint, shown)]);
-  const { status, body } = await call(client, id, sent, { hints: Object.fromEntries(hints) });
+  const { status, body } = await call(client, id, sent, {
+    hints: { ...hintsOfCommands, ...Object.fromEntries(hints) },
+  });
   sayWarnings(context.terminal, body);
   const all = { ...shown, ...(typeof body === "object" ? body : {}), status };
   // A deletion has no reply. What was deleted is all that there is to print.

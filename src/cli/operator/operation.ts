@@ -57,9 +57,11 @@ export function typedValue(type: ValueType, text: string, what: string): unknown
     case "texts":
       return [text];
     case "integer":
-    case "number":
       if (/^-?\d{1,15}$/.test(text)) return Number(text);
       throw new CommandFailure(exitCodes.usage, `${what}: "${oneLine(text)}" is not a whole number.`);
+    case "number":
+      if (/^-?\d{1,15}(?:\.\d{1,15})?$/.test(text)) return Number(text);
+      throw new CommandFailure(exitCodes.usage, `${what}: "${oneLine(text)}" is not a number.`);
     case "boolean":
       if (text === "true" || text === "false") return text === "true";
       throw new CommandFailure(exitCodes.usage, `${what}: write true or false, not "${oneLine(text)}".`);

@@ -64,7 +64,9 @@ async function selected(expression: string, data: unknown, form: OutputForm): Pr
   const all = Array.isArray(found) ? found : [found];
   const isPlain = all.every((one) => !isObject(one) && !Array.isArray(one));
   if (!isPlain) return documentOf("json", found);
-  return all.map((one) => (one === null || one === undefined ? "" : oneLine(String(one)))).join("\n");
+  // Of a list each text has a line; a single one may have several, such as a certificate.
+  const texts = all.map((one) => (one === null || one === undefined ? "" : String(one)));
+  return Array.isArray(found) ? texts.map(oneLine).join("\n") : texts.join("");
 }
 
 /** A column: a member, with `HEADING=` before it where it is called otherwise. Separated by blanks, several of them. */

@@ -60,6 +60,11 @@ describe("api", () => {
     expect(await api("putSecret", "-F", "name=c", "-f", "value=@not-a-file")).toMatchObject({ exitCode: 0 });
     const again = await api("putSecret", "-F", "name=c", "-f", "value=@x", "-F", "If-None-Match=*");
     expect(again).toMatchObject({ exitCode: 5, err: expect.stringContaining("(precondition-failed") });
+    // The sentence names the parameter, which is a field here and an option elsewhere.
+    await served.desk.run(["secrets", "set", "a"], secretValue());
+    const kept = await api("destroySecretVersion", "-F", "name=a", "-F", "version=1");
+    expect(kept.err).toContain("force=true");
+    expect(kept.err).not.toContain("--force");
   });
 
   test("takes a whole body from --input, of any media type", async () => {

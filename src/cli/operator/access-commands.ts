@@ -2,14 +2,11 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { textAt } from "../client/json-value.js";
 import { lengthSeconds } from "../client/read-time.js";
 import { call, listAll } from "./call.js";
-import type { Argument, Row, Run } from "./command.js";
+import { type Argument, exampleId, type Row, type Run } from "./command.js";
 import { readDocument, readGivenFile } from "./given-input.js";
 import type { OperatorClient } from "./operator-client.js";
 import { detailsOf } from "./print.js";
 import { future } from "./secret-commands.js";
-
-const id: Argument = ["<id>", "its id"];
-const anId = "018f3c1e-0000-7000-8000-000000000000";
 
 export const jobRows: readonly Row[] = [
   {
@@ -17,10 +14,9 @@ export const jobRows: readonly Row[] = [
     about: "jobs, newest first",
     calls: "listJobs",
     columns: "id name state createdAt BY=createdBy expiresAt",
-    example: "factory-secrets jobs list",
   },
   {
-    words: "jobs open",
+    words: "jobs open <name>",
     about: "open a job and print its token, alone on a line",
     operands: [["<name>", "what people call it"]],
     options: [
@@ -43,14 +39,12 @@ export const jobRows: readonly Row[] = [
     example: "factory-secrets jobs open nightly --ttl 7200 --grant registry.gitlab.com=acme/base,acme/app",
   },
   {
-    words: "jobs show",
+    words: "jobs show <id>",
     about: "one job",
-    operands: [id],
     calls: "getJob",
-    example: `factory-secrets jobs show ${anId}`,
   },
   {
-    words: "jobs end",
+    words: "jobs end <job...>",
     about: "end jobs: their tokens stop working at once",
     operands: [["<job...>", "its id or its name; several end several"]],
     run: endJobs,
@@ -106,17 +100,15 @@ export const deviceRows: readonly Row[] = [
     about: "all of them",
     calls: "listDeviceAuthorities",
     columns: "id name subject expiresAt fingerprint",
-    example: "factory-secrets devices authorities list",
   },
   {
-    words: "devices authorities show",
+    words: "devices authorities show <id>",
     about: "one authority, with its certificates, policy and revocation lists",
-    operands: [id],
     calls: "getDeviceAuthority",
-    example: `factory-secrets devices authorities show ${anId} --output yaml`,
+    example: `factory-secrets devices authorities show ${exampleId} --output yaml`,
   },
   {
-    words: "devices authorities add",
+    words: "devices authorities add <name>",
     about: "accept the devices of an authority",
     operands: [["<name>", "what people call it"]],
     options: [
@@ -131,41 +123,37 @@ export const deviceRows: readonly Row[] = [
     example: "factory-secrets devices authorities add 'line 1' --certificates ca.pem --policy policy.yml",
   },
   {
-    words: "devices authorities set-policy",
+    words: "devices authorities set-policy <id> <file>",
     about: "change what the devices of an authority may pull",
-    operands: [id, ["<file>", "the whole policy, YAML or JSON; - is standard input"]],
+    operands: [["<file>", "the whole policy, YAML or JSON; - is standard input"]],
     options: [["--name <name>", "its new name"]],
     run: setPolicy,
-    example: `factory-secrets devices authorities set-policy ${anId} policy.yml`,
+    example: `factory-secrets devices authorities set-policy ${exampleId} policy.yml`,
   },
   {
-    words: "devices authorities set-crl",
+    words: "devices authorities set-crl <id> <file>",
     about: "replace the revocation list",
     operands: [
-      id,
       ["<file>", "an X.509 CRL, PEM or DER; - is standard input", { to: "revocationList", read: readRevocationList }],
     ],
     calls: "replaceRevocationList",
-    example: `factory-secrets devices authorities set-crl ${anId} crl.pem`,
+    example: `factory-secrets devices authorities set-crl ${exampleId} crl.pem`,
   },
   {
-    words: "devices authorities rm",
+    words: "devices authorities rm <id>",
     about: "refuse the devices of an authority from now on",
-    operands: [id],
     calls: "deleteDeviceAuthority",
     confirm: "Every device of the authority {id} would be refused.",
     says: "Removed {id}.",
-    example: `factory-secrets devices authorities rm ${anId}`,
   },
   {
     words: "devices denied",
     about: "devices that are denied",
     calls: "listDeniedDevices",
     columns: "id deviceId authorityId serial SINCE=createdAt BY=createdBy reason",
-    example: "factory-secrets devices denied",
   },
   {
-    words: "devices deny",
+    words: "devices deny [device]",
     about: "deny a device, whatever its certificate, or one certificate",
     operands: [["[device]", "its id, the CN of its certificates", { to: "deviceId" }]],
     options: [
@@ -177,12 +165,11 @@ export const deviceRows: readonly Row[] = [
     example: "factory-secrets devices deny 7f3b2c1d-0000-4000-8000-000000000000 --reason stolen",
   },
   {
-    words: "devices allow",
+    words: "devices allow <id>",
     about: "take a denial back",
     operands: [["<id>", "id of the denial, as `denied` shows it"]],
     calls: "allowDeviceAgain",
     says: "Took the denial {id} back.",
-    example: `factory-secrets devices allow ${anId}`,
   },
 ];
 
@@ -215,10 +202,9 @@ export const credentialRows: readonly Row[] = [
     about: "every API token of the factory",
     calls: "listApiTokens",
     columns: credentialColumns,
-    example: "factory-secrets api-tokens list",
   },
   {
-    words: "api-tokens create",
+    words: "api-tokens create <name>",
     about: "make an API token and print it, alone on a line",
     operands: [["<name>", "what people call it"]],
     options: permissionOptions,
@@ -228,23 +214,20 @@ export const credentialRows: readonly Row[] = [
     example: "factory-secrets api-tokens create 'build server' --role ci",
   },
   {
-    words: "api-tokens rm",
+    words: "api-tokens rm <id>",
     about: "withdraw an API token: it stops working at once",
-    operands: [id],
     calls: "deleteApiToken",
     confirm: "The API token {id} would stop working.",
     says: "Withdrew {id}.",
-    example: `factory-secrets api-tokens rm ${anId}`,
   },
   {
     words: "oauth-clients list",
     about: "every OAuth client of the factory",
     calls: "listOAuthClients",
     columns: credentialColumns,
-    example: "factory-secrets oauth-clients list",
   },
   {
-    words: "oauth-clients create",
+    words: "oauth-clients create <name>",
     about: "make an OAuth client and print its secret, alone on a line",
     operands: [["<name>", "what people call it"]],
     options: permissionOptions,
@@ -254,45 +237,38 @@ export const credentialRows: readonly Row[] = [
     example: "factory-secrets oauth-clients create fioctl --role operator",
   },
   {
-    words: "oauth-clients rm",
+    words: "oauth-clients rm <id>",
     about: "withdraw an OAuth client: it stops working at once",
-    operands: [id],
     calls: "deleteOAuthClient",
     confirm: "The OAuth client {id} would stop working.",
     says: "Withdrew {id}.",
-    example: `factory-secrets oauth-clients rm ${anId}`,
   },
   {
-    words: "oauth-clients show",
+    words: "oauth-clients show <id>",
     about: "one client, with the ids of its secrets",
-    operands: [id],
     calls: "getOAuthClient",
-    example: `factory-secrets oauth-clients show ${anId}`,
   },
   {
-    words: "oauth-clients add-secret",
+    words: "oauth-clients add-secret <id>",
     about: "give a client a second secret, and print it alone on a line",
-    operands: [id],
     calls: "addOAuthClientSecret",
     shownOnce: "clientSecret",
     says: "Secret {id}.",
-    example: `factory-secrets oauth-clients add-secret ${anId}`,
   },
   {
-    words: "oauth-clients rm-secret",
+    words: "oauth-clients rm-secret <id> <secret-id>",
     about: "take a secret from a client: it stops working at once",
-    operands: [id, ["<secret-id>", "id of the secret, as `show` has it"]],
+    operands: [["<secret-id>", "id of the secret, as `show` has it"]],
     calls: "removeOAuthClientSecret",
     confirm: "The secret {secretId} would stop working.",
     says: "Removed {secretId}.",
-    example: `factory-secrets oauth-clients rm-secret ${anId} 018f3c1e-0000-7000-8000-000000000001`,
+    example: `factory-secrets oauth-clients rm-secret ${exampleId} 018f3c1e-0000-7000-8000-000000000001`,
   },
   {
     words: "roles",
     about: "names for sets of permissions",
     calls: "listRoles",
     columns: "ROLE=name permissions",
-    example: "factory-secrets roles",
   },
 ];
 
@@ -304,10 +280,9 @@ export const factoryRows: readonly Row[] = [
     about: "all factories",
     calls: "listFactories",
     columns: "name id createdAt",
-    example: "factory-secrets factories list",
   },
   {
-    words: "factories create",
+    words: "factories create <name>",
     about: "make a factory; its name is never given out again",
     operands: [["<name>", "lower-case letters, digits and dashes"]],
     calls: "createFactory",
@@ -315,7 +290,7 @@ export const factoryRows: readonly Row[] = [
     example: "factory-secrets factories create acme",
   },
   {
-    words: "factories rm",
+    words: "factories rm <name>",
     about: "delete a factory with all that is in it, for good",
     operands: [factoryName],
     calls: "deleteFactory",

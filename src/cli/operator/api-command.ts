@@ -19,7 +19,7 @@ import {
 import { tableOf } from "./print.js";
 
 export const apiRow: Row = {
-  words: "api",
+  words: "api [operation]",
   about: "call any operation of the API; without one, list them",
   operands: [["[operation]", "its id, such as listSecrets"]],
   options: [

@@ -50,15 +50,16 @@ type Sentence = string | ((shown: Values) => string);
 
 /** One command. */
 export type Row = {
-  /** As they are typed: `secrets list`. */
+  /** As it is typed, with its operands: `secrets show <name>`. */
   words: string;
   about: string;
+  /** Those of the operands that `knownOperands` does not describe. */
   operands?: readonly Argument[];
   options?: readonly Argument[];
   /** More of what there is to know, in whole sentences. */
   more?: string;
-  /** Command lines that can be run, one a line. */
-  example: string;
+  /** Command lines that can be run, one a line. Without them it is the words, with an id where they have one. */
+  example?: string;
   /** The operation that the command calls with its arguments. */
   calls?: OperationId;
   /** The operation to call instead, where no option is given. */
@@ -95,7 +96,7 @@ export type Groups = Readonly<Record<string, readonly [about: string, example: s
 export function commandsOf(deps: CommandDeps, rows: readonly Row[], groups: Groups): Command[] {
   const root = new Command();
   for (const row of rows) {
-    const words = row.words.split(" ");
+    const words = row.words.split(" ").filter((word) => !isOperand(word));
     let parent = root;
     for (let depth = 1; depth < words.length; depth += 1) {
       const [about, example] = groups[words.slice(0, depth).join(" ")] ?? ["", ""];
@@ -110,16 +111,35 @@ export function commandsOf(deps: CommandDeps, rows: readonly Row[], groups: Grou
   return [...root.commands];
 }
 
+const isOperand = (word: string): boolean => /^[<[]/.test(word);
+
+const knownOperands: readonly Argument[] = [
+  ["<name>", "its name"],
+  ["<id>", "its id"],
+  ["<version>", "its number"],
+];
+
+/** The operands of a row, in the order of its words. */
+export const operandsOf = ({ words, operands = [] }: Row): readonly Argument[] =>
+  words
+    .split(" ")
+    .filter(isOperand)
+    .map((form) => [...operands, ...knownOperands].find(([known]) => known === form) ?? [form, ""]);
+
 export const groupOf = (name: string, about: string, example: string): Command =>
   new Command(name).description(about).addHelpText("after", exampleText(example));
+
+export const exampleId = "018f3c1e-0000-7000-8000-000000000000";
 
 const exampleText = (lines: string): string => `\nExample:\n${lines.replace(/^/gm, "  ")}`;
 
 /** The command of a row, by the last of its words. */
 export function commandOf(deps: CommandDeps, row: Row): Command {
-  const { words, about, operands = [], more, example } = row;
-  const command = new Command(words.split(" ").at(-1)).description(about);
-  for (const [form, what] of operands) command.argument(form, what);
+  const { words, about, more } = row;
+  const { example = `factory-secrets ${words.replaceAll("<id>", exampleId)}` } = row;
+  const name = words.split(" ").findLast((word) => !isOperand(word));
+  const command = new Command(name).description(about);
+  for (const [form, what] of operandsOf(row)) command.argument(form, what);
   for (const argument of optionsOf(row)) command.addOption(optionOf(argument));
   command
     .addOption(new Option("-o, --output <form>", "how to print it; table by default").choices(outputForms))
@@ -173,7 +193,7 @@ async function start(deps: CommandDeps, row: Row, command: Command): Promise<voi
 async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
   const { context, client } = run;
   // Before anything is asked or read.
-  if (hasParameter(id, "factory") && !row.operands?.some(([, , use]) => use?.to === "factory")) factoryOf(client);
+  if (hasParameter(id, "factory") && !operandsOf(row).some(([, , use]) => use?.to === "factory")) factoryOf(client);
   const { instead, ...plain } = row;
   if (instead !== undefined && run.given()[instead.flag] === true)
     return runCall(run, { ...plain, options: [], ...instead }, instead.calls);
@@ -214,7 +234,6 @@ const sentenceOf = (sentence: Sentence, shown: Values): string =>
 
 /** What goes to the operation, by the operation's names; and all that was given, by the names of the arguments too. */
 async function readArguments(run: Run, row: Row, id: OperationId): Promise<{ values: Values; shown: Values }> {
-  const { operands = [], options = [] } = row;
   const given = run.given();
   const operation = operationOf(id);
   const values: Record<string, unknown> = {};
@@ -230,8 +249,8 @@ async function readArguments(run: Run, row: Row, id: OperationId): Promise<{ val
     else if (Array.isArray(found)) values[name] = await Promise.all(found.map((one) => read(one, run)));
     else values[name] = await read(String(found), run);
   };
-  for (const [index, operand] of operands.entries()) await place(operand, run.operands[index]);
-  for (const option of options) await place(option, given[nameOf(option[0])]);
+  for (const [index, operand] of operandsOf(row).entries()) await place(operand, run.operands[index]);
+  for (const option of row.options ?? []) await place(option, given[nameOf(option[0])]);
   return { values, shown: { ...shown, ...values } };
 }
 
@@ -244,7 +263,7 @@ export function nameOf(form: string): string {
 async function readSecret(run: Run, row: Row, shown: Values): Promise<Values> {
   if (row.value === undefined) return {};
   const { fromFile: path } = run.given<{ fromFile?: string }>();
-  const argument = row.operands?.findIndex(([form]) => nameOf(form) === "value") ?? -1;
+  const argument = operandsOf(row).findIndex(([form]) => nameOf(form) === "value");
   const source = { fromFile: path, argument: run.operands[argument] };
   return valueMembers(await readValue(run.context, source, filledIn(row.value, shown)));
 }

@@ -34,7 +34,7 @@ export const configRows: readonly Row[] = [
     example: 'EDITOR="code --wait" factory-secrets config edit --reason "one more registry"',
   },
   {
-    words: "config check",
+    words: "config check <file>",
     about: "check a document without publishing it; exit code 0: it is valid, 1: it is not",
     operands: [file],
     options: [allowMissing],
@@ -42,7 +42,7 @@ export const configRows: readonly Row[] = [
     example: "factory-secrets config check factory-config.yml",
   },
   {
-    words: "config put",
+    words: "config put <file>",
     about: "publish a document, as a new version",
     operands: [file],
     options: [reason, allowMissing, ifVersion],
@@ -54,12 +54,10 @@ export const configRows: readonly Row[] = [
     about: "the versions of the document, newest first",
     calls: "listConfigVersions",
     columns: "version current createdAt BY=createdBy restoredFrom reason",
-    example: "factory-secrets config history",
   },
   {
-    words: "config restore",
+    words: "config restore <version>",
     about: "publish an older version again, as a new one",
-    operands: [["<version>", "its number"]],
     options: [reason, allowMissing, ifVersion],
     calls: "restoreConfigVersion",
     prints: writtenSentence,
@@ -102,10 +100,9 @@ export const registryRows: readonly Row[] = [
     about: "all entries",
     calls: "listRegistries",
     columns: entryColumns,
-    example: "factory-secrets registries list",
   },
   {
-    words: "registries show",
+    words: "registries show <id>",
     about: "one entry",
     operands: [entryId],
     calls: "getRegistry",
@@ -119,7 +116,7 @@ export const registryRows: readonly Row[] = [
     example: "factory-secrets registries add --type aws --region us-east-2 --secret aws_creds",
   },
   {
-    words: "registries set",
+    words: "registries set <id>",
     about: "change an entry; what is not named stays, unless a file gives the whole",
     operands: [entryId],
     options: [...entryOptions, entryFile, reason, allowMissing],
@@ -127,7 +124,7 @@ export const registryRows: readonly Row[] = [
     example: "factory-secrets registries set registry.gitlab.com --secret gitlab_creds_2",
   },
   {
-    words: "registries rm",
+    words: "registries rm <id>",
     about: "remove an entry: its registry gives no more tokens",
     operands: [entryId],
     options: [reason, allowMissing],

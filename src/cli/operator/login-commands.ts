@@ -28,13 +28,11 @@ export const loginRows: readonly Row[] = [
     options: [["--all", "all of them"]],
     more: "The token itself stays valid. To withdraw it: factory-secrets api-tokens rm ID.",
     runLocally: logout,
-    example: "factory-secrets logout",
   },
   {
     words: "whoami",
     about: "who you are to the service, and what you may do",
     run: whoAmI,
-    example: "factory-secrets whoami",
   },
 ];
 

@@ -6,8 +6,6 @@ import type { Argument, Row, Run } from "./command.js";
 import type { Values } from "./operation.js";
 import { cellAt, type Paint, tableOf } from "./print.js";
 
-const name: Argument = ["<name>", "its name"];
-const version: Argument = ["<version>", "number of the version"];
 const value: Argument = ["[value]", "the value; better is --from-file, standard input, or the prompt without it"];
 const allowUnusable: Argument = ["--allow-unusable", "although the registry entries that name it cannot use the value"];
 
@@ -51,16 +49,15 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets list --prefix aws_",
   },
   {
-    words: "secrets show",
+    words: "secrets show <name>",
     about: "what is known of one secret",
-    operands: [name],
     calls: "getSecret",
     example: "factory-secrets secrets show aws_creds --output json",
   },
   {
-    words: "secrets set",
+    words: "secrets set <name> [value]",
     about: "store a value, as a new version",
-    operands: [name, value],
+    operands: [value],
     options: [
       ["--description <text>", "what it is for; not secret"],
       [
@@ -82,9 +79,8 @@ export const secretRows: readonly Row[] = [
       "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\npass show registries/gitlab | tr -d '\\n' | factory-secrets secrets set gitlab_creds",
   },
   {
-    words: "secrets rm",
+    words: "secrets rm <name>",
     about: "delete a secret; it can be undeleted for some days",
-    operands: [name],
     options: [
       ["--force", "although a registry entry names it"],
       ["--purge", "destroy its values at once, for good"],
@@ -97,9 +93,9 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets rm old_creds",
   },
   {
-    words: "secrets verify",
+    words: "secrets verify <name> [value]",
     about: "compare a value with the stored one; exit code 0: the same, 1: another",
-    operands: [name, value],
+    operands: [value],
     calls: "verifySecret",
     value: "Value to compare with {name}",
     prints: ({ name, version, matches }) =>
@@ -110,10 +106,9 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets verify aws_creds --from-file ~/.aws/credentials",
   },
   {
-    words: "secrets doctor",
+    words: "secrets doctor <name>",
     about:
       "try a secret at its registries; exit code 0: jobs get tokens with it, 1: they do not, or no entry names the secret",
-    operands: [name],
     options: [
       ["--version <number>", "that version, such as a staged one; without it, the current one"],
       ["--registry <host>", "only this registry, or the entry with this id"],
@@ -125,44 +120,39 @@ export const secretRows: readonly Row[] = [
       "factory-secrets secrets doctor aws_creds --version 4\nfactory-secrets secrets doctor gitlab_creds --registry registry.gitlab.com --repository acme/base",
   },
   {
-    words: "secrets history",
+    words: "secrets history <name>",
     about: "the versions of a secret",
-    operands: [name],
     calls: "listSecretVersions",
     columns: "version state createdAt BY=createdBy expiresAt TO_JOBS=deliverToJobs restoredFrom fingerprint",
     example: "factory-secrets secrets history aws_creds",
   },
   {
-    words: "secrets promote",
+    words: "secrets promote <name> <version>",
     about: "make a version the current one: new tokens are minted with it",
-    operands: [name, version],
     options: [ifVersion, ["--doctor", "only if every registry accepts it; see `secrets doctor`"], allowUnusable],
     calls: "promoteSecretVersion",
     prints: nowCurrent,
     example: "factory-secrets secrets promote aws_creds 4 --if-version 3 --doctor",
   },
   {
-    words: "secrets rollback",
+    words: "secrets rollback <name>",
     about: "go back to the version that was current before",
-    operands: [name],
     options: [ifVersion, allowUnusable],
     calls: "rollBackSecret",
     prints: nowCurrent,
     example: "factory-secrets secrets rollback aws_creds",
   },
   {
-    words: "secrets restore",
+    words: "secrets restore <name> <version>",
     about: "store an older version again, as a new one",
-    operands: [name, version],
     options: [ifVersion, allowUnusable],
     calls: "restoreSecretVersion",
     prints: nowCurrent,
     example: "factory-secrets secrets restore aws_creds 2",
   },
   {
-    words: "secrets destroy",
+    words: "secrets destroy <name> <version>",
     about: "destroy the value of a version, for good",
-    operands: [name, version],
     options: [["--force", "although a rollback would go back to it"]],
     calls: "destroySecretVersion",
     confirm: "The value of version {version} of {name} would be destroyed for good.",
@@ -174,26 +164,23 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets destroy aws_creds 3",
   },
   {
-    words: "secrets undelete",
+    words: "secrets undelete <name>",
     about: "bring back a deleted secret, with its versions",
-    operands: [name],
     options: [allowUnusable],
     calls: "undeleteSecret",
     example: "factory-secrets secrets list --deleted\nfactory-secrets secrets undelete aws_creds",
   },
   {
-    words: "secrets purge",
+    words: "secrets purge <name>",
     about: "destroy what was deleted under this name, for good; a secret in use is not touched",
-    operands: [name],
     calls: "purgeDeletedSecrets",
     confirm: "The deleted values of {name} would be destroyed for good.",
     says: "Destroyed what was deleted as {name}.",
     example: "factory-secrets secrets purge aws_creds",
   },
   {
-    words: "secrets usage",
+    words: "secrets usage <name>",
     about: "who was given tokens by which version, and how long tokens of an older version live",
-    operands: [name],
     run: showUsage,
     example: "factory-secrets secrets usage aws_creds",
   },

@@ -19,17 +19,16 @@ export const trustRuleRows: readonly Row[] = [
     about: "all rules",
     calls: "listTrustRules",
     columns: "id name template issuer version findings",
-    example: "factory-secrets trust-rules list",
   },
   {
-    words: "trust-rules show",
+    words: "trust-rules show <rule>",
     about: "one rule",
     operands: [rule],
     calls: "getTrustRule",
     example: "factory-secrets trust-rules show 'main branch' --output yaml",
   },
   {
-    words: "trust-rules put",
+    words: "trust-rules put <file>",
     about: "create the rule that a file describes, or change the rule of its name",
     operands: [["<file>", "the rule as YAML or JSON, with the members of the API; - is standard input"]],
     more: "It accepts what `show` and `templates NAME` print with --output yaml or json.",
@@ -38,7 +37,7 @@ export const trustRuleRows: readonly Row[] = [
       "factory-secrets trust-rules show 'main branch' --output yaml > rule.yml\nfactory-secrets trust-rules put rule.yml",
   },
   {
-    words: "trust-rules rm",
+    words: "trust-rules rm <rule>",
     about: "withdraw a rule: callers that only this rule accepts are refused at once",
     operands: [rule],
     calls: "deleteTrustRule",
@@ -58,7 +57,7 @@ export const trustRuleRows: readonly Row[] = [
     example: "factory-secrets trust-rules explain --token-file id-token.txt",
   },
   {
-    words: "trust-rules templates",
+    words: "trust-rules templates [name]",
     about: "known issuers: the claims of their tokens, and what a rule must bind",
     operands: [["[name]", "only this one, with an example of a rule; --output yaml prints that rule alone"]],
     run: showTemplates,
@@ -69,7 +68,6 @@ export const trustRuleRows: readonly Row[] = [
     words: "trust-rules lint",
     about: "check the rules with the present linter; exit code 1 when it finds anything",
     run: lintRules,
-    example: "factory-secrets trust-rules lint",
   },
 ];
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { commandTree } from "../../../../src/cli/completion/command-tree.js";
 import { tailRow } from "../../../../src/cli/operator/audit-tail.js";
-import { nameOf, type Row } from "../../../../src/cli/operator/command.js";
+import { nameOf, operandsOf, type Row } from "../../../../src/cli/operator/command.js";
 import type { OperationId } from "../../../../src/cli/operator/generated/operations.js";
 import { operationIds, operationOf, requestOf, typeOfValue } from "../../../../src/cli/operator/operation.js";
 import { operatorCommands, operatorRows } from "../../../../src/cli/operator/operator-commands.js";
@@ -51,7 +51,7 @@ const calling = rows.flatMap((row) => {
 describe("each command of the table", () => {
   test.each(calling)("$words gives every argument to $id by a name that it has", ({ row, id }) => {
     if (id === row.showsWith) return;
-    const names = [...(row.operands ?? []), ...(row.options ?? [])].map(([form, , use]) => use?.to ?? nameOf(form));
+    const names = [...operandsOf(row), ...(row.options ?? [])].map(([form, , use]) => use?.to ?? nameOf(form));
     const isSecret = (name: string): boolean =>
       (row.value !== undefined && name === "value") || name === row.instead?.flag;
     expect(names.filter((name) => !isSecret(name) && typeOfValue(operationOf(id), name) === undefined)).toEqual([]);
@@ -69,10 +69,23 @@ describe("each command of the table", () => {
       expect(columns.filter((column) => !Object.hasOwn(item, column))).toEqual([]);
     }
     if (row.shownOnce !== undefined) expect(reply).toHaveProperty(row.shownOnce);
-    const names = [...(row.operands ?? []), ...(row.options ?? [])].flatMap(([form, , use]) => [nameOf(form), use?.to]);
+    const names = [...operandsOf(row), ...(row.options ?? [])].flatMap(([form, , use]) => [nameOf(form), use?.to]);
     for (const sentence of [row.prints, row.says, row.confirm])
       for (const [, name = ""] of typeof sentence === "string" ? sentence.matchAll(/\{(\w+)\}/g) : [])
         expect([...names, ...(sentence === row.confirm ? [] : Object.keys(reply))]).toContain(name);
+  });
+
+  test("has an operand for each name in its words, and describes it", () => {
+    for (const row of rows) {
+      expect(
+        operandsOf(row).filter(([, about]) => about === ""),
+        row.words,
+      ).toEqual([]);
+      expect(
+        (row.operands ?? []).filter(([form]) => !row.words.includes(form)),
+        row.words,
+      ).toEqual([]);
+    }
   });
 
   test("does one thing", () => {

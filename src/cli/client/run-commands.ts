@@ -41,10 +41,7 @@ export async function runCommands(
   }
 }
 
-/**
- * Ends the program in an orderly way when its output goes nowhere. A reader that has seen enough (`| head`) is no failure;
- * a disk that is full is. What cannot be said on standard error is not said.
- */
+/** Ends the program when its output cannot be written: with success when the reader left (`| head`), else with an error. */
 function endWithReader(): void {
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
   if (process.stdout.listenerCount("error") > 0) return;

@@ -49,7 +49,7 @@ export function typeOfValue({ parameters, body }: Operation, name: string): Valu
   return body && Object.hasOwn(body.members, name) ? body.members[name] : undefined;
 }
 
-/** A text as a value of that type. @param what - what holds it, for the refusal @throws CommandFailure when it is none */
+/** A text as a value of that type. @param what - its option, for the message @throws CommandFailure when it has another type */
 export function typedValue(type: ValueType, text: string, what: string): unknown {
   switch (type) {
     case "text":

@@ -167,7 +167,10 @@ test("what is no file of logins is left as it is", async () => {
   for (const text of ["not JSON", '{"logins":[{"url":"https://secrets.example.com"}]}']) {
     writeFileSync(path(), text);
     const done = await desk.run(["login", "--url", service.url], await apiToken(factory));
-    expect(done).toMatchObject({ exitCode: 1, err: expect.stringContaining("is not what factory-secrets writes") });
+    expect(done).toMatchObject({
+      exitCode: 1,
+      err: expect.stringContaining("has another form than factory-secrets writes"),
+    });
     expect(readFileSync(path(), "utf8")).toBe(text);
   }
 });

@@ -43,7 +43,7 @@ async function callAny(local: LocalRun): Promise<void> {
   const [given] = local.operands;
   if (given === undefined) return listOperations(local);
   const id = operationNamed(given);
-  const run = await local.connect();
+  const run = await local.connect(operationOf(id).isOpen === true ? "service" : "credential");
   const { input, paginate } = run.given<ApiFlags>();
   const values = await fieldsOf(run, id);
   if (paginate === true && hasParameter(id, "pageToken")) {

@@ -9,7 +9,7 @@ import type { OperationId } from "./generated/operations.js";
 import { confirm, readValue, valueMembers } from "./given-input.js";
 import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
 import type { OperatorContext } from "./operator-client.js";
-import { factoryOf, type OperatorClient, openClient } from "./operator-client.js";
+import { factoryOf, type Needs, type OperatorClient, openClient } from "./operator-client.js";
 import { detailsOf, filledIn, isForProgram, type OutputFlags, printData, sayWarnings, tableOf } from "./print.js";
 
 /** How a command gets what it works with, and where it reports an exit code of its own. */
@@ -26,7 +26,7 @@ export type LocalRun = {
   isForProgram: boolean;
   finish: CommandDeps["finish"];
   /** Finds the service and the credential. @throws CommandFailure as `openClient` */
-  connect: () => Promise<Run>;
+  connect: (needs?: Needs) => Promise<Run>;
 };
 
 /** What a command that calls the API works with. */
@@ -74,7 +74,7 @@ export type Row = {
   columns?: string;
   /** The member of the reply that holds the rows of the table. */
   list?: string;
-  /** What is printed, instead of a table or the members of the reply. */
+  /** What is printed, instead of the members of the reply or before its table. */
   prints?: Sentence;
   /** What is said on standard error. */
   says?: Sentence;
@@ -182,7 +182,7 @@ async function start(deps: CommandDeps, row: Row, command: Command): Promise<voi
     print: (data, text) => printData(context.terminal, flags, data, text),
     isForProgram: isForProgram(flags),
     finish: deps.finish,
-    connect: async () => ({ ...local, client: await openClient(context, flags) }),
+    connect: async (needs) => ({ ...local, client: await openClient(context, flags, needs) }),
   };
   if (row.runLocally) return row.runLocally(local);
   const run = await local.connect();
@@ -225,8 +225,11 @@ async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
 }
 
 function textOf({ context }: Run, { prints, columns, list = "items" }: Row, body: unknown, shown: Values): string {
-  if (prints !== undefined) return sentenceOf(prints, shown);
-  return columns === undefined ? detailsOf(body) : tableOf(context.paint, listAt(body, list), columns);
+  const items = listAt(body, list);
+  const table = columns === undefined ? detailsOf(body) : tableOf(context.paint, items, columns);
+  if (prints === undefined) return table;
+  const sentence = sentenceOf(prints, shown);
+  return columns === undefined || items.length === 0 ? sentence : `${sentence}\n\n${table}`;
 }
 
 const sentenceOf = (sentence: Sentence, shown: Values): string =>

@@ -58,7 +58,11 @@ export type OperatorClient = {
  * token that was kept for one service is never sent to another.
  * @throws CommandFailure `noIdentity` when there is neither a token nor a login
  */
-export async function openClient(context: OperatorContext, flags: ConnectionFlags): Promise<OperatorClient> {
+export async function openClient(
+  context: OperatorContext,
+  flags: ConnectionFlags,
+  needs: Needs = "credential",
+): Promise<OperatorClient> {
   const { environment, terminal } = context;
   const url = urlNamed(environment, flags);
   const factory = factoryNamed(environment, flags);
@@ -67,14 +71,21 @@ export async function openClient(context: OperatorContext, flags: ConnectionFlag
   const login =
     token === undefined ? fittingLogin(logins, url, factory) : logins.find((one) => one.url === (url ?? one.url));
   const credential = token === undefined ? login : { token };
-  if (credential === undefined) throw notLoggedIn(url, factory);
+  const missing = notLoggedIn(url, factory);
+  if (credential === undefined && needs === "credential") throw missing;
   const connection = readConnection(environment, flags, login);
   if (isPlainHttp(connection.url)) terminal.say(`Warning: tokens travel to ${connection.url} over plain HTTP.`);
   if (token === undefined) await warnOfExposure(context);
   const description = token === undefined ? `the login that is kept for ${connection.url}` : ofEnvironment;
-  const identity = identityOf(credential, description, connection);
+  const identity: OperatorIdentity =
+    credential === undefined
+      ? { description, present: () => Promise.reject(missing) }
+      : identityOf(credential, description, connection);
   return { connection, factory: factory ?? login?.factory, identity, terminal };
 }
+
+/** Whether a login is needed, or a service is enough. */
+export type Needs = "credential" | "service";
 
 /** The factory that was named. @throws CommandFailure when none was */
 export function factoryOf({ factory }: OperatorClient): string {

@@ -4,7 +4,7 @@ import { readTime } from "../client/read-time.js";
 import { call } from "./call.js";
 import type { Argument, Row, Run } from "./command.js";
 import type { Values } from "./operation.js";
-import { cellAt, type Paint, tableOf } from "./print.js";
+import { cellAt, type Paint } from "./print.js";
 
 const value: Argument = ["[value]", "the value; better is --from-file, standard input, or the prompt without it"];
 const allowUnusable: Argument = ["--allow-unusable", "although the registry entries that name it cannot use the value"];
@@ -30,6 +30,14 @@ const stored = ({ name, version, stage, status }: Values): string =>
   stage === true
     ? `Staged version ${version} of ${name}. Use it: factory-secrets secrets promote ${name} ${version}`
     : `${status === 201 ? "Created" : "Stored"} ${name}, version ${version}.`;
+
+const usageFacts = (shown: Values): string =>
+  [
+    `version:            ${cellAt(shown, "version")}`,
+    `entries:            ${cellAt(shown, "entries") || "none"}`,
+    `last used:          ${cellAt(shown, "lastUsedAt") || "not in the last 90 days"}`,
+    `older tokens until: ${cellAt(shown, "olderTokensUntil") || "none is valid"}`,
+  ].join("\n");
 
 export const secretRows: readonly Row[] = [
   {
@@ -181,7 +189,10 @@ export const secretRows: readonly Row[] = [
   {
     words: "secrets usage <name>",
     about: "who was given tokens by which version, and how long tokens of an older version live",
-    run: showUsage,
+    calls: "getSecretUsage",
+    prints: usageFacts,
+    list: "uses",
+    columns: "version kind name lastUsedAt tokensUntil",
     example: "factory-secrets secrets usage aws_creds",
   },
   {
@@ -198,21 +209,6 @@ export const secretRows: readonly Row[] = [
     example: "factory-secrets secrets report --rotated-before 2026-06-01T00:00:00Z",
   },
 ];
-
-async function showUsage(run: Run): Promise<void> {
-  const { body } = await call(run.client, "getSecretUsage", { name: run.operands[0] });
-  await run.print(body, () => {
-    const facts = [
-      `version:            ${cellAt(body, "version")}`,
-      `entries:            ${cellAt(body, "entries") || "none"}`,
-      `last used:          ${cellAt(body, "lastUsedAt") || "not in the last 90 days"}`,
-      `older tokens until: ${cellAt(body, "olderTokensUntil") || "none is valid"}`,
-    ];
-    const uses = listAt(body, "uses");
-    const table = tableOf(run.context.paint, uses, "version kind name lastUsedAt tokensUntil");
-    return [...facts, ...(uses.length === 0 ? [] : ["", table])].join("\n");
-  });
-}
 
 /** `secrets doctor`. */
 async function examine(run: Run): Promise<void> {

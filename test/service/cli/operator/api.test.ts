@@ -33,6 +33,9 @@ describe("api", () => {
     expect(fields).toMatchObject({ factory: "text", name: "text", ttlSeconds: "integer", deliverSecrets: "boolean" });
     served.desk.environment.FACTORY_SECRETS_TOKEN = "";
     expect(await api()).toMatchObject({ exitCode: 0 });
+    // An operation that takes no credential needs none.
+    expect(JSON.parse((await api("getAuthorizationServer")).out)).toHaveProperty("issuer");
+    expect(await api("listSecrets")).toMatchObject({ exitCode: 3 });
     served.desk.environment.FACTORY_SECRETS_TOKEN = served.service.operatorToken;
   });
 

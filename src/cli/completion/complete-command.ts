@@ -5,8 +5,7 @@ import { writeOut } from "../client/output.js";
 import type { Terminal } from "../client/terminal.js";
 import { call } from "../operator/call.js";
 import { operationIds } from "../operator/operation.js";
-import type { OperatorContext } from "../operator/operator-client.js";
-import { openClient } from "../operator/operator-client.js";
+import { type OperatorContext, openClient } from "../operator/operator-client.js";
 import { type Kind, lists, operandKind, valueKind } from "./named-things.js";
 
 /** A person waits with a finger on the key. */

@@ -3,6 +3,7 @@ import { textAt } from "../client/json-value.js";
 import { lengthSeconds } from "../client/read-time.js";
 import { call, listAll } from "./call.js";
 import { type Argument, exampleId, type Row, type Run } from "./command.js";
+import type { OperationId } from "./generated/operations.js";
 import { readDocument, readGivenFile } from "./given-input.js";
 import type { OperatorClient } from "./operator-client.js";
 import { detailsOf } from "./print.js";
@@ -188,61 +189,60 @@ async function readRevocationList(path: string, { context }: Run): Promise<strin
   return text.includes("-----BEGIN") ? text : bytes.toString("base64");
 }
 
-/** What the options of tokens and clients have in common. */
-const permissionOptions: readonly Argument[] = [
-  ["--role <role>", "a set of permissions, see `roles`; may be repeated", { to: "roles" }],
-  ["--permission <permission>", "such as secrets:list; may be repeated", { to: "permissions" }],
-  ["--expires-at <time>", "when it ends: RFC 3339, a date, or a length such as 90d", { read: future }],
+type Kind = {
+  group: "api-tokens" | "oauth-clients";
+  one: "API token" | "OAuth client";
+  calls: { list: OperationId; create: OperationId; remove: OperationId };
+  shownOnce: string;
+  example: string;
+};
+
+/** `list`, `create` and `rm` of one kind of credential. */
+const rowsOf = ({ group, one, calls, shownOnce, example }: Kind): Row[] => [
+  {
+    words: `${group} list`,
+    about: `every ${one} of the factory`,
+    calls: calls.list,
+    columns: "id name roles permissions createdAt BY=createdBy expiresAt",
+  },
+  {
+    words: `${group} create <name>`,
+    about: `make an ${one} and print its credential, alone on a line`,
+    operands: [["<name>", "what people call it"]],
+    options: [
+      ["--role <role>", "a set of permissions, see `roles`; may be repeated", { to: "roles" }],
+      ["--permission <permission>", "such as secrets:list; may be repeated", { to: "permissions" }],
+      ["--expires-at <time>", "when it ends: RFC 3339, a date, or a length such as 90d", { read: future }],
+    ],
+    calls: calls.create,
+    shownOnce,
+    says: `${one} {id}, "{name}".`,
+    example,
+  },
+  {
+    words: `${group} rm <id>`,
+    about: `withdraw an ${one}: it stops working at once`,
+    calls: calls.remove,
+    confirm: `The ${one} {id} would stop working.`,
+    says: "Withdrew {id}.",
+  },
 ];
-const credentialColumns = "id name roles permissions createdAt BY=createdBy expiresAt";
 
 export const credentialRows: readonly Row[] = [
-  {
-    words: "api-tokens list",
-    about: "every API token of the factory",
-    calls: "listApiTokens",
-    columns: credentialColumns,
-  },
-  {
-    words: "api-tokens create <name>",
-    about: "make an API token and print it, alone on a line",
-    operands: [["<name>", "what people call it"]],
-    options: permissionOptions,
-    calls: "createApiToken",
+  ...rowsOf({
+    group: "api-tokens",
+    one: "API token",
+    calls: { list: "listApiTokens", create: "createApiToken", remove: "deleteApiToken" },
     shownOnce: "token",
-    says: 'API token {id}, "{name}".',
     example: "factory-secrets api-tokens create 'build server' --role ci",
-  },
-  {
-    words: "api-tokens rm <id>",
-    about: "withdraw an API token: it stops working at once",
-    calls: "deleteApiToken",
-    confirm: "The API token {id} would stop working.",
-    says: "Withdrew {id}.",
-  },
-  {
-    words: "oauth-clients list",
-    about: "every OAuth client of the factory",
-    calls: "listOAuthClients",
-    columns: credentialColumns,
-  },
-  {
-    words: "oauth-clients create <name>",
-    about: "make an OAuth client and print its secret, alone on a line",
-    operands: [["<name>", "what people call it"]],
-    options: permissionOptions,
-    calls: "createOAuthClient",
+  }),
+  ...rowsOf({
+    group: "oauth-clients",
+    one: "OAuth client",
+    calls: { list: "listOAuthClients", create: "createOAuthClient", remove: "deleteOAuthClient" },
     shownOnce: "clientSecret",
-    says: 'OAuth client {id}, "{name}".',
     example: "factory-secrets oauth-clients create fioctl --role operator",
-  },
-  {
-    words: "oauth-clients rm <id>",
-    about: "withdraw an OAuth client: it stops working at once",
-    calls: "deleteOAuthClient",
-    confirm: "The OAuth client {id} would stop working.",
-    says: "Withdrew {id}.",
-  },
+  }),
   {
     words: "oauth-clients show <id>",
     about: "one client, with the ids of its secrets",

@@ -8,8 +8,7 @@ import { type CallOptions, call, hintsOfCommands, listAll } from "./call.js";
 import type { OperationId } from "./generated/operations.js";
 import { confirm, readValue, valueMembers } from "./given-input.js";
 import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from "./operation.js";
-import type { OperatorContext } from "./operator-client.js";
-import { factoryOf, type Needs, type OperatorClient, openClient } from "./operator-client.js";
+import { factoryOf, type Needs, type OperatorClient, type OperatorContext, openClient } from "./operator-client.js";
 import { detailsOf, filledIn, isForProgram, type OutputFlags, printData, sayWarnings, tableOf } from "./print.js";
 
 /** How a command gets what it works with, and where it reports an exit code of its own. */

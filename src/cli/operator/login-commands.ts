@@ -5,8 +5,7 @@ import { isObject, textAt } from "../client/json-value.js";
 import { call } from "./call.js";
 import type { LocalRun, Row, Run } from "./command.js";
 import { readCredential } from "./given-input.js";
-import type { OperatorContext } from "./operator-client.js";
-import { fittingLogin, identityOf, type OperatorClient } from "./operator-client.js";
+import { fittingLogin, identityOf, type OperatorClient, type OperatorContext } from "./operator-client.js";
 import { detailsOf } from "./print.js";
 import { forgetLogins, keepLogin, readLogins, type SavedCredential } from "./saved-logins.js";
 

@@ -36,7 +36,7 @@ const statistics = `/proc/self/task/${process.pid}/schedstat`;
 const cpuOfThreadMs = (): number => Number(readFileSync(statistics, "latin1").split(" ", 1)[0]) / 1e6;
 
 /** Looks in every turn of the event loop how much CPU time the one before has taken. Gives the most when asked to stop. */
-function watchTurns(): () => number {
+export function watchTurns(): () => number {
   let most = 0;
   let before = cpuOfThreadMs();
   let isOver = false;

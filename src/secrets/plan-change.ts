@@ -37,7 +37,18 @@ export function planChange(
   keys: UnwrappedKeys,
   factoryId: string,
   item: SecretItem,
-  { head, precondition, caller }: { head: SecretHead | undefined; precondition: Precondition; caller: Deliverer },
+  {
+    head,
+    precondition,
+    caller,
+    judgedBy,
+  }: {
+    head: SecretHead | undefined;
+    precondition: Precondition;
+    caller: Deliverer;
+    /** The version of the config that the value was judged by, if it was. */
+    judgedBy: number | undefined;
+  },
 ): SecretChange | undefined {
   if (item.op === "put" && item.seen) checkSeen(item.seen, head);
   checkPrecondition(precondition, head);
@@ -53,6 +64,7 @@ export function planChange(
     expires_at: null,
     deliver_to_jobs: false,
     if_deliver_to_jobs: null,
+    if_config: null,
   };
   if (item.op === "delete") {
     if (!head) return undefined;
@@ -88,6 +100,7 @@ export function planChange(
     expires_at: item.expiresAt ?? null,
     deliver_to_jobs: deliverabilityOf(item, head, caller),
     if_deliver_to_jobs: head?.deliverToJobs ?? null,
+    if_config: judgedBy ?? null,
   };
 }
 

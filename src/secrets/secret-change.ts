@@ -43,6 +43,8 @@ export type SecretChange = {
   deliver_to_jobs: boolean;
   /** Only if the current version says so: by that it was judged. `null` where there is none. */
   if_deliver_to_jobs: boolean | null;
+  /** If an entry names the secret, only by this version of the config: by that it was judged. `null`: it was not. */
+  if_config: number | null;
 };
 
 /** Changes that are made together or not at all, with their audit rows. */

@@ -7,7 +7,7 @@ import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, if_deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, if_deliver_to_jobs bool, if_config int, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -16,6 +16,7 @@ const change =
 // the statement. All others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
 // Whether a new version may be delivered to jobs was judged by what the current one says, so that is compared too.
+// So is the version of the config by which the values were judged, where an entry names one of the secrets.
 // `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
@@ -36,6 +37,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS takes_factory,
            bool_or(change.op IN ('update', 'delete') AND COALESCE(locked.named, false)) AS renews,
            COALESCE(array_agg(change.name) FILTER (WHERE change.op = 'create'), '{}') AS names,
+           max(change.if_config) FILTER (WHERE change.op IN ('create', 'update')) AS judged_by,
+           COALESCE(bool_or(change.op = 'update' AND locked.named), false) AS updates_named,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
          LEFT JOIN fingerprinting ON fingerprinting.id = change.fingerprint_key_id
@@ -46,6 +49,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
            generation = f.generation + CASE WHEN ready.renews OR ready.names && f.named_secrets THEN 1 ELSE 0 END FROM ready
     WHERE $2::bool AND ready.takes_factory AND f.id = ready.factory_id AND f.deleted_at IS NULL
       AND (ready.added <= 0 OR f.secret_count + ready.added <= $3::int)
+      AND (ready.judged_by IS NULL OR ready.judged_by = COALESCE(f.config_version, 0)
+           OR NOT ready.updates_named AND NOT ready.names && f.named_secrets)
     RETURNING f.id, f.named_secrets
   ), go AS MATERIALIZED (
     SELECT set FROM ready WHERE NOT takes_factory OR EXISTS (SELECT FROM factory)

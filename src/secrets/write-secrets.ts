@@ -12,7 +12,7 @@ import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, type SecretItem } from "./plan-change.js";
-import { type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
+import { type ConfigVersion, type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
 import type { SecretChange, SecretHead } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
@@ -27,6 +27,7 @@ export type SecretsDeps = {
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
   mistakesFor: MistakesFor;
+  configVersion: ConfigVersion;
   /** The entries of the current config that name these secrets, for the sentence of a refusal. */
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
@@ -60,7 +61,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   // What an entry names and is flagged for delivery is refused for that.
   const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
-  if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
+  const judge = async (isRead: Parameters<ConfigVersion>[1]) =>
+    input.allowUnusable ? undefined : refuseUnusable(deps, factory, current, isRead);
+  let judgedBy = await judge("as remembered");
   const pause = createPauses();
   const warnings: SecretWarning[][] = [];
   for (const item of items) {
@@ -78,7 +81,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       const { precondition, caller } = input;
       const planned: (SecretChange | undefined)[] = [];
       for (const item of items) {
-        planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller }));
+        planned.push(
+          planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller, judgedBy }),
+        );
         await pause();
       }
       const changes = planned.filter((planning) => planning !== undefined);
@@ -90,6 +95,7 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       if (attempt === 1) deps.factoryKeys.forget(factory.id);
       heads = await deps.heads.readAgain(factory.id, names);
       await refuseWhatCannotSucceed(deps, input, heads);
+      judgedBy = await judge("anew");
     }
     throw new Problem("conflict", "Too many others write these names at the same time. Try again.", {
       retryAfterSeconds: 1,

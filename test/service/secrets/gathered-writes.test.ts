@@ -67,6 +67,7 @@ describe("writes at the same time", () => {
         expires_at: null,
         deliver_to_jobs: false,
         if_deliver_to_jobs: null,
+        if_config: null,
       } as const),
     });
     for (const name of ["a", "b"]) {

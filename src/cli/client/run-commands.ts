@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 import { withOptionsBehind } from "./leading-options.js";
 import { writeErr, writeOut } from "./output.js";
@@ -46,7 +47,7 @@ function endWithReader(): void {
   if (process.stdout.listenerCount("error") > 0) return;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(exitCodes.done);
-    writeErr(`The output cannot be written to where it was sent (${error.code ?? "unknown error"}).\n`);
+    writeErr(`The output cannot be written to where it was sent (${systemReason(error)}).\n`);
     process.exit(exitCodes.failed);
   });
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
+import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import type { OperatorContext } from "./operator-context.js";
 
@@ -101,5 +102,5 @@ function whyUnreadable(path: string, error: unknown): string {
   if (code === "ENOENT") return `There is no file ${path}.`;
   if (code === "EISDIR") return `${path} is a folder. Name a file.`;
   if (code === "EACCES") return `You are not allowed to read ${path}.`;
-  return `${path} cannot be read${code === undefined ? "" : ` (${code})`}.`;
+  return `${path} cannot be read (${systemReason(error)}).`;
 }

@@ -13,6 +13,14 @@ import { columnsOfEvents, type EventColumns, type ListedEvent, listEvents } from
 
 type Reader = { prisma: PrismaClient };
 
+/** Whether a time is before another. Both are RFC 3339 in UTC, to the microsecond, of which a `Date` knows milliseconds. */
+function isBefore(one: string, other: string): boolean {
+  const [ms, otherMs] = [Date.parse(one), Date.parse(other)];
+  if (ms !== otherMs) return ms < otherMs;
+  const fraction = (text: string) => (/\.(\d+)/.exec(text)?.[1] ?? "").padEnd(9, "0");
+  return fraction(one) < fraction(other);
+}
+
 const AuditQuery = PageQuery.extend({
   secret: FilterText(255).optional().meta({ description: "Only events about this secret." }),
   actor: FilterText(64).optional().meta({ description: "Only events of the credential with this id." }),
@@ -24,7 +32,10 @@ const AuditQuery = PageQuery.extend({
     .optional()
     .meta({ description: "Only events about this registry: its host, or the id of its entry." }),
   from: Timestamp.optional().meta({ description: "Events from this time on." }),
-  to: Timestamp.optional().meta({ description: "Events before this time." }),
+  to: Timestamp.optional().meta({ description: "Events before this time, which is later than `from`." }),
+}).refine(({ from, to }) => from === undefined || to === undefined || isBefore(from, to), {
+  message: "must be later than from: there is no event before `to` and from `from` on",
+  path: ["to"],
 });
 
 async function listed(

@@ -22,6 +22,8 @@ export type KnownEntry = {
 export type FactoryFacts = {
   factory: FactoryRef;
   generation: bigint;
+  /** 0: there is none. */
+  configVersion: number;
   entries: readonly KnownEntry[];
   /** The secrets that entries name, at their current version. */
   secrets: ReadonlyMap<string, { id: string; name: string; version: number }>;
@@ -90,6 +92,7 @@ export class Facts {
     const facts: FactoryFacts = {
       factory,
       generation: row.generation,
+      configVersion: row.config_version ?? 0,
       entries: entries.map((known) => ({ ...known, isApproved: isApproved(known.entry) })),
       secrets: new Map((row.secrets ?? []).map((secret) => [secret.name, secret])),
     };

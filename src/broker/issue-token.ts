@@ -7,6 +7,7 @@ import { createPauses, startEach } from "../core/pauses.js";
 import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
+import type { TokenRequests } from "../limits/token-requests.js";
 import { type Asked, type Decided, type Demand, decisions } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { issuedEvent, type Ready, type SecretRef } from "./issued-event.js";
@@ -20,6 +21,7 @@ export type BrokerDeps = MintDeps & {
   facts: Facts;
   callers: Callers;
   generations: Generations;
+  tokenRequests: Pick<TokenRequests, "count">;
   onToken(issued: Ready<Minted>, actor: Actor): void;
 };
 
@@ -41,7 +43,33 @@ export type IssueInput = {
 export type Issued<T extends Minted> = { tokens: CachedToken<T>[]; failures: Failure[] };
 
 /** One request, and what answers it. */
-type Asking<T extends Minted> = { deps: BrokerDeps; product: Product<T>; input: IssueInput };
+type Asking<T extends Minted> = {
+  deps: BrokerDeps;
+  product: Product<T>;
+  input: IssueInput;
+  /** Before each token that is minted for this request. @throws Problem `too-many-requests` */
+  admit(): void;
+};
+
+/**
+ * The request was counted, and so one token is paid for. Each further one that is minted counts as another request: with
+ * fifty demands, and a `minTtlSeconds` that no cached token meets, one request is fifty to the registries.
+ */
+function admission({ tokenRequests }: BrokerDeps, caller: Caller): () => void {
+  let isPaid = true;
+  let refusal: unknown;
+  return () => {
+    // One request is refused once, however many of its demands are.
+    if (refusal !== undefined) throw refusal;
+    try {
+      if (!isPaid) tokenRequests.count(caller);
+      isPaid = false;
+    } catch (error) {
+      refusal = error;
+      throw error;
+    }
+  };
+}
 
 /** Who mints ahead of time, when nobody waits. */
 const refresher: Actor = { kind: "service", id: "", name: "refresh" };
@@ -55,7 +83,7 @@ const maxRounds = 5;
 /**
  * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are
  * written only if the factory still has that generation and the caller was not withdrawn, and nothing leaves before they
- * are durable. On a mismatch the facts and the caller's own record are read again and the request is decided anew: what
+ * are durable. Tokens beyond the first that are minted for it count as requests of the caller. On a mismatch the facts and the caller's own record are read again and the request is decided anew: what
  * was withdrawn, anywhere, opens nothing.
  */
 export async function issueTokens<T extends Minted>(
@@ -63,7 +91,7 @@ export async function issueTokens<T extends Minted>(
   product: Product<T>,
   input: IssueInput,
 ): Promise<Issued<T>> {
-  const asking = { deps, product, input };
+  const asking = { deps, product, input, admit: admission(deps, input.caller) };
   let caller = input.caller;
   for (let round = 0; round < maxRounds; round += 1) {
     const facts = await deps.facts.of(input.factory);
@@ -189,7 +217,7 @@ async function tokenOf<T extends Minted>(
 }
 
 async function mintedToken<T extends Minted>(
-  { deps, product, input }: Asking<T>,
+  { deps, product, input, admit }: Asking<T>,
   wanted: { key: string; demand: Demand; secret: Ready<T>["secret"]; actor: Actor },
 ): Promise<Ready<T>> {
   const { key, demand, secret, actor } = wanted;
@@ -204,7 +232,7 @@ async function mintedToken<T extends Minted>(
   };
   try {
     const refresh = () => openAndMint(deps, product, { ...ahead, purpose: "refresh" });
-    return { demand, secret, ...(await product.cache.get(key, minTtlSeconds, mintNow, refresh)) };
+    return { demand, secret, ...(await product.cache.get(key, minTtlSeconds, { admit, mint: mintNow, refresh })) };
   } catch (error) {
     // The token lives too short for this caller.
     if (isMinted) await recordMint(deps.audit, product, mint, { kept: true });
@@ -256,7 +284,9 @@ function problemOf(failures: readonly Failed[], asked: number): Problem {
     failures.map(({ failure }) => `${failure.registry}: ${failure.message}`),
     " ",
   )}`;
-  const { retryAfterSeconds } = gravest;
+  // Sooner the same request would fail again.
+  const waits = failures.flatMap(({ problem }) => problem.retryAfterSeconds ?? []);
+  const retryAfterSeconds = gravest.retryAfterSeconds && Math.max(...waits);
   return new Problem(gravest.code, detail, {
     failures: failures.map(({ failure }) => failure),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),

@@ -2,7 +2,6 @@ import { requestedBy } from "../audit/requested-by.js";
 import { Problem } from "../core/problem.js";
 import { FactoryParams } from "../http/contract.js";
 import { json, PreparedJson, route } from "../http/route.js";
-import type { TokenRequests } from "../limits/token-requests.js";
 import type { AwsFiles, AwsFilesInput } from "./aws-files.js";
 import { unfitFor } from "./bearers.js";
 import { deliverSecrets } from "./ci-scripts/deliver-secrets.js";
@@ -15,7 +14,6 @@ import { renderReply } from "./render-reply.js";
 
 type Deps = BrokerDeps &
   Pick<Products, "registryTokens"> & {
-    tokenRequests: TokenRequests;
     /** Renders files for AWS programs. They hold keys of the job instead of a token. */
     awsFiles(input: AwsFilesInput): Promise<AwsFiles>;
   };
@@ -70,7 +68,7 @@ const issue = route(
     holdsCredential: true,
   },
   async (deps: Deps, { caller, factory, body, request }) => {
-    await deps.tokenRequests.count(caller);
+    deps.tokenRequests.count(caller);
     const { registry, repositories, requests, allowBroader, allowPartial, minTtlSeconds, format } = body;
     const asked = requests ?? (registry === undefined ? undefined : [{ registry, repositories }]);
     const requested = requestedBy(request);

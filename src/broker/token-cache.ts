@@ -13,6 +13,15 @@ export type CachedToken<T extends Minted = MintedToken> = {
   json: string;
 };
 
+/** How a token is had that is not in the cache. */
+export type Minting<T extends Minted> = {
+  /** Called before `mint`, by the one caller that has it minted; those who wait for the same token are not asked. */
+  admit(): void;
+  mint(): Promise<T>;
+  /** Mints ahead of time, when nobody waits. */
+  refresh(): Promise<T>;
+};
+
 export type CacheOutcome<T extends Minted> = { cached: CachedToken<T>; fromCache: boolean };
 
 const maxTokens = 10_000;
@@ -46,14 +55,9 @@ export class TokenCache<T extends Minted> {
   /**
    * A token with at least `minTtlSeconds` to live. A token past `refreshAfter` that still lives long enough is
    * handed out while `refresh` runs in the background.
-   * @throws Problem `ttl-not-available` when no token of this registry lives that long
+   * @throws Problem `ttl-not-available` when no token of this registry lives that long; what `admit` throws
    */
-  async get(
-    key: string,
-    minTtlSeconds: number | undefined,
-    mint: () => Promise<T>,
-    refresh: () => Promise<T>,
-  ): Promise<CacheOutcome<T>> {
+  async get(key: string, minTtlSeconds: number | undefined, minting: Minting<T>): Promise<CacheOutcome<T>> {
     const cached = this.#tokens.get(key);
     const now = this.#now();
     if (cached && now < usableUntil(cached.token)) {
@@ -61,11 +65,12 @@ export class TokenCache<T extends Minted> {
         throw ttlNotAvailable(cached, minTtlSeconds);
       if (isLongEnough(cached, minTtlSeconds, now)) {
         // Its failure costs nothing while the token lives; whoever comes after that hears of it.
-        if (now >= cached.refreshAfter) void this.#mint(key, refresh).catch(() => undefined);
+        if (now >= cached.refreshAfter) void this.#mint(key, minting.refresh).catch(() => undefined);
         return { cached, fromCache: true };
       }
     }
-    const minted = await this.#mint(key, mint);
+    if (!this.#minting.has(key)) minting.admit();
+    const minted = await this.#mint(key, minting.mint);
     if (!isLongEnough(minted, minTtlSeconds, this.#now())) throw ttlNotAvailable(minted, minTtlSeconds ?? 0);
     return { cached: minted, fromCache: false };
   }

@@ -48,15 +48,20 @@ export class GroupCommit<Item, Outcome> {
     while (this.#waiting.length > 0) await this.#writeAndSettle(this.#waiting.splice(0, this.#maxBatch));
   }
 
+  /** What waits for an outcome goes on at once, and hundreds of them would hold the event loop. */
+  async #settle(batch: readonly Waiting<Item, Outcome>[], outcomes: readonly Outcome[]): Promise<void> {
+    const pause = createPauses();
+    for (const [index, outcome] of outcomes.entries()) {
+      batch[index]?.resolve(outcome);
+      await pause();
+    }
+  }
+
   async #writeAndSettle(batch: readonly Waiting<Item, Outcome>[]): Promise<void> {
     try {
       const outcomes = await this.#write(batch.map(({ item }) => item));
-      // What waits for an outcome goes on at once, and hundreds of them would hold the event loop.
-      const pause = createPauses();
-      for (const [index, outcome] of outcomes.entries()) {
-        batch[index]?.resolve(outcome);
-        await pause();
-      }
+      // Not awaited: Postgres has the next batch while these are answered.
+      void this.#settle(batch, outcomes);
     } catch (error) {
       // One item that Postgres will not take must not fail its neighbours.
       if (batch.length > 1 && !isDatabaseUnavailable(error)) {

@@ -37,7 +37,7 @@ export type Pipe = {
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
   /** Counts a request for a costly route. @throws Problem `too-many-requests` when this caller sent too many */
-  countCostly(caller: Caller): Promise<void>;
+  countCostly(caller: Caller): void;
   /** Writes down that a known caller was refused. Never throws. */
   recordRefusal(refusal: {
     caller: Caller;
@@ -118,7 +118,7 @@ async function answer<Deps>(
       if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
-      if (route.isCostly) await pipe.countCostly(caller);
+      if (route.isCostly) pipe.countCostly(caller);
     }
     const identify: Identify = (whoSigned, of) => {
       caller = whoSigned;

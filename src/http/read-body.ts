@@ -9,8 +9,8 @@ import { validate } from "./validate.js";
 /** The largest JSON body, unless its route says otherwise. */
 export const maxJsonBytes = 256 * 1024;
 
-/** From here on each step of reading JSON takes milliseconds, and others have a turn between two. */
-const largeBytes = 256 * 1024;
+/** From here on each step of reading JSON can take a millisecond, and others have a turn between two. */
+const largeBytes = 16 * 1024;
 
 /** The most values in a JSON body, unless its route says less: a hundred grants of a hundred repositories, twice. */
 const maxJsonValues = 20_000;
@@ -102,7 +102,10 @@ async function parseJson(bytes: Buffer, spec: JsonBody): Promise<unknown> {
     const invalid = [{ at: "/__proto__", reason: "no member can have this name" }];
     throw new Problem("invalid-request", "/__proto__: no member can have this name", { invalid });
   }
-  return validate(spec.schema, value, "");
+  const valid = validate(spec.schema, value, "");
+  // What the handler does with it begins in a turn of its own.
+  if (isLarge) await nextTurn();
+  return valid;
 }
 
 // The parser's own message quotes its input, so it goes nowhere.

@@ -13,6 +13,6 @@ export class CredentialRefused extends Error {
 export const invalidCredential = (reason?: string): Problem =>
   new Problem(
     "unauthenticated",
-    "This token is not valid: mistyped, expired or withdrawn, or an ID token that no trust rule takes, or that is not valid yet by the clock of this service (the Date of this reply; compare it with the token's iat and nbf). Get a new one; why an ID token is not taken an admin sees with trust-rules:explain.",
+    "This token is not valid: mistyped, expired or withdrawn. Get a new one. For an ID token, an admin sees with trust-rules:explain why no rule takes it.",
     reason === undefined ? {} : { cause: new CredentialRefused(reason) },
   );

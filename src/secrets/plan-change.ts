@@ -59,7 +59,7 @@ export function planChange(
   keys: UnwrappedKeys,
   factoryId: string,
   item: SecretItem,
-  head: SecretHead | undefined,
+  { head, judgedBy }: { head: SecretHead | undefined; judgedBy: number | undefined },
 ): SecretChange | undefined {
   const seen = {
     seen_current: head?.currentVersion ?? null,
@@ -76,6 +76,7 @@ export function planChange(
     description: null,
     expires_at: null,
     deliver_to_jobs: false,
+    judged_by: null,
   };
   if (item.op === "delete") {
     if (!head) return undefined;
@@ -101,6 +102,7 @@ export function planChange(
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
     deliver_to_jobs: deliverToJobsOf(item, head),
+    judged_by: judgedBy ?? null,
   };
 }
 

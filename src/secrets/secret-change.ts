@@ -42,6 +42,8 @@ export type SecretChange = {
   expires_at: string | null;
   /** Of the version that it makes. */
   deliver_to_jobs: boolean;
+  /** The version of the config that the value was judged by: if an entry names the secret, it must still be current. */
+  judged_by: number | null;
 };
 
 /** Changes that are made together or not at all, with their audit rows. */

@@ -7,7 +7,7 @@ import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits, WriteOutcome } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, seen_current int, seen_destroyed int, seen_named bool, seen_deliver_to_jobs bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, seen_current int, seen_destroyed int, seen_named bool, seen_deliver_to_jobs bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, judged_by int, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Writes several sets of changes in one round trip, each whole or not at all. What a write may do was judged before
 // (`plan-change.ts`): `locked` only compares each secret with what was judged and locks its row. A set that misses one is
@@ -15,8 +15,9 @@ const change =
 // that an entry names can change a token answer, so its write raises the generation, under the lock that a publisher of
 // configs takes too. Both kinds are written only when they are alone in the statement; all others touch no shared row. A
 // staged version moves no pointer. The current version and the previous one survive the count of versions to keep, which
-// is read without a lock. A deletion leaves the versions, unless it purges. `fingerprinting` are the fingerprint keys that
-// still exist: a fingerprint made with another key could not be compared with any.
+// is read without a lock. A deletion leaves the versions, unless it purges. Where an entry names its secret, a value is
+// written only while the config by which it was judged is current. `fingerprinting` are the fingerprint keys that still
+// exist: a fingerprint made with another key could not be compared with any.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
@@ -33,6 +34,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS takes_factory,
            bool_or(change.op IN ('update', 'delete') AND COALESCE(locked.named, false)) AS renews,
            COALESCE(array_agg(change.name) FILTER (WHERE change.op = 'create'), '{}') AS names,
+           max(change.judged_by) FILTER (WHERE change.op IN ('create', 'update')) AS judged_by,
+           COALESCE(bool_or(change.op = 'update' AND locked.named), false) AS updates_named,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
          LEFT JOIN fingerprinting ON fingerprinting.id = change.fingerprint_key_id
@@ -43,6 +46,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
            generation = f.generation + CASE WHEN ready.renews OR ready.names && f.named_secrets THEN 1 ELSE 0 END FROM ready
     WHERE $2::bool AND ready.takes_factory AND f.id = ready.factory_id AND f.deleted_at IS NULL
       AND (ready.added <= 0 OR f.secret_count + ready.added <= $3::int)
+      AND (ready.judged_by IS NULL OR ready.judged_by = COALESCE(f.config_version, 0)
+           OR NOT ready.updates_named AND NOT ready.names && f.named_secrets)
     RETURNING f.id, f.named_secrets
   ), go AS MATERIALIZED (
     SELECT set FROM ready WHERE NOT takes_factory OR EXISTS (SELECT FROM factory)

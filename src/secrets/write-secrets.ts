@@ -12,7 +12,7 @@ import { namedIsNotDelivered } from "./delivery/deliverability.js";
 import type { FactoryKeys } from "./factory-keys.js";
 import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, refusalOf, type SecretItem } from "./plan-change.js";
-import { type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
+import { type ConfigVersion, type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
 import type { SecretChange, SecretHead, WriteOutcome } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
 import type { SecretWriter } from "./secret-writer.js";
@@ -27,6 +27,7 @@ export type SecretsDeps = {
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
   mistakesFor: MistakesFor;
+  configVersion: ConfigVersion;
   /** The entries of the current config that name these secrets, for the sentence of a refusal. */
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
@@ -60,7 +61,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   // What an entry names and is flagged for delivery is refused for that.
   const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
-  if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
+  const judge = async (isRead: Parameters<ConfigVersion>[1]) =>
+    input.allowUnusable ? undefined : refuseUnusable(deps, factory, current, isRead);
+  let judgedBy = await judge("as remembered");
   const pause = createPauses();
   const warnings: SecretWarning[][] = [];
   for (const item of items) {
@@ -75,12 +78,13 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const refusal = await refusalOfAll(deps, input, heads);
       if (refusal && isRead) throw refusal;
-      const written = refusal ? undefined : await writeOver(deps, input, { heads, warnings });
+      const written = refusal ? undefined : await writeOver(deps, input, { heads, warnings, judgedBy });
       if (written) return written;
       // Lost twice, it may be for a key that was replaced, and the word of it has not come here yet.
       if (attempt === 1) deps.factoryKeys.forget(factory.id);
       heads = await deps.heads.readAgain(factory.id, names);
       isRead = true;
+      judgedBy = await judge("anew");
     }
     throw new Problem("conflict", "Too many others write these names at the same time. Try again.", {
       retryAfterSeconds: 1,
@@ -108,7 +112,15 @@ async function refusalOfAll(
 async function writeOver(
   deps: SecretsDeps,
   input: WriteInput,
-  { heads, warnings }: { heads: ReadonlyMap<string, SecretHead>; warnings: readonly SecretWarning[][] },
+  {
+    heads,
+    warnings,
+    judgedBy,
+  }: {
+    heads: ReadonlyMap<string, SecretHead>;
+    warnings: readonly SecretWarning[][];
+    judgedBy: number | undefined;
+  },
 ): Promise<Written[] | undefined> {
   const { factory, items } = input;
   const at = databaseNow();
@@ -116,7 +128,7 @@ async function writeOver(
   const pause = createPauses();
   const planned: (SecretChange | undefined)[] = [];
   for (const item of items) {
-    planned.push(planChange(keys, factory.id, item, heads.get(item.name)));
+    planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), judgedBy }));
     await pause();
   }
   const changes = planned.filter((planning) => planning !== undefined);
@@ -125,7 +137,11 @@ async function writeOver(
   if (outcome === "full") {
     const names = items.map(({ name }) => name);
     await deps.heads.readAgain(factory.id, names);
-    throw limitReached(deps.limits, deps.heads.countOf(factory.id));
+    const count = deps.heads.countOf(factory.id);
+    const created = changes.filter(({ op }) => op === "create").length;
+    // With room enough, it was another config than the one that the values were judged by.
+    if (count + created <= deps.limits.maxSecrets) return undefined;
+    throw limitReached(deps.limits, count);
   }
   deps.heads.remember(factory.id, items, changes);
   return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));

@@ -81,6 +81,7 @@ export function routeDeps(parts: Parts): RouteDeps {
     limits: secrets.limits,
     warningsFor: secrets.warningsFor,
     mistakesFor: secrets.mistakesFor,
+    configVersion: secrets.configVersion,
     entriesNaming: secrets.entriesNaming,
     documents: life.documents,
     parsedVersions: life.parsedVersions,

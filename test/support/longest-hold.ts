@@ -40,7 +40,7 @@ const cpuOfThreadMs = (): number => Number(readFileSync(statistics, "latin1").sp
  * at most a millisecond more than one turn took. Looking in every turn would keep a processor busy. Returns the most when
  * asked to stop.
  */
-function watchTurns(): () => number {
+export function watchTurns(): () => number {
   let most = 0;
   let before = cpuOfThreadMs();
   const look = (): void => {

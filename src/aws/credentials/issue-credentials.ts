@@ -6,10 +6,9 @@ import type { MintedAwsCredentials } from "../../broker/provider.js";
 import type { CachedToken } from "../../broker/token-cache.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
-import type { TokenRequests } from "../../limits/token-requests.js";
 import { byCurrentFacts, onlyAwsEntry } from "../keys/choose-entry.js";
 
-export type CredentialsDeps = BrokerDeps & Pick<Products, "awsCredentials"> & { tokenRequests: TokenRequests };
+export type CredentialsDeps = BrokerDeps & Pick<Products, "awsCredentials">;
 
 /** AWS's programs ask for new ones when their last fifteen minutes begin (botocore), so no fewer are handed out. */
 const minTtlSeconds = 15 * 60;
@@ -31,7 +30,7 @@ export async function issueAwsCredentials(
   },
 ): Promise<CachedToken<MintedAwsCredentials>> {
   const { factory, caller, registry, requested, via } = input;
-  await deps.tokenRequests.count(caller);
+  deps.tokenRequests.count(caller);
   const entry = await byCurrentFacts(deps.facts, factory, (facts) => onlyAwsEntry(facts, caller, registry));
   const asked = [{ registry: registry ?? entry.id }];
   const options = { allowBroader: false, allowPartial: false, minTtlSeconds };

@@ -7,15 +7,13 @@ import { ecrHost } from "../../core/cloud-hosts.js";
 import { Problem } from "../../core/problem.js";
 import type { Identify, RequestFacts, SentRequest } from "../../http/route.js";
 import { validate } from "../../http/validate.js";
-import type { TokenRequests } from "../../limits/token-requests.js";
 import { awsRequestOf, ecrTargetPrefix } from "../errors/aws-protocol.js";
 import { otherOperation, otherService } from "../errors/other-service.js";
 import { type AwsKeys, asKeysRefused } from "../keys/aws-keys.js";
 import type { SignedRequest } from "../signature/signed-request.js";
 import { type EcrTokenReply, EcrTokenRequest } from "./contract.js";
 
-export type EcrDeps = BrokerDeps &
-  Pick<Products, "registryTokens"> & { awsKeys: AwsKeys; tokenRequests: TokenRequests };
+export type EcrDeps = BrokerDeps & Pick<Products, "registryTokens"> & { awsKeys: AwsKeys };
 
 export type EcrInput = {
   request: RequestFacts;
@@ -37,7 +35,7 @@ export async function getAuthorizationToken(
   const signed = signedRequest(request.sent, body);
   const { caller, factory, entry, isRepeated } = await deps.awsKeys.authenticate(signed, named);
   identify(caller, factory);
-  await deps.tokenRequests.count(caller);
+  deps.tokenRequests.count(caller);
   const accounts = accountsAsked(body);
   if (entry.host !== undefined) refuseOtherAccounts(accounts, entry.host);
   const input = {

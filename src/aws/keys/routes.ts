@@ -33,7 +33,7 @@ const makeKeys = route(
     holdsCredential: true,
   },
   async (deps: MakeKeysDeps & { tokenRequests: TokenRequests }, { caller, factory, params, body, request }) => {
-    await deps.tokenRequests.count(caller);
+    deps.tokenRequests.count(caller);
     const job = await jobForKeys(deps.callers, { jobId: params.id, caller, factory });
     const entry = await byCurrentFacts(deps.facts, factory, (facts) => onlyAwsEntry(facts, job, body.registry));
     const pair = await giveKeys(deps, { job, entry, caller, factory, requested: requestedBy(request) });

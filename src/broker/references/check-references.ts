@@ -1,6 +1,5 @@
 import { startEach } from "../../core/pauses.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
-import type { TokenRequests } from "../../limits/token-requests.js";
 import type { KnownEntry } from "../factory-facts.js";
 import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
 import type { Products } from "../products.js";
@@ -10,8 +9,7 @@ import type { CheckedReference } from "./contract.js";
 import { type Found, findManifest, type RegistryAccess } from "./find-manifest.js";
 import { type ImageReference, parseImageReference } from "./image-reference.js";
 
-export type CheckDeps = BrokerDeps &
-  Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess; tokenRequests: TokenRequests };
+export type CheckDeps = BrokerDeps & Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess };
 
 export type CheckInput = Pick<IssueInput, "factory" | "caller" | "requested"> & {
   references: readonly string[];
@@ -109,7 +107,7 @@ async function tokenFor(
   const { factory, caller, requested } = input;
   try {
     // One request can need many tokens: each counts as one that was asked for.
-    await deps.tokenRequests.count(caller);
+    deps.tokenRequests.count(caller);
     const { tokens } = await issueTokens(deps, deps.registryTokens, {
       factory,
       caller,

@@ -21,7 +21,7 @@ const check = route(
     problems: ["conflict", "not-found"],
   },
   async (deps: CheckDeps, { caller, factory, body, request }) => {
-    await deps.tokenRequests.count(caller);
+    deps.tokenRequests.count(caller);
     const { references, platforms = [] } = body;
     const items = await checkReferences(deps, {
       factory,

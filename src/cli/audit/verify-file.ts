@@ -6,6 +6,7 @@ import { readPublicKeys } from "../../audit/chain/public-keys.js";
 import type { SignedStatement } from "../../audit/chain/statement.js";
 import { AuditBroken, type Verified } from "../../audit/chain/verified.js";
 import { verifyExport } from "../../audit/chain/verify-export.js";
+import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
 import { type Beside, brokenSentences, nothingHeldSentence, verifiedSentences } from "./sentences.js";
@@ -90,8 +91,5 @@ async function textOf(path: string): Promise<string> {
 }
 
 function unreadable(path: string, error: unknown): never {
-  throw new CommandFailure(
-    exitCodes.usage,
-    `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-  );
+  throw new CommandFailure(exitCodes.usage, `${path} cannot be read (${systemReason(error)}).`);
 }

@@ -5,7 +5,7 @@ import { Writable } from "node:stream";
 import type { AuditWriter } from "../../audit/record.js";
 import { type Made, makeBackup } from "../../backup/make/make-backup.js";
 import { databaseNow } from "../../core/database-clock.js";
-import { errorCode } from "../../core/error-code.js";
+import { errorCode, systemReason } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
 import { heldKeys } from "../../service/key-source.js";
@@ -92,7 +92,7 @@ function toStandardOutput(write: Write): Promise<Made> {
 }
 
 const cutOff = (error: unknown): CommandFailure =>
-  new CommandFailure(exitCodes.failed, `Standard output took not all of the backup (${errorCode(error)}).`);
+  new CommandFailure(exitCodes.failed, `Standard output took not all of the backup (${systemReason(error)}).`);
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
@@ -104,7 +104,7 @@ async function exists(path: string): Promise<boolean> {
 const isOfFile = (error: unknown): boolean => ["ENOSPC", "EDQUOT", "EFBIG", "EIO"].includes(errorCode(error) ?? "");
 
 function cannotWrite(path: string, error: unknown): never {
-  throw new CommandFailure(exitCodes.failed, `${path} cannot be written (${errorCode(error)}).`);
+  throw new CommandFailure(exitCodes.failed, `${path} cannot be written (${systemReason(error)}).`);
 }
 
 function summary({ header, rows, bytes, sha256 }: Made, out: string): string[] {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { ReadBackup } from "../../backup/read-backup.js";
 import { type Restored, restoreBackup, verifyBackup } from "../../backup/restore/restore-backup.js";
-import { errorCode } from "../../core/error-code.js";
+import { systemReason } from "../../core/error-code.js";
 import type { KeyEncryptionKey } from "../../crypto/key-encryption-key.js";
 import { readMigrations } from "../../db/migrate.js";
 import { withClient } from "../../db/one-client.js";
@@ -49,7 +49,7 @@ export function readIntoDatabase({ environment, say }: ServerDeps, given: Restor
 /** Shows how far a file has been read. */
 async function watched<T>(path: string, label: string, work: (open: () => AsyncIterable<Buffer>) => Promise<T>) {
   const { size } = await stat(path).catch((error: unknown) => {
-    throw new CommandFailure(exitCodes.usage, `${path} cannot be read (${errorCode(error)}).`);
+    throw new CommandFailure(exitCodes.usage, `${path} cannot be read (${systemReason(error)}).`);
   });
   const bar = progressBar(label);
   async function* bytes(): AsyncGenerator<Buffer> {

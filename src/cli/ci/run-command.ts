@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import { systemReason } from "../../core/error-code.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 
@@ -47,8 +48,7 @@ export function runCommand(command: readonly string[], environment: Environment,
   };
   return new Promise((done, reject) => {
     child.on("error", (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === "ENOENT" ? "there is no such program in PATH" : (error.code ?? "it could not be started");
+      const why = error.code === "ENOENT" ? "there is no such program in PATH" : systemReason(error);
       reject(new CommandFailure(exitCodes.notStarted, `${program}: ${why}.`));
     });
     child.once("exit", (code, signal) => done(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));

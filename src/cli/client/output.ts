@@ -49,9 +49,21 @@ export function writeBytes(chunk: Uint8Array): Promise<void> {
   });
 }
 
+/** The same text in pieces that end where a line does, but for the last: what is in a line is judged as a whole. */
+export async function* wholeLines(pieces: AsyncIterable<string>): AsyncIterable<string> {
+  let rest = "";
+  for await (const piece of pieces) {
+    const end = piece.lastIndexOf("\n") + 1;
+    if (end > 0) yield rest + piece.slice(0, end);
+    rest = end > 0 ? piece.slice(end) : rest + piece;
+  }
+  if (rest !== "") yield rest;
+}
+
 /** Writes pieces of text one after another, as fast as the reader takes them. */
 export async function writeAll(pieces: AsyncIterable<string>): Promise<void> {
-  for await (const piece of pieces) if (!process.stdout.write(harmless(piece))) await once(process.stdout, "drain");
+  for await (const piece of wholeLines(pieces))
+    if (!process.stdout.write(harmless(piece))) await once(process.stdout, "drain");
 }
 
 /** Draws over the present line of standard error, when that is a terminal. */

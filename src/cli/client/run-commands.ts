@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { systemReason } from "../../core/error-code.js";
 import { nearestName } from "../../core/nearest-name.js";
 import { oneLine } from "../../core/visible-text.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
@@ -47,7 +48,7 @@ function endWithReader(): void {
   if (process.stdout.listenerCount("error") > 0) return;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(exitCodes.done);
-    writeErr(`The output cannot be written to where it was sent (${error.code ?? "unknown error"}).\n`);
+    writeErr(`The output cannot be written to where it was sent (${systemReason(error)}).\n`);
     process.exit(exitCodes.failed);
   });
 }

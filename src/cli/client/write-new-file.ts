@@ -2,6 +2,7 @@ import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
 /**
@@ -11,7 +12,8 @@ import { CommandFailure, exitCodes } from "./command-failure.js";
 export async function writeNewFile(path: string, pieces: AsyncIterable<string>): Promise<void> {
   const absolute = resolve(path);
   const file = await open(absolute, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
-    const why = error.code === "EEXIST" ? "exists. Nothing is overwritten." : `cannot be written (${error.code}).`;
+    const why =
+      error.code === "EEXIST" ? "exists. Nothing is overwritten." : `cannot be written (${systemReason(error)}).`;
     throw new CommandFailure(exitCodes.failed, `${absolute} ${why}`);
   });
   try {

@@ -74,7 +74,13 @@ function rangeOf({ since, until, from, to }: TailFlags): { from: string | undefi
   if (until !== undefined && to !== undefined)
     throw new CommandFailure(exitCodes.usage, "--until and --to are the same. Pass one of them.");
   const read = (time: string | undefined) => (time === undefined ? undefined : past(time));
-  return { from: read(since ?? from), to: read(until ?? to) };
+  const range = { from: read(since ?? from), to: read(until ?? to) };
+  if (range.from !== undefined && range.to !== undefined && Date.parse(range.from) >= Date.parse(range.to))
+    throw new CommandFailure(
+      exitCodes.usage,
+      `--since is ${range.from} and --until is ${range.to}: --until must be later.`,
+    );
+  return range;
 }
 
 /** The events that are new since the last request, oldest first. Marks them as seen. */

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
+import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, type JsonObject } from "../client/json-value.js";
 import { harmless } from "../client/output.js";
@@ -119,7 +120,7 @@ function whyUnreadable(path: string, error: unknown): string {
   if (code === "ENOENT") return `There is no file ${path}.`;
   if (code === "EISDIR") return `${path} is a folder. Name a file.`;
   if (code === "EACCES") return `You are not allowed to read ${path}.`;
-  return `${path} cannot be read${code === undefined ? "" : ` (${code})`}.`;
+  return `${path} cannot be read (${systemReason(error)}).`;
 }
 
 /** The person at the terminal. */

@@ -1,5 +1,6 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { systemReason } from "../../core/error-code.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { holdLock } from "../client/hold-lock.js";
@@ -79,7 +80,7 @@ async function changeLogins(directory: string, change: (logins: SavedLogin[]) =>
     if (error instanceof CommandFailure || !(error instanceof Error && "code" in error)) throw error;
     throw new CommandFailure(
       exitCodes.failed,
-      `${directory} cannot be written (${String(error.code)}). Set XDG_CONFIG_HOME to a folder that this user may write to, or use FACTORY_SECRETS_TOKEN instead of a login.`,
+      `${directory} cannot be written (${systemReason(error)}). Set XDG_CONFIG_HOME to a folder that this user may write to, or use FACTORY_SECRETS_TOKEN instead of a login.`,
     );
   }
 }

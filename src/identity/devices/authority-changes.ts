@@ -33,7 +33,7 @@ export async function createAuthority(
 ): Promise<AuthorityRow> {
   const { factory, caller } = change;
   checkPolicy(caller, policy);
-  const { root, intermediates } = readNewAuthority(certificates, databaseNow());
+  const { root, intermediates } = await readNewAuthority(certificates, databaseNow());
   const id = randomUUID();
   const fingerprint = Buffer.from(root.fingerprint, "hex");
   const subjects = [...new Set([root, ...intermediates].map(({ subjectHash }) => subjectHash))];

@@ -145,16 +145,27 @@ export function isStrongSignature(algorithm: () => unknown): boolean {
 
 const curves = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 const minRsaBits = 2048;
-// A larger one makes each verification cost a multiple, and whoever presents it does not pay that.
+// Verifying with a larger modulus or exponent takes many times as long, and the sender does not pay for it. With an
+// exponent of 1 every signature is its own message.
 const maxRsaBits = 8192;
+const minExponent = 3n;
+const maxExponent = 0xffff_ffffn;
 
-/** Whether the key is one that is held safe: RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519. */
+/**
+ * Whether the key is one that is held safe: RSA of 2048 to 8192 bits with an exponent from 3 to 2^32-1, P-256, P-384,
+ * P-521 or Ed25519.
+ */
 export function isStrongKey(key: KeyObject): boolean {
-  const { modulusLength = 0, namedCurve = "" } = key.asymmetricKeyDetails ?? {};
+  const { modulusLength = 0, publicExponent = 0n, namedCurve = "" } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case "rsa":
     case "rsa-pss":
-      return modulusLength >= minRsaBits && modulusLength <= maxRsaBits;
+      return (
+        modulusLength >= minRsaBits &&
+        modulusLength <= maxRsaBits &&
+        publicExponent >= minExponent &&
+        publicExponent <= maxExponent
+      );
     case "ec":
       return curves.has(namedCurve);
     case "ed25519":

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import type { Caller } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
+import { createPauses } from "../../core/pauses.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
@@ -183,10 +184,16 @@ export class Devices {
     let refusal: DeviceRefusal | undefined;
     let accepted: Admitted | undefined;
     const authorities: string[] = [];
+    const pause = createPauses();
     for (const candidate of own) {
+      await pause();
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
-      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: databaseNow() });
+      const verdict = await verifyChain(anchor, {
+        leaf: presented.leaf,
+        presented: presented.others,
+        now: databaseNow(),
+      });
       const { factory, authority, denied } = candidate;
       const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
       if (!verdict.ok) {
@@ -223,7 +230,9 @@ export class Devices {
     const genuine: Candidate[] = [];
     for (const candidate of candidates.filter(({ factory }) => factory.name !== claims.factory).slice(0, maxForeign)) {
       const anchor = await this.#anchors.of(candidate);
-      if (anchor && verifyChain(anchor, { leaf, presented: others, now: databaseNow() }).ok) genuine.push(candidate);
+      if (!anchor) continue;
+      const { ok } = await verifyChain(anchor, { leaf, presented: others, now: databaseNow() });
+      if (ok) genuine.push(candidate);
     }
     const [first] = genuine;
     if (!first || genuine.some(({ factory }) => factory.id !== first.factory.id)) return undefined;

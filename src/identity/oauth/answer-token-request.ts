@@ -85,7 +85,7 @@ async function forRefreshToken(deps: TokenDeps, input: Input): Promise<Reply> {
 
 async function provenClient(deps: TokenDeps, { client: presented }: Input): Promise<ProvenClient> {
   const client = await authenticateClient(deps.prisma, presented);
-  await deps.sessionRequests.count({ kind: "oauth-client", id: client.id, name: client.name });
+  deps.sessionRequests.count({ kind: "oauth-client", id: client.id, name: client.name });
   return client;
 }
 

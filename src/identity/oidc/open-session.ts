@@ -13,7 +13,7 @@ import { deleteExpiredTokenIds } from "./used-ids/store.js";
 import type { Workloads } from "./workloads.js";
 
 /** Counts each session that is asked for. @throws Problem `too-many-requests` */
-export type SessionRequests = { count(caller: Pick<Caller, "kind" | "id" | "actorId" | "name">): Promise<void> };
+export type SessionRequests = { count(caller: Pick<Caller, "kind" | "id" | "actorId" | "name">): void };
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; workloads: Workloads; sessionRequests: SessionRequests };
 
@@ -42,7 +42,7 @@ export async function openSession(
 ): Promise<OpenedSession> {
   const { verified, ...admitted } = await deps.workloads.admit(input.token, input.factory, input.requested);
   let { caller } = admitted;
-  await deps.sessionRequests.count(caller);
+  deps.sessionRequests.count(caller);
   for (let round = 0; round < maxRounds; round += 1) {
     const opened = await open(deps, caller, verified, input.requested);
     if (opened) return opened;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { optionalMember, parseForeignJson } from "../../outbound/foreign-json.js";
+import { SignatureAlgorithm } from "./contract.js";
 
 /** The members of a JSON Web Key (RFC 7517, section 4; RFC 7518, section 6) that decide whether it is the one. */
 export type WebKey = {
@@ -90,6 +91,8 @@ function readWebKey(members: Readonly<Record<string, unknown>>): WebKey | Reason
   if (!use.isRead) return "has a use that is not text";
   if (!alg.isRead) return "has an alg that is not text";
   if (!operations.isRead) return "has key_ops that are not a list of texts";
+  const unknown = unknownUse(use.value, alg.value);
+  if (unknown !== undefined) return unknown;
   const material: Partial<Record<string, string>> = {};
   for (const name of required) {
     const value = readOptional(members[name], TextMember);
@@ -105,6 +108,21 @@ function readWebKey(members: Readonly<Record<string, unknown>>): WebKey | Reason
     ...(operations.value !== undefined && { key_ops: operations.value }),
     ...material,
   };
+}
+
+// RFC 7517 (4.2, 4.4): both are compared letter by letter. A key that names neither a signature nor an encryption that is
+// known, in these letters, would verify nothing, and the reason would not be seen.
+const uses = ["sig", "enc"];
+
+function unknownUse(use: string | undefined, alg: string | undefined): Reason | undefined {
+  if (use !== undefined && !uses.includes(use)) {
+    const meant = uses.find((known) => known === use.toLowerCase());
+    return meant === undefined
+      ? "has a use that is not known here: sig is"
+      : `has a use that must be written "${meant}"`;
+  }
+  const written = SignatureAlgorithm.options.find((known) => known.toLowerCase() === alg?.toLowerCase());
+  return written === undefined || written === alg ? undefined : `has an alg that must be written "${written}"`;
 }
 
 const isPrivateKey = (members: Readonly<Record<string, unknown>>): boolean =>

@@ -10,7 +10,7 @@ import { pageOf } from "../../http/page.js";
 import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
-import { allowUnusableRule, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
+import { allowUnusableRule, onceJudged, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
 import { CurrentVersion } from "../versions/contract.js";
 import { holdDeleted, listDeleted, removeForGood } from "./store.js";
 import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
@@ -95,8 +95,10 @@ const undelete = route(
     const requested = requestedBy(request);
     const input = { factory, caller, name, precondition: preconditionOf(request), requested };
     const since = undeletableSince(deps.undeleteDays, databaseNow());
-    if (!query.allowUnusable) await refuseUnusableDeleted(deps, input, since);
-    const version = await undeleteSecret(deps, input);
+    const version = await onceJudged(
+      async () => (query.allowUnusable ? undefined : await refuseUnusableDeleted(deps, input, since)),
+      (judgedBy) => undeleteSecret(deps, { ...input, judgedBy }),
+    );
     return { status: 200, body: { name, version }, headers: etagOf(version) };
   },
 );

@@ -58,17 +58,17 @@ export async function lockDeleted(transaction: Transaction, id: string): Promise
 /**
  * Makes room for one more secret, and locks the factory by it. Raises the generation if an entry names the secret: then
  * token answers change.
- * @returns the generation and whether an entry names it; `undefined` when the factory is gone or full
+ * @returns the generation, the config and whether an entry of it names the secret; `undefined` when the factory is gone or full
  */
 export async function makeRoom(
   transaction: Transaction,
   { factoryId, name, maxSecrets }: { factoryId: string; name: string; maxSecrets: number },
-): Promise<{ generation: bigint; named: boolean } | undefined> {
-  const [factory] = await transaction.$queryRawUnsafe<{ generation: bigint; named: boolean }[]>(
+): Promise<{ generation: bigint; named: boolean; configVersion: number } | undefined> {
+  const [factory] = await transaction.$queryRawUnsafe<{ generation: bigint; named: boolean; configVersion: number }[]>(
     `UPDATE factories
      SET secret_count = secret_count + 1, generation = generation + CASE WHEN $2 = ANY (named_secrets) THEN 1 ELSE 0 END
      WHERE id = $1::uuid AND deleted_at IS NULL AND secret_count < $3::int
-     RETURNING generation, $2 = ANY (named_secrets) AS named`,
+     RETURNING generation, $2 = ANY (named_secrets) AS named, COALESCE(config_version, 0) AS "configVersion"`,
     factoryId,
     name,
     maxSecrets,

@@ -6,6 +6,7 @@ import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { checkDelivery } from "../delivery/deliverability.js";
 import { isDelivered } from "../delivery/store.js";
+import { changedMeanwhile } from "../plan-change.js";
 import { checkPrecondition, type VersionInput } from "../versions/change-version.js";
 import { bringBack, findDeleted, lockDeleted, makeRoom, nameIsTaken } from "./store.js";
 
@@ -75,6 +76,7 @@ async function undelete(
   if (!room) throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets.`);
   if (await nameIsTaken(transaction, factory.id, name)) throw nameTaken(name);
   const { named } = room;
+  if (named && input.judgedBy !== undefined && input.judgedBy !== room.configVersion) throw changedMeanwhile();
   const deliverToJobs = await isDelivered(transaction, { secretId: secret.id, version });
   checkDelivery(caller, { named, before: false, after: deliverToJobs });
   await bringBack(transaction, secret.id, { named, deliverToJobs, at });

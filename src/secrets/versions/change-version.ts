@@ -7,6 +7,7 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient, Transaction } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { notCurrent, type Precondition } from "../../http/preconditions.js";
+import { changedMeanwhile } from "../plan-change.js";
 import { type HeldSecret, holdSecret, raiseGeneration } from "./store.js";
 
 export type VersionDeps = { prisma: PrismaClient; audit: AuditWriter; generations: Generations };
@@ -17,6 +18,8 @@ export type VersionInput = {
   name: string;
   precondition: Precondition;
   requested: RequestedBy;
+  /** The version of the config that the value was judged by, if it was: it becomes current under no other one. */
+  judgedBy?: number | undefined;
 };
 
 /** What an operation did with the secret that it held. */
@@ -28,7 +31,8 @@ export const noSecret = (name: string): Problem => new Problem("not-found", `The
  * Holds a secret, checks the precondition, lets `change` do its work and writes the audit row, in one transaction. Where
  * another version becomes current of a secret that an entry names, the factory's generation is raised: no replica mints
  * from the old one any more.
- * @throws Problem `not-found`, `precondition-failed`, and what `change` throws
+ * @throws Problem `not-found`, `precondition-failed`, `conflict` when that was judged by another config, and what `change`
+ *   throws
  */
 export async function changeVersion<T>(
   deps: VersionDeps,
@@ -43,7 +47,8 @@ export async function changeVersion<T>(
     const at = databaseNow();
     const changed = await change(transaction, secret, at);
     const raises = changed.changesCurrent && secret.named;
-    const raised = raises ? await raiseGeneration(transaction, factory.id) : undefined;
+    const raised = raises ? await raiseGeneration(transaction, factory.id, input.judgedBy) : undefined;
+    if (raises && raised === undefined) throw changedMeanwhile();
     await deps.audit.writeWith(transaction, [
       { at, outcome: "allowed", actor: actorOf(caller), factory, ...requested, body: changed.event },
     ]);

@@ -9,7 +9,7 @@ import { etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import type { OpenDeps } from "../open-secret.js";
-import { allowUnusableRule, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
+import { allowUnusableRule, onceJudged, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
 import type { SecretsDeps } from "../write-secrets.js";
 import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
@@ -169,10 +169,14 @@ const promote = route(
     ],
   },
   async (deps: TriedPromotionDeps & UnusableDeps, input) => {
-    const promote = input.query.doctor ? promoteTriedVersion : promoteVersion;
+    const { doctor, allowUnusable } = input.query;
     const target = { ...inputOf(input), version: input.params.version };
-    if (!input.query.allowUnusable) await refuseUnusableStored(deps, target);
-    return currentReply(await promote(deps, target));
+    const judge = async () => (allowUnusable ? undefined : await refuseUnusableStored(deps, target));
+    // What was tried at registries is not tried again: how often that is done is limited.
+    const current = doctor
+      ? await promoteTriedVersion(deps, { ...target, judgedBy: await judge() })
+      : await onceJudged(judge, (judgedBy) => promoteVersion(deps, { ...target, judgedBy }));
+    return currentReply(current);
   },
 );
 

@@ -57,6 +57,36 @@ export async function compressText(text: string): Promise<CompressedText> {
 
 const probeMs = 2_000;
 
+const Root = z
+  .object({
+    name: z.literal("factory-secrets"),
+    about: z.string(),
+    links: z.object({ openApi: z.string(), health: z.string(), readiness: z.string() }).meta({ id: "RootLinks" }),
+  })
+  .meta({ id: "Root" });
+
+const root = route(
+  {
+    id: "getRoot",
+    method: "get",
+    path: "/",
+    tag: "System",
+    summary: "What this is, and where to go on",
+    auth: "anyone",
+    replies: { 200: { description: "The service.", content: { "application/json": Root } } },
+    problems: [],
+  },
+  async (_deps: object) => ({
+    status: 200,
+    body: {
+      name: "factory-secrets" as const,
+      about:
+        "Secrets of device factories, and short-lived registry tokens made from them. The API is below /v1: links.openApi lists every route.",
+      links: { openApi: "/openapi.json", health: "/healthz", readiness: "/readyz" },
+    },
+  }),
+);
+
 export const healthz = route(
   {
     id: "getHealth",
@@ -187,4 +217,4 @@ function documentReply({ text, gzipped, etag }: CompressedText, request: Request
   return { status: 200, body: gzipped, headers: { ...headers, "Content-Encoding": "gzip" } } as const;
 }
 
-export const systemRoutes = [healthz, readyz, openApiJson, openApiYaml];
+export const systemRoutes = [root, healthz, readyz, openApiJson, openApiYaml];

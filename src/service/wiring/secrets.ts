@@ -52,6 +52,8 @@ export function createSecretsDeps(input: {
       const text = value.revealText();
       return [...new Set(named.flatMap(({ entry }) => mistakesFor(entry, text)))];
     },
+    configVersion: async (factory, isRead) =>
+      (await (isRead === "anew" ? facts.present(factory) : facts.of(factory))).configVersion,
     entriesNaming: async (factory, names) =>
       (await facts.present(factory)).entries
         .filter(({ entry }) => entry.secretName !== undefined && names.includes(entry.secretName))

@@ -59,7 +59,10 @@ describe("backup --out", () => {
 
   it("leaves nothing where it cannot write", async () => {
     const { code, err } = await runHere(settings, "backup", "--out", join(directory, "none", "a"));
-    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("cannot be written (ENOENT)") });
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringContaining("cannot be written (there is no such file or folder)"),
+    });
     expect((await readdir(directory)).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
@@ -118,7 +121,7 @@ describe("restore --in", () => {
     expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("This is another backup") });
     expect(await runHere(keyed(), "restore", "--in", file("none"))).toMatchObject({
       code: 2,
-      err: `${file("none")} cannot be read (ENOENT).\n`,
+      err: `${file("none")} cannot be read (there is no such file or folder).\n`,
     });
     expect(await runHere(keyed(), "restore", "--in", file("a"), "--sha256", "abc")).toMatchObject({ code: 2 });
   });

@@ -135,7 +135,7 @@ describe("audit export and verify", () => {
     expect(await readFile(file("whole.ndjson"))).toEqual(before);
     expect(await audit("export", "--out", file("no/folder"))).toMatchObject({
       code: 1,
-      err: `${file("no/folder")} cannot be written (ENOENT).\n`,
+      err: `${file("no/folder")} cannot be written (there is no such file or folder).\n`,
     });
   });
 });

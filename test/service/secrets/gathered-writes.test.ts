@@ -87,6 +87,7 @@ describe("writes at the same time", () => {
         description: null,
         expires_at: null,
         deliver_to_jobs: false,
+        judged_by: null,
       } as const),
     });
     for (const name of ["a", "b"]) {

@@ -233,6 +233,7 @@ describe("the import lines of src/", () => {
     const programs = ["cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"];
     const isClient = ({ path }: SourceFile): boolean => isWithin(path, [...folders, ...verifier, ...programs]);
     const pure = [
+      "core/error-code.ts",
       "core/package-root.ts",
       "core/visible-text.ts",
       "core/nearest-name.ts",

@@ -223,6 +223,7 @@ describe("the OpenAPI document", () => {
       "getReadiness",
       // Of a certificate OpenAPI 3.0 knows nothing.
       "getRoleAliasCredentials",
+      "getRoot",
       "listAuditCheckpointKeys",
       "requestToken",
     ]);

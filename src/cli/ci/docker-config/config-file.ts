@@ -1,5 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { errorCode, systemReason } from "../../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { holdLock } from "../../client/hold-lock.js";
 import { isObject, type JsonObject, parseJson } from "../../client/json-value.js";
@@ -50,8 +51,8 @@ export const formatConfig = (config: DockerConfig): string => `${JSON.stringify(
 
 async function readConfigFile(path: string): Promise<DockerConfig> {
   const text = await readFile(path, "utf8").catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return "";
-    throw new CommandFailure(exitCodes.failed, `${path} cannot be read (${codeOf(error)}).`);
+    if (errorCode(error) === "ENOENT") return "";
+    throw new CommandFailure(exitCodes.failed, `${path} cannot be read (${systemReason(error)}).`);
   });
   if (text.trim() === "") return {};
   const config = parseJson(text);
@@ -71,15 +72,10 @@ async function inOwnWords(directory: string, work: () => Promise<void>): Promise
   try {
     await work();
   } catch (error) {
-    const code = codeOf(error);
-    if (code === undefined || error instanceof CommandFailure) throw error;
+    if (errorCode(error) === undefined || error instanceof CommandFailure) throw error;
     throw new CommandFailure(
       exitCodes.failed,
-      `docker's configuration in ${directory} cannot be written (${code}). Set DOCKER_CONFIG to a folder that this user may write to.`,
+      `docker's configuration in ${directory} cannot be written (${systemReason(error)}). Set DOCKER_CONFIG to a folder that this user may write to.`,
     );
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

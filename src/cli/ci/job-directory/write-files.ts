@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemReason } from "../../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { holdLock } from "../../client/hold-lock.js";
 import { objectAt, parseJson, textAt } from "../../client/json-value.js";
@@ -50,8 +51,7 @@ export async function writeFiles(
     return await holdLock(join(directory, ".factory-secrets-lock"), () => replaceAll(directory, files, keepExisting));
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
-    throw new CommandFailure(exitCodes.failed, `${directory} cannot be written to${code}.`);
+    throw new CommandFailure(exitCodes.failed, `${directory} cannot be written to (${systemReason(error)}).`);
   }
 }
 

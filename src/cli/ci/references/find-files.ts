@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { systemReason } from "../../../core/error-code.js";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 
 const dockerfileName =
@@ -26,11 +27,9 @@ export async function findFiles(directory: string): Promise<FoundFiles> {
         exitCodes.failed,
         `${directory} has more than ${maxFolders} folders. Name one with less in it.`,
       );
-    const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch(
-      (error: NodeJS.ErrnoException) => {
-        throw new CommandFailure(exitCodes.failed, `${join(directory, folder)} cannot be read (${error.code}).`);
-      },
-    );
+    const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch((error: unknown) => {
+      throw new CommandFailure(exitCodes.failed, `${join(directory, folder)} cannot be read (${systemReason(error)}).`);
+    });
     for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
       if (entry.isDirectory() && !passedOver.has(entry.name)) folders.push(path);

@@ -194,5 +194,7 @@ test("audit tail --since with --lines, and without --since, prints the last ones
 
 test("audit tail takes a time once", async () => {
   expect(await tailOf("--since", "2h", "--from", "2h")).toMatchObject({ exitCode: 2, asked: [] });
+  expect(await tailOf("--since", "2h", "--until", "3h")).toMatchObject({ exitCode: 2, asked: [] });
+  expect(await tailOf("--since", "2026-11-30", "--until", "2026-11-30")).toMatchObject({ exitCode: 2, asked: [] });
   expect(await tailOf("--until", "2h", "--to", "2h")).toMatchObject({ exitCode: 2, asked: [] });
 });

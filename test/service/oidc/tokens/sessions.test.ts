@@ -118,7 +118,7 @@ describe("a token that was let in before", () => {
 describe("a session that is opened for an ID token", () => {
   const open = (token: string) => {
     const { prisma, pool } = factory.service.database;
-    const sessionRequests = { count: async () => undefined };
+    const sessionRequests = { count: () => undefined };
     const deps = { prisma, audit: new AuditWriter(pool), workloads, sessionRequests };
     return openSession(deps, {
       token,

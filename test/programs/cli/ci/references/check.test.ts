@@ -89,7 +89,10 @@ describe("check", () => {
     put("README", "");
     expect(await check()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("names an image.") });
     const nowhere = await machine.run(["check", "--dir", join(treeOf(), "no")]);
-    expect(nowhere).toMatchObject({ exitCode: 1, stderr: `${join(treeOf(), "no")} cannot be read (ENOENT).\n` });
+    expect(nowhere).toMatchObject({
+      exitCode: 1,
+      stderr: `${join(treeOf(), "no")} cannot be read (there is no such file or folder).\n`,
+    });
     put("Dockerfile", "FROM alpine");
     expect(await check("--url", "http://127.0.0.1:9", "--timeout", "1")).toMatchObject({ exitCode: 6 });
   });

@@ -13,7 +13,7 @@ import type { PageTokens } from "../http/page-tokens.js";
 import type { RefuseEarly } from "../http/server.js";
 import type { Callers } from "../identity/callers.js";
 import type { Devices } from "../identity/devices/devices.js";
-import { CredentialRefused } from "../identity/invalid-credential.js";
+import { CredentialRefused, isFailedAuthentication } from "../identity/invalid-credential.js";
 import type { AuthenticationFailures } from "../limits/authentication-failures.js";
 import type { Handshakes } from "../limits/handshakes.js";
 import type { TokenRequests } from "../limits/token-requests.js";
@@ -70,7 +70,7 @@ export function createPipe(input: {
       const { id: requestId, clientId: clientRequestId, address } = facts;
       metrics.requestAnswered(route, status, seconds);
       if (caller?.kind === "device") handshakes.accepted(address);
-      if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
+      if (isFailedAuthentication(problem)) {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
         void authenticationFailures.failed(address);

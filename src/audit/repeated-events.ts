@@ -14,7 +14,8 @@ type RepeatableBody = Extract<
       | "workload.refused"
       | "secret.open-failed"
       | "registry-token.failed"
-      | "aws-credentials.failed";
+      | "aws-credentials.failed"
+      | "image.looked-up";
   }
 >;
 

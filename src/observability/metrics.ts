@@ -9,6 +9,9 @@ type Limit =
   | "token-requests"
   | "session-requests"
   | "costly-requests"
+  | "relay-token-requests"
+  | "relayed-manifests"
+  | "relay-streams"
   | "token-endpoint-failures";
 
 /** Why the thread for documents gave none. */

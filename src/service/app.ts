@@ -25,6 +25,7 @@ import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/
 import { createIdentity, unrecorded } from "./wiring/identity.js";
 import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
+import { createRelay } from "./wiring/relay.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
 import { createSigning } from "./wiring/signing.js";
 import { createSystemDeps } from "./wiring/system.js";
@@ -92,8 +93,11 @@ export function createApp(input: {
   const deps = routeDeps({ ...held, ...asking, ...made, callSettings: settings });
   const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
   const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
-  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
-  const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
+  const relaying = { ...held, ...minting, workloads, outbound, relayKeys: signing.relayKeys, publicUrl, settings, limits };
+  const relay = createRelay({ ...relaying, uses: life.uses, metrics, findFactory: pipe.findFactory });
+  const handshakes = createHandshakeGuard({ ...refusing, devices });
+  const guards = { refuseEarly: createGuard({ ...refusing, relay }), handshakes };
+  const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards, wire: relay.wire });
   const recording = { close: () => audit.flush() };
   const first = [clock, certificate, documents, identity.unknownCallers, keyTasks, recording, life.uses];
   return {

@@ -266,7 +266,7 @@ function problemOf(failures: readonly Failed[], asked: number): Problem {
  * Names all that a token depends on: nothing else than an equal request can meet it. What a keyless entry depends on,
  * its principal and its id, is in the hash of the entry.
  */
-function cacheKey(factoryId: string, secret: SecretRef | undefined, demand: Demand): string {
+export function cacheKey(factoryId: string, secret: SecretRef | undefined, demand: Demand): string {
   const scope = demand.repositories ? [demand.allowBroader, ...demand.repositories] : [];
   return [factoryId, demand.hash, secret?.id ?? "", secret?.version ?? "", demand.host ?? "", ...scope].join(" ");
 }

@@ -51,6 +51,7 @@ const folderOrder = [
   "identity",
   "federation",
   "broker",
+  "relay",
   "aws",
   "fioctl",
   "backup",
@@ -87,6 +88,8 @@ const mayImport: Record<string, readonly string[]> = {
     "secrets/factory-keys.ts",
     "limits/token-requests.ts",
   ],
+  // What the broker opens registries with, used by the service itself.
+  relay: [...common, "broker/", "outbound/", "limits/"],
   factories: common,
   // A factory as the issuer of what clouds take for the secrets of its entries.
   federation: [...common, "factory-config/", "identity/oauth/keys/"],

@@ -10,7 +10,7 @@ import { byCurrentFacts, decideAgain, observeStale, type Stale } from "./by-curr
 import { type Asked, type Decided, type Demand, decisions, secretFor } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { issuedEvent, type Ready, type SecretRef } from "./issued-event.js";
-import { type MintDeps, type MintInput, openAndMint, recordMint } from "./open-and-mint.js";
+import { type MintDeps, openAndMint, recordMint } from "./open-and-mint.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
 import { someOf } from "./select-registry.js";
@@ -189,26 +189,6 @@ async function mintedToken<T extends Minted>(
     if (isMinted) await recordMint(deps.audit, product, mint, { kept: true });
     throw error;
   }
-}
-
-/**
- * A token for a request that the service makes itself: it leaves the service to nobody, and is held to no life. The audit
- * has each opening of the secret.
- */
-export async function heldToken<T extends Minted>(
-  deps: MintDeps,
-  product: Product<T>,
-  mint: Omit<MintInput, "purpose">,
-): Promise<CachedToken<T>> {
-  const key = cacheKey(mint.factory.id, mint.secret, mint.demand);
-  const ahead = { ...mint, actor: refresher, requested: {} };
-  const { cached } = await product.cache.get(
-    key,
-    1,
-    () => openAndMint(deps, product, { ...mint, purpose: "refresh" }),
-    () => openAndMint(deps, product, { ...ahead, purpose: "refresh" }),
-  );
-  return cached;
 }
 
 /** Writes the audit rows. @returns `undefined` when all stand, else the generation that the factory has now */

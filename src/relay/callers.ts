@@ -107,7 +107,8 @@ export const missingCredential = (isForDevices: boolean): Problem =>
  */
 export function presentsUnknown({ callers, relayTokens }: CallerDeps, request: IncomingMessage): boolean {
   const { authorization } = request.headers;
-  if (authorization === undefined && request.headers["osf-token"] === undefined) return callers.presentsUnknown(request);
+  if (authorization === undefined && request.headers["osf-token"] === undefined)
+    return callers.presentsUnknown(request);
   const token = tokenIn(request)?.token;
   return token === undefined || (callers.isUnknown(token) && !relayTokens.remembers(token));
 }

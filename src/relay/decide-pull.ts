@@ -14,16 +14,22 @@ export type PullDecision = { demand: Demand & { host: string }; secret: SecretRe
  * A relayed pull is a demand for one repository, decided as every demand for a token is.
  * @throws Problem as `decideDemands` has: `outside-grants`, `registry-unknown` and others
  */
-export function demandFor(facts: FactoryFacts, caller: Caller, { registry, repository }: Place): PullDecision["demand"] {
+export function demandFor(
+  facts: FactoryFacts,
+  caller: Caller,
+  { registry, repository }: Place,
+): PullDecision["demand"] {
   const [decided] = decideDemands(facts, caller, [{ registry, repositories: [repository] }], false);
   if (decided === undefined) throw new Error("what is asked for is decided");
   if ("problem" in decided) throw decided.problem;
   const [demand, ...others] = decided.demands;
-  const host = demand?.host;
-  if (host === undefined || others.length > 0) {
-    throw new Problem("registry-required", `"${registry}" is no host of a registry. Name the image by its registry's host.`);
+  if (demand?.host === undefined || others.length > 0) {
+    throw new Problem(
+      "registry-required",
+      `"${registry}" is no host of a registry. Name the image by its registry's host.`,
+    );
   }
-  return { ...demand, host };
+  return { ...demand, host: demand.host };
 }
 
 /**
@@ -40,9 +46,14 @@ export function decidePull(
   const demand = demandFor(facts, caller, place);
   const secret = secretFor(facts, demand);
   if (names && !names.has(scopeNameOf(place))) {
-    throw new OciProblem("UNAUTHORIZED", "unauthenticated", "This token is for another repository. Ask for one with the scope of the challenge.", {
-      cause: new CredentialRefused(insufficientScope, false),
-    });
+    throw new OciProblem(
+      "UNAUTHORIZED",
+      "unauthenticated",
+      "This token is for another repository. Ask for one with the scope of the challenge.",
+      {
+        cause: new CredentialRefused(insufficientScope, false),
+      },
+    );
   }
   return { demand, secret };
 }

@@ -55,7 +55,8 @@ export function parseAsked(path: string, query: URLSearchParams, ownHosts: reado
   switch (kind) {
     case "manifests":
       // A reference that cannot be one is of no manifest.
-      if (!tag.test(rest) && !digestOf.test(rest)) throw unknownManifest("A tag has 1 to 128 letters, digits, _ . and -.");
+      if (!tag.test(rest) && !digestOf.test(rest))
+        throw unknownManifest("A tag has 1 to 128 letters, digits, _ . and -.");
       return { what: "manifest", place, reference: rest };
     case "blobs":
       return { what: "blob", place, digest: checkedDigest(rest) };
@@ -146,7 +147,8 @@ function namespaceOf(query: URLSearchParams, ownHosts: readonly string[]): strin
   if (more.length > 0) throw new OciProblem("NAME_INVALID", "invalid-request", "The parameter ns stands here twice.");
   if (ownHosts.includes(given.toLowerCase())) return undefined;
   const host = normaliseHost(given);
-  if (!host.ok) throw new OciProblem("NAME_INVALID", "invalid-request", `The parameter ns names no registry. ${host.reason}`);
+  if (!host.ok)
+    throw new OciProblem("NAME_INVALID", "invalid-request", `The parameter ns names no registry. ${host.reason}`);
   return ownHosts.includes(host.host) ? undefined : host.host;
 }
 

@@ -1,6 +1,6 @@
-import { requestedBy } from "../audit/requested-by.js";
 import type { AuditEvent } from "../audit/events.js";
 import type { AuditWriter } from "../audit/record.js";
+import { requestedBy } from "../audit/requested-by.js";
 import { byCurrentFacts, decideAgain, observeStale } from "../broker/by-current-facts.js";
 import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
 import { openedBy, type SecretRef } from "../broker/issued-event.js";
@@ -16,19 +16,27 @@ import { decidePull, type PullDecision } from "./decide-pull.js";
 import { type AskedList, type AskedOfPlace, isDigest, relayedLink, upstreamPath } from "./names.js";
 import { OciProblem } from "./oci-errors.js";
 import { type BlobDeps, relayBlob } from "./send-blob.js";
-import { type Manifest, type ManifestDeps, type Manifests, maxManifestBytes, readBounded, sendManifest } from "./send-manifest.js";
+import {
+  type Manifest,
+  type ManifestDeps,
+  type Manifests,
+  maxManifestBytes,
+  readBounded,
+  sendManifest,
+} from "./send-manifest.js";
 import { askUpstream, type UpstreamQuestion } from "./upstream.js";
 
-export type PullDeps = BlobDeps & ManifestDeps & {
-  audit: AuditWriter;
-  manifests: Manifests;
-  facts: Facts;
-  callers: Callers;
-  generations: Generations;
-  relayedManifests: TokenRequests;
-  /** Counts that a version of a secret was used, and by whom. */
-  onPulled(secret: SecretRef | undefined, actor: Actor): void;
-};
+export type PullDeps = BlobDeps &
+  ManifestDeps & {
+    audit: AuditWriter;
+    manifests: Manifests;
+    facts: Facts;
+    callers: Callers;
+    generations: Generations;
+    relayedManifests: TokenRequests;
+    /** Counts that a version of a secret was used, and by whom. */
+    onPulled(secret: SecretRef | undefined, actor: Actor): void;
+  };
 
 /** One request of a caller for something in a repository. */
 export type Pull = {
@@ -153,7 +161,9 @@ async function ask<T>(
     repository: asked.place.repository,
     method: method === "HEAD" ? "HEAD" : "GET",
     path: upstreamPath(asked),
-    headers: Object.fromEntries(passedHeaders.flatMap((name) => (headers[name] ? [[name, headers[name]]] : []))),
+    headers: Object.fromEntries(
+      passedHeaders.flatMap((name) => (headers[name] ? [[name, String(headers[name])]] : [])),
+    ),
     ownHosts,
     signal: wire.facts.signal,
   };

@@ -74,7 +74,10 @@ export class RelayTokens {
   }
 
   /** @returns what it says; `"expired"` when that was true once; `undefined` when we did not issue it for this port */
-  async verify(token: string, { isForDevices }: { isForDevices: boolean }): Promise<RelayToken | "expired" | undefined> {
+  async verify(
+    token: string,
+    { isForDevices }: { isForDevices: boolean },
+  ): Promise<RelayToken | "expired" | undefined> {
     const verified = await this.#tokens.verify(token, this.#audience(isForDevices));
     if (!verified) return undefined;
     if (verified.isExpired) return "expired";

@@ -79,7 +79,9 @@ function requireMethod({ request: { method = "" }, path }: WireRequest): void {
   const { methods } = isForToken ? relayOperations.token : relayOperations.ping;
   if (methods.some((one) => one === method)) return;
   const allow = methods.join(", ");
-  const sentence = isForToken ? `The token endpoint takes ${allow}.` : "The relay takes no pushes. It answers pulls only.";
+  const sentence = isForToken
+    ? `The token endpoint takes ${allow}.`
+    : "The relay takes no pushes. It answers pulls only.";
   throw new OciProblem("UNSUPPORTED", "method-not-allowed", sentence, { allow });
 }
 

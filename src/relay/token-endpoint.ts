@@ -131,6 +131,8 @@ function isGranted(facts: FactoryFacts | undefined, caller: Caller, place: Place
 
 /** No token outlives its caller, nor what the rule or the authority that lets the caller in allows. */
 function endOf({ expiresAt, maxTtlSeconds }: Caller): Date | undefined {
-  const ends = [expiresAt?.getTime(), maxTtlSeconds && databaseNow().getTime() + maxTtlSeconds * 1000].filter((end) => end !== undefined);
+  const ends = [expiresAt?.getTime(), maxTtlSeconds && databaseNow().getTime() + maxTtlSeconds * 1000].filter(
+    (end) => end !== undefined,
+  );
   return ends.length > 0 ? new Date(Math.min(...ends)) : undefined;
 }

@@ -13,28 +13,30 @@ import type { TokenRequests } from "../../limits/token-requests.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import type { CallerDeps } from "../../relay/callers.js";
-import { createRelayWire } from "../../relay/relay-wire.js";
 import { RelayTokens } from "../../relay/relay-tokens.js";
+import { createRelayWire } from "../../relay/relay-wire.js";
 import { Manifests } from "../../relay/send-manifest.js";
 import type { SecretUses } from "../../secrets/usage/secret-uses.js";
 import type { Settings } from "../../settings/settings.js";
 
 /** What a client pulls through. */
 export function createRelay(
-  input: Omit<BrokerDeps, "onToken"> & Pick<Products, "upstreamCredentials"> & Pick<Pipe, "findFactory"> & {
-    prisma: Database["prisma"];
-    audit: AuditWriter;
-    workloads: Workloads;
-    outbound: Outbound;
-    relayKeys: SigningKeys;
-    publicUrl: () => string;
-    settings: Pick<Settings, "publicUrl">;
-    limits: { relayTokenRequests: TokenRequests; relayedManifests: TokenRequests; sessionRequests: TokenRequests };
-    uses: SecretUses;
-    metrics: Metrics;
-  },
+  input: Omit<BrokerDeps, "onToken"> &
+    Pick<Products, "upstreamCredentials"> & {
+      pipe: Pick<Pipe, "findFactory">;
+      prisma: Database["prisma"];
+      audit: AuditWriter;
+      workloads: Workloads;
+      outbound: Outbound;
+      relayKeys: SigningKeys;
+      publicUrl: () => string;
+      settings: Pick<Settings, "publicUrl">;
+      limits: { relayTokenRequests: TokenRequests; relayedManifests: TokenRequests; sessionRequests: TokenRequests };
+      uses: SecretUses;
+      metrics: Metrics;
+    },
 ): { wire: Wire; callers: CallerDeps } {
-  const { prisma, audit, workloads, callers, relayKeys, publicUrl, limits, uses, metrics } = input;
+  const { prisma, audit, workloads, callers, relayKeys, publicUrl, limits, uses, metrics, pipe } = input;
   const { sessionRequests, ...counted } = limits;
   const relayTokens = new RelayTokens({ keys: relayKeys, issuer: publicUrl, now: databaseNow });
   const sessions = { prisma, audit, workloads, sessionRequests };
@@ -44,6 +46,7 @@ export function createRelay(
     ...asking,
     ...counted,
     manifests: new Manifests(),
+    findFactory: (caller, name) => pipe.findFactory(caller, name),
     givenPublicUrl: input.settings.publicUrl,
     onPulled(secret, actor) {
       const at = databaseNow();

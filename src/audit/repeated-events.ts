@@ -15,7 +15,8 @@ type RepeatableBody = Extract<
       | "secret.open-failed"
       | "image.digest-wrong"
       | "registry-token.failed"
-      | "aws-credentials.failed";
+      | "aws-credentials.failed"
+      | "image.looked-up";
   }
 >;
 

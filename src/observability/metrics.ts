@@ -9,6 +9,8 @@ type Limit =
   | "token-requests"
   | "session-requests"
   | "costly-requests"
+  | "relay-token-requests"
+  | "relayed-manifests"
   | "relay-streams"
   | "token-endpoint-failures";
 

@@ -122,7 +122,17 @@ export type EventBody =
       unmatched: readonly { id: string; name: string; failed: readonly string[] }[];
       count?: number;
     }
-  | { action: "authentication.refused"; count: number };
+  | { action: "authentication.refused"; count: number }
+  | {
+      /** The relay was sent something that is not what its digest says, and cut it off. */
+      action: "image.digest-wrong";
+      of: "blob" | "manifest";
+      registry: string;
+      entry: string;
+      repository: string;
+      digest: string;
+      count?: number;
+    };
 
 /** How a program asked that speaks AWS's protocols. */
 export type AwsWire = "ecr-api" | "container-credentials" | "iot-credentials";
@@ -218,6 +228,7 @@ const actions: Readonly<Record<EventBody["action"], true>> = {
   "request.refused": true,
   "workload.refused": true,
   "authentication.refused": true,
+  "image.digest-wrong": true,
 };
 
 export const eventActions: readonly string[] = Object.keys(actions);

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import { Problem } from "../core/problem.js";
 import type { RelayStreams } from "../limits/relay-streams.js";
-import { isDigest } from "./send-manifest.js";
+import { isDigest } from "./names.js";
 import {
   askUpstream,
   discard,

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { LRUCache } from "lru-cache";
 import { Problem } from "../core/problem.js";
+import { isDigest } from "./names.js";
 import {
   askUpstream,
   discard,
@@ -34,11 +35,6 @@ export type ManifestDeps = UpstreamDeps & {
 };
 
 const referenceOf = ({ path }: UpstreamQuestion): string => path.slice("manifests/".length);
-const digestForm = /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
-
-/** Whether a reference is a digest that can be computed here. */
-export const isDigest = (text: string): boolean => digestForm.test(text);
-
 /**
  * Gives manifests of registries. What was asked for by digest stays in memory for a while, by factory, entry, version of
  * the secret, repository and digest: a digest alone would show the manifest of one repository to who may pull another.

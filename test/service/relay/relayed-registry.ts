@@ -39,6 +39,8 @@ export type RelayedRegistry = {
   begin(path: string, options?: AskOptions): Promise<IncomingMessage>;
   /** Resolves as soon as no connection of the registry is open. */
   registryIsFree(): Promise<void>;
+  /** Puts the right login back, as a new version. */
+  restoreLogin(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -80,7 +82,8 @@ export async function startRelayedRegistry(
   const connectTo = hosts.map((host) => `${host}:443=127.0.0.1:${upstream.port}`).join(",");
   const settings = { FACTORY_SECRETS_CONNECT_TO: connectTo, ...options.settings };
   const broker = await startBrokeredFactory(() => undefined, settings, undefined, { authority });
-  await broker.putSecret("registry_login", `ci:${password}`);
+  const restoreLogin = () => broker.putSecret("registry_login", `ci:${password}`);
+  await restoreLogin();
   await broker.putConfig(
     `container_registries:\n- type: generic\n  url: ${registryHost}\n  generic_secret_name: registry_login\n${options.entry ?? ""}`,
   );
@@ -103,6 +106,7 @@ export async function startRelayedRegistry(
     received,
     token,
     begin,
+    restoreLogin,
     on: (path, answer) => void answers.set(path, answer),
     ask: async (path, asked) => {
       try {

@@ -156,7 +156,7 @@ function namespaceOf(query: URLSearchParams, ownHosts: readonly string[]): strin
 const pathOfHost = (host: string): string => host.replace(":", "_");
 
 function hostOfPath(part: string): string | undefined {
-  if (part !== part.toLowerCase()) return undefined;
+  if (part !== part.toLowerCase() || part.includes(":")) return undefined;
   const host = normaliseHost(part.replace(/_(\d+)$/, ":$1"));
   return host.ok ? host.host : undefined;
 }

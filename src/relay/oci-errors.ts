@@ -64,7 +64,7 @@ export function ociErrors(asked: { isHead: boolean; challenge: (problem: Problem
     const headers: Record<string, string> = { ...commonHeaders, "Content-Type": "application/json" };
     if (status === 401) headers["WWW-Authenticate"] = asked.challenge(problem);
     if (problem.allow !== undefined) headers.Allow = problem.allow;
-    const body = JSON.stringify({ errors: [{ code, message: problem.detail, detail: { code: problem.code } }] });
+    const body = JSON.stringify({ errors: [{ code, message: problem.detail, detail: problem.code }] });
     return { status, headers, body, ...(asked.isHead && { reason: reasonPhrase(problem.detail) }) };
   };
 }

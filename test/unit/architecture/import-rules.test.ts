@@ -89,7 +89,16 @@ const mayImport: Record<string, readonly string[]> = {
     "limits/token-requests.ts",
   ],
   // What the broker opens registries with, used by the service itself.
-  relay: [...common, "broker/", "outbound/", "limits/"],
+  relay: [
+    ...common,
+    "broker/",
+    "outbound/",
+    "limits/",
+    "identity/callers.ts",
+    "identity/invalid-credential.ts",
+    "identity/oauth/signed-tokens.ts",
+    "identity/oauth/token-life.ts",
+  ],
   factories: common,
   // A factory as the issuer of what clouds take for the secrets of its entries.
   federation: [...common, "factory-config/", "identity/oauth/keys/"],

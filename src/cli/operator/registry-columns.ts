@@ -13,4 +13,5 @@ export const entryColumns: readonly Column[] = [
   ["TENANT", "azureTenantId"],
   ["HOSTS", "hosts"],
   ["PASS-THROUGH", "passThrough"],
+  ["RELAY", "relay"],
 ];

@@ -35,6 +35,7 @@ type EntryFlags = {
   workloadIdentityProvider?: string;
   serviceAccount?: string;
   passThrough?: boolean;
+  relayStream?: boolean;
   fromFile?: string;
 };
 
@@ -53,6 +54,7 @@ const entryOptions = [
   ["--workload-identity-provider <name>", "gar, instead of a secret: projects/.../providers/NAME"],
   ["--service-account <email>", "gar: the account that the provider's identity may act as"],
   ["--pass-through", "generic: hand out the secret itself, where the operator allows it"],
+  ["--relay-stream", "the relay sends blobs itself instead of handing on the registry's redirects"],
   ["--from-file <file>", "the entry as YAML or JSON, with the members of the API; - is standard input"],
 ] as const;
 
@@ -192,7 +194,7 @@ async function entryOf({ context }: Run, flags: EntryFlags, present: JsonObject)
 }
 
 function saidOf(flags: EntryFlags, isSeveral: boolean): JsonObject {
-  const { host = [], passThrough } = flags;
+  const { host = [], passThrough, relayStream } = flags;
   const members = {
     type: flags.type,
     secretName: flags.secret,
@@ -206,6 +208,7 @@ function saidOf(flags: EntryFlags, isSeveral: boolean): JsonObject {
     garWorkloadIdentityProvider: flags.workloadIdentityProvider,
     garServiceAccount: flags.serviceAccount,
     passThrough: passThrough === true ? true : undefined,
+    relay: relayStream === true ? "stream" : undefined,
   };
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }

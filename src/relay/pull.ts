@@ -24,7 +24,7 @@ import {
   readBounded,
   sendManifest,
 } from "./send-manifest.js";
-import { askUpstream, type UpstreamQuestion } from "./upstream.js";
+import { askUpstream, harmlessContentType, type UpstreamQuestion } from "./upstream.js";
 
 export type PullDeps = BlobDeps &
   ManifestDeps & {
@@ -100,16 +100,17 @@ function answerBlob(deps: PullDeps, pull: Pull): Promise<void> {
 }
 
 async function answerList(deps: PullDeps, pull: Pull, asked: AskedList): Promise<void> {
-  const { response, facts } = pull.wire;
+  const { response } = pull.wire;
   const { registry } = asked.place;
   const { answer, body } = await confirmed(deps, pull, async (caller, decision) => {
     await recordLook(deps.audit, pull, caller, decision);
     const answer = await ask(pull, caller, decision, (question) => askUpstream(deps, question));
     return { answer, body: await readBounded(answer, maxManifestBytes, registry) };
   });
-  const { "content-length": _length, link: given, ...headers } = answer.headers;
+  const { "content-length": _length, link: given, "content-type": type, ...headers } = answer.headers;
   const link = given === undefined ? undefined : relayedLink(given, asked);
-  send(response, answer.status, { ...headers, ...(link !== undefined && { link }), "x-request-id": facts.id }, body);
+  const safe = { "content-type": harmlessContentType(type), "x-content-type-options": "nosniff" };
+  send(response, answer.status, { ...headers, ...safe, ...(link !== undefined && { link }) }, body);
 }
 
 /** What leaves without a row of its own is confirmed by one statement before its registry is asked. */

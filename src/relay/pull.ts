@@ -16,14 +16,7 @@ import { decidePull, type PullDecision } from "./decide-pull.js";
 import { type AskedList, type AskedOfPlace, isDigest, relayedLink, upstreamPath } from "./names.js";
 import { OciProblem } from "./oci-errors.js";
 import { type BlobDeps, relayBlob } from "./send-blob.js";
-import {
-  type Manifest,
-  type ManifestDeps,
-  type Manifests,
-  maxManifestBytes,
-  readBounded,
-  sendManifest,
-} from "./send-manifest.js";
+import { type Manifest, type ManifestDeps, type Manifests, sendManifest } from "./send-manifest.js";
 import { askUpstream, harmlessContentType, type UpstreamQuestion } from "./upstream.js";
 
 export type PullDeps = BlobDeps &
@@ -105,7 +98,7 @@ async function answerList(deps: PullDeps, pull: Pull, asked: AskedList): Promise
   const { answer, body } = await confirmed(deps, pull, async (caller, decision) => {
     await recordLook(deps.audit, pull, caller, decision);
     const answer = await ask(pull, caller, decision, (question) => askUpstream(deps, question));
-    return { answer, body: await readBounded(answer, maxManifestBytes, registry) };
+    return { answer, body: await deps.manifests.readList(answer, registry) };
   });
   const { "content-length": _length, link: given, "content-type": type, ...headers } = answer.headers;
   const link = given === undefined ? undefined : relayedLink(given, asked);

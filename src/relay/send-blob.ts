@@ -152,39 +152,49 @@ function blobHeaders({ status, headers }: UpstreamAnswer, digest: string): Recor
 type Checked = { hash: Hash | undefined; digest: string; idleMs: number };
 
 /** Sends the body as fast as the client takes it, its last bytes once the digest is right. */
-async function sendBody(response: ServerResponse, body: Readable, { hash, digest, idleMs }: Checked): Promise<Ended> {
-  let bytes = 0;
-  let cut: BlobOutcome | undefined;
+async function sendBody(response: ServerResponse, body: Readable, checked: Checked): Promise<Ended> {
+  const ended: Ended = { outcome: checked.hash ? "complete" : "part", bytes: 0 };
   const stop = new AbortController();
   const end = (outcome: BlobOutcome) => {
-    cut ??= outcome;
-    body.destroy();
+    if (stop.signal.aborted) return;
+    ended.outcome = outcome;
     stop.abort();
+    body.destroy();
   };
   const onClose = () => end("client-broke-off");
-  const onIdle = () => end(response.writableNeedDrain ? "client-stalled" : "registry-stalled");
   response.once("close", onClose);
-  response.setTimeout(idleMs, onIdle);
+  response.setTimeout(checked.idleMs, () => end(response.writableLength > 0 ? "client-stalled" : "registry-stalled"));
   if (response.destroyed) onClose();
-  let held: Buffer | undefined;
   try {
-    for await (const chunk of body) {
-      hash?.update(chunk);
-      if (held !== undefined) {
-        bytes += held.length;
-        if (!response.write(held)) await once(response, "drain", { signal: stop.signal });
-      }
-      held = chunk;
-    }
-    if (cut === undefined && hash && `${digest.slice(0, 6)}:${hash.digest("hex")}` !== digest) cut = "digest-wrong";
+    await pass(response, body, { ...checked, ended, signal: stop.signal });
   } catch {
     // Whatever it is, the registry's connection has ended before the body has.
-    cut ??= "registry-broke-off";
-  } finally {
-    response.off("close", onClose);
-    response.setTimeout(0);
+    end("registry-broke-off");
   }
-  if (cut !== undefined) return { outcome: cut, bytes };
+  response.off("close", onClose);
+  return ended;
+}
+
+async function pass(
+  response: ServerResponse,
+  body: Readable,
+  { hash, digest, ended, signal }: Checked & { ended: Ended; signal: AbortSignal },
+): Promise<void> {
+  let held: Buffer | undefined;
+  for await (const chunk of body) {
+    hash?.update(chunk);
+    if (held !== undefined) {
+      ended.bytes += held.length;
+      if (!response.write(held)) await once(response, "drain", { signal });
+    }
+    held = chunk;
+  }
+  if (signal.aborted) return;
+  if (hash && `${digest.slice(0, "sha256:".length)}${hash.digest("hex")}` !== digest) {
+    ended.outcome = "digest-wrong";
+    return;
+  }
   response.end(held);
-  return { outcome: hash ? "complete" : "part", bytes: bytes + (held?.length ?? 0) };
+  await once(response, "finish", { signal });
+  ended.bytes += held?.length ?? 0;
 }

@@ -14,8 +14,10 @@ import {
 } from "./upstream.js";
 
 /** The distribution specification has registries take manifests of 4 MiB at least; those that exist have kilobytes. */
-export const maxManifestBytes = 4 * 1024 * 1024;
+const maxManifestBytes = 4 * 1024 * 1024;
 const keptBytes = 32 * 1024 * 1024;
+/** Of all that are on their way at once. Those that exist are so short that only made-up ones come near it. */
+const maxReadingBytes = 64 * 1024 * 1024;
 // A manifest that was deleted at the registry, or whose secret lost a right there, is served no longer than this.
 const keptMs = 10 * 60_000;
 /** For the headers and the whole of a manifest; what its credential takes is bounded by itself. */
@@ -46,6 +48,7 @@ export class Manifests {
     ttl: keptMs,
     sizeCalculation: ({ body, headers }) => (body?.length ?? 0) + JSON.stringify(headers).length + 1_000,
   });
+  readonly #reading: Reading = { bytes: 0 };
   readonly #asking = new Map<string, Promise<Manifest>>();
 
   /**
@@ -67,12 +70,20 @@ export class Manifests {
     return unlessAborted(asking, question.signal);
   }
 
+  /**
+   * Reads the whole body of another answer, of at most 4 MiB.
+   * @throws Problem `upstream-invalid` when it is longer, `upstream-unreachable` when it is broken off
+   */
+  readList(answer: UpstreamAnswer, host: string): Promise<Buffer> {
+    return readWhole(answer, host, this.#reading);
+  }
+
   // Others may wait for the same answer, so a client that goes away does not end it.
   async #ask(deps: ManifestDeps, question: UpstreamQuestion, place: string): Promise<Manifest> {
     const { accept } = question.headers;
     const signal = AbortSignal.timeout(askMs);
-    const headers = accept === undefined ? {} : { accept };
-    const manifest = await readManifest(deps, { ...question, headers, signal }).catch((error: unknown) => {
+    const asked = { ...question, headers: accept === undefined ? {} : { accept }, signal };
+    const manifest = await readManifest(deps, asked, this.#reading).catch((error: unknown) => {
       if (!signal.aborted) throw error;
       const { host } = question.demand;
       throw new Problem("upstream-timeout", `${host} did not send the manifest within ${askMs / 1_000} s.`);
@@ -82,7 +93,7 @@ export class Manifests {
   }
 }
 
-async function readManifest(deps: ManifestDeps, question: UpstreamQuestion): Promise<Manifest> {
+async function readManifest(deps: ManifestDeps, question: UpstreamQuestion, reading: Reading): Promise<Manifest> {
   const answer = await askUpstream(deps, question);
   const reference = referenceOf(question);
   const stated = answer.headers["docker-content-digest"];
@@ -95,7 +106,7 @@ async function readManifest(deps: ManifestDeps, question: UpstreamQuestion): Pro
     const digest = isDigest(reference) ? reference : stated;
     return { headers: manifestHeaders(answer, digest), ...(digest !== undefined && { digest }) };
   }
-  const body = await readBounded(answer, maxManifestBytes, question.demand.host);
+  const body = await readWhole(answer, question.demand.host, reading);
   const claimed = isDigest(reference) ? reference : stated;
   const digest = digestOf(body, claimed?.startsWith("sha512:") ? "sha512" : "sha256");
   if (claimed !== undefined && isDigest(claimed) && claimed !== digest) {
@@ -126,10 +137,13 @@ export function sendManifest(response: ServerResponse, { headers, body }: Manife
   response.end(body);
 }
 
-/** Reads the whole body of an answer. @throws Problem `upstream-invalid` when it is longer than that, or broken off */
-export async function readBounded({ headers, body }: UpstreamAnswer, maxBytes: number, host: string): Promise<Buffer> {
-  const tooLong = () => new Problem("upstream-invalid", `${host} answered with more than ${maxBytes} bytes.`);
-  if (Number(headers["content-length"] ?? 0) > maxBytes) {
+/** How much of bodies is in memory while they are read. */
+type Reading = { bytes: number };
+
+async function readWhole(answer: UpstreamAnswer, host: string, reading: Reading): Promise<Buffer> {
+  const tooLong = () => new Problem("upstream-invalid", `${host} answered with more than ${maxManifestBytes} bytes.`);
+  const { headers, body } = answer;
+  if (Number(headers["content-length"] ?? 0) > maxManifestBytes) {
     discard(body);
     throw tooLong();
   }
@@ -139,16 +153,24 @@ export async function readBounded({ headers, body }: UpstreamAnswer, maxBytes: n
     for await (const chunk of body) {
       chunks.push(chunk);
       total += chunk.length;
-      if (total > maxBytes) throw tooLong();
+      reading.bytes += chunk.length;
+      if (total > maxManifestBytes) throw tooLong();
+      if (reading.bytes > maxReadingBytes) throw tooMuchAtOnce();
     }
+    return Buffer.concat(chunks, total);
   } catch (error) {
     if (error instanceof Problem) throw error;
-    throw new Problem("upstream-unreachable", `${host} closed the connection before the end of its answer.`, {
-      cause: error,
-    });
+    const sentence = `${host} closed the connection before the end of its answer.`;
+    throw new Problem("upstream-unreachable", sentence, { cause: error });
+  } finally {
+    reading.bytes -= total;
   }
-  return Buffer.concat(chunks, total);
 }
+
+const tooMuchAtOnce = (): Problem =>
+  new Problem("too-many-requests", "The relay is reading as many manifests as it may. Try again in 1 s.", {
+    retryAfterSeconds: 1,
+  });
 
 function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -218,14 +218,26 @@ function clientHeaders({ headers }: OpenReply): Record<string, string> {
   return Object.fromEntries(shown);
 }
 
-/** Ends the call: what is left of its body is of no interest, and neither is how it ends. */
+const maxDiscardedBytes = 64 * 1024;
+const discardMs = 2_000;
+
+/**
+ * Ends a call whose body is of no interest. A short one is read to its end, so that the connection stays: most blobs are
+ * a redirect, and would cost a handshake each.
+ */
 export function discard(body: Readable): void {
-  body.on("error", () => undefined).destroy();
+  let left = maxDiscardedBytes;
+  const timer = setTimeout(() => body.destroy(), discardMs).unref();
+  body.on("error", () => undefined).on("close", () => clearTimeout(timer));
+  body.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) body.destroy();
+  });
 }
 
 // What browsers show or run must not come from this origin, where the console is.
 const harmlessType =
-  /^application\/(?:json|octet-stream|vnd\.[a-z0-9.-]+(?:\+(?:json|gzip|zstd|tar))*)(?:; ?charset=[a-z0-9-]+)?$/i;
+  /^application\/(?:json|octet-stream|vnd\.[a-z0-9.-]+(?:\+(?!xml)[a-z0-9]+)*)(?:; ?charset=[a-z0-9-]+)?$/i;
 
 /** A content type as the registry sent it, unless browsers would do something with it. */
 export function harmlessContentType(contentType: string | undefined): string {

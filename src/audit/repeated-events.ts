@@ -13,8 +13,10 @@ type RepeatableBody = Extract<
       | "device.refused"
       | "workload.refused"
       | "secret.open-failed"
+      | "image.digest-wrong"
       | "registry-token.failed"
-      | "aws-credentials.failed";
+      | "aws-credentials.failed"
+      | "image.looked-up";
   }
 >;
 

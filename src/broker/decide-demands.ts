@@ -2,6 +2,7 @@ import type { Caller } from "../core/caller.js";
 import type { Grant } from "../core/grant.js";
 import { Problem } from "../core/problem.js";
 import type { FactoryFacts } from "./factory-facts.js";
+import type { SecretRef } from "./issued-event.js";
 import { grantIsFor, isSameHost, type Selected, selectRegistry, selectWhole, someOf } from "./select-registry.js";
 
 /** What a request asks for, after its format and options. */
@@ -109,4 +110,23 @@ function outsideGrants(grants: readonly Grant[]): Problem {
 
 function sortedSet(repositories: readonly string[]): string[] {
   return [...new Set(repositories)].sort();
+}
+
+/**
+ * The secret that opens the registry of a demand; `undefined` for an entry that needs none.
+ * @throws Problem `secret-missing`, `destination-not-approved`
+ */
+export function secretFor(facts: FactoryFacts, { entry, isApproved }: Demand): SecretRef | undefined {
+  const { id, secretName } = entry;
+  if (secretName === undefined) return undefined;
+  const secret = facts.secrets.get(secretName);
+  if (!secret) {
+    const detail = `The entry ${id} names the secret "${secretName}", which does not exist. Create it: fioctl secrets update ${secretName}=...`;
+    throw new Problem("secret-missing", detail);
+  }
+  if (isApproved) return secret;
+  throw new Problem(
+    "destination-not-approved",
+    `Nobody with secrets:write has approved sending "${secretName}" to ${id}. Let one publish the config.`,
+  );
 }

@@ -57,10 +57,24 @@ export class Facts {
 
   /** Asks the database whether the factory has changed since, or whether the caller was withdrawn. */
   async areOutdated(facts: FactoryFacts, caller?: Caller): Promise<boolean> {
+    return (await this.#look(facts, caller)) === "outdated";
+  }
+
+  /**
+   * Whether what was decided by these facts holds now: for what leaves without a row in the audit, which would have been
+   * conditional on it. Costs one statement. @throws Problem `not-found` when the factory is gone
+   */
+  async hold(facts: FactoryFacts, caller: Caller): Promise<boolean> {
+    const look = await this.#look(facts, caller);
+    if (look === "gone") throw noFactory();
+    return look === "current";
+  }
+
+  async #look(facts: FactoryFacts, caller: Caller | undefined): Promise<"current" | "outdated" | "gone"> {
     const present = await readPresent(this.#deps.prisma, facts.factory.id, caller && standingOf(caller));
-    if (present === undefined) return false;
+    if (present === undefined) return "gone";
     this.#deps.generations.observe(facts.factory.id, present.generation);
-    return present.generation > facts.generation || !present.stands;
+    return present.generation > facts.generation || !present.stands ? "outdated" : "current";
   }
 
   /** The facts as the database has them, not as of a change that is yet to be announced. @throws as `of` does */
@@ -77,7 +91,7 @@ export class Facts {
   async #read(factory: FactoryRef): Promise<FactoryFacts> {
     const before = this.#parsed.get(factory.id);
     const row = await readFacts(this.#deps.prisma, factory.id, before?.version);
-    if (!row) throw new Problem("not-found", "There is no such factory, or this credential is not of it.");
+    if (!row) throw noFactory();
     const parsed =
       row.document && row.config_version !== null
         ? await this.#parse(factory, row.config_version, row.document)
@@ -116,3 +130,5 @@ export class Facts {
     return { version, entries };
   }
 }
+
+const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");

@@ -1,5 +1,4 @@
 import type { AwsWire } from "../audit/events.js";
-import type { Outcome } from "../audit/record.js";
 import type { RequestedBy } from "../audit/requested-by.js";
 import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
@@ -8,10 +7,11 @@ import { type Failure, Problem } from "../core/problem.js";
 import type { Generations } from "../db/generations.js";
 import type { Callers } from "../identity/callers.js";
 import type { TokenRequests } from "../limits/token-requests.js";
-import { type Asked, type Decided, type Demand, decisions } from "./decide-demands.js";
+import { byCurrentFacts, decideAgain, observeStale, type Stale } from "./by-current-facts.js";
+import { type Asked, type Decided, type Demand, decisions, secretFor } from "./decide-demands.js";
 import type { FactoryFacts, Facts } from "./factory-facts.js";
 import { issuedEvent, type Ready, type SecretRef } from "./issued-event.js";
-import { type MintDeps, openAndMint, recordMint, StaleFacts } from "./open-and-mint.js";
+import { type MintDeps, openAndMint, recordMint } from "./open-and-mint.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";
 import { someOf } from "./select-registry.js";
@@ -77,9 +77,6 @@ const refresher: Actor = { kind: "service", id: "", name: "refresh" };
 /** Tokens of one request that are minted at a time: each needs the database, which others need too. */
 const maxAtOnce = 50;
 
-/** A write in every round trip, five times in a row: then something is wrong with the factory, not with luck. */
-const maxRounds = 5;
-
 /**
  * Issues registry tokens, or another product. Everything is decided by facts of one generation; the audit rows are
  * written only if the factory still has that generation and the caller was not withdrawn, and nothing leaves before they
@@ -92,27 +89,13 @@ export async function issueTokens<T extends Minted>(
   input: IssueInput,
 ): Promise<Issued<T>> {
   const asking = { deps, product, input, admit: admission(deps, input.caller) };
-  let caller = input.caller;
-  for (let round = 0; round < maxRounds; round += 1) {
-    const facts = await deps.facts.of(input.factory);
-    // The row below vouches for what was read in the generation of the facts: a rule or an authority may have changed
-    // since the caller was checked in an older one. Nothing of an operator depends on the factory.
-    const isOlder = caller.kind !== "operator" && caller.generation < facts.generation;
-    if (round > 0 || isOlder) caller = await deps.callers.readAgain(caller);
-    const prepared = await prepare(asking, caller, facts).catch((error: unknown) => {
-      if (error instanceof StaleFacts) return undefined;
-      throw error;
-    });
-    if (!prepared) {
-      deps.facts.forget(input.factory);
-      continue;
-    }
-    const { ready, failures, asked } = prepared;
+  return byCurrentFacts(deps, input, async (facts, caller) => {
+    const { ready, failures, asked } = await prepare(asking, caller, facts);
     const isRefused = failures.length > 0 && !input.allowPartial;
     if (isRefused || ready.length === 0) {
       // No row is written that would tell; a refusal by facts of yesterday is as wrong as a token.
       await recordKept(asking, caller, ready);
-      if (await deps.facts.areOutdated(facts, caller)) continue;
+      if (await deps.facts.areOutdated(facts, caller)) return decideAgain;
       if (isRefused) throw problemOf(failures, asked);
     }
     const stale = await findStale(asking, caller, facts, ready);
@@ -121,13 +104,9 @@ export async function issueTokens<T extends Minted>(
       return { tokens: ready.map(({ cached }) => cached), failures: failures.map(({ failure }) => failure) };
     }
     await recordKept(asking, caller, ready);
-    if (stale.generation === undefined) throw new Problem("not-found", "The factory was deleted.");
-    deps.generations.observe(input.factory.id, stale.generation);
-  }
-  throw new Problem("conflict", "The factory keeps changing. Ask again.", { retryAfterSeconds: 1 });
+    return observeStale(deps, input.factory, stale);
+  });
 }
-
-type Stale = Extract<Outcome, { written: false }>;
 
 async function prepare<T extends Minted>(
   asking: Asking<T>,
@@ -294,29 +273,10 @@ function problemOf(failures: readonly Failed[], asked: number): Problem {
 }
 
 /**
- * The secret that opens the registry of a demand; `undefined` for an entry that needs none.
- * @throws Problem `secret-missing`, `destination-not-approved`
- */
-function secretFor(facts: FactoryFacts, { entry, isApproved }: Demand): SecretRef | undefined {
-  const { id, secretName } = entry;
-  if (secretName === undefined) return undefined;
-  const secret = facts.secrets.get(secretName);
-  if (!secret) {
-    const detail = `The entry ${id} names the secret "${secretName}", which does not exist. Create it: fioctl secrets update ${secretName}=...`;
-    throw new Problem("secret-missing", detail);
-  }
-  if (isApproved) return secret;
-  throw new Problem(
-    "destination-not-approved",
-    `Nobody with secrets:write has approved sending "${secretName}" to ${id}. Let one publish the config.`,
-  );
-}
-
-/**
  * Names all that a token depends on: nothing else than an equal request can meet it. What a keyless entry depends on,
  * its principal and its id, is in the hash of the entry.
  */
-function cacheKey(factoryId: string, secret: SecretRef | undefined, demand: Demand): string {
+export function cacheKey(factoryId: string, secret: SecretRef | undefined, demand: Demand): string {
   const scope = demand.repositories ? [demand.allowBroader, ...demand.repositories] : [];
   return [factoryId, demand.hash, secret?.id ?? "", secret?.version ?? "", demand.host ?? "", ...scope].join(" ");
 }

@@ -5,7 +5,7 @@ import { Problem } from "../core/problem.js";
 import { type OpenDeps, openSecretVersion } from "../secrets/open-secret.js";
 import type { Demand } from "./decide-demands.js";
 import { openedBy, type SecretRef } from "./issued-event.js";
-import type { Product } from "./product.js";
+import type { HeldProduct } from "./product.js";
 import type { Minted, MintRequest } from "./provider.js";
 
 // One mint takes up to a handful of calls of at most 5 s each, and the SDK's pauses between retries.
@@ -60,7 +60,11 @@ export class StaleFacts extends Error {
  * Opens the secret, asks the cloud, forgets the secret; for an entry without one the service's own word takes its place.
  * Either leaves an audit row in every case: the issued token's own row when it is handed out, else one written here.
  */
-export async function openAndMint<T extends Minted>(deps: MintDeps, product: Product<T>, input: MintInput): Promise<T> {
+export async function openAndMint<T extends Minted>(
+  deps: MintDeps,
+  product: HeldProduct<T>,
+  input: MintInput,
+): Promise<T> {
   const { factory, actor, secret, demand } = input;
   const value = secret && (await openSecretVersion(deps, { factory, actor, secret }));
   if (secret && !value) throw new StaleFacts();
@@ -92,7 +96,7 @@ export async function openAndMint<T extends Minted>(deps: MintDeps, product: Pro
  */
 export async function recordMint(
   audit: AuditWriter,
-  product: { name: Product<Minted>["name"] },
+  product: { name: HeldProduct<Minted>["name"] },
   input: Omit<MintInput, "purpose">,
   outcome: { kept: true } | { failedWith: string },
 ): Promise<void> {

@@ -1,17 +1,31 @@
 import type { IssuedFacts } from "../audit/events.js";
 import { AwsCredentials, RegistryToken } from "./contract.js";
-import type { Product } from "./product.js";
+import type { HeldProduct, Product } from "./product.js";
 import type { MintedAwsCredentials, MintedToken } from "./provider.js";
-import { mintAwsCredentials, mintToken, type Providers } from "./providers/create-providers.js";
+import { mintAwsCredentials, mintToken, type ProviderDeps, type Providers } from "./providers/create-providers.js";
+import { mintUpstreamCredential, type UpstreamCredential } from "./providers/upstream-credential.js";
 import { TokenCache } from "./token-cache.js";
 
-/** All that is made of stored secrets. */
-export type Products = { registryTokens: Product<MintedToken>; awsCredentials: Product<MintedAwsCredentials> };
+/** All that is made of stored secrets. `upstreamCredentials` stay in the service. */
+export type Products = {
+  registryTokens: Product<MintedToken>;
+  awsCredentials: Product<MintedAwsCredentials>;
+  upstreamCredentials: HeldProduct<UpstreamCredential>;
+};
 
 /** Makes the products, each with a cache of its own. */
-export function createProducts(deps: { providers: Providers; now: () => Date; random: () => number }): Products {
+export function createProducts(deps: ProviderDeps & { providers: Providers; random: () => number }): Products {
   const { providers, now, random } = deps;
   return {
+    upstreamCredentials: {
+      name: "registry-token",
+      cache: new TokenCache({ now, random, toJson: () => "" }),
+      mint: async (request) => {
+        const { host, repositories: [repository] = [] } = request;
+        if (host === undefined || repository === undefined) throw new Error("a relayed request names both");
+        return mintUpstreamCredential(deps, { ...request, host, repositories: [repository] });
+      },
+    },
     registryTokens: {
       name: "registry-token",
       cache: new TokenCache({ now, random, toJson: registryTokenJson }),

@@ -25,6 +25,7 @@ export type Minting<T extends Minted> = {
 export type CacheOutcome<T extends Minted> = { cached: CachedToken<T>; fromCache: boolean };
 
 const maxTokens = 10_000;
+const dropPauseMs = 10_000;
 /** A caller that states nothing gets a token that lives at least so long, or half its life if that is less. */
 const defaultMinTtlSeconds = 300;
 
@@ -34,6 +35,7 @@ const defaultMinTtlSeconds = 300;
  */
 export class TokenCache<T extends Minted> {
   readonly #tokens = new LRUCache<string, CachedToken<T>>(atMost(maxTokens));
+  readonly #dropped = new LRUCache<string, true>({ ...atMost(maxTokens), ttl: dropPauseMs });
   readonly #minting = new Map<string, Promise<CachedToken<T>>>();
   readonly #random: () => number;
   readonly #now: () => Date;
@@ -73,6 +75,18 @@ export class TokenCache<T extends Minted> {
     const minted = await this.#mint(key, minting.mint);
     if (!isLongEnough(minted, minTtlSeconds, this.#now())) throw ttlNotAvailable(minted, minTtlSeconds ?? 0);
     return { cached: minted, fromCache: false };
+  }
+
+  /**
+   * Forgets a token that its registry has refused, so that the next `get` mints. A registry that refuses what it has just
+   * made refuses the next too: once in ten seconds is enough.
+   * @returns whether the next `get` can give another token
+   */
+  drop(key: string, refused: CachedToken<T>): boolean {
+    if (this.#tokens.get(key) !== refused) return true;
+    if (this.#dropped.has(key)) return false;
+    this.#dropped.set(key, true);
+    return this.#tokens.delete(key);
   }
 
   #mint(key: string, mint: () => Promise<T>): Promise<CachedToken<T>> {

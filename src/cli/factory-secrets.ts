@@ -75,8 +75,11 @@ function signingKeysCommand(): Command {
     .command("rotate")
     .description("make a new one, also while the server runs, and print its id")
     .addOption(
-      new Option("--purpose <purpose>", "what it signs: access tokens, or what the clouds take in place of secrets")
-        .choices(["api-access", "federation"])
+      new Option(
+        "--purpose <purpose>",
+        "what it signs: access tokens, what the clouds take in place of secrets, or tokens of the relay",
+      )
+        .choices(["api-access", "federation", "relay"])
         .default("api-access"),
     )
     .option("--compromised", "the present one may be known to others: take it out of use at once")

@@ -29,6 +29,7 @@ export const problemCodes = {
   "precondition-failed": { status: 412, title: "The version is not the one you named" },
   "body-too-large": { status: 413, title: "The body is too large" },
   "unsupported-media-type": { status: 415, title: "Unsupported media type" },
+  "range-not-satisfiable": { status: 416, title: "There is no such part" },
   "expectation-failed": { status: 417, title: "The expectation cannot be met" },
   "invalid-config": { status: 422, title: "The factory config is not valid" },
   "limit-reached": { status: 422, title: "A limit is reached" },

@@ -19,6 +19,7 @@ export type EntryFields = {
   azureClientId?: string | undefined;
   garWorkloadIdentityProvider?: string | undefined;
   garServiceAccount?: string | undefined;
+  relay?: string | undefined;
 };
 
 export type EntryField = keyof EntryFields;
@@ -51,7 +52,8 @@ export function checkEntry(type: RegistryType, fields: EntryFields, hasSecret: b
   const checked = checkByType(type, fields, remarks);
   const { principal, problems } = checkKeyless(type, fields, { hasSecret, registry: checked });
   remarks.problems.push(...problems);
-  const registry = checked && remarks.problems.length === 0 ? { ...checked, ...principal } : undefined;
+  const relay = checkRelay(fields, remarks.problems);
+  const registry = checked && remarks.problems.length === 0 ? { ...checked, ...principal, ...relay } : undefined;
   return { registry, ...remarks };
 }
 
@@ -59,6 +61,12 @@ export function checkEntry(type: RegistryType, fields: EntryFields, hasSecret: b
 export function entryOf(registry: Registry, secretName: string | undefined): RegistryEntry | undefined {
   if (secretName !== undefined) return { ...registry, secretName };
   return registry.type === "generic" || principalOf(registry) === undefined ? undefined : registry;
+}
+
+function checkRelay({ relay }: EntryFields, problems: FieldRemark[]): { relay?: "stream" } {
+  if (relay === undefined || relay === "stream") return relay === undefined ? {} : { relay };
+  problems.push({ field: "relay", reason: "relay can be stream. Leave it out, and the relay hands on redirects." });
+  return {};
 }
 
 type Remarks = { problems: FieldRemark[]; warnings: FieldRemark[] };

@@ -38,6 +38,10 @@ function refusalOfSecret(input: RegistryEntryInput): string | undefined {
 
 /** Shows an entry as the `registries` routes do. What it gives, without `id`, is an input that makes the same entry. */
 export function viewOfEntry(entry: RegistryEntry): RegistryEntryView {
+  return { ...viewOfType(entry), ...(entry.relay && { relay: entry.relay }) };
+}
+
+function viewOfType(entry: RegistryEntry): RegistryEntryView {
   const { id, type } = entry;
   const opener = entry.secretName === undefined ? {} : { secretName: entry.secretName };
   switch (entry.type) {

@@ -18,10 +18,10 @@ export const RegistryTypeName = z
 
 /** The fields that belong to an entry of a type, besides `type` and `secretName`. */
 export const fieldsOfType = {
-  aws: ["url", "region", "profile", "awsRoleArn"],
-  azure: ["url", "azureTenantId", "azureClientId"],
-  gar: ["url", "hosts", "garWorkloadIdentityProvider", "garServiceAccount"],
-  generic: ["url", "passThrough"],
+  aws: ["url", "region", "profile", "awsRoleArn", "relay"],
+  azure: ["url", "azureTenantId", "azureClientId", "relay"],
+  gar: ["url", "hosts", "garWorkloadIdentityProvider", "garServiceAccount", "relay"],
+  generic: ["url", "passThrough", "relay"],
 } as const satisfies Record<z.output<typeof RegistryTypeName>, readonly string[]>;
 
 const maxPrincipalLength = 600;
@@ -60,6 +60,9 @@ const optionalFields = {
   }),
   garServiceAccount: z.string().min(1).max(maxPrincipalLength).optional().meta({
     description: "gar, beside garWorkloadIdentityProvider: the service account to act as.",
+  }),
+  relay: z.enum(["stream"]).optional().meta({
+    description: "How the relay sends blobs: `stream` always by itself; else it hands on the registry's redirects.",
   }),
 };
 

@@ -21,6 +21,7 @@ export const keyOfField = {
   azureClientId: "azure_client_id",
   garWorkloadIdentityProvider: "gar_workload_identity_provider",
   garServiceAccount: "gar_service_account",
+  relay: "relay",
 } as const satisfies Record<EntryField, string>;
 
 /** Every key of an entry that means something; all others are kept and ignored. */

@@ -7,6 +7,8 @@ type EntryBase = {
   id: string;
   /** The secret that opens the registry. Absent when a principal of the cloud trusts this factory instead. */
   secretName?: string;
+  /** How the relay sends blobs: through the service always, also where the registry would send the client elsewhere. */
+  relay?: "stream";
 };
 
 /** Amazon ECR or ECR Public. `region` is always known: from the entry, else from its host. */

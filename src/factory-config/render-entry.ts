@@ -12,7 +12,7 @@ export type FlowStyle = { json: boolean; padded: boolean };
 
 /** The keys that an entry is written with, in the order of the documentation. */
 export function keysOfEntry(entry: RegistryEntry): EntryKey[] {
-  return [{ key: "type", value: entry.type }, ...keysOfType(entry)];
+  return [{ key: "type", value: entry.type }, ...keysOfType(entry), ...optional(keyOfField.relay, entry.relay)];
 }
 
 function keysOfType(entry: RegistryEntry): EntryKey[] {

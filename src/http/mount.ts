@@ -72,7 +72,8 @@ const noCredential = ({ asksForCertificates }: Pipe): Problem =>
 
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
 
-const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants", "destination-not-approved"]);
+/** What a known caller is refused with: it is written to the audit. */
+export const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants", "destination-not-approved"]);
 
 /** Puts every route on the router, in front of each the same pipe: authenticate, authorise, read, validate, run, parse the reply. */
 export function mount<Deps>(router: express.Router, routes: readonly Route<Deps>[], deps: Deps, pipe: Pipe): void {

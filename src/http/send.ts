@@ -69,9 +69,10 @@ export function sendProblem(
   requestId: string,
   shape: ErrorShape = problemDetails,
 ): void {
-  const { status, headers, body } = shape(problem, requestId);
+  const { status, reason, headers, body } = shape(problem, requestId);
   const common: Record<string, string> = { ...headers, "Cache-Control": "no-store", "X-Request-Id": requestId };
   if (problem.retryAfterSeconds !== undefined) common["Retry-After"] = String(problem.retryAfterSeconds);
+  if (reason !== undefined) res.statusMessage = reason;
   send(res, status, common, body);
 }
 

@@ -10,6 +10,7 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
+import type { ErrorShape } from "../core/error-shape.js";
 import { Problem } from "../core/problem.js";
 import type { Drain } from "./drain.js";
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
@@ -19,6 +20,7 @@ import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
 import { drain } from "./unread-body.js";
+import { isOnWire, mountWire, type Wire } from "./wire.js";
 
 /**
  * Most headers of a request. Node leaves out what exceeds a number of its own and says nothing: a client that sends
@@ -72,6 +74,8 @@ export function createHttpServer<Deps>(input: {
   routes: readonly Route<Deps>[];
   deps: Deps;
   pipe: Pipe;
+  /** Another program's protocol beside the routes. */
+  wire?: Wire | undefined;
   /** Addresses and CIDRs whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
   certificate?: TlsCertificate | undefined;
@@ -89,15 +93,19 @@ export function createHttpServer<Deps>(input: {
   app.set("trust proxy", [...input.trustedProxies]);
   const router = express.Router({ caseSensitive: true, strict: true });
   const asksForCertificates = input.asksForCertificates !== undefined;
-  mount(router, input.routes, input.deps, { ...input.pipe, asksForCertificates });
+  const pipe = { ...input.pipe, asksForCertificates };
+  if (input.wire) mountWire(router, input.wire, pipe);
+  mount(router, input.routes, input.deps, pipe);
+  const shapeFor = (request: IncomingMessage) =>
+    input.wire && isOnWire(input.wire, request) ? input.wire.errorsFor({ request }) : pipe.errorShapeOf(request);
   app.use(router);
   app.use((_req, _res, next) => next(noRoute(asksForCertificates)));
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const problem = routingProblem(error);
     const facts = requestFacts(req, res);
     if (res.headersSent) res.destroy();
-    else sendProblem(res, problem, facts.id, input.pipe.errorShapeOf(req));
-    input.pipe.onAnswered({
+    else sendProblem(res, problem, facts.id, shapeFor(req));
+    pipe.onAnswered({
       route: "unrouted",
       status: res.statusCode,
       seconds: 0,
@@ -111,11 +119,11 @@ export function createHttpServer<Deps>(input: {
   const listener: Listener = (req, res) => {
     if (condemned.has(req.socket)) return;
     const ambiguous = ambiguousHeaders(req);
-    if (ambiguous) return refuse(res, ambiguous);
+    if (ambiguous) return refuse(res, ambiguous, shapeFor(req));
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
-    else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
-    else sendProblem(res, refused, createRequestId());
+    else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused, shapeFor(req));
+    else sendProblem(res, refused, createRequestId(), shapeFor(req));
   };
   const server = createListener(options, input, listener);
   // Node would say `100 Continue` by itself: here the reader of the body says it, once the caller may send one.
@@ -212,16 +220,16 @@ const condemned = new WeakSet<Duplex>();
 
 // A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
 // to a proxy, whose connection is everybody's.
-function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
+function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem, shape: ErrorShape | undefined): void {
   condemned.add(req.socket);
   // A body is read and dropped: what is left unread when a connection closes can take the answer with it.
   void drain(req).then(() => req.socket.pause());
-  setTimeout(() => refuse(res, problem), refusalDelayMs);
+  setTimeout(() => refuse(res, problem, shape), refusalDelayMs);
 }
 
-function refuse(res: ServerResponse, problem: Problem): void {
+function refuse(res: ServerResponse, problem: Problem, shape?: ErrorShape): void {
   res.shouldKeepAlive = false;
-  sendProblem(res, problem, createRequestId());
+  sendProblem(res, problem, createRequestId(), shape);
 }
 
 type ClientError = Error & { code?: string };

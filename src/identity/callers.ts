@@ -11,7 +11,7 @@ import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";
 import type { AccessTokens } from "./oauth/access-tokens.js";
 import type { Workloads } from "./oidc/workloads.js";
-import { findCallerByHash, findCallerById, type StoredCaller } from "./store.js";
+import { findCallerByHash, findCallerById, isStoredToken, type StoredCaller } from "./store.js";
 import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
 
 const maxRememberedBytes = 64 * 1_024 * 1_024;
@@ -73,9 +73,36 @@ export class Callers {
     const presented = presentedBy(request, takesBareToken);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
-    const { token } = presented;
-    const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
-    return isForeign ? this.#workloads.authenticate(token, factory, requested) : this.#withCredential(token);
+    return this.withToken(presented.token, factory, requested);
+  }
+
+  /** The holder of this token. @throws as `authenticate` does */
+  async withToken(token: string, factory: string | undefined, requested?: RequestedBy): Promise<Caller> {
+    return this.isForeign(token)
+      ? this.#workloads.authenticate(token, factory, requested)
+      : this.#withCredential(token);
+  }
+
+  /** Whether the token is none of ours by its looks: then it can only be the ID token of another issuer. */
+  isForeign(token: string): boolean {
+    return !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
+  }
+
+  /**
+   * Whether a token that is refused was one of ours once: ended, withdrawn or expired. Whoever has one did not guess it.
+   */
+  async hasEnded(token: string): Promise<boolean> {
+    if (!startsLikeToken(token)) return this.#accessTokens.isOurs(token) && this.#accessTokens.wasIssued(token);
+    return isWellFormedToken(token) && isStoredToken(this.#prisma, hashToken(token));
+  }
+
+  /**
+   * The device whose certificate the request shows, and the SHA-256 of that; `undefined` when it shows none.
+   * @throws Problem `unauthenticated` when it is refused
+   */
+  async withCertificate(request: IncomingMessage): Promise<{ caller: Caller; fingerprint: string } | undefined> {
+    const caller = await this.#devices.authenticate(request);
+    return caller && { caller, fingerprint: this.#devices.fingerprintOf(caller) };
   }
 
   /**
@@ -95,7 +122,11 @@ export class Callers {
     if (presented === undefined) return this.#devices.presentsUnknown(request);
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
-    const { token } = presented;
+    return this.isUnknown(presented.token);
+  }
+
+  /** Whether the token is not remembered as one that was valid. Costs two hashes. */
+  isUnknown(token: string): boolean {
     return !this.#remembered.has(hashToken(token).toString("base64")) && !this.#workloads.remembers(token);
   }
 

@@ -9,12 +9,18 @@ type Limit =
   | "token-requests"
   | "session-requests"
   | "costly-requests"
+  | "relay-token-requests"
+  | "relayed-manifests"
+  | "relay-streams"
   | "token-endpoint-failures";
 
 /** Why the thread for documents gave none. */
 export type DocumentFailure = "too-slow" | "out-of-memory" | "failed";
 
-/** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
+/**
+ * What the service counts. No label is a name that a tenant chose: hosts and secrets would be without bound. Factories,
+ * which operators name, are a label of one metric alone.
+ */
 export class Metrics {
   readonly registry = new Registry();
   readonly #requests: Histogram<"route" | "status">;
@@ -26,6 +32,7 @@ export class Metrics {
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
   readonly #documentsFailed: Counter<"reason">;
+  readonly #relay: ReturnType<typeof relayCounters>;
 
   constructor() {
     const registers = [this.registry];
@@ -86,6 +93,7 @@ export class Metrics {
       labelNames: ["reason"],
       registers,
     });
+    this.#relay = relayCounters(registers);
   }
 
   requestAnswered(route: string, status: number, seconds: number): void {
@@ -122,6 +130,27 @@ export class Metrics {
 
   authenticationFailed(): void {
     this.#authenticationFailed.inc();
+  }
+
+  blobRelayed(factory: string, { outcome, bytes }: { outcome: string; bytes: number }): void {
+    this.#relay.blobs.inc({ outcome });
+    if (bytes > 0) this.#relay.bytes.inc({ factory, outcome }, bytes);
+  }
+
+  digestWasWrong(of: "blob" | "manifest"): void {
+    this.#relay.digestsWrong.inc({ of });
+  }
+
+  /** Shows, whenever somebody looks, how many blobs the relay is sending. */
+  watchRelayStreams(open: () => number): void {
+    new Gauge({
+      name: "factory_secrets_relay_streams",
+      help: "Blobs that the relay is sending just now.",
+      registers: [this.registry],
+      collect() {
+        this.set(open());
+      },
+    });
   }
 
   /** Shows how far the clock of this machine is ahead of the database's. */
@@ -163,4 +192,27 @@ export class Metrics {
       },
     });
   }
+}
+
+function relayCounters(registers: Registry[]) {
+  return {
+    bytes: new Counter({
+      name: "factory_secrets_relay_bytes_total",
+      help: "Bytes of blobs that the relay sent, by factory and how the blob ended.",
+      labelNames: ["factory", "outcome"],
+      registers,
+    }),
+    blobs: new Counter({
+      name: "factory_secrets_relay_blobs_total",
+      help: "Blobs that the relay was asked for, by how they ended. Most registries are asked for a redirect.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    digestsWrong: new Counter({
+      name: "factory_secrets_relay_wrong_digests_total",
+      help: "Blobs and manifests that were not what their digest says, and were cut off. Above zero: see the audit.",
+      labelNames: ["of"],
+      registers,
+    }),
+  };
 }

@@ -13,11 +13,11 @@ import { AccessTokens } from "../identity/oauth/access-tokens.js";
 import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
 import type { Logger } from "../observability/log.js";
 import { Metrics } from "../observability/metrics.js";
-import { createOutbound } from "../outbound/outbound.js";
+import { createOutbound, type Outbound } from "../outbound/outbound.js";
 import type { Settings } from "../settings/settings.js";
 import { DocumentWorker } from "./documents/document-worker.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
-import { routeDeps } from "./route-deps.js";
+import { type Parts, routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
 import { startAuditChain } from "./start-audit-chain.js";
 import { createAwsDeps } from "./wiring/aws.js";
@@ -25,6 +25,7 @@ import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/
 import { createIdentity, unrecorded } from "./wiring/identity.js";
 import { startKeyUpkeep } from "./wiring/keys.js";
 import { createLimits } from "./wiring/limits.js";
+import { createRelay } from "./wiring/relay.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
 import { createSigning } from "./wiring/signing.js";
 import { createSystemDeps } from "./wiring/system.js";
@@ -74,7 +75,7 @@ export function createApp(input: {
   metrics.watchAuditSealing(() => chain.sealer.backlog());
   const documents = startDocuments(metrics, log);
   const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, documents, log });
-  const { callers, devices, workloads, verification, revocationLists } = identity;
+  const { callers, workloads, verification, revocationLists } = identity;
   const facts = new Facts({ prisma, generations, documents });
   const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
@@ -90,10 +91,8 @@ export function createApp(input: {
   const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: chain.sealer };
   const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
   const deps = routeDeps({ ...held, ...asking, ...made, callSettings: settings });
-  const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
-  const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
-  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
-  const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
+  const front = createFront({ ...held, ...asking, ...made, ...identity, settings, outbound, metrics, log });
+  const servers = createServers({ settings, deps, certificate, drain, ...front });
   const recording = { close: () => audit.flush() };
   const first = [clock, certificate, documents, identity.unknownCallers, keyTasks, recording, life.uses];
   return {
@@ -105,6 +104,27 @@ export function createApp(input: {
     reloadCertificate: () => certificate?.reload(),
     close: () => closeInTurn([...first, chain, feed, identity.keySets, outbound]),
   };
+}
+
+/** What stands in front of every handler, and the relay, which has no other. */
+function createFront(
+  input: Pick<Parts, "prisma" | "keys" | "audit" | "generations" | "facts" | "callers" | "factoryKeys"> &
+    Pick<Parts, "aws" | "life" | "limits" | "minting" | "signing" | "workloads" | "publicUrl"> &
+    Pick<ReturnType<typeof createIdentity>, "devices" | "unknownCallers"> & {
+      settings: Settings;
+      outbound: Outbound;
+      metrics: Metrics;
+      log: Logger;
+    },
+) {
+  const { prisma, keys, audit, metrics, minting, life, signing, limits } = input;
+  const refusing = { ...input, ...limits, awsKeys: input.aws.awsKeys };
+  const pipe = createPipe({ ...refusing, pageTokens: createPageTokens({ prisma, audit, keys }) });
+  const { relayKeys } = signing;
+  const { tokenRequests } = limits;
+  const relay = createRelay({ ...input, ...minting, relayKeys, limits, tokenRequests, uses: life.uses, metrics, pipe });
+  const guards = { refuseEarly: createGuard({ ...refusing, relay }), handshakes: createHandshakeGuard(refusing) };
+  return { pipe, ...guards, wire: relay.wire };
 }
 
 /** The order matters: what one writes or sends when it closes goes through those after it. */

@@ -4,6 +4,7 @@ import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
 import { createHttpServer, type RefuseEarly } from "../http/server.js";
 import type { TlsCertificate } from "../http/tls-certificate.js";
+import type { Wire } from "../http/wire.js";
 import type { Settings } from "../settings/settings.js";
 import { metricsRoute } from "./health/routes.js";
 import type { RouteDeps } from "./route-deps.js";
@@ -26,10 +27,12 @@ export function createServers(input: {
   refuseEarly: RefuseEarly;
   handshakes: HandshakeGuard;
   drain: Drain;
+  /** On both listeners that clients come to. */
+  wire: Wire;
 }): Servers {
-  const { settings, deps, pipe, certificate, refuseEarly, handshakes, drain } = input;
+  const { settings, deps, pipe, certificate, refuseEarly, handshakes, drain, wire } = input;
   const common = { deps, pipe, drain, trustedProxies: settings.trustedProxies };
-  const open = { ...common, certificate, refuseEarly };
+  const open = { ...common, certificate, refuseEarly, wire };
   const hasMetricsPort = settings.metricsPort !== undefined;
   const mainRoutes = hasMetricsPort ? routes.filter((route) => route.id !== metricsRoute.id) : routes;
   return {

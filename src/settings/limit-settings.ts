@@ -3,6 +3,15 @@ import type { Settings } from "./settings.js";
 
 const most = 1_000_000;
 
+/** How many blobs the relay sends at once, and how long one may stand still. */
+export function relaySettings(reader: Reader): Settings["relay"] {
+  return {
+    maxStreams: wholeNumber(reader, "FACTORY_SECRETS_RELAY_MAX_STREAMS", 256, [1, 10_000]),
+    maxStreamsOfCaller: wholeNumber(reader, "FACTORY_SECRETS_RELAY_MAX_STREAMS_PER_CALLER", 32, [1, 10_000]),
+    idleSeconds: wholeNumber(reader, "FACTORY_SECRETS_RELAY_IDLE_SECONDS", 60, [1, 3_600]),
+  };
+}
+
 /** How much of what a minute allows; 0 turns a limit off. */
 export function limitSettings(reader: Reader): Settings["limits"] {
   return {

@@ -8,7 +8,7 @@ import type { OutboundSettings } from "../outbound/outbound.js";
 import { databaseSettings } from "./database-settings.js";
 import { type DeviceSettings, deviceSettings } from "./device-settings.js";
 import { keySettings } from "./key-settings.js";
-import { limitSettings } from "./limit-settings.js";
+import { limitSettings, relaySettings } from "./limit-settings.js";
 import { listenerSettings } from "./listener-settings.js";
 import { operatorHosts, outboundSettings } from "./outbound-settings.js";
 import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./reader.js";
@@ -43,6 +43,9 @@ export const settingNames = {
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
   FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE:
     "Most requests of one caller for registry tokens, and for access tokens; 0 for no limit.",
+  FACTORY_SECRETS_RELAY_MAX_STREAMS: "Most blobs that the relay sends at once.",
+  FACTORY_SECRETS_RELAY_MAX_STREAMS_PER_CALLER: "Most blobs that the relay sends one caller at once.",
+  FACTORY_SECRETS_RELAY_IDLE_SECONDS: "How long a blob may stand still before the relay cuts it off.",
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT:
@@ -73,6 +76,7 @@ export type Settings = {
   maxSecrets: number;
   /** 0: no limit. */
   limits: { authFailuresPerMinute: number; tokenRequestsPerMinute: number };
+  relay: { maxStreams: number; maxStreamsOfCaller: number; idleSeconds: number };
   undeleteDays: number;
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
@@ -111,6 +115,7 @@ export function readSettings(environment: Environment): Settings {
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
     limits: limitSettings(reader),
+    relay: relaySettings(reader),
     undeleteDays: wholeNumber(reader, "FACTORY_SECRETS_UNDELETE_DAYS", 30, [0, 3_650]),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),

@@ -15,7 +15,7 @@ const reason: Argument = ["--reason <text>", "why; kept in the history and the a
 const allowMissing: Argument = ["--allow-missing-secrets", "accept an entry whose secret does not exist yet"];
 
 const entryColumns =
-  "id type SECRET=secretName ROLE=awsRoleArn APPLICATION=azureClientId PROVIDER=garWorkloadIdentityProvider region profile TENANT=azureTenantId hosts PASS-THROUGH=passThrough";
+  "id type SECRET=secretName ROLE=awsRoleArn APPLICATION=azureClientId PROVIDER=garWorkloadIdentityProvider region profile TENANT=azureTenantId hosts PASS-THROUGH=passThrough RELAY=relay";
 
 export const configRows: readonly Row[] = [
   {
@@ -88,6 +88,7 @@ const entryOptions: readonly Argument[] = [
     { to: "garServiceAccount" },
   ],
   ["--pass-through", "generic: hand out the secret itself, where the operator allows it"],
+  ["--relay-stream", "the relay sends blobs itself instead of handing on the registry's redirects"],
 ];
 const entryFile: Argument = [
   "--from-file <file>",

@@ -126,6 +126,13 @@ export class Devices {
     return forwarded === "refused" || !this.#remembered.has(hash("sha256", forwarded.leaf));
   }
 
+  /** SHA-256 of the certificate that a device came with, hexadecimal. The caller must be one that `authenticate` gave. */
+  fingerprintOf(caller: Caller): string {
+    const presented = this.#ofCaller.get(caller);
+    if (presented === undefined) throw new Error("a device is known by the certificate that it came with");
+    return presented.leaf.fingerprint;
+  }
+
   /** Whether the client of this connection has shown a certificate that was accepted before, here or elsewhere. */
   isKnown(socket: Request["socket"]): boolean {
     const shown = fingerprintOfSocket(socket);

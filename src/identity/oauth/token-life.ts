@@ -1,6 +1,9 @@
 /** How long an access token lives at most. */
 export const maxTokenSeconds = 900;
 
+/** How long a token for the relay lives at most. */
+export const maxRelayTokenSeconds = 300;
+
 /** How far the clocks of two replicas may be apart. */
 export const maxSkewSeconds = 60;
 

@@ -33,7 +33,7 @@ export function createMinting(input: {
   const now = databaseNow;
   const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
-    ...createProducts({ providers: createProviders(way), now, random: Math.random }),
+    ...createProducts({ ...way, providers: createProviders(way), random: Math.random }),
     assert: (asserted) => signAssertion({ federationKeys, federationUrl: publicUrl, now }, asserted),
     doctors: createDoctors(way),
     doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),

@@ -1,4 +1,4 @@
-import { apiAccess, federation } from "../../identity/oauth/keys/key-use.js";
+import { apiAccess, federation, relay } from "../../identity/oauth/keys/key-use.js";
 import { SigningKeys, type SigningKeysDeps } from "../../identity/oauth/keys/signing-keys.js";
 import type { Settings } from "../../settings/settings.js";
 
@@ -6,12 +6,14 @@ import type { Settings } from "../../settings/settings.js";
 export function createSigning(deps: SigningKeysDeps, { publicUrl }: Pick<Settings, "publicUrl">) {
   const signingKeys = new SigningKeys(deps, apiAccess);
   const federationKeys = new SigningKeys(deps, federation);
+  const relayKeys = new SigningKeys(deps, relay);
   return {
     signingKeys,
     federationKeys,
+    relayKeys,
     federationUrl: publicUrl,
     rotateIfDue: async (): Promise<void> => {
-      for (const keys of [signingKeys, federationKeys]) await keys.rotateIfDue();
+      for (const keys of [signingKeys, federationKeys, relayKeys]) await keys.rotateIfDue();
     },
   };
 }

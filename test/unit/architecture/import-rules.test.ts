@@ -54,6 +54,7 @@ const folderOrder = [
   "identity",
   "federation",
   "broker",
+  "relay",
   "aws",
   "fioctl",
   "backup",
@@ -89,6 +90,17 @@ const mayImport: Record<string, readonly string[]> = {
     "identity/callers.ts",
     "secrets/factory-keys.ts",
     "limits/token-requests.ts",
+  ],
+  // What the broker opens registries with, used by the service itself.
+  relay: [
+    ...common,
+    "broker/",
+    "outbound/",
+    "limits/",
+    "identity/callers.ts",
+    "identity/invalid-credential.ts",
+    "identity/oauth/signed-tokens.ts",
+    "identity/oauth/token-life.ts",
   ],
   factories: common,
   // A factory as the issuer of what clouds take for the secrets of its entries.

@@ -1,8 +1,8 @@
-import { maxSkewSeconds, maxTokenSeconds } from "../token-life.js";
+import { maxRelayTokenSeconds, maxSkewSeconds, maxTokenSeconds } from "../token-life.js";
 
 /** What the keys of one purpose sign, and how they follow one another. */
 export type KeyUse = {
-  purpose: "api-access" | "federation";
+  purpose: "api-access" | "federation" | "relay";
   alg: "ES256" | "RS256";
   /** How long a key is published before it signs. 0: only we verify with it, and we know it at once. */
   announceSeconds: number;
@@ -33,8 +33,17 @@ export const federation = {
   verifySeconds: 3600,
 } as const satisfies KeyUse;
 
+/** What a client pulls with through the relay. Nobody else verifies them, so their keys are published nowhere. */
+export const relay = {
+  purpose: "relay",
+  alg: "ES256",
+  announceSeconds: 0,
+  verifySeconds: maxRelayTokenSeconds + 2 * maxSkewSeconds,
+} as const satisfies KeyUse;
+
 /** Every use, by its purpose. */
 export const keyUses: Readonly<Record<KeyUse["purpose"], KeyUse>> = {
   "api-access": apiAccess,
   federation,
+  relay,
 };

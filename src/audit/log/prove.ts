@@ -32,20 +32,33 @@ export async function proveEvent(prisma: PrismaClient, asked: ProvenEvent): Prom
 
 type Place = { log: string; index: number; event: Buffer };
 
+type PlaceRow = { log_id: string; leaf_index: bigint; event: Uint8Array };
+
 async function findEvent(prisma: PrismaClient, { id, factory }: ProvenEvent): Promise<Place | undefined> {
-  const isOfFactory = factory !== undefined;
-  if (!isOfFactory && !/^\d{1,18}$/.test(id)) return undefined;
-  const [row] = await prisma.$queryRawUnsafe<{ log_id: string; leaf_index: bigint; event: Uint8Array }[]>(
-    `/* find-proven-event */ SELECT seal.log_id, seal.leaf_index, e.event
-     FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
-     WHERE ${
-       isOfFactory
-         ? `seal.log_id = $2::uuid AND left(encode(sha256(convert_to('${factoryIdLabel}' || e.writer || ' ' || e.id, 'UTF8')), 'hex'), ${factoryIdLength}) = $1`
-         : "e.id = $1::bigint"
-     } LIMIT 1`,
-    ...(isOfFactory ? [id, factory] : [id]),
-  );
+  const [row] = factory === undefined ? await rowsById(prisma, id) : await rowsOfFactory(prisma, id, factory);
   return row && { log: row.log_id, index: Number(row.leaf_index), event: Buffer.from(row.event) };
+}
+
+async function rowsById(prisma: PrismaClient, id: string): Promise<PlaceRow[]> {
+  if (!/^\d{1,18}$/.test(id)) return [];
+  return prisma.$queryRawUnsafe<PlaceRow[]>(
+    `/* find-event */ SELECT seal.log_id, seal.leaf_index, e.event
+     FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id WHERE e.id = $1::bigint`,
+    id,
+  );
+}
+
+// The ids of a factory are hashes, so this computes those of all its events. An index would cost every token its upkeep.
+function rowsOfFactory(prisma: PrismaClient, id: string, factory: string): Promise<PlaceRow[]> {
+  return prisma.$queryRawUnsafe<PlaceRow[]>(
+    `/* find-event-of-factory */ SELECT seal.log_id, seal.leaf_index, e.event
+     FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
+     WHERE seal.log_id = $2::uuid AND $1 = left(
+       encode(sha256(convert_to('${factoryIdLabel}' || e.writer || ' ' || e.id, 'UTF8')), 'hex'), ${factoryIdLength})
+     LIMIT 1`,
+    id,
+    factory,
+  );
 }
 
 async function* leafHashes(prisma: PrismaClient, { log, cut, end }: LogRange): AsyncGenerator<readonly Buffer[]> {

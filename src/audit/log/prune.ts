@@ -35,3 +35,9 @@ export async function pruneAudit(
     if (count < stepSize) return removed;
   }
 }
+
+/** Changes with every prune that drops something. */
+export async function cutSum(prisma: PrismaClient): Promise<bigint> {
+  const { _sum } = await prisma.auditLog.aggregate({ _sum: { cut: true } });
+  return _sum.cut ?? 0n;
+}

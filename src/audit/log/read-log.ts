@@ -40,12 +40,6 @@ export async function countSealed(prisma: PrismaClient): Promise<{ signed: numbe
   return { signed: Number(row?.signed ?? 0), unsigned: Number(row?.unsigned ?? 0) };
 }
 
-/** Changes with every prune that drops something. */
-export async function cutSum(prisma: PrismaClient): Promise<bigint> {
-  const { _sum } = await prisma.auditLog.aggregate({ _sum: { cut: true } });
-  return _sum.cut ?? 0n;
-}
-
 /** Checkpoints of a log behind one size, up to and including another, in order. */
 export async function checkpointsWithin(
   prisma: PrismaClient,

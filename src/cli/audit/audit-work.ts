@@ -1,8 +1,8 @@
 import { exportCef } from "../../audit/log/cef.js";
 import { pem } from "../../audit/log/checkpoint.js";
 import { exportNdjson } from "../../audit/log/export.js";
-import { pruneAudit } from "../../audit/log/prune.js";
-import { countSealed, cutSum, installationId, logRange, signedLogs } from "../../audit/log/read-log.js";
+import { cutSum, pruneAudit } from "../../audit/log/prune.js";
+import { countSealed, installationId, logRange, signedLogs } from "../../audit/log/read-log.js";
 import { AuditSealer, countUnsealed } from "../../audit/log/sealer.js";
 import { AuditSigningKey, publicKeys } from "../../audit/log/signing-key.js";
 import { AuditWriter } from "../../audit/record.js";

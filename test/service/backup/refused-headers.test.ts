@@ -54,8 +54,8 @@ const withoutAudit = (backup: Alterable): void => {
   without(
     "audit_events",
     "audit_seals",
-    "audit_statements",
-    "audit_chains",
+    "audit_checkpoints",
+    "audit_logs",
     "audit_keys",
     "approved_destinations",
   )(backup);

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { logCommands } from "../audit/log-commands.js";
 import { verifyCommand } from "../audit/verify-command.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { explainStranger } from "../client/explain-stranger.js";
@@ -9,7 +10,7 @@ import { ask, pathOf } from "./ask-service.js";
 import { tailCommand } from "./audit-tail.js";
 import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
 
-/** `audit tail|verify|export|keys`, for machines other than the server's. */
+/** `audit tail|verify|export|checkpoint|prove|keys`, for machines other than the server's. */
 export const auditCommands = (deps: CommandDeps): Command =>
   group(
     "audit",
@@ -18,6 +19,7 @@ export const auditCommands = (deps: CommandDeps): Command =>
       tailCommand(deps),
       verifyCommand(needsFile, "an export in NDJSON; nobody is asked"),
       exportCommand(deps),
+      ...logCommands(deps),
       keysCommand(deps),
     ],
     "factory-secrets audit export --out audit.ndjson\nfactory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem",

@@ -215,7 +215,12 @@ describe("the import lines of src/", () => {
     // Only `audit verify` loads them, when it is run.
     const verifier = [
       ...["checkpoint", "read-event", "tree", "verify"].map((name) => `audit/log/${name}.ts`),
-      ...["cli/audit/verify-command.ts", "cli/audit/verify-file.ts", "cli/progress-bar.ts"],
+      ...[
+        "cli/audit/log-commands.ts",
+        "cli/audit/verify-command.ts",
+        "cli/audit/verify-file.ts",
+        "cli/progress-bar.ts",
+      ],
     ];
     const programs = ["cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"];
     const isClient = ({ path }: SourceFile): boolean => isWithin(path, [...folders, ...verifier, ...programs]);

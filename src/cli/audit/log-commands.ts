@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { writeOut } from "../client/output.js";
 import { ask, pathOf } from "../operator/ask-service.js";
 import { type CommandDeps, type Run, serviceCommand } from "../operator/define-command.js";
 
@@ -33,7 +32,7 @@ export const logCommands = (deps: CommandDeps): Command[] => [
 ];
 
 async function printText(
-  { client }: Run,
+  { context, client }: Run,
   { installation }: Whose,
   what: "checkpoint" | "proof",
   query: Readonly<Record<string, string>> = {},
@@ -41,5 +40,5 @@ async function printText(
   const factory = installation === true ? undefined : client.factory;
   const path = factory === undefined ? `/v1/audit/${what}` : pathOf("v1", "factories", factory, "audit", what);
   const { text } = await ask(client, { method: "GET", path, query, accept: "text/plain" });
-  writeOut(text);
+  context.terminal.out(text.replace(/\n$/, ""));
 }

@@ -42,7 +42,7 @@ function operatorTokenCommand(): Command {
     .option("--name <name>", "what to call it", "command line")
     .addHelpText(
       "after",
-      "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FS_TOKEN=$(npx factory-secrets operator-token)",
+      "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FACTORY_SECRETS_TOKEN=$(npx factory-secrets operator-token)",
     )
     .action(async ({ name }: { name: string }) => {
       const { makeOperatorToken } = await loadServerWork();

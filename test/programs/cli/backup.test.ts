@@ -139,7 +139,7 @@ it("an embedded installation goes from one data directory to another, while it r
   const [from, to] = [file("from"), file("to")];
   const first = startServerProcess({ FACTORY_SECRETS_DATA_DIR: from });
   const url = await first.listening();
-  const [, token = ""] = /FS_TOKEN=(fso_\S+)/.exec(first.said()) ?? [];
+  const [, token = ""] = /FACTORY_SECRETS_TOKEN=(fso_\S+)/.exec(first.said()) ?? [];
   const headers = { "OSF-TOKEN": token, "Content-Type": "application/json" };
   await fetch(`${url}/v1/factories`, { method: "POST", headers, body: JSON.stringify({ name: "acme" }) });
   const put = { method: "PUT", headers, body: JSON.stringify({ value: secretValue() }) };

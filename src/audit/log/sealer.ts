@@ -147,11 +147,12 @@ export class AuditSealer {
 
 type CheckpointRow = { log_id: string; size: number; number: number; note: string; edge: string };
 
+// With the time of the statement: that of the transaction may lie before events that it waited for, and prune goes by it.
 async function insertCheckpoints(transaction: Transaction, rows: readonly CheckpointRow[]): Promise<void> {
   await transaction.$executeRawUnsafe(
     `/* insert-checkpoints */ WITH signed AS (
-       INSERT INTO audit_checkpoints (log_id, size, number, note, edge)
-       SELECT log_id, size, number, note, decode(edge, 'hex')
+       INSERT INTO audit_checkpoints (log_id, size, number, note, edge, created_at)
+       SELECT log_id, size, number, note, decode(edge, 'hex'), clock_timestamp()
        FROM jsonb_to_recordset($1::jsonb) AS row(log_id uuid, size bigint, number bigint, note text, edge text)
        RETURNING log_id, size
      )

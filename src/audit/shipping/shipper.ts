@@ -176,7 +176,7 @@ async function advanceShipment(
   });
 }
 
-/** How many events and checkpoints each of the targets has not got yet. What was pruned does not count. */
+/** How many events and checkpoints each of the targets has not got yet, at most: some of them may have been pruned. */
 async function readLag(
   prisma: PrismaClient,
   targets: readonly string[],

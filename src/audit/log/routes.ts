@@ -86,17 +86,18 @@ async function proofOf(deps: Exporter, id: string, factory?: string) {
   return { status: 200 as const, body, headers: { "Content-Type": plainText } };
 }
 
+const common = { method: "get", tag: "Audit", isCostly: true } as const;
+const installationRoute = { ...common, auth: "operator" } as const;
+const factoryRoute = { ...common, auth: { permission: "audit:read" }, params: FactoryParams } as const;
+
 const ofInstallation = route(
   {
+    ...installationRoute,
     id: "exportAudit",
-    method: "get",
     path: "/v1/audit/export",
-    tag: "Audit",
     summary: "The whole audit, to be verified elsewhere",
     description:
       "Streamed: the log of the installation, then those of all factories. Verify it: `factory-secrets audit verify --file EXPORT --public-key PEM`.",
-    auth: "operator",
-    isCostly: true,
     replies: exported,
     problems: [],
   },
@@ -105,16 +106,12 @@ const ofInstallation = route(
 
 const ofFactory = route(
   {
+    ...factoryRoute,
     id: "exportFactoryAudit",
-    method: "get",
     path: "/v1/factories/{factory}/audit/export",
-    tag: "Audit",
     summary: "The audit of a factory, to be verified elsewhere",
     description:
       "Streamed. A factory has a log of its own: its export shows that no event of the factory is missing, and nothing of other factories.",
-    auth: { permission: "audit:read" },
-    isCostly: true,
-    params: FactoryParams,
     replies: exported,
     problems: [],
   },
@@ -125,13 +122,11 @@ const cefDescription = "Streamed. For a SIEM: it proves nothing, and lists are l
 
 const ofInstallationAsCef = route(
   {
+    ...installationRoute,
     id: "exportAuditAsCef",
-    method: "get",
     path: "/v1/audit/export.cef",
-    tag: "Audit",
     summary: "The whole audit as CEF",
     description: cefDescription,
-    auth: "operator",
     replies: exportedAsCef,
     problems: [],
   },
@@ -140,14 +135,11 @@ const ofInstallationAsCef = route(
 
 const ofFactoryAsCef = route(
   {
+    ...factoryRoute,
     id: "exportFactoryAuditAsCef",
-    method: "get",
     path: "/v1/factories/{factory}/audit/export.cef",
-    tag: "Audit",
     summary: "The audit of a factory as CEF",
     description: cefDescription,
-    auth: { permission: "audit:read" },
-    params: FactoryParams,
     replies: exportedAsCef,
     problems: [],
   },
@@ -159,14 +151,11 @@ const checkpointDescription =
 
 const installationCheckpoint = route(
   {
+    ...installationRoute,
     id: "getAuditCheckpoint",
-    method: "get",
     path: "/v1/audit/checkpoint",
-    tag: "Audit",
     summary: "The signed checkpoint of the installation's log",
     description: checkpointDescription,
-    auth: "operator",
-    isCostly: true,
     replies: checkpointReply,
     problems: [],
   },
@@ -175,15 +164,11 @@ const installationCheckpoint = route(
 
 const factoryCheckpoint = route(
   {
+    ...factoryRoute,
     id: "getFactoryAuditCheckpoint",
-    method: "get",
     path: "/v1/factories/{factory}/audit/checkpoint",
-    tag: "Audit",
     summary: "The signed checkpoint of a factory's log",
     description: checkpointDescription,
-    auth: { permission: "audit:read" },
-    isCostly: true,
-    params: FactoryParams,
     replies: checkpointReply,
     problems: [],
   },
@@ -192,14 +177,11 @@ const factoryCheckpoint = route(
 
 const installationProof = route(
   {
+    ...installationRoute,
     id: "getAuditProof",
-    method: "get",
     path: "/v1/audit/proof",
-    tag: "Audit",
     summary: "Proof that an event is in its log",
     description: "Of any event, whichever log it is in.",
-    auth: "operator",
-    isCostly: true,
     query: ProofQuery,
     replies: proofReply,
     problems: ["not-found"],
@@ -209,14 +191,10 @@ const installationProof = route(
 
 const factoryProof = route(
   {
+    ...factoryRoute,
     id: "getFactoryAuditProof",
-    method: "get",
     path: "/v1/factories/{factory}/audit/proof",
-    tag: "Audit",
     summary: "Proof that an event is in the log of its factory",
-    auth: { permission: "audit:read" },
-    isCostly: true,
-    params: FactoryParams,
     query: ProofQuery,
     replies: proofReply,
     problems: ["not-found"],

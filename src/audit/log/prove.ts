@@ -4,8 +4,8 @@ import { factoryIdLabel, factoryIdLength } from "./export.js";
 import { type LogRange, logRange } from "./read-log.js";
 import { emptyEdge, inclusionRanges, leafHash, rootFromProof, subtreeRoots } from "./tree.js";
 
-/** Leaves whose hashes are read at a time. */
-const pageSize = 10_000;
+/** Leaves whose hashes are read at a time: adding them to the trees keeps requests waiting for a few milliseconds. */
+const pageSize = 2_000;
 
 /** Which event a proof is about: by its id in the list of the installation, or in that of a factory. */
 export type ProvenEvent = { id: string; factory: string | undefined };

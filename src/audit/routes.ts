@@ -55,7 +55,7 @@ async function listed(
 
 const factorysId = ({ id, writer }: ListedEvent): string => factoryEventId({ eventId: String(id), writer });
 
-/** An event that somebody altered in the database must not hide all others: it is shown by its columns, and marked. */
+/** An event that was altered in the database must not hide all others: it is shown by its columns, and marked. */
 function eventView(row: ListedEvent): Omit<z.output<typeof AuditEvent>, "id"> {
   const told = ToldEvent.safeParse(readEvent(Buffer.from(row.event)).event);
   return told.success ? told.data : damagedView(row);

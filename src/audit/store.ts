@@ -62,7 +62,7 @@ export async function listEvents(
   const weights = found.map(({ bytes }) => bytes);
   const { size } = lightPage(page, weights);
   const rows = await prisma.$queryRawUnsafe<ListedEvent[]>(
-    // A time that no reply can hold becomes the nearest that it can: somebody may have written the row directly.
+    // A row that was written directly can have a time that no reply can hold: it becomes the nearest one.
     `SELECT id, writer, event, action, outcome, actor_kind, actor_id,
        greatest(least(at, '9999-12-31T23:59:59Z'), '0001-01-01T00:00:00Z') AS at
      FROM audit_events WHERE id = ANY($1::bigint[]) ORDER BY id DESC`,

@@ -39,7 +39,7 @@ export function startAuditLog(input: {
     onError: (target, err) => log.warn({ target, err }, "the audit could not be shipped; it is tried again"),
   });
   sealer.start();
-  // What a place is called in the settings may be a path or a host, which are nobody's who may read the metrics.
+  // The name in the settings may be a path or a host, which readers of the metrics must not see.
   const names = new Map(settings.auditShipTo.map(({ id, kind }, at) => [id, `${kind}-${at + 1}`]));
   shipper.start();
   return {

@@ -38,8 +38,8 @@ CREATE TABLE "audit_logs" (
         REFERENCES "audit_checkpoints"("log_id", "size") ON DELETE RESTRICT ON UPDATE RESTRICT
 );
 
--- Where an event stands in its log. number: its place among the events and checkpoints of all logs.
--- No foreign key to the event: one that is removed behind our back must be missed, not cascade.
+-- The place of an event in its log. number: its place among the events and checkpoints of all logs.
+-- No foreign key to the event: a deleted one must be missed, not cascade.
 CREATE TABLE "audit_seals" (
     "number" BIGINT NOT NULL,
     "log_id" UUID NOT NULL,

@@ -19,7 +19,7 @@ const pageSize = 1_000;
 
 /**
  * The id that a factory's audit shows. Ids of rows count the events of all factories, so it is a hash of that. `writer`, a
- * random id that no factory sees, keeps anybody from trying numbers until the hash fits.
+ * random id that no factory sees, prevents trying numbers until the hash fits.
  */
 export function factoryEventId({ eventId, writer }: Pick<SealedEvent, "eventId" | "writer">): string {
   return hash("sha256", `${factoryIdLabel}${writer} ${eventId}`, "hex").slice(0, factoryIdLength);
@@ -31,7 +31,7 @@ export const factoryIdLength = 32;
 /** For whom an export is: a factory sees no number that counts events of others. */
 export type ExportReader = "factory" | "installation";
 
-/** The bytes of the event stand in the line as they are stored; what is not JSON, in base64. */
+/** A line with the bytes of the event as they are stored; in base64 if they are not a JSON object. */
 export function eventLine(sealed: SealedEvent, reader: ExportReader): string {
   const { log, index, event } = sealed;
   const id = reader === "factory" ? factoryEventId(sealed) : sealed.eventId;
@@ -90,7 +90,7 @@ async function* exportEvents(prisma: PrismaClient, range: LogRange, reader: Expo
     yield lines(texts);
     after = size;
   }
-  // None, unless events at the end were removed behind our back: the verifier then tells what is missing.
+  // Only if events at the end were deleted in the database: the verifier then says which is missing.
   const rest = await checkpointsWithin(prisma, log, { after, through: range.end.edge.size });
   yield lines(rest.map(({ note }) => checkpointLine(note)));
 }

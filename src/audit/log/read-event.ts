@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 
-/** An event as its stored bytes say, or what is wrong with them: then somebody has altered the database directly. */
+/** An event as its stored bytes say, or what is wrong with them: then the database was altered directly. */
 export type ReadEvent =
   | { event: Readonly<Record<string, unknown>>; problem?: undefined }
   | { event?: undefined; problem: string };

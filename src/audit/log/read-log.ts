@@ -18,7 +18,11 @@ export async function installationId(prisma: PrismaClient | Transaction): Promis
 
 /** The logs that have a checkpoint: the installation's first, then those of the factories, deleted ones too. */
 export async function signedLogs(prisma: PrismaClient, installation: string): Promise<string[]> {
-  const rows = await prisma.auditLog.findMany({ where: { signedSize: { gt: 0 } }, orderBy: { id: "asc" } });
+  const rows = await prisma.auditLog.findMany({
+    where: { signedSize: { gt: 0 } },
+    select: { id: true },
+    orderBy: { id: "asc" },
+  });
   const ids = rows.map(({ id }) => id).filter((id) => id !== installation);
   return rows.length === ids.length ? ids : [installation, ...ids];
 }
@@ -57,7 +61,7 @@ export async function checkpointsWithin(
 type SealedRow = { log_id: string; leaf_index: bigint; id: bigint; writer: string; event: Uint8Array };
 
 /**
- * Events of a log with indexes from `from` on, in order. One that was removed behind our back is not among them. Where
+ * Events of a log with indexes from `from` on, in order. One that was deleted in the database is left out. Where
  * they are large there are fewer than `limit`, so a page of them ends a log only when it is empty.
  */
 export async function sealedEvents(

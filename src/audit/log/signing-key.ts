@@ -20,7 +20,7 @@ export class AuditSigningKey {
   }
 
   /**
-   * The key in use, made when there is none. Asks a key-encryption key, maybe over the network: not for a transaction.
+   * The key in use, which is made if it does not exist yet. Asks a key-encryption key, maybe over the network: not for a transaction.
    * @throws EnvelopeError when the stored key does not open
    */
   async current(installationId: string): Promise<CheckpointSigner> {
@@ -57,7 +57,7 @@ export class AuditSigningKey {
     return isFirst ? key.id : this.rotate(installationId, since);
   }
 
-  /** Of several replicas that make one at once, the first one's key stands, and alone has an event. */
+  /** If several replicas make a key at once, the first one's is kept, and only that has an event. */
   async #create(installationId: string): Promise<AuditKey> {
     const { prisma, audit } = this.#deps;
     const key = await this.#make(installationId);

@@ -188,7 +188,7 @@ class LogVerifier {
   }
 
   cut(note: string, edge: readonly string[]): void {
-    if (this.#tree.size > 0) reject("a cut stands behind the beginning of a log");
+    if (this.#tree.size > 0) reject("the cut must be the first line of its log");
     const head = this.#open(note, "the cut");
     const bytes = Buffer.concat(edge.map((node) => Buffer.from(node, "base64")));
     this.#tree = edgeOf(head.size, bytes);
@@ -214,7 +214,7 @@ class LogVerifier {
     const head = this.#open(note, "the checkpoint");
     const { size } = this.#tree;
     if (head.size > size) reject(`removal: the event with index ${size} is missing`);
-    if (head.size < size) reject(`a checkpoint of size ${head.size} stands behind ${size} events`);
+    if (head.size < size) reject(`insertion: a checkpoint of size ${head.size} comes after ${size} events`);
     this.#mustFit(head, "the checkpoint");
     this.#checkpoints += 1;
   }

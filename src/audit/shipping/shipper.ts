@@ -23,7 +23,8 @@ type Deps = {
 
 /**
  * Sends sealed events and checkpoints of all logs to outside places, in the order in which they were sealed and signed, at
- * least once each. Where a target stands is in the database, so what it cannot take yet waits there, and any replica can go on.
+ * least once each. How far each target is, the database knows: what it cannot take yet waits there, and any replica can
+ * continue.
  */
 export class AuditShipper {
   readonly #deps: Deps;

@@ -102,7 +102,10 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   const installation = await installationId(prisma);
   const id = factory === undefined ? installation : (await findFactory(prisma, factory))?.id;
   if (installation === undefined || id === undefined)
-    throw new CommandFailure(exitCodes.failed, `There is no factory ${factory ?? "yet"}.`);
+    throw new CommandFailure(
+      exitCodes.failed,
+      factory === undefined ? "No server was started here yet." : `The factory ${factory} does not exist.`,
+    );
   await sealer.seal();
   await sealer.sign();
   const signed = await signedLogs(prisma, installation);

@@ -55,7 +55,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
       const { auditKeys } = await loadAuditWork();
       const keys = await auditKeys(server);
       if (keys.length === 0)
-        server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
+        server.say("No key exists yet. The server makes the first one with its first checkpoint, within a minute.");
       for (const key of keys) writeOut(key);
     });
   audit

@@ -83,7 +83,7 @@ describe("in an export is found", () => {
     expect(await breakOf(lines.toSpliced(indexOfEvent(3), 0, renumbered))).toContain("insertion: ");
     const all = lines.map((line) => line.replace(/"index":([34]),/, (_, index) => `"index":${Number(index) + 1},`));
     expect(await breakOf(all.toSpliced(indexOfEvent(3), 0, renumbered))).toContain(
-      "a checkpoint of size 5 stands behind 6",
+      "insertion: a checkpoint of size 5 comes after 6",
     );
   });
 

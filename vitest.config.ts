@@ -30,6 +30,6 @@ export default defineConfig({
     teardownTimeout: 30_000,
     // What is waited for is an event, not a time. Where it must come soon, the test says before what.
     expect: { poll: { timeout: 30_000 } },
-    coverage: { provider: "v8", include: ["src/**"], exclude: ["src/db/generated/**"] },
+    coverage: { provider: "v8", include: ["src/**"], exclude: ["src/**/generated/**"] },
   },
 });

@@ -3,14 +3,11 @@ import { auditCommand } from "./audit/commands.js";
 import { backupCommands } from "./backup/commands.js";
 import { openContext } from "./ci/command-context.js";
 import { jobCommands } from "./ci/job-commands.js";
+import { isForJob } from "./client/leading-options.js";
 import { runCommands } from "./client/run-commands.js";
 import { standardTerminal } from "./client/terminal.js";
 import { completionCommand } from "./completion/command.js";
-import { completeCommand } from "./completion/complete-command.js";
 import { keysCommand } from "./keys/commands.js";
-import { tailCommand } from "./operator/audit-tail.js";
-import { operatorCommands } from "./operator/operator-commands.js";
-import { openOperatorContext } from "./operator/operator-context.js";
 import type { ReplaceInput } from "./signing-keys.js";
 
 const { say, out } = standardTerminal();
@@ -21,12 +18,31 @@ const server = { environment: process.env, say };
 
 /** Runs the command line. @returns the exit code, as `runCommands` says */
 export const run = (argv: readonly string[]): Promise<number> =>
-  runCommands(argv, (finish) => {
+  runCommands(argv, async (finish) => {
+    const jobs = jobCommands(() => openContext(process.env), finish);
+    if (isForJob(jobs, argv)) return jobs;
+    const [
+      { operatorCommands },
+      { openOperatorContext },
+      { commandOf },
+      { tailRow },
+      { logRows },
+      { completeCommand },
+    ] = await Promise.all([
+      import("./operator/operator-commands.js"),
+      import("./operator/operator-client.js"),
+      import("./operator/command.js"),
+      import("./operator/audit-tail.js"),
+      import("./audit/log-commands.js"),
+      import("./completion/complete-command.js"),
+    ]);
     const operator = { open: () => openOperatorContext(process.env), finish };
+    const audit = auditCommand(server);
+    for (const row of [tailRow, ...logRows]) audit.addCommand(commandOf(operator, row));
     return [
-      ...jobCommands(() => openContext(process.env), finish),
+      ...jobs,
       ...operatorCommands(operator),
-      auditCommand(server).addCommand(tailCommand(operator)),
+      audit,
       operatorTokenCommand(),
       signingKeysCommand(),
       keysCommand(server),

@@ -1,10 +1,21 @@
 import type { Command } from "commander";
 
-/** Options that most commands have, and people also write in front of the command. All of them take a value. */
-export const movable: ReadonlySet<string> = new Set(["--url", "--factory", "--ca-file", "--timeout", "--output", "-o"]);
+/** Options of most commands that may also come before the command. All of them take a value. */
+export const movable: ReadonlySet<string> = new Set([
+  ...["--url", "--factory", "--ca-file", "--timeout", "--output", "-o", "--query"],
+]);
+const movableFlags: ReadonlySet<string> = new Set(["--json"]);
+
+/** The words without such options and their values. */
+export function withoutMovable(argv: readonly string[]): string[] {
+  return argv.filter((word, index) => {
+    const [name = ""] = word.split("=", 1);
+    return !movable.has(name) && !movableFlags.has(word) && !movable.has(argv[index - 1] ?? "");
+  });
+}
 
 /**
- * Moves options that stand before or between the words of a command behind them, where the command reads them:
+ * Moves options that come before or between the words of a command behind them, where the command reads them:
  * `--factory acme secrets list` is `secrets list --factory acme`.
  */
 export function withOptionsBehind(program: Command, argv: readonly string[]): string[] {
@@ -21,11 +32,21 @@ export function withOptionsBehind(program: Command, argv: readonly string[]): st
       at += value.length;
       continue;
     }
+    if (movableFlags.has(word)) {
+      moved.push(word);
+      continue;
+    }
     const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
     if (next === undefined) break;
     words.push(word);
     command = next;
   }
-  // Behind the words, and so before a `--` and what follows it.
+  // Before a `--` and what follows it.
   return [...words, ...moved, ...argv.slice(at)];
+}
+
+/** Whether nothing but the commands of a job is needed. The others take longer to load. */
+export function isForJob(jobCommands: readonly Command[], argv: readonly string[]): boolean {
+  const [first] = withoutMovable(argv);
+  return first === "--version" || jobCommands.some((command) => command.name() === first);
 }

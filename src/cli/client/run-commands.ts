@@ -1,6 +1,8 @@
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
+import { nearestName } from "../../core/nearest-name.js";
+import { oneLine } from "../../core/visible-text.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
-import { withOptionsBehind } from "./leading-options.js";
+import { withOptionsBehind, withoutMovable } from "./leading-options.js";
 import { writeErr, writeOut } from "./output.js";
 import { ownVersion } from "./own-version.js";
 
@@ -19,7 +21,7 @@ const standardStreams: Speech = {
  */
 export async function runCommands(
   argv: readonly string[],
-  commandsFor: (finish: (exitCode: number) => void) => readonly Command[],
+  commandsFor: (finish: (exitCode: number) => void) => readonly Command[] | Promise<readonly Command[]>,
   speech: Speech = standardStreams,
 ): Promise<number> {
   endWithReader();
@@ -27,20 +29,19 @@ export async function runCommands(
   const finish = (code: number): void => {
     exitCode = code;
   };
-  const program = programOf(commandsFor(finish));
+  const program = programOf(await commandsFor(finish));
   prepare(program, speech);
   try {
-    await program.parseAsync(withOptionsBehind(program, argv), { from: "user" });
+    const words = withOptionsBehind(program, argv);
+    refuseUnknown(program, words);
+    await program.parseAsync(words, { from: "user" });
     return exitCode;
   } catch (error) {
     return exitCodeOf(error, speech);
   }
 }
 
-/**
- * Ends the program in an orderly way when its output goes nowhere. A reader that has seen enough (`| head`) is no failure;
- * a disk that is full is. What cannot be said on standard error is not said.
- */
+/** Ends the program when its output cannot be written: with success when the reader left (`| head`), else with an error. */
 function endWithReader(): void {
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
   if (process.stdout.listenerCount("error") > 0) return;
@@ -59,7 +60,7 @@ function programOf(commands: readonly Command[]): Command {
     .version(ownVersion(), "--version", "print the version of this program")
     .addHelpText(
       "after",
-      "\n--url, --factory, --ca-file, --timeout and --output may stand before the command or behind it.\n\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
+      "\n--url, --factory, --ca-file, --timeout, --output, --json and --query may come before the command or after it.\n\nExample:\n  factory-secrets login --url https://secrets.example.com --factory acme\n  factory-secrets secrets list",
     );
   // Those that only programs use begin with an underscore.
   for (const command of commands) program.addCommand(command, { hidden: command.name().startsWith("_") });
@@ -75,18 +76,50 @@ function prepare(command: Command, speech: Speech): void {
   for (const subcommand of command.commands) prepare(subcommand, speech);
 }
 
-function exitCodeOf(error: unknown, { err }: Speech): number {
-  // commander has said what is wrong, or printed the help that was asked for.
-  if (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    error.code.startsWith("commander.")
-  ) {
-    return /helpDisplayed|version|\.help$/.test(error.code) ? exitCodes.done : exitCodes.usage;
+/** What people type for a command that has another name here. */
+const synonyms: Readonly<Record<string, readonly string[]>> = {
+  ls: ["list"],
+  get: ["show"],
+  describe: ["show"],
+  delete: ["rm"],
+  remove: ["rm"],
+  create: ["add", "open", "set", "put"],
+  add: ["create", "open", "set", "put"],
+  update: ["set", "put", "edit"],
+  revoke: ["rm", "deny", "end"],
+};
+
+/**
+ * Refuses a word that no command has, before commander complains about an option behind it.
+ * @throws CommandFailure with the nearest command
+ */
+function refuseUnknown(program: Command, argv: readonly string[]): void {
+  let command = program;
+  const path: string[] = [];
+  for (const word of withoutMovable(argv)) {
+    if (command.commands.length === 0 || word.startsWith("-") || word === "help") return;
+    const names = command.commands.map((one) => one.name()).filter((name) => !name.startsWith("_"));
+    const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+    if (next === undefined) {
+      const meant = nearestName(word, names) ?? synonyms[word.toLowerCase()]?.find((one) => names.includes(one));
+      const hint = meant === undefined ? "" : ` Did you mean \`${[...path, meant].join(" ")}\`?`;
+      throw new CommandFailure(
+        exitCodes.usage,
+        `Unknown command \`${oneLine([...path, word].join(" "))}\`.${hint} To see all: ${["factory-secrets", ...path].join(" ")} --help`,
+      );
+    }
+    path.push(word);
+    command = next;
   }
+}
+
+function exitCodeOf(error: unknown, { err }: Speech): number {
+  // commander has said what is wrong, or printed the help. A group without a command of it prints help and fails.
+  if (error instanceof CommanderError) return error.exitCode === 0 || isHelp(error) ? error.exitCode : exitCodes.usage;
   const isExpected = error instanceof CommandFailure;
   const message = error instanceof Error ? error.message : String(error);
   err(isExpected ? `${message}\n` : `It failed: ${message}\n`);
   return isExpected ? error.exitCode : exitCodes.failed;
 }
+
+const isHelp = ({ code }: CommanderError): boolean => code === "commander.help";

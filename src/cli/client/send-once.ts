@@ -12,6 +12,8 @@ export type Question = {
   timeoutMs: number;
   /** Takes the body piece by piece when the answer is 200 and of the media type that was asked for. */
   take?: ((pieces: AsyncIterable<string>) => Promise<void>) | undefined;
+  /** Of the pieces: in `latin1` each character is a byte. */
+  encoding?: "utf8" | "latin1" | undefined;
 };
 
 export type Answer = {
@@ -97,10 +99,14 @@ const isForTaking = ({ take, headers }: Question, { statusCode, headers: answere
   take !== undefined && statusCode === 200 && answered["content-type"]?.split(";")[0] === headers.accept;
 
 /** @returns no text: it went to `take` */
-async function handOver(response: IncomingMessage, { take }: Question, endClock: () => void): Promise<string> {
+async function handOver(
+  response: IncomingMessage,
+  { take, encoding }: Question,
+  endClock: () => void,
+): Promise<string> {
   endClock();
   response.setTimeout(longestSilenceMs, () => response.destroy(new Error("nothing more came")));
-  await take?.(response.setEncoding("utf8"));
+  await take?.(response.setEncoding(encoding ?? "utf8"));
   return "";
 }
 

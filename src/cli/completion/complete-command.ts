@@ -3,9 +3,9 @@ import { listAt, textAt } from "../client/json-value.js";
 import { movable } from "../client/leading-options.js";
 import { writeOut } from "../client/output.js";
 import type { Terminal } from "../client/terminal.js";
-import { ask, pathOf } from "../operator/ask-service.js";
-import { factoryOf, openClient } from "../operator/operator-client.js";
-import type { OperatorContext } from "../operator/operator-context.js";
+import { call } from "../operator/call.js";
+import { operationIds } from "../operator/operation.js";
+import { type OperatorContext, openClient } from "../operator/operator-client.js";
 import { type Kind, lists, operandKind, valueKind } from "./named-things.js";
 
 /** A person waits with a finger on the key. */
@@ -71,17 +71,17 @@ function valueLength({ options }: Command, word: string, next: string | undefine
 }
 
 async function namesOf(context: OperatorContext, kind: Kind, words: readonly string[]): Promise<string[]> {
+  const list = lists[kind];
+  if (list === undefined) return [...operationIds];
   const flags = connectionIn(words);
   const opened = await openClient({ ...context, terminal: silent }, flags);
   const client = { ...opened, connection: { ...opened.connection, patienceMs } };
-  const { path, member } = lists[kind];
-  const list = path === undefined ? "/v1/factories" : pathOf("v1", "factories", factoryOf(client), path);
   const until = Date.now() + patienceMs;
   const names = new Set<string>();
   let pageToken: string | undefined;
   for (let page = 1; page <= maxPages && Date.now() < until; page += 1) {
-    const { body } = await ask(client, { method: "GET", path: list, query: { pageSize: "200", pageToken } });
-    for (const item of listAt(body, "items")) names.add(textAt(item, member) ?? "");
+    const { body } = await call(client, list.operation, { pageSize: 200, pageToken });
+    for (const item of listAt(body, "items")) names.add(textAt(item, list.member) ?? "");
     pageToken = textAt(body, "nextPageToken");
     if (pageToken === undefined) break;
   }

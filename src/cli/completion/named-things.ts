@@ -1,19 +1,21 @@
 /** What a word can name, so that the service can be asked for the names that there are. */
 export type Kind = keyof typeof lists;
 
-/** Where the names of a kind are listed, below the factory, and the member of each item that names it. */
+/** The operation that lists the things of a kind, and the member of each item that names it. */
 export const lists = {
-  factories: { path: undefined, member: "name" },
-  secrets: { path: "secrets", member: "name" },
-  "deleted-secrets": { path: "deleted-secrets", member: "name" },
-  registries: { path: "registries", member: "id" },
-  jobs: { path: "jobs", member: "name" },
-  "job-ids": { path: "jobs", member: "id" },
-  rules: { path: "trust-rules", member: "name" },
-  authorities: { path: "device-authorities", member: "id" },
-  denials: { path: "denied-devices", member: "id" },
-  tokens: { path: "api-tokens", member: "id" },
-  clients: { path: "oauth-clients", member: "id" },
+  factories: { operation: "listFactories", member: "name" },
+  secrets: { operation: "listSecrets", member: "name" },
+  "deleted-secrets": { operation: "listDeletedSecrets", member: "name" },
+  registries: { operation: "listRegistries", member: "id" },
+  jobs: { operation: "listJobs", member: "name" },
+  "job-ids": { operation: "listJobs", member: "id" },
+  rules: { operation: "listTrustRules", member: "name" },
+  authorities: { operation: "listDeviceAuthorities", member: "id" },
+  denials: { operation: "listDeniedDevices", member: "id" },
+  tokens: { operation: "listApiTokens", member: "id" },
+  clients: { operation: "listOAuthClients", member: "id" },
+  // The API's own are known here.
+  operations: undefined,
 } as const;
 
 /** What the first operand of a command names, by the path of the command. */
@@ -49,6 +51,7 @@ const operands: Readonly<Record<string, Kind>> = {
   "/oauth-clients/add-secret": "clients",
   "/oauth-clients/rm-secret": "clients",
   "/factories/rm": "factories",
+  "/api": "operations",
 };
 
 /** What the value of an option names, whichever command has it. */

@@ -1,29 +1,28 @@
-import { type Command, Option } from "commander";
-import { logCommands } from "../audit/log-commands.js";
+import type { Command } from "commander";
+import { logRows } from "../audit/log-commands.js";
 import { verifyCommand } from "../audit/verify-command.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { explainStranger } from "../client/explain-stranger.js";
 import { listAt, textAt } from "../client/json-value.js";
 import { writeAll, writeOut } from "../client/output.js";
 import { writeNewFile } from "../client/write-new-file.js";
-import { ask, pathOf } from "./ask-service.js";
-import { tailCommand } from "./audit-tail.js";
-import { type CommandDeps, group, type Run, serviceCommand } from "./define-command.js";
+import { tailRow } from "./audit-tail.js";
+import { call } from "./call.js";
+import { type CommandDeps, commandOf, groupOf, type Row, type Run } from "./command.js";
 
 /** `audit tail|verify|export|checkpoint|prove|keys`, for machines other than the server's. */
-export const auditCommands = (deps: CommandDeps): Command =>
-  group(
+export function auditCommands(deps: CommandDeps): Command {
+  const audit = groupOf(
     "audit",
     "what was done and refused: read, export and check it",
-    [
-      tailCommand(deps),
-      verifyCommand(needsFile, "an export in NDJSON; nobody is asked"),
-      exportCommand(deps),
-      ...logCommands(deps),
-      keysCommand(deps),
-    ],
     "factory-secrets audit export --out audit.ndjson\nfactory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem",
   );
+  audit
+    .addCommand(commandOf(deps, tailRow))
+    .addCommand(verifyCommand(needsFile, "an export in NDJSON; the service is not asked"));
+  for (const row of [exportRow, ...logRows, keysRow]) audit.addCommand(commandOf(deps, row));
+  return audit;
+}
 
 async function needsFile(): Promise<never> {
   throw new CommandFailure(
@@ -32,32 +31,31 @@ async function needsFile(): Promise<never> {
   );
 }
 
-type ExportFlags = { format: "ndjson" | "cef"; out?: string; installation?: boolean };
+type ExportFlags = { format?: "ndjson" | "cef"; out?: string; installation?: boolean };
 
 const forms = {
-  ndjson: { name: "export", mediaType: "application/x-ndjson", isEvent: /^\{"type":"event"/ },
-  cef: { name: "export.cef", mediaType: "text/plain", isEvent: /./ },
+  ndjson: { ofFactory: "exportFactoryAudit", ofAll: "exportAudit", isEvent: /^\{"type":"event"/ },
+  cef: { ofFactory: "exportFactoryAuditAsCef", ofAll: "exportAuditAsCef", isEvent: /./ },
 } as const;
 
-const exportCommand = (deps: CommandDeps): Command =>
-  serviceCommand<ExportFlags>(
-    deps,
-    {
-      name: "export",
-      about: "write the events, oldest first, up to a checkpoint that is signed for it",
-      options: [
-        ["--out <file>", "a new file; without it, standard output"],
-        ["--installation", "of the whole installation, as without any factory; needs an operator token"],
-      ],
-      example: "factory-secrets audit export --factory acme --out acme.ndjson",
-    },
-    exportEvents,
-  ).addOption(new Option("--format <format>", "ndjson can be verified").choices(Object.keys(forms)).default("ndjson"));
+const exportRow: Row = {
+  words: "audit export",
+  about: "write the events, oldest first, up to a checkpoint that is signed for it",
+  options: [
+    ["--out <file>", "a new file; without it, standard output"],
+    ["--installation", "of the whole installation, as without any factory; needs an operator token"],
+    ["--format <format>", "ndjson, which can be verified, or cef; ndjson by default", { choices: Object.keys(forms) }],
+  ],
+  run: exportEvents,
+  example: "factory-secrets audit export --factory acme --out acme.ndjson",
+};
 
-async function exportEvents({ context, client }: Run, { format, out, installation }: ExportFlags): Promise<void> {
+async function exportEvents({ context, client, given, isForProgram, print }: Run): Promise<void> {
+  const { format = "ndjson", out, installation } = given<ExportFlags>();
+  if (out === undefined && isForProgram)
+    throw new CommandFailure(exitCodes.usage, "The export is NDJSON already. --json and --query need --out FILE.");
   const factory = installation === true ? undefined : client.factory;
-  const { name, mediaType, isEvent } = forms[format];
-  const path = factory === undefined ? `/v1/audit/${name}` : pathOf("v1", "factories", factory, "audit", name);
+  const { ofFactory, ofAll, isEvent } = forms[format];
   let events: number | undefined;
   const take = async (pieces: AsyncIterable<string>): Promise<void> => {
     events = 0;
@@ -66,9 +64,10 @@ async function exportEvents({ context, client }: Run, { format, out, installatio
     });
     await (out === undefined ? writeAll(counted) : writeNewFile(out, counted));
   };
-  const answer = await ask(client, { method: "GET", path, accept: mediaType, take });
+  const answer = await call(client, factory === undefined ? ofAll : ofFactory, {}, { take });
   if (events === undefined) throw explainStranger(client.connection.url, answer);
   if (out === undefined) return;
+  if (isForProgram) await print({ file: out, events, factory }, () => "");
   const whose = factory === undefined ? "the installation" : `the factory ${factory}`;
   context.terminal.say(`Wrote ${out}: ${events.toLocaleString("en")} events of ${whose}.`);
 }
@@ -92,19 +91,18 @@ async function* countLines(pieces: AsyncIterable<string>, isCounted: RegExp, cou
   }
 }
 
-const keysCommand = (deps: CommandDeps): Command =>
-  serviceCommand(
-    deps,
-    {
-      name: "keys",
-      about: "print the public keys that sign the audit, PEM; keep them where the database is not",
-      example: "factory-secrets audit keys > audit-keys.pem",
-    },
-    async ({ context, client }) => {
-      const { body } = await ask(client, { method: "GET", path: "/v1/audit/checkpoint-keys" });
-      const keys = listAt(body, "items").map((item) => textAt(item, "publicKey") ?? "");
-      if (keys.length === 0)
-        context.terminal.say("There is none yet: the first is made with the first checkpoint, within a minute.");
-      for (const key of keys) writeOut(key);
-    },
-  );
+const keysRow: Row = {
+  words: "audit keys",
+  about: "print the public keys that sign the audit, PEM; keep them where the database is not",
+  run: showKeys,
+  example: "factory-secrets audit keys > audit-keys.pem",
+};
+
+async function showKeys({ context, client, isForProgram, print }: Run): Promise<void> {
+  const { body } = await call(client, "listAuditCheckpointKeys");
+  const keys = listAt(body, "items").map((item) => textAt(item, "publicKey") ?? "");
+  if (keys.length === 0)
+    context.terminal.say("There are no keys yet. The first is made with the first checkpoint, within a minute.");
+  if (isForProgram) return print(body, () => "");
+  for (const key of keys) writeOut(key);
+}

@@ -26,7 +26,7 @@ export function loginDirectory(environment: Environment, home: string): string {
 
 const pathIn = (directory: string): string => join(directory, "config.json");
 
-/** The logins that are kept, newest first. @throws CommandFailure when the file cannot be read, or is none of ours */
+/** The logins that are kept, newest first. @throws CommandFailure when the file cannot be read or has another form */
 export async function readLogins(directory: string): Promise<SavedLogin[]> {
   const path = pathIn(directory);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
@@ -38,7 +38,10 @@ export async function readLogins(directory: string): Promise<SavedLogin[]> {
   const logins = listAt(kept, "logins").map(readLogin);
   const known = logins.filter((login) => login !== undefined);
   if (!isObject(kept) || known.length < logins.length)
-    throw new CommandFailure(exitCodes.failed, `${path} is not what factory-secrets writes. Mend or remove it.`);
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${path} has another form than factory-secrets writes. Correct or remove it.`,
+    );
   return known;
 }
 

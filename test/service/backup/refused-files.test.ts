@@ -93,6 +93,7 @@ describe("a backup by somebody without the key-encryption key is refused", () =>
   // All of them were made by the same installation, with the same key-encryption key.
   let other: Buffer;
   beforeAll(async () => {
+    await service.createFactory();
     ({ bytes: other } = await backUp(service));
   });
   const firstLine = (of: Buffer): Buffer => of.subarray(0, of.indexOf(10) + 1);

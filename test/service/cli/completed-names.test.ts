@@ -46,6 +46,11 @@ test("factories are offered for --factory, and the one that is named is asked", 
   expect(await complete("operand:/secrets/show", "secrets", "show", "--factory", other)).toMatchObject({ out: "" });
 });
 
+test("the operations of the API are offered, without asking the service", async () => {
+  environment = { ...environment, FACTORY_SECRETS_URL: "http://127.0.0.1:9" };
+  expect((await complete("operand:/api", "api")).out.split("\n")).toContain("listSecrets");
+});
+
 test("a name that a shell could do something with is not offered", async () => {
   for (const name of ["$(touch x)", "a b", "`x`", "fine", "-f"])
     await service.as(service.operatorToken).post(`/v1/factories/${factory}/jobs`).send({ name }).expect(201);

@@ -32,5 +32,5 @@ test("what needs no settings of the server is no command of the clone", () => {
 test("a word that is no command anywhere is an unknown command still", async () => {
   const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   expect(await run(["audit", "verfy"])).toBe(2);
-  expect(err.mock.calls.join("")).toContain("unknown command 'verfy'");
+  expect(err.mock.calls.join("")).toContain("Unknown command `audit verfy`");
 });

@@ -38,7 +38,7 @@ describe("config", () => {
 
   test("put, get, history and restore go together", async () => {
     expect(await put("ghcr.io")).toEqual({ exitCode: 0, out: "Published version 1.\n", err: "" });
-    expect((await put("ghcr.io")).out).toBe("Version 1 says the same already.\n");
+    expect((await put("ghcr.io")).out).toBe("Version 1 has the same content already.\n");
     const second = await served.desk.run(
       ["config", "put", "-", "--reason", "moved", "--if-version", "1"],
       documentOf("quay.io"),
@@ -98,7 +98,9 @@ describe("config edit", () => {
     served.desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
     const done = await served.desk.runWith(["y"], ["config", "edit"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Edit again? [Y/n] "] });
-    expect(done.err).toMatch(/factory-config\.yml:4:8: .*\nIt cannot be published so\.\nPublished version 2\.\n$/);
+    expect(done.err).toMatch(
+      /factory-config\.yml:4:8: .*\nIt cannot be published like this\.\nPublished version 2\.\n$/,
+    );
   });
 
   test("keeps the text when it is given up, and says where", async () => {

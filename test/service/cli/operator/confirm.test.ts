@@ -19,7 +19,7 @@ const commands: readonly (readonly [command: string, would: string])[] = [
     "trust-rules rm 018f3c1e-0000-7000-8000-000000000000",
     "The rule 018f3c1e-0000-7000-8000-000000000000 would be withdrawn.",
   ],
-  ["devices authorities rm a1", "No device of the authority a1 would be let in any more."],
+  ["devices authorities rm a1", "Every device of the authority a1 would be refused."],
   ["api-tokens rm t1", "The API token t1 would stop working."],
   ["oauth-clients rm c1", "The OAuth client c1 would stop working."],
   ["oauth-clients rm-secret c1 s1", "The secret s1 would stop working."],
@@ -39,13 +39,13 @@ describe.each(commands)("%s", (command, would) => {
         expect(await desk.run(args)).toEqual({
           exitCode: 2,
           out: "",
-          err: `${would} Nothing was done: there is no terminal to confirm it on. Give --yes.\n`,
+          err: `${would} Not confirmed: no terminal. Pass \`--yes\` to skip the question.\n`,
         });
         expect(await desk.runWith(["n"], args)).toEqual({
           exitCode: 1,
           out: "",
-          err: "Nothing was done.\n",
-          asked: [`${would} Go on? [y/N] `],
+          err: "Not confirmed. Nothing was changed.\n",
+          asked: [`${would} Continue? [y/N] `],
         });
       },
     );

@@ -31,7 +31,7 @@ describe("login", () => {
     const done = await desk.run(["login", "--url", `${service.url}/`], `${token}\n`);
     expect(done).toMatchObject({ exitCode: 0, out: "" });
     expect(done.err).toBe(
-      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Kept in ${path()}.\n`,
+      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Saved in ${path()}.\n`,
     );
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     expect(statSync(join(desk.directory, "logins")).mode & 0o777).toBe(0o700);
@@ -65,7 +65,7 @@ describe("login", () => {
       err: expect.stringMatching(/^There is no factory "no-such"\.\n\(not-found, /),
     });
     const blank = await desk.run(["login", "--url", service.url], "two words");
-    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("holds blanks") });
+    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("contains blanks") });
     expect(() => kept()).toThrow();
   });
 
@@ -76,7 +76,7 @@ describe("login", () => {
       err: `--url ${sentence}`,
     });
     const typed = await desk.runWith(["localhost:8080"], ["login"]);
-    expect(typed).toMatchObject({ exitCode: 2, err: `It ${sentence}` });
+    expect(typed).toMatchObject({ exitCode: 2, err: `The URL ${sentence}` });
     desk.environment.FACTORY_SECRETS_URL = "localhost:8080";
     expect(await desk.run(["whoami"])).toMatchObject({ exitCode: 2, err: `FACTORY_SECRETS_URL ${sentence}` });
   });
@@ -167,7 +167,10 @@ test("what is no file of logins is left as it is", async () => {
   for (const text of ["not JSON", '{"logins":[{"url":"https://secrets.example.com"}]}']) {
     writeFileSync(path(), text);
     const done = await desk.run(["login", "--url", service.url], await apiToken(factory));
-    expect(done).toMatchObject({ exitCode: 1, err: expect.stringContaining("is not what factory-secrets writes") });
+    expect(done).toMatchObject({
+      exitCode: 1,
+      err: expect.stringContaining("has another form than factory-secrets writes"),
+    });
     expect(readFileSync(path(), "utf8")).toBe(text);
   }
 });

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommands } from "../../../../src/cli/client/run-commands.js";
 import { auditCommands } from "../../../../src/cli/operator/audit-commands.js";
+import type { OperatorContext } from "../../../../src/cli/operator/operator-client.js";
 import { operatorCommands } from "../../../../src/cli/operator/operator-commands.js";
-import type { OperatorContext } from "../../../../src/cli/operator/operator-context.js";
-import { paintFor } from "../../../../src/cli/operator/paint.js";
+import { paintFor } from "../../../../src/cli/operator/print.js";
 import { recordText } from "../../../support/leak-watch.js";
 
 export type Said = { exitCode: number; out: string; err: string };

@@ -69,7 +69,7 @@ describe("what an operator reads", () => {
     expect(await desk.run(["secrets", "list"])).toMatchObject({
       exitCode: 4,
       err: expect.stringMatching(
-        /^This credential lacks the permission secrets:list\.\nThat is the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
+        /^This credential lacks the permission secrets:list\.\nThis is the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
       ),
     });
     const token = desk.environment.FACTORY_SECRETS_TOKEN;
@@ -235,7 +235,9 @@ describe("a service", () => {
     );
     expect(done).toMatchObject({
       exitCode: 6,
-      err: expect.stringContaining("\nIt may have been done all the same: look first.\n"),
+      err: expect.stringContaining(
+        "\nThe service may have done it all the same. Check before you repeat the command.\n",
+      ),
     });
   });
 

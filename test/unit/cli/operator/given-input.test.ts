@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { timeOf } from "../../../../src/cli/client/read-time.js";
-import { readInput } from "../../../../src/cli/operator/read-value.js";
+import { readInput } from "../../../../src/cli/operator/given-input.js";
 
 const now = new Date("2026-06-01T12:00:00Z");
 

@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { harmless } from "../../../../src/cli/client/output.js";
-import { mayColour, paintFor } from "../../../../src/cli/operator/paint.js";
-import { personAt } from "../../../../src/cli/operator/person.js";
+import { personAt } from "../../../../src/cli/operator/given-input.js";
+import { mayColour, paintFor } from "../../../../src/cli/operator/print.js";
 
 /** A terminal of which everything that is shown is kept. */
 function seat() {
@@ -55,12 +55,12 @@ describe("whoever sits at the terminal", () => {
     const interrupted = seat();
     const never = interrupted.person.askHidden("Value: ");
     interrupted.input.write("\u0003");
-    await expect(never).rejects.toThrow("Nobody answered.");
+    await expect(never).rejects.toThrow("No answer was given.");
     expect(interrupted.interrupts()).toBe(1);
     const ended = seat();
     const nothing = ended.person.ask("Go on? ");
     ended.input.end();
-    await expect(nothing).rejects.toThrow("Nobody answered.");
+    await expect(nothing).rejects.toThrow("No answer was given.");
   });
 
   test("is nobody where input or output is no terminal", () => {

@@ -115,7 +115,6 @@ export const AuditEvent = z
     route: z.string().optional(),
     count: z.int().optional(),
     before: Timestamp.optional(),
-    position: z.int().optional(),
     madeAt: Timestamp.optional(),
     sha256: z.string().optional(),
     damaged: z.literal(true).optional().meta({

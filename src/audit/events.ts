@@ -33,7 +33,7 @@ export type EventBody =
   | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
   | { action: "data-key.reseal-started" }
   | { action: "data-key.resealed"; count: number }
-  | { action: "audit.pruned"; before: string; position: number; count: number }
+  | { action: "audit.pruned"; before: string; count: number }
   | { action: "backup.made"; madeAt: string; sha256: string }
   | { action: "backup.restored"; madeAt: string; sha256: string; count: number }
   | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { Standing } from "../core/caller.js";
 import { GroupCommit } from "../db/group-commit.js";
+import { type Kind, type Others, RepeatedEvents } from "./counted-events.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
-import { type Kind, type Others, RepeatedEvents } from "./repeated-events.js";
 
 /** An event as the insert statements take it: one element of their jsonb parameter. */
 export type AuditRow = {

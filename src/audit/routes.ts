@@ -1,15 +1,15 @@
-import { hash } from "node:crypto";
 import type { z } from "zod";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, PageQuery, Timestamp } from "../http/contract.js";
 import { type Page, type PageRequest, pageOf } from "../http/page.js";
 import { route } from "../http/route.js";
 import { KnownName } from "../http/validate.js";
-import { readEvent } from "./chain/read-event.js";
-import { auditChainRoutes } from "./chain/routes.js";
 import { AuditEvent, AuditEventList } from "./contract.js";
 import { eventActions } from "./events.js";
-import { columnsOfEvents, type EventColumns, type ListedEvent, listEvents } from "./store.js";
+import { factoryEventId } from "./log/export.js";
+import { readEvent } from "./log/read-event.js";
+import { auditLogRoutes } from "./log/routes.js";
+import { type ListedEvent, listEvents } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
 
@@ -56,51 +56,25 @@ async function listed(
     to,
     page,
   });
-  const views = await eventViews(prisma, rows, factoryId === undefined ? installationsId : factorysId);
   return pageOf(
     { ...page, size },
-    views,
-    ({ row }) => [String(row.id)],
-    ({ view }) => view,
+    rows,
+    ({ id }) => [String(id)],
+    (row) => ({ ...eventView(row), id: factoryId === undefined ? String(row.id) : factorysId(row) }),
   );
 }
 
-type EventRow = ListedEvent;
+const factorysId = ({ id, writer }: ListedEvent): string => factoryEventId({ eventId: String(id), writer });
 
-const installationsId = ({ id }: EventRow): string => String(id);
-
-/**
- * The id that a factory's audit shows. Ids of rows count the events of all factories, so it is a hash of that. `writer`, a
- * random id that no factory sees, keeps anybody from trying numbers until the hash fits.
- */
-function factorysId({ id, writer }: EventRow): string {
-  return hash("sha256", `factory-secrets audit event id v1 ${writer} ${id}`, "hex").slice(0, 32);
-}
-
-/** One event that somebody altered in the database must not hide all others: it is shown by its columns, and marked. */
-async function eventViews(
-  prisma: PrismaClient,
-  rows: readonly EventRow[],
-  idOf: (row: EventRow) => string,
-): Promise<{ row: EventRow; view: z.output<typeof AuditEvent> }[]> {
-  const read = rows.map((row) => {
-    const told = ToldEvent.safeParse(readEvent(Buffer.from(row.event)).event);
-    return { row, told: told.success ? told.data : undefined };
-  });
-  const damaged = read.flatMap(({ row, told }) => (told === undefined ? [row.id] : []));
-  const columns = await columnsOfEvents(prisma, damaged);
-  return read.flatMap(({ row, told }) => {
-    const id = idOf(row);
-    if (told !== undefined) return [{ row, view: { ...told, id } }];
-    const known = columns.get(row.id);
-    // Pruned a moment ago.
-    return known === undefined ? [] : [{ row, view: { ...damagedView(known), id } }];
-  });
+/** An event that was altered in the database must not hide all others: it is shown by its columns, and marked. */
+function eventView(row: ListedEvent): Omit<z.output<typeof AuditEvent>, "id"> {
+  const told = ToldEvent.safeParse(readEvent(Buffer.from(row.event)).event);
+  return told.success ? told.data : damagedView(row);
 }
 
 const ToldEvent = AuditEvent.omit({ id: true, damaged: true });
 
-function damagedView({ at, action, outcome, actor_kind, actor_id }: EventColumns) {
+function damagedView({ at, action, outcome, actor_kind, actor_id }: ListedEvent) {
   const actor = { kind: actor_kind, id: actor_id ?? "", name: "" };
   const known = AuditEvent.shape.outcome.catch("failed").parse(outcome);
   return { at: at.toISOString(), action, outcome: known, actor, damaged: true } as const;
@@ -145,4 +119,4 @@ const ofInstallation = route(
   }),
 );
 
-export const auditRoutes = [ofFactory, ofInstallation, ...auditChainRoutes];
+export const auditRoutes = [ofFactory, ofInstallation, ...auditLogRoutes];

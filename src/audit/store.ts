@@ -13,7 +13,17 @@ export type AuditFilter = {
   page: PageStart;
 };
 
-export type ListedEvent = { id: bigint; writer: string; event: Uint8Array };
+/** An event as it is stored: its bytes, and the columns beside them that searches use. */
+export type ListedEvent = {
+  id: bigint;
+  writer: string;
+  event: Uint8Array;
+  at: Date;
+  action: string;
+  outcome: string;
+  actor_kind: string;
+  actor_id: string | null;
+};
 
 /**
  * Events, newest first; one more than the page has, and how many it has. `actor` is the id of a credential.
@@ -52,7 +62,10 @@ export async function listEvents(
   const weights = found.map(({ bytes }) => bytes);
   const { size } = lightPage(page, weights);
   const rows = await prisma.$queryRawUnsafe<ListedEvent[]>(
-    "SELECT id, writer, event FROM audit_events WHERE id = ANY($1::bigint[]) ORDER BY id DESC",
+    // A row that was written directly can have a time that no reply can hold: it becomes the nearest one.
+    `SELECT id, writer, event, action, outcome, actor_kind, actor_id,
+       greatest(least(at, '9999-12-31T23:59:59Z'), '0001-01-01T00:00:00Z') AS at
+     FROM audit_events WHERE id = ANY($1::bigint[]) ORDER BY id DESC`,
     found.slice(0, size + 1).map(({ id }) => id),
   );
   return { rows, size };
@@ -60,28 +73,3 @@ export async function listEvents(
 
 /** The members of an event, or of its grants, that name a registry. */
 const registryMembers = ["registry", "entry", "host"];
-
-/** What the columns beside an event say of it. */
-export type EventColumns = {
-  id: bigint;
-  at: Date;
-  action: string;
-  outcome: string;
-  actor_kind: string;
-  actor_id: string | null;
-};
-
-/** The columns of events, by id. Whoever writes them directly can write any time: one that no reply can hold is the nearest. */
-export async function columnsOfEvents(
-  prisma: PrismaClient,
-  ids: readonly bigint[],
-): Promise<Map<bigint, EventColumns>> {
-  if (ids.length === 0) return new Map();
-  const rows = await prisma.$queryRawUnsafe<EventColumns[]>(
-    `/* columns-of-events */ SELECT id, action, outcome, actor_kind, actor_id,
-       greatest(least(at, '9999-12-31T23:59:59Z'), '0001-01-01T00:00:00Z') AS at
-     FROM audit_events WHERE id = ANY ($1::bigint[])`,
-    ids,
-  );
-  return new Map(rows.map((row) => [row.id, row]));
-}

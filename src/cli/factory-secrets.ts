@@ -21,19 +21,28 @@ export const run = (argv: readonly string[]): Promise<number> =>
   runCommands(argv, async (finish) => {
     const jobs = jobCommands(() => openContext(process.env), finish);
     if (isForJob(jobs, argv)) return jobs;
-    const [{ operatorCommands }, { openOperatorContext }, { commandOf }, { tailRow }, { completeCommand }] =
-      await Promise.all([
-        import("./operator/operator-commands.js"),
-        import("./operator/operator-client.js"),
-        import("./operator/command.js"),
-        import("./operator/audit-tail.js"),
-        import("./completion/complete-command.js"),
-      ]);
+    const [
+      { operatorCommands },
+      { openOperatorContext },
+      { commandOf },
+      { tailRow },
+      { logRows },
+      { completeCommand },
+    ] = await Promise.all([
+      import("./operator/operator-commands.js"),
+      import("./operator/operator-client.js"),
+      import("./operator/command.js"),
+      import("./operator/audit-tail.js"),
+      import("./audit/log-commands.js"),
+      import("./completion/complete-command.js"),
+    ]);
     const operator = { open: () => openOperatorContext(process.env), finish };
+    const audit = auditCommand(server);
+    for (const row of [tailRow, ...logRows]) audit.addCommand(commandOf(operator, row));
     return [
       ...jobs,
       ...operatorCommands(operator),
-      auditCommand(server).addCommand(commandOf(operator, tailRow)),
+      audit,
       operatorTokenCommand(),
       signingKeysCommand(),
       keysCommand(server),

@@ -31,9 +31,7 @@ export class GroupCommit<Item, Outcome> {
   add(item: Item): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#running ??= this.#drain().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running ??= this.#drain();
     });
   }
 
@@ -45,7 +43,12 @@ export class GroupCommit<Item, Outcome> {
   async #drain(): Promise<void> {
     // Lets the requests of this turn of the event loop join the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#writeAndSettle(this.#waiting.splice(0, this.#maxBatch));
+    try {
+      while (this.#waiting.length > 0) await this.#writeAndSettle(this.#waiting.splice(0, this.#maxBatch));
+    } finally {
+      // In the same turn as the check above: an item that is added a turn later would wait for the one behind it.
+      this.#running = undefined;
+    }
   }
 
   /** What waits for an outcome goes on at once, and hundreds of them would hold the event loop. */

@@ -27,7 +27,6 @@ export class Metrics {
   readonly #tokens: Counter<"type" | "cache">;
   readonly #upstream: Histogram<"outcome">;
   readonly #openFailed: Counter;
-  readonly #oddEvents: Counter;
   readonly #sealingFailed: Counter;
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
@@ -64,11 +63,6 @@ export class Metrics {
     this.#openFailed = new Counter({
       name: "factory_secrets_secret_open_failures_total",
       help: "Ciphertexts that did not open. Anything above zero needs a look at the audit.",
-      registers,
-    });
-    this.#oddEvents = new Counter({
-      name: "factory_secrets_audit_odd_events_total",
-      help: "Events in the database that the service cannot have written, met while sealing. Above zero: audit verify.",
       registers,
     });
     this.#sealingFailed = new Counter({
@@ -110,10 +104,6 @@ export class Metrics {
 
   secretOpenFailed(): void {
     this.#openFailed.inc();
-  }
-
-  oddEventFound(): void {
-    this.#oddEvents.inc();
   }
 
   sealingFailed(): void {
@@ -169,7 +159,7 @@ export class Metrics {
   watchAuditSealing(backlog: () => Promise<number | undefined>): void {
     new Gauge({
       name: "factory_secrets_audit_unsealed_events",
-      help: "Events of the audit that stand in no chain yet; 100000 means as many or more.",
+      help: "Events of the audit that are not in a log yet; 100000 means as many or more.",
       registers: [this.registry],
       async collect() {
         const events = await backlog().catch(() => undefined);
@@ -183,7 +173,7 @@ export class Metrics {
   watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
     new Gauge({
       name: "factory_secrets_audit_shipping_lag_events",
-      help: "Sealed events of the audit that an outside place has not got yet, by its kind and its place in the setting.",
+      help: "Sealed events and checkpoints of the audit that an outside place has not got yet, by its kind and its place in the setting.",
       labelNames: ["target"],
       registers: [this.registry],
       async collect() {

@@ -19,7 +19,7 @@ import { DocumentWorker } from "./documents/document-worker.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { type Parts, routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
-import { startAuditChain } from "./start-audit-chain.js";
+import { startAuditLog } from "./start-audit-log.js";
 import { createAwsDeps } from "./wiring/aws.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { createIdentity, unrecorded } from "./wiring/identity.js";
@@ -69,10 +69,10 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now: databaseNow });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const onTrouble = { onOdd: () => metrics.oddEventFound(), onSealingFailed: () => metrics.sealingFailed() };
-  const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
-  metrics.watchAuditShipping(chain.shippingLag);
-  metrics.watchAuditSealing(() => chain.sealer.backlog());
+  const onSealingFailed = () => metrics.sealingFailed();
+  const auditLog = startAuditLog({ database, keys, audit, outbound, settings, log, onSealingFailed });
+  metrics.watchAuditShipping(auditLog.shippingLag);
+  metrics.watchAuditSealing(() => auditLog.sealer.backlog());
   const documents = startDocuments(metrics, log);
   const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, documents, log });
   const { callers, workloads, verification, revocationLists } = identity;
@@ -88,7 +88,7 @@ export function createApp(input: {
   const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
   const held = { prisma, keys, audit, generations, withdrawals, facts, callers, factoryKeys, keyTasks };
-  const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: chain.sealer };
+  const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: auditLog.sealer };
   const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
   const deps = routeDeps({ ...held, ...asking, ...made, callSettings: settings });
   const front = createFront({ ...held, ...asking, ...made, ...identity, settings, outbound, metrics, log });
@@ -102,7 +102,7 @@ export function createApp(input: {
     rotateSigningKeysIfDue: signing.rotateIfDue,
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () => closeInTurn([...first, chain, feed, identity.keySets, outbound]),
+    close: () => closeInTurn([...first, auditLog, feed, identity.keySets, outbound]),
   };
 }
 

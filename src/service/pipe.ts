@@ -1,5 +1,5 @@
+import type { UnknownCallers } from "../audit/counted-events.js";
 import type { AuditWriter } from "../audit/record.js";
-import type { UnknownCallers } from "../audit/refusals.js";
 import { requestedBy } from "../audit/requested-by.js";
 import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
 import type { AwsKeys } from "../aws/keys/aws-keys.js";

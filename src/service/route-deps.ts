@@ -11,7 +11,7 @@ import type { AccessTokens } from "../identity/oauth/access-tokens.js";
 import type { Workloads } from "../identity/oidc/workloads.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import type { routes } from "./routes.js";
-import type { startAuditChain } from "./start-audit-chain.js";
+import type { startAuditLog } from "./start-audit-log.js";
 import type { createAwsDeps } from "./wiring/aws.js";
 import type { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
 import type { startKeyUpkeep } from "./wiring/keys.js";
@@ -35,7 +35,7 @@ export type Parts = {
   callers: Callers;
   factoryKeys: FactoryKeys;
   keyTasks: ReturnType<typeof startKeyUpkeep>["keyTasks"];
-  sealer: ReturnType<typeof startAuditChain>["sealer"];
+  sealer: ReturnType<typeof startAuditLog>["sealer"];
   accessTokens: AccessTokens;
   workloads: Workloads;
   revocationLists: RevocationLists;

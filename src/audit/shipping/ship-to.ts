@@ -19,9 +19,9 @@ export function parseShipTo(parts: readonly string[]): { targets: ShipTo[]; mist
     const target = shipToOf(part);
     if (target === undefined)
       mistakes.push(
-        `entry ${index + 1} is none of stdout, file:/PATH, https://HOST/..., syslog+tls://HOST:PORT and syslog+tcp://HOST:PORT`,
+        `entry ${index + 1} must be stdout, file:/PATH, https://HOST/..., syslog+tls://HOST:PORT or syslog+tcp://HOST:PORT`,
       );
-    else if (targets.some(({ id }) => id === target.id)) mistakes.push(`entry ${index + 1} stands there twice`);
+    else if (targets.some(({ id }) => id === target.id)) mistakes.push(`entry ${index + 1} is named twice`);
     else targets.push(target);
   }
   return { targets, mistakes };

@@ -5,8 +5,8 @@ import { databaseNow } from "../../core/database-clock.js";
 import { visible } from "../../core/visible-text.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Outbound } from "../../outbound/outbound.js";
-import type { AuditSigningKey } from "../chain/signing-key.js";
-import { installationId } from "../chain/store.js";
+import { installationId } from "../log/read-log.js";
+import type { AuditSigningKey } from "../log/signing-key.js";
 import type { ShipTo } from "./ship-to.js";
 import type { Target } from "./shipper.js";
 import { sendSyslog } from "./syslog.js";
@@ -77,7 +77,7 @@ async function post({ prisma, outbound, signingKey }: Deps, url: string, text: s
   if (reply.status < 200 || reply.status > 299) throw new Error(`it answered ${reply.status}`);
 }
 
-/** What a webhook's signature covers. No statement of the audit begins like this, so neither passes for the other. */
+/** What a webhook's signature covers. No checkpoint begins like this, so neither passes for the other. */
 function signedBytes(seconds: number, text: string): Buffer {
   return Buffer.from(`factory-secrets.audit-delivery.v1\n${seconds}\n${text}`, "utf8");
 }

@@ -110,29 +110,23 @@ export function wholeTable(client: pg.ClientBase, { name, columns }: Table): Par
 const eventsOfTransaction = 1_000;
 
 /**
- * The events, without the transaction ids of this Postgres, which another one has not reached or has long passed. What
- * has its place in the chains, or was put beside them, gets one that no sealer looks at again (0); what still waits to be
- * sealed gets the smallest there are from `firstWaiting` on, in its order.
- * @param isChained the schema has the chains; before them everything waits
+ * The events, without the transaction ids of this Postgres, which another one has not reached or has long passed. What is
+ * sealed gets one that no sealer looks at again (0); what still waits to be sealed gets the smallest there are from
+ * `firstWaiting` on, in its order.
+ * @param hasSeals the schema has a table of what is sealed; before that everything waits
  */
-export function eventParts(client: pg.ClientBase, { name, columns }: Table, isChained: boolean): Part[] {
+export function eventParts(client: pg.ClientBase, { name, columns }: Table, hasSeals: boolean): Part[] {
   const selectWith = (transaction: string): string => {
     const list = columns.map((column) => (column === "transaction" ? transaction : quoted(client, column)));
     return `SELECT ${list.join(", ")} FROM audit_events AS e`;
   };
   const place = "row_number() OVER (ORDER BY e.transaction, e.id) - 1";
   const waiting = selectWith(`(${firstWaiting} + (${place}) / ${eventsOfTransaction})::text::xid8`);
-  if (!isChained) return [{ table: name, columns, select: waiting }];
-  // Scalar subqueries are computed once, not for each event.
-  const frontier = "(SELECT frontier FROM audit_sealer)";
-  const next = "(SELECT pg_snapshot_xmax(pg_current_snapshot()))";
-  // An event of a transaction that is still to come is as much beside the chain as one of a time that is sealed.
-  const isBeside = `${frontier} <= ${next} AND (e.transaction < ${frontier} OR e.transaction >= ${next})`;
-  // Without the row of the sealer nothing is known to be beside the chain, and every event must be in one of the parts.
-  const isDone = `(coalesce(${isBeside}, false) OR EXISTS (SELECT FROM audit_seals WHERE event_id = e.id))`;
+  if (!hasSeals) return [{ table: name, columns, select: waiting }];
+  const isSealed = "EXISTS (SELECT FROM audit_seals WHERE event_id = e.id)";
   return [
-    { table: name, columns, select: `${selectWith("'0'::xid8")} WHERE ${isDone}` },
-    { table: name, columns, select: `${waiting} WHERE NOT ${isDone}` },
+    { table: name, columns, select: `${selectWith("'0'::xid8")} WHERE ${isSealed}` },
+    { table: name, columns, select: `${waiting} WHERE NOT ${isSealed}` },
   ];
 }
 

@@ -1,13 +1,13 @@
-import { exportCef, exportNdjson, exportRange } from "../../audit/chain/export-lines.js";
-import { publicKeys } from "../../audit/chain/keys/store.js";
-import { pem } from "../../audit/chain/public-keys.js";
-import { AuditSealer } from "../../audit/chain/sealer.js";
-import { AuditSigningKey } from "../../audit/chain/signing-key.js";
-import { installationId } from "../../audit/chain/store.js";
+import { exportCef } from "../../audit/log/cef.js";
+import { pem } from "../../audit/log/checkpoint.js";
+import { exportNdjson } from "../../audit/log/export.js";
+import { cutSum, pruneAudit } from "../../audit/log/prune.js";
+import { countSealed, installationId, logRange, signedLogs } from "../../audit/log/read-log.js";
+import { AuditSealer, countUnsealed } from "../../audit/log/sealer.js";
+import { AuditSigningKey, publicKeys } from "../../audit/log/signing-key.js";
 import { AuditWriter } from "../../audit/record.js";
-import { pruneAudit } from "../../audit/retention/prune.js";
 import { databaseNow } from "../../core/database-clock.js";
-import type { Database } from "../../db/database.js";
+import type { Database, PrismaClient } from "../../db/database.js";
 import { findFactory } from "../../factories/store.js";
 import { openKeys } from "../../service/key-source.js";
 import type { Settings } from "../../settings/settings.js";
@@ -15,14 +15,38 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { writeAll } from "../client/output.js";
 import { writeNewFile } from "../client/write-new-file.js";
 import { dataDirectoryOf, type ServerDeps, withDatabase } from "../server-work.js";
-import { verifyDatabase } from "./verify.js";
-import type { VerifyArguments } from "./verify-file.js";
+import { type VerifyArguments, verifySource } from "./verify-file.js";
 
 export type ExportArguments = { factory?: string; format: "ndjson" | "cef"; out?: string };
 
 /** Checks the database of the settings. @returns what was checked @throws CommandFailure as `verifyFile` and `withDatabase` */
 export function verifyAudit(deps: ServerDeps, given: VerifyArguments): Promise<string> {
-  return withDatabase(deps, (database) => verifyDatabase(database, given));
+  return withDatabase(deps, ({ prisma }) => verifyDatabase(prisma, given));
+}
+
+/** Checks all logs of a database as an export of it, up to their last checkpoints. @throws CommandFailure as `verifyFile` */
+export async function verifyDatabase(prisma: PrismaClient, given: VerifyArguments): Promise<string> {
+  const installation = await installationId(prisma);
+  const logs = installation === undefined ? [] : await signedLogs(prisma, installation);
+  if (logs.length === 0)
+    throw new CommandFailure(
+      exitCodes.usage,
+      "No checkpoint is signed yet. The server signs the first after a minute.",
+    );
+  const cutBefore = await cutSum(prisma);
+  const { signed, unsigned } = await countSealed(prisma);
+  const unsealed = await countUnsealed(prisma);
+  const number = (value: number): string => value.toLocaleString("en");
+  const newer = `Newer:     ${number(unsigned)} events are sealed and not signed yet, ${number(unsealed)} are not sealed yet`;
+  const notes = unsigned + unsealed > 0 ? [newer] : [];
+  try {
+    const chunks = exportNdjson(prisma, logs, "installation");
+    return await verifySource({ chunks, total: signed, notes }, given);
+  } catch (error) {
+    // Events that a prune removed while they were read would look like a break.
+    if ((await cutSum(prisma)) === cutBefore) throw error;
+    throw new CommandFailure(exitCodes.usage, "Events were pruned while they were read. Run audit verify again.");
+  }
 }
 
 /** Writes the events to `out`, or to standard output. @throws CommandFailure when there are none, and as `withDatabase` */
@@ -36,39 +60,35 @@ export function auditKeys(deps: ServerDeps): Promise<string[]> {
 }
 
 /**
- * Makes a new key sign checkpoints and cuts, unless somebody else did since this was asked for, which was `askedAtMs` by
- * the monotonic clock of this process.
+ * Makes a new key sign checkpoints, unless another command did since this was asked for, which was `askedAtMs` by the
+ * monotonic clock of this process.
  * @returns its public half as PEM
  * @throws CommandFailure before the first start, and as `withDatabase`
  */
 export function rotateAuditKey(deps: ServerDeps, askedAtMs: number): Promise<string> {
   return withAudit(deps, async ({ prisma, signingKey, sealer }) => {
     const installation = await installationId(prisma);
-    if (installation === undefined) throw new CommandFailure(exitCodes.failed, "Nothing was started here yet.");
+    if (installation === undefined) throw new CommandFailure(exitCodes.failed, "No server was started here yet.");
     const since = new Date(databaseNow().getTime() - (performance.now() - askedAtMs));
     const keyId = await signingKey.rotate(installation, since);
-    // The event of the rotation stands under the first signature of the new key.
+    // The first signature of the new key covers the event of the rotation.
     await sealer.seal();
-    await sealer.checkpoint(installation);
+    await sealer.sign();
     const made = (await publicKeys(prisma)).find(({ id }) => id === keyId);
     if (made === undefined) throw new Error("a key that was just made is there");
     return pem(made.publicKey);
   });
 }
 
-/** Drops the events before that moment. @returns what was done @throws CommandFailure at a damaged one, and as `withDatabase` */
+/** Drops the events before that moment. @returns what was done @throws CommandFailure as `withDatabase` */
 export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
   return withAudit(deps, async (opened) => {
-    // Whoever typed it was asked for a past time by a clock that can be wrong.
+    // The clock of this machine, by which the command compared it, can be wrong.
     if (before > databaseNow())
       throw new CommandFailure(exitCodes.usage, "--before is in the future, by the database's clock.");
-    const { pruned, damaged } = await pruneAudit(opened, before);
-    const removed =
-      pruned &&
-      `Removed ${pruned.removed} events, up to position ${pruned.through}. A signed cut says so in every export.`;
-    if (damaged === undefined) return removed ?? "Nothing is older.";
-    const kept = `Nothing was removed from there on: ${damaged}, so nothing says how old it is. Look at it with audit verify.`;
-    throw new CommandFailure(exitCodes.failed, removed === undefined ? kept : `${removed}\n${kept}`);
+    const removed = await pruneAudit(opened, before);
+    if (removed === 0) return "No checkpoint from before that time covers an event.";
+    return `Removed ${removed.toLocaleString("en")} events. The signed checkpoints up to which they went are in every export.`;
   });
 }
 
@@ -79,19 +99,29 @@ function withAudit<T>(deps: ServerDeps, work: (opened: OpenedAudit) => Promise<T
 async function writeExport(opened: OpenedAudit, given: ExportArguments, say: ServerDeps["say"]): Promise<void> {
   const { factory, format, out } = given;
   const { prisma, sealer } = opened;
-  const chain = factory === undefined ? await installationId(prisma) : (await findFactory(prisma, factory))?.id;
-  if (chain === undefined) throw new CommandFailure(exitCodes.failed, `There is no factory ${factory ?? "yet"}.`);
+  const installation = await installationId(prisma);
+  const id = factory === undefined ? installation : (await findFactory(prisma, factory))?.id;
+  if (installation === undefined || id === undefined)
+    throw new CommandFailure(
+      exitCodes.failed,
+      factory === undefined ? "No server was started here yet." : `The factory ${factory} does not exist.`,
+    );
   await sealer.seal();
-  const range = (await sealer.checkpoint(chain)) ? await exportRange(prisma, chain) : undefined;
-  if (range === undefined) throw new CommandFailure(exitCodes.failed, "No event of this chain is sealed yet.");
-  const onDamaged = (sentence: string) => say(`Look at it with audit verify: ${sentence}.`);
-  const chunks = format === "cef" ? exportCef(prisma, range) : exportNdjson(prisma, range, onDamaged);
+  await sealer.sign();
+  const signed = await signedLogs(prisma, installation);
+  const logs = factory === undefined ? signed : signed.filter((log) => log === id);
+  if (logs.length === 0) throw new CommandFailure(exitCodes.failed, "No event of this log is sealed yet.");
+  const write = format === "cef" ? exportCef : exportNdjson;
+  const chunks = write(prisma, logs, factory === undefined ? "installation" : "factory");
   if (out === undefined) return writeAll(chunks);
   // An export names people and addresses; it is not for everybody.
   await writeNewFile(out, chunks);
-  const number = (value: number): string => value.toLocaleString("en");
-  const { after, through } = range;
-  say(`Wrote ${out}: ${number(through - after)} events, positions ${number(after + 1)} to ${number(through)}.`);
+  const ranges = await Promise.all(logs.map((log) => logRange(prisma, log)));
+  const events = ranges.reduce(
+    (sum, range) => sum + (range ? range.end.edge.size - (range.cut?.edge.size ?? 0) : 0),
+    0,
+  );
+  say(`Wrote ${out}: ${events.toLocaleString("en")} events of ${logs.length} ${logs.length === 1 ? "log" : "logs"}.`);
 }
 
 /** What a command does with the audit, beside a server that runs. */

@@ -6,7 +6,7 @@ import type { ExportArguments } from "./audit-work.js";
 import { verifyCommand } from "./verify-command.js";
 import type { VerifyArguments } from "./verify-file.js";
 
-/** It holds the server's own parts, which take long to load. */
+/** Loaded when it is needed: it loads the server. */
 const loadAuditWork = () => import("./audit-work.js");
 
 const print = (text: string): void => void writeOut(`${text}\n`);
@@ -32,8 +32,8 @@ export function auditCommand(server: ServerDeps): Command {
   );
   audit
     .command("export")
-    .description("write the events, oldest first, up to a checkpoint that is signed for it")
-    .option("--factory <name>", "only the chain of this factory")
+    .description("write the events, oldest first, up to checkpoints that are signed for it")
+    .option("--factory <name>", "only the log of this factory")
     .addOption(new Option("--format <format>", "ndjson can be verified").choices(["ndjson", "cef"]).default("ndjson"))
     .option("--out <file>", "a new file; without it, standard output")
     .addHelpText("after", example("npx factory-secrets audit export --factory acme --out acme.ndjson"))
@@ -45,7 +45,7 @@ export function auditCommand(server: ServerDeps): Command {
   return audit;
 }
 
-/** `keys|rotate-key|prune`: for whoever keeps the audit. */
+/** `keys|rotate-key|prune`. */
 function addKeyCommands(audit: Command, server: ServerDeps): void {
   audit
     .command("keys")
@@ -55,7 +55,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
       const { auditKeys } = await loadAuditWork();
       const keys = await auditKeys(server);
       if (keys.length === 0)
-        server.say("There is none yet: the first is made with the first checkpoint, within a minute.");
+        server.say("No key exists yet. The server makes the first one with its first checkpoint, within a minute.");
       for (const key of keys) writeOut(key);
     });
   audit
@@ -69,7 +69,7 @@ function addKeyCommands(audit: Command, server: ServerDeps): void {
     });
   audit
     .command("prune")
-    .description("drop the events that are older; a signed cut stays in their place. Export them first")
+    .description("drop the events that checkpoints of before that time cover. Export them first")
     .requiredOption("--before <time>", "RFC 3339, a date, or a length such as 365d", parseTime)
     .addHelpText("after", example("npx factory-secrets audit prune --before 2026-01-01T00:00:00Z"))
     .action(async ({ before }: { before: Date }) => {

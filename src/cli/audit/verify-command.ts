@@ -3,16 +3,21 @@ import { writeOut } from "../client/output.js";
 import type { VerifyArguments } from "./verify-file.js";
 
 /**
- * `audit verify`. The server's machine has it, and every other one too: an export is checked without asking anybody.
+ * `audit verify`, on the server's machine and on every other one: an export is checked offline.
  * @param withoutFile - what is checked when no file is named
  * @param fileIs - about the option
  */
 export function verifyCommand(withoutFile: (given: VerifyArguments) => Promise<string>, fileIs: string): Command {
   return new Command("verify")
-    .description("check the chain of events and its signatures; exit code 0: whole, 1: broken, 2: could not be checked")
+    .description(
+      "check that no event was altered, removed or inserted; exit code 0: whole, 1: broken, 2: could not be checked",
+    )
     .option("--file <file>", fileIs)
     .option("--public-key <file>", "the public keys to believe, PEM (see: audit keys)")
-    .option("--checkpoint <file...>", "checkpoints or cuts that were kept elsewhere, one a line")
+    .option(
+      "--checkpoint <file...>",
+      "older checkpoints that were kept elsewhere: signed notes, or lines that were shipped",
+    )
     .addHelpText("after", "\nExample:\n  factory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem")
     .action(async ({ file, ...given }: VerifyArguments & { file?: string }) => {
       writeOut(`${file === undefined ? await withoutFile(given) : await verifyOffline(file, given)}\n`);
@@ -20,7 +25,7 @@ export function verifyCommand(withoutFile: (given: VerifyArguments) => Promise<s
 }
 
 async function verifyOffline(file: string, given: VerifyArguments): Promise<string> {
-  // Loaded when it is needed: no other command reads what the audit is made of.
+  // Loaded when it is needed: no other command reads exports.
   const { verifyFile } = await import("./verify-file.js");
   return verifyFile(file, given);
 }

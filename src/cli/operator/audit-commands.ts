@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { logRows } from "../audit/log-commands.js";
 import { verifyCommand } from "../audit/verify-command.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { explainStranger } from "../client/explain-stranger.js";
@@ -9,18 +10,18 @@ import { tailRow } from "./audit-tail.js";
 import { call } from "./call.js";
 import { type CommandDeps, commandOf, groupOf, type Row, type Run } from "./command.js";
 
-/** `audit tail|verify|export|keys`, for machines other than the server's. */
+/** `audit tail|verify|export|checkpoint|prove|keys`, for machines other than the server's. */
 export function auditCommands(deps: CommandDeps): Command {
   const audit = groupOf(
     "audit",
     "what was done and refused: read, export and check it",
     "factory-secrets audit export --out audit.ndjson\nfactory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem",
   );
-  return audit
+  audit
     .addCommand(commandOf(deps, tailRow))
-    .addCommand(verifyCommand(needsFile, "an export in NDJSON; the service is not asked"))
-    .addCommand(commandOf(deps, exportRow))
-    .addCommand(commandOf(deps, keysRow));
+    .addCommand(verifyCommand(needsFile, "an export in NDJSON; the service is not asked"));
+  for (const row of [exportRow, ...logRows, keysRow]) audit.addCommand(commandOf(deps, row));
+  return audit;
 }
 
 async function needsFile(): Promise<never> {

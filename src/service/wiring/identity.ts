@@ -1,5 +1,5 @@
+import { UnknownCallers } from "../../audit/counted-events.js";
 import type { AuditWriter } from "../../audit/record.js";
-import { UnknownCallers } from "../../audit/refusals.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Database } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { openDatabase } from "../../../src/db/database.js";
 import { createTestDatabase } from "../../support/test-database.js";
-import { startSealedService } from "../audit/chain/sealed-service.js";
+import { startSealedService } from "../audit/log/sealed-service.js";
 import { backUp, restoreInto } from "./backed-up.js";
 
 it("a backup that is made without the row of the sealer has the events that wait for it", async () => {

@@ -5,14 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { rotateAuditKey } from "../../../src/cli/audit/audit-work.js";
 import { runHere } from "../../support/cli/run-here.js";
 import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";
-import { type SealedService, signedOf, startSealedService } from "../audit/chain/sealed-service.js";
+import { notesIn, type SealedService, startSealedService } from "../audit/log/sealed-service.js";
 
 let directory: string;
 let sealed: SealedService;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "factory-secrets-audit-"));
   sealed = await startSealedService();
-  // A checkpoint behind each: the first one vouches for what comes before the last event.
+  // A checkpoint behind each.
   for (const name of ["one", "two"]) {
     await sealed.service.createFactory(name);
     await sealed.exported();
@@ -33,7 +33,7 @@ describe("audit export and verify", () => {
     const { code: exported, out: nothing, err: said } = await audit("export", "--out", file("whole.ndjson"));
     expect({ exported, nothing }).toEqual({ exported: 0, nothing: "" });
     const events = (await readFile(file("whole.ndjson"), "utf8")).match(/^\{"type":"event"/gm)?.length;
-    expect(said).toBe(`Wrote ${file("whole.ndjson")}: ${events} events, positions 1 to ${events}.\n`);
+    expect(said).toBe(`Wrote ${file("whole.ndjson")}: ${events} events of 3 logs.\n`);
     expect((await stat(file("whole.ndjson"))).mode & 0o777).toBe(0o600);
     await writeFile(file("audit.pem"), (await audit("keys")).out);
     const { code, out } = await runHere(
@@ -46,8 +46,11 @@ describe("audit export and verify", () => {
       file("audit.pem"),
     );
     expect(code).toBe(0);
-    expect(out).toMatch(/^Events: {6}\d+ of the installation [0-9a-f-]{36}\nPositions: {3}1 to \d+\nTime:/);
-    expect(out).toContain("Nothing was altered, removed, inserted, re-ordered or cut off.\n");
+    expect(out).toMatch(
+      /^Log: {7}installation [0-9a-f-]{36}: \d+ events, index 0 to \d+, 20\S+ to 20\S+, \d checkpoints? fit/,
+    );
+    expect(out.match(/^Log: {7}factory [0-9a-f-]{36}: 1 event, /gm)).toHaveLength(2);
+    expect(out).toContain("OK: no event was altered, removed, inserted, re-ordered or truncated.\n");
   });
 
   test("say so when the key was not given", async () => {
@@ -55,43 +58,75 @@ describe("audit export and verify", () => {
     expect(out).toContain("not given with --public-key");
   });
 
-  test("name the first break, and how far a checkpoint vouches, with exit code 1", async () => {
+  test("name the first break, and what a checkpoint covers before it, with exit code 1", async () => {
     const lines = (await readFile(file("whole.ndjson"), "utf8")).split("\n");
-    const last = lines.findLastIndex((line) => line.startsWith('{"type":"event"'));
-    const { position } = JSON.parse(lines[last] ?? "");
-    const vouching = signedOf(lines.slice(0, last).findLast((line) => line.startsWith('{"type":"checkpoint"')));
+    const last = lines.findLastIndex((line) => line.includes('"index":0,'));
     await writeFile(file("broken.ndjson"), lines.toSpliced(last, 1).join("\n"));
     const { code, err } = await audit("verify", "--file", file("broken.ndjson"));
     expect(code).toBe(1);
     expect(err).toBe(
-      `BROKEN at line ${last + 1}: the event at position ${position} is missing.\n` +
-        `A signed checkpoint vouches for everything up to position ${JSON.parse(vouching.text).position}.\n`,
+      `BROKEN at line ${last + 1}: removal: the event with index 0 is missing.\nNo checkpoint covers an event before it.\n`,
     );
   });
 
-  test("compare with a checkpoint that was kept elsewhere", async () => {
+  test("compare with checkpoints that were kept elsewhere: a signed note, or lines that were shipped", async () => {
     const lines = (await readFile(file("whole.ndjson"), "utf8")).split("\n");
-    await writeFile(file("held"), `${lines.find((line) => line.startsWith('{"type":"checkpoint"'))}\n`);
-    const { code, out } = await audit("verify", "--file", file("whole.ndjson"), "--checkpoint", file("held"));
-    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("1 of your own, each fits") });
+    await writeFile(file("kept.note"), notesIn(lines)[0] ?? "");
+    await writeFile(file("kept.ndjson"), lines.join("\n"));
+    const given = ["--file", file("whole.ndjson"), "--checkpoint"];
+    const one = await audit("verify", ...given, file("kept.note"));
+    expect(one).toMatchObject({ code: 0, out: expect.stringContaining("Kept:      1 of your checkpoints fits\n") });
+    const more = await audit("verify", ...given, file("kept.note"), file("kept.ndjson"));
+    expect(more.out).toContain(`${notesIn(lines).length + 1} of your checkpoints fit`);
+  });
+
+  test("find a log that was truncated since a checkpoint of it was kept", async () => {
+    await sealed.service.createFactory("three");
+    const until = await sealed.checkpoint(sealed.installation);
+    await audit("export", "--out", file("until.ndjson"));
+    const { id } = await sealed.service.createFactory("four");
+    await sealed.service.createApiToken("three", ["audit:read"]);
+    await writeFile(file("later.ndjson"), (await sealed.exported()).join("\n"));
+    await writeFile(file("until.note"), until);
+    const truncated = await audit("verify", "--file", file("until.ndjson"), "--checkpoint", file("later.ndjson"));
+    expect(truncated).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("truncation: a checkpoint that you kept"),
+    });
+    await writeFile(file("four.note"), await sealed.checkpoint(id));
+    const missing = await audit(
+      "verify",
+      "--file",
+      file("until.ndjson"),
+      "--checkpoint",
+      file("until.note"),
+      file("four.note"),
+    );
+    expect(missing).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("1 is about a log that is not in this export"),
+    });
   });
 
   test.each([
-    ["an empty file", () => "", "there is no checkpoint in it"],
-    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "there is no checkpoint in it"],
-    ["the checkpoint of another chain", (line: string) => line.startsWith('{"type":"end"'), "1 is about another chain"],
-  ])("do not call %s compared", async (_what, isHeld, said) => {
+    ["an empty file", () => "", "there is no checkpoint in the files"],
+    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "there is no checkpoint in the files"],
+    [
+      "the checkpoint of another log",
+      (line: string) => line.startsWith('{"type":"checkpoint"'),
+      "1 is about a log that is not",
+    ],
+  ])("do not call %s compared", async (_what, isKept, said) => {
     await audit("export", "--factory", "two", "--out", file("two.ndjson"));
-    const lines = (await readFile(file("two.ndjson"), "utf8")).split("\n").filter(isHeld);
-    await writeFile(file("not-held"), lines.join("\n"));
-    const given = ["--file", file("whole.ndjson"), "--checkpoint", file("not-held")];
+    await audit("export", "--factory", "one", "--out", file("only-one.ndjson"));
+    const lines = (await readFile(file("two.ndjson"), "utf8")).split("\n").filter(isKept);
+    await writeFile(file("not-kept"), lines.join("\n"));
+    const given = ["--file", file("only-one.ndjson"), "--checkpoint", file("not-kept")];
     const { code, out, err } = await audit("verify", ...given);
     expect({ code, out, err }).toMatchObject({ code: 2, out: "", err: expect.stringContaining(said) });
-    expect(err).toContain("nothing that you hold was compared");
-    const mixed = await audit("verify", ...given, file("held"));
-    expect(mixed).toMatchObject({ code: 0, out: expect.stringContaining("1 of your own, each fits") });
-    expect(mixed.out.includes("1 is about another chain")).toBe(said.startsWith("1"));
+    expect(err).toContain("Nothing was compared with your checkpoints");
     await rm(file("two.ndjson"));
+    await rm(file("only-one.ndjson"));
   });
 
   test.each([
@@ -107,22 +142,22 @@ describe("audit export and verify", () => {
     expect(await audit("verify", "--file", "README.md")).toEqual({
       code: 2,
       out: "",
-      err: "README.md: this is no export of an audit in NDJSON.\n",
+      err: "README.md: this is not an export of the audit in NDJSON.\n",
     });
     await audit("export", "--format", "cef", "--out", file("whole.cef"));
     expect(await audit("verify", "--file", file("whole.cef"))).toMatchObject({ code: 2 });
     const whole = await readFile(file("whole.ndjson"), "utf8");
-    for (const [index, altered] of ["", whole.slice(0, 5), whole.replace("key", "kex")].entries()) {
+    for (const [index, altered] of ["", whole.slice(0, 5), whole.replace("log", "lok")].entries()) {
       await writeFile(file(`altered-${index}`), altered);
       const { code, err } = await audit("verify", "--file", file(`altered-${index}`));
       expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^BROKEN /) });
     }
   });
 
-  test("give one factory its own chain", async () => {
+  test("give one factory its own log", async () => {
     await audit("export", "--factory", "one", "--out", file("one.ndjson"));
     const { code, out } = await audit("verify", "--file", file("one.ndjson"));
-    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("1 of the factory") });
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^Log: {7}factory \S+: 1 event, /) });
     expect(await readFile(file("one.ndjson"), "utf8")).not.toContain('"name":"two"');
   });
 
@@ -145,27 +180,27 @@ describe("audit verify on the database", () => {
     expect(await audit("verify")).toMatchObject({ code: 0, err: "" });
   });
 
-  test.each([
-    ["3", "all of its time were sealed"],
-    ["9000000000000", "has not begun here"],
-  ])("finds an event that was put beside the chain with the transaction %s", async (transaction, said) => {
-    await sealed.service.database.pool.query(
-      `INSERT INTO audit_events (at, action, outcome, actor_kind, actor_id, writer, sequence, transaction, event)
-       SELECT at, action, outcome, actor_kind, actor_id, gen_random_uuid(), 1, $1::text::xid8, event FROM audit_events
-       WHERE factory_id IS NULL AND action = 'operator-token.created' LIMIT 1`,
-      [transaction],
-    );
-    await sealed.exported();
-    const { code, err } = await audit("verify");
-    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("stands in no chain") });
-    expect(err).toContain(said);
-    await sealed.tamper("DELETE FROM audit_events WHERE transaction = $1::text::xid8", [transaction]);
+  test("finds an event that was altered", async () => {
+    const change = (from: string, to: string) =>
+      sealed.tamper(
+        "UPDATE audit_events SET event = convert_to(replace(convert_from(event, 'UTF8'), $1, $2), 'UTF8')",
+        [from, to],
+      );
+    await change('"name":"two"', '"name":"owt"');
+    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("alteration: ") });
+    await change('"name":"owt"', '"name":"two"');
   });
 
-  test("finds an event that was hidden from searches", async () => {
-    await sealed.tamper("UPDATE audit_events SET action = 'factory.deleted' WHERE action = 'factory.created'");
-    expect(await audit("verify")).toMatchObject({ code: 1, err: expect.stringContaining("a search would miss it") });
-    await sealed.tamper("UPDATE audit_events SET action = 'factory.created' WHERE action = 'factory.deleted'");
+  test("says how many events are newer than the last checkpoints", async () => {
+    await sealed.exported();
+    const blocker = await sealed.service.database.pool.connect();
+    await blocker.query("BEGIN; SELECT FROM audit_sealer FOR UPDATE");
+    await sealed.service.createFactory("five");
+    expect((await audit("verify")).out).toMatch(
+      /^Newer: {5}\d+ events are sealed and not signed yet, [1-9] are not sealed yet$/m,
+    );
+    await blocker.query("ROLLBACK");
+    blocker.release();
   });
 });
 
@@ -189,7 +224,7 @@ describe("audit rotate-key", () => {
     expect(body.items).toMatchObject([{ purpose: "audit-checkpoint", alg: "Ed25519" }]);
     // The server that runs beside signs with the new key too.
     await sealed.service.createFactory();
-    expect((await sealed.exported()).at(-1)).toContain('"type":');
+    await sealed.exported();
     expect(await audit("verify")).toMatchObject({ code: 0 });
   });
 });
@@ -220,16 +255,17 @@ describe("audit prune", () => {
   });
 
   test("removes what is older, and the rest still verifies", async () => {
+    await sealed.exported();
     const { code, out } = await audit("prune", "--before", new Date().toISOString());
-    expect({ code, out }).toMatchObject({
-      code: 0,
-      out: expect.stringMatching(/^Removed \d+ events, up to position \d+\./),
-    });
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^Removed \d+ events\. /) });
     await audit("export", "--out", file("rest.ndjson"));
-    const old = await audit("verify", "--file", file("rest.ndjson"), "--checkpoint", file("held"));
-    expect(old).toMatchObject({ code: 2, err: expect.stringContaining("1 is about what was cut off") });
+    const old = await audit("verify", "--file", file("rest.ndjson"), "--checkpoint", file("kept.note"));
+    expect(old).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("1 is about events that were dropped by a prune"),
+    });
     const { out: report } = await audit("verify", "--file", file("rest.ndjson"));
-    expect(report).toMatch(/Cut: {9}up to position \d+, older than /);
+    expect(report).toMatch(/events before index \d+ were dropped by a prune/);
     expect(await audit("verify")).toMatchObject({ code: 0 });
   });
 });

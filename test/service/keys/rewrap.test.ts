@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { AuditSigningKey } from "../../../src/audit/chain/signing-key.js";
+import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { KeyRing } from "../../../src/crypto/key-ring.js";
 import { readKnownKeys } from "../../../src/crypto/store.js";

@@ -151,7 +151,6 @@ const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
   [/^broker\/providers\/aws-iam\.ts$/, "the only file that may load that SDK"],
   [/^cli\/(client\/only-in-clone|backup\/commands)\.ts$/, "loaded by programs, which load little"],
   // The importer is another feature or the process: there the work would lie apart from its feature.
-  [/^audit\/chain\/verify-export\.ts$/, "the command line's, of the audit"],
   [
     /^broker\/(doctor\/require-passed|unserved-registries|secret-formats\/check-other-cloud)\.ts$/,
     "the service's wiring",
@@ -228,19 +227,15 @@ describe("the import lines of src/", () => {
   test("keep the command line of other machines free of the server, which would take long to load", () => {
     const folders = ["cli/ci/", "cli/client/", "cli/operator/", "cli/completion/"];
     // An export of the audit is verified on any machine, offline, by the very functions that the server writes it with.
-    // Only `audit verify` loads them, and zod, when it is run.
-    const chain = [
-      "chain-verifier",
-      "export-format",
-      "held-statements",
-      "link",
-      "public-keys",
-      "read-event",
-      "statement",
-    ];
+    // Only `audit verify` loads them, when it is run.
     const verifier = [
-      ...[...chain, "verified", "verify-export"].map((name) => `audit/chain/${name}.ts`),
-      ...["cli/audit/verify-command.ts", "cli/audit/verify-file.ts", "cli/audit/sentences.ts", "cli/progress-bar.ts"],
+      ...["checkpoint", "read-event", "tree", "verify"].map((name) => `audit/log/${name}.ts`),
+      ...[
+        "cli/audit/log-commands.ts",
+        "cli/audit/verify-command.ts",
+        "cli/audit/verify-file.ts",
+        "cli/progress-bar.ts",
+      ],
     ];
     const programs = ["cli/docker-credential-factory-secrets.ts", "cli/packed-program.ts"];
     const isClient = ({ path }: SourceFile): boolean => isWithin(path, [...folders, ...verifier, ...programs]);
@@ -256,7 +251,6 @@ describe("the import lines of src/", () => {
     const mayLoad = [...folders, ...pure, ...verifier];
     const packagesOf = (path: string): string[] => [
       ...["commander", "yaml"],
-      ...(path.startsWith("audit/chain/") ? ["zod"] : []),
       ...(path === "cli/operator/print.ts" ? ["@jmespath-community/jmespath"] : []),
     ];
     const wrong = files.filter(isClient).flatMap(({ path, imports }) =>

@@ -48,6 +48,17 @@ describe("a group commit", () => {
     expect(await second).toBe("three");
   });
 
+  it("writes what is added in any turn after an outcome: none waits for an item behind it", async () => {
+    for (let turns = 0; turns < 10; turns += 1) {
+      const group = new GroupCommit<number, string>(async (batch) => batch.map(String), 10);
+      await group.add(1);
+      for (let passed = 0; passed < turns; passed += 1) await Promise.resolve();
+      const second = group.add(2);
+      await turn();
+      expect(await Promise.race([second, turn().then(() => "still waiting")])).toBe("2");
+    }
+  });
+
   it("tries each alone when their statement fails, so that one fails nobody else", async () => {
     const { group, calls } = controlled(10);
     const outcomes = settled([group.add(1), group.add(2)]);

@@ -140,4 +140,4 @@ async function stop(child: ChildProcess): Promise<void> {
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
-const printedToken = (said: string): string | undefined => /FS_TOKEN=(fso_\S+)\s/.exec(said)?.[1];
+const printedToken = (said: string): string | undefined => /FACTORY_SECRETS_TOKEN=(fso_\S+)\s/.exec(said)?.[1];

@@ -31,14 +31,6 @@ export type EventBody =
   | { action: "key.rewrap-started"; keyId: string }
   | { action: "key.rewrapped"; keyId: string; count: number }
   | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
-  | {
-      action: "data-key.damaged-replaced";
-      purpose: "fingerprint" | "aws-keys";
-      dataKeyId: string;
-      keyId: string;
-      /** Versions whose fingerprint is not known any more. */
-      count?: number;
-    }
   | { action: "data-key.reseal-started" }
   | { action: "data-key.resealed"; count: number }
   | { action: "audit.pruned"; before: string; position: number; count: number }
@@ -183,7 +175,6 @@ const actions: Readonly<Record<EventBody["action"], true>> = {
   "key.rewrap-started": true,
   "key.rewrapped": true,
   "data-key.replaced": true,
-  "data-key.damaged-replaced": true,
   "data-key.reseal-started": true,
   "data-key.resealed": true,
   "audit.pruned": true,

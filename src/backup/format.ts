@@ -2,7 +2,7 @@ import { z } from "zod";
 import { hasNoControls } from "../http/contract.js";
 
 // A backup file, as docs/backup-format.md describes it: a line of JSON that says what is in it, the rows of all tables
-// in gzip, and 72 bytes with the SHA-256 of everything before them.
+// in gzip, and a line with the HMAC-SHA256 of everything before it.
 
 /** Raised when a file of the new kind could not be read by a release that knows the old kind only. */
 export const formatVersion = 1;
@@ -21,8 +21,10 @@ export const BackupHeader = z.strictObject({
   installation: z.uuid(),
   /** The version of the Postgres that it was made on. */
   postgres: Text,
-  /** Ids of the key-encryption keys without which it does not open. */
+  /** Ids of the key-encryption keys without which what is in it does not open. */
   keys: z.array(Text),
+  /** What it is authenticated with, wrapped by a key-encryption key (`backup-key.ts`). */
+  key: z.strictObject({ id: z.uuid(), keyEncryptionKeyId: Text, wrapped: z.base64() }),
   /** Those that were applied, in order, with their checksums as Prisma records them. */
   migrations: z.array(z.strictObject({ name: Text, checksum: Text })).min(1),
   sequences: z.array(z.strictObject({ name: Text, lastValue: z.string().regex(/^\d+$/), isCalled: z.boolean() })),
@@ -43,7 +45,7 @@ export const firstWaiting = 1;
 /** More than any header needs: whoever names the wrong file waits for no line end through gigabytes. */
 export const maxHeaderBytes = 1024 * 1024;
 
-const trailerPrefix = "sha256:";
+const trailerPrefix = "hmac-sha256:";
 export const trailerBytes = trailerPrefix.length + 64 + 1;
 
 /** What stands behind the rows of each part, as in a file of `COPY`. */
@@ -56,13 +58,13 @@ export class BackupRefused extends Error {
 
 export const headerLine = (header: BackupHeader): string => `${JSON.stringify(header)}\n`;
 
-export const trailer = (sha256: string): string => `${trailerPrefix}${sha256}\n`;
+export const trailer = (hmac: string): string => `${trailerPrefix}${hmac}\n`;
 
 /** @throws BackupRefused when it is no header, or one of a newer release */
 export function readHeader(line: string): BackupHeader {
   const json = jsonOf(line);
   const any = AnyHeader.safeParse(json);
-  if (!any.success && line.startsWith(beginning)) throw altered();
+  if (!any.success && line.startsWith(beginning)) throw alteredBackup();
   if (!any.success) throw new BackupRefused("This is no backup of factory-secrets.");
   if (any.data.version > formatVersion) {
     throw new BackupRefused(
@@ -70,12 +72,13 @@ export function readHeader(line: string): BackupHeader {
     );
   }
   const header = BackupHeader.safeParse(json);
-  if (!header.success) throw altered();
+  if (!header.success) throw alteredBackup();
   return header.data;
 }
 
-const altered = (): BackupRefused =>
-  new BackupRefused("The first line of this backup was altered. Nothing was restored.");
+/** The one sentence for whatever is not exactly what `backup` wrote. */
+export const alteredBackup = (): BackupRefused =>
+  new BackupRefused("This backup was cut short or altered. Nothing was restored.");
 
 function jsonOf(text: string): unknown {
   try {

@@ -42,7 +42,7 @@ function operatorTokenCommand(): Command {
     .option("--name <name>", "what to call it", "command line")
     .addHelpText(
       "after",
-      "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FS_TOKEN=$(npx factory-secrets operator-token)",
+      "\nIt uses the settings of the server (DATABASE_URL, or the data directory), also while the server runs.\n\nExample:\n  export FACTORY_SECRETS_TOKEN=$(npx factory-secrets operator-token)",
     )
     .action(async ({ name }: { name: string }) => {
       const { makeOperatorToken } = await loadServerWork();
@@ -68,8 +68,11 @@ function signingKeysCommand(): Command {
     .command("rotate")
     .description("make a new one, also while the server runs, and print its id")
     .addOption(
-      new Option("--purpose <purpose>", "what it signs: access tokens, or what the clouds take in place of secrets")
-        .choices(["api-access", "federation"])
+      new Option(
+        "--purpose <purpose>",
+        "what it signs: access tokens, what the clouds take in place of secrets, or tokens of the relay",
+      )
+        .choices(["api-access", "federation", "relay"])
         .default("api-access"),
     )
     .option("--compromised", "the present one may be known to others: take it out of use at once")

@@ -5,10 +5,11 @@ const sentences: Record<DataKeyPurpose, string> = {
   secret:
     "The data key that seals this factory's values does not open. Bring back the key-encryption key that wrapped it, or have an operator give the factory a new one: POST /v1/factories/{factory}/data-keys:rotate",
   fingerprint:
-    "The key of this factory's fingerprints does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup, or replace it: POST /v1/factories/{factory}/data-keys:replace-damaged",
+    "The key of this factory's fingerprints does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup. If both are lost: see 'When a data key does not open' in docs/keys.md",
   "aws-keys":
-    "The key that this factory's AWS-shaped keys are derived from does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup, or replace it: POST /v1/factories/{factory}/data-keys:replace-damaged",
+    "The key that this factory's AWS-shaped keys are derived from does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup. If both are lost: see 'When a data key does not open' in docs/keys.md",
   "audit-checkpoint": "The key of the audit does not open.",
+  backup: "The key of the backup does not open.",
 };
 
 /**

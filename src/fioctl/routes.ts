@@ -34,7 +34,7 @@ const howToMakeAClient = (url: string): string => `fioctl asks for the ID and th
 
 Whoever administers your factory makes one, FACTORY and NAME being yours:
 
-  curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FS_TOKEN" \\
+  curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" \\
     -H 'Content-Type: application/json' -d '{"name":"NAME","roles":["operator"]}'
 
 The answer has both: "id" is the client ID, "clientSecret" the client secret, which is shown this once.

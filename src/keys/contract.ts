@@ -48,26 +48,6 @@ const PerSecond = z
   .default(100)
   .meta({ description: "How many to move in a second, at most." });
 
-export const ReplacedDataKeys = z
-  .object({
-    items: z.array(
-      z
-        .object({
-          purpose: z.enum(["fingerprint", "aws-keys"]).meta({
-            id: "ReplaceableDataKey",
-            description: "`fingerprint`: of the versions of secrets. `aws-keys`: of the keys of jobs for AWS programs.",
-          }),
-          dataKeyId: z.string().meta({ description: "The new one." }),
-          unknownFingerprints: z
-            .int()
-            .optional()
-            .meta({ description: "Versions of which it is not known any more whether they hold the same value." }),
-        })
-        .meta({ id: "ReplacedDataKey" }),
-    ),
-  })
-  .meta({ id: "ReplacedDataKeys" });
-
 export const StartTask = z.strictObject({ perSecond: PerSecond }).meta({ id: "StartKeyTask" });
 
 export const KeyTask = z

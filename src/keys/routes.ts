@@ -7,7 +7,6 @@ import { json, type RequestFacts, route } from "../http/route.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import { activateKey, addKey, type KeyDeps, noKey, retireKey } from "./change-keys.js";
 import { AddKey, Key, KeyList, KeyParams, KeyTask, KeyTaskList, StartTask } from "./contract.js";
-import { replaceDamaged } from "./damaged/routes.js";
 import { type ListedKey, listKeys } from "./list-keys.js";
 import { findFactoryRef } from "./store.js";
 import type { KeyTasks } from "./tasks/key-tasks.js";
@@ -224,4 +223,4 @@ const task = route(
   },
 );
 
-export const keyRoutes = [list, get, add, activate, rewrap, retire, rotateDataKey, replaceDamaged, tasks, task];
+export const keyRoutes = [list, get, add, activate, rewrap, retire, rotateDataKey, tasks, task];

@@ -50,7 +50,7 @@ export async function authenticatePull(
  * Who asks for a token of the relay. An ID token is exchanged for a session: a token of ours must name somebody who can
  * be looked up.
  * @param factory - whose rules judge an ID token when the user name does not say it
- * @throws Problem `unauthenticated`, `forbidden`, `too-many-requests`
+ * @throws Problem `unauthenticated`, `too-many-requests`
  */
 export async function authenticateForToken(
   deps: CallerDeps,
@@ -62,7 +62,6 @@ export async function authenticateForToken(
     ? await withTokenOrSession(deps, asked, presented, input.factory)
     : await ofCertificate(deps, asked.request);
   if (!asker) throw missingCredential(asked.isForDevices);
-  requirePermission(asker.caller);
   return asker;
 }
 

@@ -17,7 +17,7 @@ import { type AskedList, type AskedOfPlace, isDigest, relayedLink, upstreamPath 
 import { OciProblem } from "./oci-errors.js";
 import { type BlobDeps, relayBlob } from "./send-blob.js";
 import { type Manifest, type ManifestDeps, type Manifests, sendManifest } from "./send-manifest.js";
-import { askUpstream, type UpstreamQuestion } from "./upstream.js";
+import { askUpstream, harmlessContentType, type UpstreamQuestion } from "./upstream.js";
 
 export type PullDeps = BlobDeps &
   ManifestDeps & {
@@ -93,16 +93,17 @@ function answerBlob(deps: PullDeps, pull: Pull): Promise<void> {
 }
 
 async function answerList(deps: PullDeps, pull: Pull, asked: AskedList): Promise<void> {
-  const { response, facts } = pull.wire;
+  const { response } = pull.wire;
   const { registry } = asked.place;
   const { answer, body } = await confirmed(deps, pull, async (caller, decision) => {
     await recordLook(deps.audit, pull, caller, decision);
     const answer = await ask(pull, caller, decision, (question) => askUpstream(deps, question));
     return { answer, body: await deps.manifests.readList(answer, registry) };
   });
-  const { "content-length": _length, link: given, ...headers } = answer.headers;
+  const { "content-length": _length, link: given, "content-type": type, ...headers } = answer.headers;
   const link = given === undefined ? undefined : relayedLink(given, asked);
-  send(response, answer.status, { ...headers, ...(link !== undefined && { link }), "x-request-id": facts.id }, body);
+  const safe = { "content-type": harmlessContentType(type), "x-content-type-options": "nosniff" };
+  send(response, answer.status, { ...headers, ...safe, ...(link !== undefined && { link }) }, body);
 }
 
 /** What leaves without a row of its own is confirmed by one statement before its registry is asked. */

@@ -51,6 +51,9 @@ export function createRelayWire(deps: RelayDeps): Wire {
 }
 
 async function answer(deps: RelayDeps, wire: WireRequest, learned: Learned): Promise<void> {
+  // What a device gets by its certificate has no Authorization to keep it out of a cache between.
+  wire.response.setHeader("Cache-Control", "no-store");
+  wire.response.setHeader("X-Request-Id", wire.facts.id);
   requireMethod(wire);
   const ownHosts = ownHostsOf(deps, wire.askedAt);
   const asked = parseAsked(wire.path, wire.query, ownHosts);
@@ -85,9 +88,8 @@ function requireMethod({ request: { method = "" }, path }: WireRequest): void {
   throw new OciProblem("UNSUPPORTED", "method-not-allowed", sentence, { allow });
 }
 
-function sendJson({ response, facts }: WireRequest, body: object): void {
-  const headers = { ...commonHeaders, "Content-Type": "application/json", "Cache-Control": "no-store" };
-  send(response, 200, { ...headers, "X-Request-Id": facts.id }, JSON.stringify(body));
+function sendJson({ response }: WireRequest, body: object): void {
+  send(response, 200, { ...commonHeaders, "Content-Type": "application/json" }, JSON.stringify(body));
 }
 
 /** The names by which the client may know the relay, with and without their ports. */

@@ -7,7 +7,7 @@ import { parseForm } from "../http/parse-form.js";
 import { readBytes } from "../http/read-bytes.js";
 import type { WireRequest } from "../http/wire.js";
 import type { TokenRequests } from "../limits/token-requests.js";
-import { authenticateForToken, type CallerDeps, type Presented, presentedBy } from "./callers.js";
+import { authenticateForToken, type CallerDeps, type Presented, presentedBy, requirePermission } from "./callers.js";
 import { demandFor } from "./decide-pull.js";
 import { type Place, placeOfScopeName, scopeNameOf } from "./names.js";
 import { maxNamesOfToken } from "./relay-tokens.js";
@@ -52,6 +52,7 @@ export async function answerTokenRequest(
   const input = { presented, factory: wanted[0]?.place.factory };
   const { caller, holder } = await authenticateForToken(deps, asked, input);
   onCaller(caller);
+  requirePermission(caller);
   await deps.relayTokenRequests.count(caller);
   const granted = await grantedOf(deps, caller, wanted);
   const names = [...new Set(granted.map(({ place }) => scopeNameOf(place)))];

@@ -22,11 +22,12 @@ export type SecretChange = {
   secret_id: string;
   name: string;
   version: number;
-  /** Only if this is the current version. */
-  if_version: number | null;
-  /** Only if so many of its versions were destroyed: what it restores is still there. */
-  if_destroyed: number | null;
-  /** Delete although an entry names it. */
+  /** The secret as it was judged (`SecretHead`), which the statement compares with its row. `null` for a new one. */
+  seen_current: number | null;
+  seen_destroyed: number | null;
+  seen_named: boolean | null;
+  seen_deliver_to_jobs: boolean | null;
+  /** Deleted although an entry names it: for the audit. */
   forced: boolean;
   /** Delete its values for good, too. */
   purged: boolean;
@@ -41,8 +42,6 @@ export type SecretChange = {
   expires_at: string | null;
   /** Of the version that it makes. */
   deliver_to_jobs: boolean;
-  /** Only if the current version says so: by that it was judged. `null` where there is none. */
-  if_deliver_to_jobs: boolean | null;
 };
 
 /** Changes that are made together or not at all, with their audit rows. */
@@ -53,6 +52,11 @@ export type ChangeSet = {
   actor: Actor;
   audit: readonly AuditRow[];
 };
+
+/**
+ * What became of a set. `changed`: a secret is not as it was judged, so judge it again. `full`: the factory has no room.
+ */
+export type WriteOutcome = "written" | "changed" | "full";
 
 /** How many secrets a factory may have. */
 export type SecretLimits = { maxSecrets: number };

@@ -4,19 +4,19 @@ import type { WrappedDataKey } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
 import type { PageStart } from "../http/page.js";
 import { withDeliverability } from "./delivery/store.js";
-import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
+import type { ChangeSet, SecretHead, SecretLimits, WriteOutcome } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, if_deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, seen_current int, seen_destroyed int, seen_named bool, seen_deliver_to_jobs bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
-// Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
-// still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
-// secret that comes or goes is counted in the factory's row; one that an entry names can change a token answer: then the
-// generation is raised, under the lock that a publisher of configs takes too. Such a set is done only when it is alone in
-// the statement. All others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
-// outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
-// Whether a new version may be delivered to jobs was judged by what the current one says, so that is compared too.
-// `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
+// Writes several sets of changes in one round trip, each whole or not at all. What a write may do was judged before
+// (`plan-change.ts`): `locked` only compares each secret with what was judged and locks its row. A set that misses one is
+// not `ready`, and nothing of it is written. A secret that is created or deleted is counted in the factory's row. A secret
+// that an entry names can change a token answer, so its write raises the generation, under the lock that a publisher of
+// configs takes too. Both kinds are written only when they are alone in the statement; all others touch no shared row. A
+// staged version moves no pointer. The current version and the previous one survive the count of versions to keep, which
+// is read without a lock. A deletion leaves the versions, unless it purges. `fingerprinting` are the fingerprint keys that
+// still exist: a fingerprint made with another key could not be compared with any.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
   ), locked AS MATERIALIZED (
@@ -24,11 +24,8 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     FROM secrets s JOIN change ON change.secret_id = s.id
       JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
     WHERE change.op <> 'create' AND s.factory_id = change.factory_id AND s.deleted_at IS NULL
-      AND s.next_version = change.version AND (change.if_version IS NULL OR s.current_version = change.if_version)
-      AND (change.if_destroyed IS NULL OR s.destroyed_versions = change.if_destroyed)
-      AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
-      AND (change.if_deliver_to_jobs IS NULL OR v.deliver_to_jobs = change.if_deliver_to_jobs)
-      AND NOT (s.named AND change.deliver_to_jobs)
+      AND (s.next_version, s.current_version, s.destroyed_versions, s.named, v.deliver_to_jobs)
+        = (change.version, change.seen_current, change.seen_destroyed, change.seen_named, change.seen_deliver_to_jobs)
     ORDER BY s.id FOR UPDATE OF s
   ), fingerprinting AS MATERIALIZED (
     SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
@@ -83,19 +80,19 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
   ), audited AS (
     ${auditInsert} ${auditSelect} FROM jsonb_to_recordset($4::jsonb) AS row(set int, ${auditRecordset}) JOIN go USING (set)
   )
-  SELECT set FROM go`;
+  SELECT set, go.set IS NOT NULL AS written FROM ready LEFT JOIN go USING (set)`;
 
 /**
  * Writes several sets of changes in one statement, each whole or not at all.
- * @returns for each set, whether it was written: not when one of its secrets is no longer as the writer saw it, when the
- *   factory has no room or another key of its fingerprints, or when it changes token answers and is not alone
+ * @returns for each set what became of it: `changed`, too, when the factory has another fingerprint key by now, or when
+ *   the set changes token answers and is not alone
  * @throws unique violation (23505) when a name to create has come to be meanwhile: then nothing was written
  */
 export async function writeChangeSets(
   prisma: PrismaClient,
   limits: SecretLimits,
   sets: readonly ChangeSet[],
-): Promise<boolean[]> {
+): Promise<WriteOutcome[]> {
   const changes = sets.flatMap(({ factoryId, at, actor, changes }, set) =>
     changes.map((change) => ({
       ...change,
@@ -107,15 +104,16 @@ export async function writeChangeSets(
       actor_name: actor.name,
     })),
   );
-  const rows = await prisma.$queryRawUnsafe<{ set: number }[]>(
+  const rows = await prisma.$queryRawUnsafe<{ set: number; written: boolean }[]>(
     writeStatement,
     JSON.stringify(changes),
     sets.length === 1,
     limits.maxSecrets,
     JSON.stringify(sets.flatMap(({ audit }, set) => audit.map((row) => ({ ...row, set })))),
   );
-  const written = new Set(rows.map(({ set }) => set));
-  return sets.map((_, set) => written.has(set));
+  const written = new Map(rows.map((row) => [row.set, row.written]));
+  const refused = sets.length === 1 ? "full" : "changed";
+  return sets.map((_, set) => (written.has(set) ? (written.get(set) ? "written" : refused) : "changed"));
 }
 
 /** The secrets of these names, as they are now, and how many the factory has: `undefined` when it is gone. */

@@ -14,7 +14,7 @@ import { operatorHosts, outboundSettings } from "./outbound-settings.js";
 import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./reader.js";
 import { tlsSettings } from "./tls-settings.js";
 
-/** Every setting, as the README lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
+/** Every setting, as docs/settings.md lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
 export const settingNames = {
   HOST: "Address to listen on.",
   PORT: "Port to listen on; 0 for a free one.",

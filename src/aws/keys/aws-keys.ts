@@ -7,8 +7,8 @@ import { Problem } from "../../core/problem.js";
 import type { AwsEntry } from "../../factory-config/entry.js";
 import type { Callers } from "../../identity/callers.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
-import { computeSignature } from "../signature/compute-signature.js";
 import { type PresentedSignature, readSignature, toleranceMs } from "../signature/read-signature.js";
+import { signatureOf } from "../signature/signature-of.js";
 import { headerValues, type SignedRequest } from "../signature/signed-request.js";
 import { accessKeyIdOf, entryTagOf, type KeyReference, parseAccessKeyId } from "./key-id.js";
 
@@ -108,7 +108,7 @@ export class AwsKeys {
     }
     const { caller, factory: own } = await this.#holderOf(reference, factory);
     const entry = await this.#entryOf(own, reference);
-    await this.#verify(presented, { factoryId: own.id, jobId: reference.jobId, entryId: entry.id });
+    await this.#verify(request, presented, { factoryId: own.id, jobId: reference.jobId, entryId: entry.id });
     if (presented.scope.region !== entry.region) {
       throw new Problem(
         "signature-refused",
@@ -146,12 +146,11 @@ export class AwsKeys {
     return newer;
   }
 
-  async #verify(presented: PresentedSignature, place: { factoryId: string; jobId: string; entryId: string }) {
+  async #verify(request: SignedRequest, presented: PresentedSignature, place: KeyPlace) {
     const key = await this.#deps.factoryKeys.findAwsKeys(place.factoryId);
     if (!key) throw keysRefused();
-    const { scope, signedAt, canonical, signature } = presented;
-    const expected = computeSignature(deriveSecretAccessKey(key.bytes, place), scope, signedAt, canonical);
-    if (!timingSafeEqual(expected, signature)) throw keysRefused();
+    const expected = await signatureOf(request, presented, deriveSecretAccessKey(key.bytes, place));
+    if (!timingSafeEqual(expected, presented.signature)) throw keysRefused();
   }
 }
 

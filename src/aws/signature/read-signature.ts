@@ -1,7 +1,15 @@
+import { hash } from "node:crypto";
 import { Problem } from "../../core/problem.js";
-import { canonicalRequest, payloadHash } from "./canonical-request.js";
-import { type CredentialScope, signatureAlgorithm } from "./compute-signature.js";
+import { dateOf, queryOf } from "./signature-of.js";
 import { headerValues, onlyHeader, type SignedRequest } from "./signed-request.js";
+
+/** What an access key is used for on one day. */
+export type CredentialScope = {
+  /** `YYYYMMDD`. */
+  date: string;
+  region: string;
+  service: string;
+};
 
 /** A signature that is fit to be compared: all has been checked that can be without the key. */
 export type PresentedSignature = {
@@ -10,7 +18,8 @@ export type PresentedSignature = {
   /** `YYYYMMDDThhmmssZ`. */
   signedAt: string;
   signature: Buffer;
-  canonical: string;
+  /** Names in lower case. */
+  signedHeaders: readonly string[];
 };
 
 /** How far the clocks of client and service may be apart. AWS has the same. */
@@ -33,7 +42,7 @@ export function readSignature(request: SignedRequest, expected: { service: strin
   if (header === undefined) throw refused("The request is not signed. Give your AWS program the job's keys.");
   const [, accessKeyId = "", date = "", region = "", service = "", names = "", signature = ""] =
     authorization.exec(header) ?? [];
-  if (signature === "") throw refused(`The Authorization header is not a complete ${signatureAlgorithm} signature.`);
+  if (signature === "") throw refused(`The Authorization header is not a complete AWS4-HMAC-SHA256 signature.`);
   if (service !== expected.service) {
     throw refused(`The signature is for the service "${service}", and this answers "${expected.service}" only.`);
   }
@@ -47,7 +56,7 @@ export function readSignature(request: SignedRequest, expected: { service: strin
   const signedHeaders = names.split(";");
   checkSignedHeaders(request, signedHeaders);
   const stated = onlyHeader(request, "x-amz-content-sha256");
-  if (stated !== undefined && stated !== payloadHash(request.body)) {
+  if (stated !== undefined && stated !== hash("sha256", request.body, "hex")) {
     throw refused("The body is not the one that was signed: its SHA-256 is another.");
   }
   return {
@@ -55,7 +64,7 @@ export function readSignature(request: SignedRequest, expected: { service: strin
     scope: { date, region, service },
     signedAt,
     signature: Buffer.from(signature, "hex"),
-    canonical: canonicalRequest(request, signedHeaders),
+    signedHeaders,
   };
 }
 
@@ -68,10 +77,8 @@ export function claimedService(authorizationHeader: string | undefined): string 
 
 function readTime(request: SignedRequest, date: string): { signedAt: string; at: Date } {
   const signedAt = onlyHeader(request, "x-amz-date") ?? "";
-  const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(signedAt);
-  const [, year, month, day, hour, minute, second] = parts ?? [];
-  const at = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (!parts || Number.isNaN(at.getTime())) throw refused("X-Amz-Date is missing, or is no time.");
+  const at = dateOf(signedAt);
+  if (Number.isNaN(at.getTime())) throw refused("X-Amz-Date is missing, or is no time.");
   if (!signedAt.startsWith(date)) throw refused("The date of the signature's scope is not that of X-Amz-Date.");
   return { signedAt, at };
 }
@@ -83,6 +90,12 @@ function checkSignedHeaders(request: SignedRequest, signed: readonly string[]): 
   if (signed.some((name) => headerValues(request, name).length === 0)) {
     throw refused("A header that was signed did not arrive. Does a proxy take it away?");
   }
+  // The library that signs the request again makes these itself, and leaves this parameter out of what is signed.
+  if (signed.some((name) => ["date", "authorization"].includes(name)))
+    throw refused("The headers Date and Authorization cannot be signed: sign X-Amz-Date.");
+  const [, ...query] = request.target.split("?");
+  if (Object.keys(queryOf(query.join("?"))).some((name) => name.toLowerCase() === "x-amz-signature"))
+    throw refused("The signature belongs into the Authorization header, not into the URL.");
 }
 
 const refused = (detail: string): Problem => new Problem("signature-refused", detail);

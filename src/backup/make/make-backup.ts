@@ -1,9 +1,11 @@
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip } from "node:zlib";
 import type pg from "pg";
+import type { KeyEncryptionKey } from "../../crypto/key-encryption-key.js";
 import { withClient } from "../../db/one-client.js";
+import { makeBackupKey } from "../backup-key.js";
 import { type BackupHeader, BackupRefused, endOfRows, formatVersion, headerLine, trailer } from "../format.js";
 import { leftOut } from "../left-out.js";
 import * as store from "./store.js";
@@ -11,6 +13,8 @@ import * as store from "./store.js";
 type Deps = {
   /** Of the database, past a pooler if there is one. */
   url: string;
+  /** That the settings name. The active one wraps the key that the backup is authenticated with. */
+  keys: readonly KeyEncryptionKey[];
   /** The tables that the migrations of this release make. */
   knownTables: ReadonlySet<string>;
   onProgress: (rows: number, total: number) => void;
@@ -34,17 +38,19 @@ export async function makeBackup(deps: Deps, sink: Writable): Promise<Made> {
     // On a connection of its own: the snapshot must be younger than the lock.
     return withClient(deps.url, "factory-secrets backup", async (client) => {
       await store.beginSnapshot(client);
-      const { header, parts } = await lookAround(deps, client);
-      return writeOut(deps, { client, header, parts, sink });
+      return writeOut(deps, { client, ...(await lookAround(deps, client)), sink });
     });
   });
 }
 
-async function lookAround(deps: Deps, client: pg.ClientBase): Promise<{ header: BackupHeader; parts: Part[] }> {
+type Found = { header: BackupHeader; parts: readonly Part[]; key: Buffer };
+
+async function lookAround(deps: Deps, client: pg.ClientBase): Promise<Found> {
   const all = await store.readTables(client);
   const tables = all.filter(({ name }) => deps.knownTables.has(name) && !leftOut.has(name));
   const origin = all.some(({ name }) => name === "installation") ? await store.readOrigin(client) : undefined;
-  if (origin === undefined) throw new BackupRefused("There is nothing to back up: no service was ever started here.");
+  const active = origin && (await store.readActiveKey(client));
+  if (!origin || !active) throw new BackupRefused("There is nothing to back up: no service was ever started here.");
   for (const { name } of all)
     if (!deps.knownTables.has(name) && !leftOut.has(name))
       deps.say(`The table ${name} is none of this release's, and not in the backup.`);
@@ -59,15 +65,17 @@ async function lookAround(deps: Deps, client: pg.ClientBase): Promise<{ header: 
     client,
     tables.map(({ name }) => name),
   );
+  const { key, bytes } = await makeBackupKey(deps.keys, active, origin.installation);
   const listed = parts.map(({ table, columns, rows }) => ({ name: table, columns: [...columns], rows }));
   const header = {
     format: "factory-secrets-backup",
     version: formatVersion,
     ...origin,
+    key,
     sequences,
     tables: listed,
   } as const;
-  return { header, parts };
+  return { header, parts, key: bytes };
 }
 
 /** So that every row finds those that its foreign keys point to. @throws when tables point at each other in a circle */
@@ -84,14 +92,16 @@ export function inOrderOfNeed(tables: readonly store.Table[]): store.Table[] {
   return ordered;
 }
 
-type Output = { client: pg.ClientBase; header: BackupHeader; parts: readonly Part[]; sink: Writable };
+type Output = Found & { client: pg.ClientBase; sink: Writable };
 
-async function writeOut(deps: Deps, { client, header, parts, sink }: Output): Promise<Made> {
+async function writeOut(deps: Deps, { client, header, parts, key, sink }: Output): Promise<Made> {
   const hash = createHash("sha256");
+  const hmac = createHmac("sha256", key);
   const total = parts.reduce((sum, { rows }) => sum + rows, 0);
   let bytes = 0;
   const counted = (chunk: Buffer): Buffer => {
     hash.update(chunk);
+    hmac.update(chunk);
     bytes += chunk.length;
     return chunk;
   };
@@ -104,7 +114,10 @@ async function writeOut(deps: Deps, { client, header, parts, sink }: Output): Pr
     async function* (zipped: AsyncIterable<Buffer>) {
       yield counted(Buffer.from(headerLine(header), "utf8"));
       for await (const chunk of zipped) yield counted(chunk);
-      yield counted(Buffer.from(trailer(hash.copy().digest("hex")), "utf8"));
+      const end = Buffer.from(trailer(hmac.digest("hex")), "utf8");
+      hash.update(end);
+      bytes += end.length;
+      yield end;
     },
     sink,
   );

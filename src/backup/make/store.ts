@@ -92,6 +92,14 @@ export async function readOrigin(
   return { installation, postgres, keys, madeAt: row.made_at.toISOString(), migrations: migrations.rows };
 }
 
+/** The key-encryption key that wraps what is new, whatever the release of the schema. */
+export async function readActiveKey(client: pg.ClientBase): Promise<{ id: string; checkValue: Buffer } | undefined> {
+  const { rows } = await client.query<{ id: string; checkValue: Buffer }>(
+    `SELECT id, check_value AS "checkValue" FROM key_encryption_keys WHERE state = 'active'`,
+  );
+  return rows[0];
+}
+
 /** A part that is the whole table. */
 export function wholeTable(client: pg.ClientBase, { name, columns }: Table): Part {
   const list = columns.map((column) => quoted(client, column)).join(", ");

@@ -1,17 +1,11 @@
 import type pg from "pg";
 import type { AuditWriter } from "../../audit/record.js";
 import { databaseNow } from "../../core/database-clock.js";
-import { applyNext, assertUtf8, type Migration, tablesOf } from "../../db/migrate.js";
+import type { KeyEncryptionKey } from "../../crypto/key-encryption-key.js";
+import { applyNext, assertUtf8, type Migration, matchesChecksum, tablesOf } from "../../db/migrate.js";
 import { type BackupHeader, BackupRefused } from "../format.js";
 import { leftOut } from "../left-out.js";
 import { type ReadBackup, readBackup } from "../read-backup.js";
-import {
-  refuseOtherMigrations,
-  refuseTakenNumbers,
-  refuseUnfitHeader,
-  refusingRows,
-  refusingUnfit,
-} from "./refuse-unfit.js";
 import * as store from "./store.js";
 
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
@@ -33,31 +27,55 @@ type Open = () => AsyncIterable<Buffer>;
 
 /**
  * Reads all of a backup and writes nothing.
- * @param migrations of this release
- * @throws BackupRefused as `readBackup`, and when it is of a schema that this release does not know or that no release had
+ * @param keys - of the settings
+ * @param migrations - of this release
+ * @throws BackupRefused as `readBackup`, and when it is of a schema that this release does not know
  */
-export async function verifyBackup(open: Open, migrations: readonly Migration[]): Promise<ReadBackup> {
-  const verified = await readBackup(open(), async (_table, rows) => {
+export async function verifyBackup(
+  open: Open,
+  keys: readonly KeyEncryptionKey[],
+  migrations: readonly Migration[],
+): Promise<ReadBackup> {
+  const verified = await readBackup(open(), keys, async (_table, rows) => {
     for await (const _chunk of rows);
   });
   refuseOtherMigrations(verified.header, migrations);
   return verified;
 }
 
-type Deps = { client: pg.ClientBase; audit: AuditWriter; migrations: readonly Migration[] };
+function refuseOtherMigrations({ migrations: given }: BackupHeader, migrations: readonly Migration[]): void {
+  const known = new Map(migrations.map(({ name, sql }) => [name, sql]));
+  for (const { name, checksum } of given) {
+    const sql = known.get(name);
+    if (sql === undefined)
+      throw new BackupRefused(
+        `This backup was made by a newer release: it has the migration ${name}, which this one does not know. Restore it with that release.`,
+      );
+    if (!matchesChecksum(sql, checksum))
+      throw new BackupRefused(
+        `The migration ${name} of this release is another than the one that the backup was made with.`,
+      );
+  }
+}
+
+type Deps = {
+  client: pg.ClientBase;
+  audit: AuditWriter;
+  keys: readonly KeyEncryptionKey[];
+  migrations: readonly Migration[];
+};
 
 /**
  * Puts a backup that was verified into an empty database, in one transaction: whatever stops it, nothing is there.
  * The schema is made as it was when the backup was made, filled, and brought up to date like any other.
- * @throws BackupRefused when the database is not empty, the file is not the one that was verified, or no service has
- * written it; DatabaseUnusable when its encoding is not UTF8, or a migration fails
+ * @throws BackupRefused when the database is not empty, or the file is not the one that was verified; DatabaseUnusable when its encoding is not UTF8, or a migration fails
  */
 export async function restoreBackup(
   deps: Deps,
   backup: ReadBackup & { open: Open },
   options: { revokeCredentials: boolean },
 ): Promise<Restored> {
-  const { client, migrations } = deps;
+  const { client, keys, migrations } = deps;
   const { header } = backup;
   // The check of the server's start: what it would refuse then takes no backup.
   await assertUtf8(client);
@@ -68,17 +86,11 @@ export async function restoreBackup(
   const before = migrations.filter(({ name }) => ofBackup.has(name));
   await migrate(client, before);
   await refuseRows(client, migrations);
-  await refuseUnfitHeader(client, header, tablesOf(before));
-  const read = await readBackup(backup.open(), (table, rows) =>
-    refusingUnfit(`the rows of ${table.name}`, () => store.copyIn(client, table, rows)),
-  );
+  const read = await readBackup(backup.open(), keys, (table, rows) => store.copyIn(client, table, rows));
   if (read.sha256 !== backup.sha256) throw new BackupRefused("The file was changed while it was being restored.");
-  await refuseTakenNumbers(client, header.sequences);
   await store.setSequences(client, header.sequences);
-  const restored = await refusingRows(async () => {
-    await migrate(client, migrations);
-    return settle(deps, backup, options);
-  });
+  await migrate(client, migrations);
+  const restored = await settle(deps, backup, options);
   await store.analyse(client, [...new Set(header.tables.map(({ name }) => name))]);
   await store.endRestore(client);
   return restored;

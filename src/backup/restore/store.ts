@@ -68,37 +68,6 @@ export async function copyIn(
   await pipeline(rows, client.query(copyFrom(`COPY ${client.escapeIdentifier(name)} (${list}) FROM STDIN`)));
 }
 
-export type SequenceLimits = { least: bigint; greatest: bigint };
-
-/** Between which numbers each sequence of the schema counts. */
-export async function readLimits(client: pg.ClientBase): Promise<Map<string, SequenceLimits>> {
-  const { rows } = await client.query<{ name: string; least: string; greatest: string }>(
-    `SELECT sequencename AS name, min_value::text AS least, max_value::text AS greatest
-     FROM pg_sequences WHERE schemaname = current_schema()`,
-  );
-  return new Map(rows.map(({ name, least, greatest }) => [name, { least: BigInt(least), greatest: BigInt(greatest) }]));
-}
-
-/** @returns the table for which a sequence counts, when it has a row of this number */
-export async function tableWithNumber(
-  client: pg.ClientBase,
-  sequence: string,
-  number: bigint,
-): Promise<string | undefined> {
-  const { rows } = await client.query<{ table: string; column: string }>(
-    `SELECT t.relname AS table, a.attname AS column FROM pg_depend AS d
-       JOIN pg_class AS t ON t.oid = d.refobjid
-       JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-     WHERE d.classid = 'pg_class'::regclass AND d.objid = $1::regclass AND d.deptype IN ('a', 'i')`,
-    [client.escapeIdentifier(sequence)],
-  );
-  for (const { table, column } of rows) {
-    const found = `SELECT FROM ${client.escapeIdentifier(table)} WHERE ${client.escapeIdentifier(column)} = $1 LIMIT 1`;
-    if ((await client.query(found, [String(number)])).rowCount !== 0) return table;
-  }
-  return undefined;
-}
-
 export async function setSequences(client: pg.ClientBase, sequences: BackupHeader["sequences"]): Promise<void> {
   for (const { name, lastValue, isCalled } of sequences)
     await client.query("SELECT setval($1::regclass, $2::bigint, $3)", [

@@ -8,11 +8,12 @@ import { databaseNow } from "../../core/database-clock.js";
 import { errorCode } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
+import { heldKeys } from "../../service/key-source.js";
 import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { writeBytes } from "../client/output.js";
 import { progressBar } from "../progress-bar.js";
-import { explained, type ServerDeps } from "../server-work.js";
+import { dataDirectoryOf, explained, type ServerDeps } from "../server-work.js";
 import { atPlace } from "./place.js";
 
 type Write = (sink: Writable) => Promise<Made>;
@@ -25,10 +26,11 @@ export function writeBackup({ environment, say }: ServerDeps, out: string): Prom
   return explained(async () => {
     const settings = readSettings(environment);
     const knownTables = tablesOf(await readMigrations(migrationsDirectory));
+    const keys = await heldKeys(settings, dataDirectoryOf(settings));
     await atPlace({ settings, say, mayMake: false }, async ({ url, audit }) => {
       const bar = progressBar("Backing up");
       try {
-        const make = (sink: Writable) => makeBackup({ url, knownTables, say, onProgress: bar.show }, sink);
+        const make = (sink: Writable) => makeBackup({ url, keys, knownTables, say, onProgress: bar.show }, sink);
         const complete = (made: Made) => record(audit, made);
         const made = out === "-" ? await toStandardOutput(make) : await intoNewFile(resolve(out), make, complete);
         if (out === "-") await complete(made);

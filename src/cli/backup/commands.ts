@@ -19,7 +19,7 @@ export function backupCommands(server: ServerDeps): Command[] {
     new Command("restore")
       .description("check a backup from end to end, then put it into an empty database")
       .requiredOption("--in <file>", "what backup wrote")
-      .option("--check", "only check the file; needs no database and no key")
+      .option("--check", "only check the file; needs the key-encryption key and no database")
       .option("--sha256 <hex>", "refuse a file with another SHA-256 than backup printed", parseSha256)
       .option("--revoke-credentials", "withdraw every operator token, API token and OAuth client of the backup")
       .addHelpText(

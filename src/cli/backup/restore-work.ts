@@ -1,16 +1,18 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { ReadBackup } from "../../backup/read-backup.js";
 import { type Restored, restoreBackup, verifyBackup } from "../../backup/restore/restore-backup.js";
 import { errorCode } from "../../core/error-code.js";
+import type { KeyEncryptionKey } from "../../crypto/key-encryption-key.js";
 import { readMigrations } from "../../db/migrate.js";
 import { withClient } from "../../db/one-client.js";
 import { migrationsDirectory } from "../../db/open-service-database.js";
-import { readSettings, type Settings } from "../../settings/settings.js";
+import { heldKeys } from "../../service/key-source.js";
+import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../progress-bar.js";
-import { explained, type ServerDeps } from "../server-work.js";
+import { dataDirectoryOf, explained, type ServerDeps } from "../server-work.js";
 import { atPlace } from "./place.js";
 
 export type RestoreArguments = { in: string; check?: true; sha256?: string; revokeCredentials?: true };
@@ -23,23 +25,24 @@ export function readIntoDatabase({ environment, say }: ServerDeps, given: Restor
   return explained(async () => {
     const path = resolve(given.in);
     const migrations = await readMigrations(migrationsDirectory);
-    const verified = await watched(path, "Checking", (open) => verifyBackup(open, migrations));
+    const settings = readSettings(environment);
+    const keys = await heldKeys(settings, dataDirectoryOf(settings));
+    const verified = await watched(path, "Checking", (open) => verifyBackup(open, keys, migrations));
     if (given.sha256 !== undefined && given.sha256.toLowerCase() !== verified.sha256)
       throw new CommandFailure(exitCodes.failed, `This is another backup: its SHA-256 is ${verified.sha256}.`);
     if (given.check) return saySentences(say, checked(path, verified));
-    const settings = readSettings(environment);
     const restored = await atPlace({ settings, say, mayMake: true }, ({ url, audit }) =>
       withClient(url, "factory-secrets restore", (client) =>
         watched(path, "Restoring", (open) =>
           restoreBackup(
-            { client, audit, migrations },
+            { client, audit, keys, migrations },
             { ...verified, open },
             { revokeCredentials: given.revokeCredentials === true },
           ),
         ),
       ),
     );
-    saySentences(say, done(path, verified, restored, settings));
+    saySentences(say, done(path, verified, restored, keys));
   });
 }
 
@@ -73,15 +76,16 @@ const number = (value: number): string => value.toLocaleString("en");
 function checked(path: string, { header, sha256 }: ReadBackup): string[] {
   const rows = header.tables.reduce((sum, table) => sum + table.rows, 0);
   return [
-    `${path} is whole: ${number(rows)} rows, as of ${header.madeAt}. Nothing was restored.`,
+    `${path} is whole and genuine: ${number(rows)} rows, as of ${header.madeAt}. Nothing was restored.`,
     `SHA-256: ${sha256}`,
     `It opens only with the key-encryption key ${header.keys.join(", ")}.`,
   ];
 }
 
-function done(path: string, { header }: ReadBackup, restored: Restored, settings: Settings): string[] {
+function done(path: string, { header }: ReadBackup, restored: Restored, keys: readonly KeyEncryptionKey[]): string[] {
   const { rows, ended, live } = restored;
   const count = (kind: string): string => number(live.get(kind) ?? 0);
+  const missing = header.keys.filter((id) => keys.every((key) => key.id !== id));
   return [
     `Restored ${number(rows)} rows from ${path}: all is as it was at ${header.madeAt}.`,
     `Ended ${number(ended)} jobs, sessions and credentials that were live then.`,
@@ -91,16 +95,8 @@ function done(path: string, { header }: ReadBackup, restored: Restored, settings
           `Live again: ${count("operator")} operator tokens, ${count("api-token")} API tokens, ${count("oauth-client")} OAuth clients.`,
           `What was withdrawn after ${header.madeAt} is valid again. Withdraw it again before anybody can reach the server, or restore with --revoke-credentials.`,
         ]),
-    whereKeyGoes(header.keys.join(", "), settings),
+    ...(missing.length > 0
+      ? [`Before the start, add the key-encryption key ${missing.join(", ")} to FACTORY_SECRETS_KEYS.`]
+      : []),
   ];
-}
-
-function whereKeyGoes(ids: string, { database, key, keys }: Settings): string {
-  const starts = `The server starts with the key-encryption key ${ids} in`;
-  if (database.kind !== "embedded" || key !== undefined)
-    return `${starts} ${keys.length === 0 ? "FACTORY_SECRETS_KEY" : "FACTORY_SECRETS_KEYS or FACTORY_SECRETS_KEY"}.`;
-  const path = join(resolve(database.dataDirectory), "key-encryption-key");
-  return keys.length === 0
-    ? `Before the start, put your copy of the key-encryption key ${ids} at ${path}`
-    : `${starts} FACTORY_SECRETS_KEYS, or at ${path}`;
 }

@@ -17,10 +17,9 @@ const examples: Readonly<Record<string, string>> = {
   rewrap: "npx factory-secrets keys rewrap --per-second 200",
   retire: "npx factory-secrets keys retire kek-6f1d1c4c3c1f2a10",
   "rotate-data-key": "npx factory-secrets keys rotate-data-key --factory acme",
-  "replace-damaged": "npx factory-secrets keys replace-damaged --factory acme",
 };
 
-/** `keys list|add|activate|rewrap|retire|rotate-data-key|replace-damaged`. */
+/** `keys list|add|activate|rewrap|retire|rotate-data-key`. */
 export function keysCommand(server: ServerDeps): Command {
   const keys = new Command("keys").description("the key-encryption keys, and the data keys of factories");
   keys
@@ -81,14 +80,6 @@ function addDataKeyCommands(keys: Command, server: ServerDeps): void {
     .action(async ({ factory, perSecond }: { factory: string; perSecond: number }) => {
       const { rotateDataKey } = await loadKeysWork();
       print(await rotateDataKey(server, factory, perSecond));
-    });
-  keys
-    .command("replace-damaged")
-    .description("replace the keys of fingerprints and of AWS-shaped keys that do not open")
-    .requiredOption("--factory <name>", "whose")
-    .action(async ({ factory }: { factory: string }) => {
-      const { replaceDamaged } = await loadKeysWork();
-      for (const line of await replaceDamaged(server, factory)) print(line);
     });
 }
 

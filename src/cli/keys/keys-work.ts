@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AuditWriter } from "../../audit/record.js";
 import { activateKey, addKey, retireKey, wrapsText } from "../../keys/change-keys.js";
-import { replaceDamagedKeys } from "../../keys/damaged/replace-damaged.js";
 import { type ListedKey, listKeys } from "../../keys/list-keys.js";
 import { findFactoryRef } from "../../keys/store.js";
 import { runTask } from "../../keys/tasks/run-task.js";
@@ -65,20 +64,6 @@ export function rotateDataKey(server: ServerDeps, name: string, perSecond: numbe
     if (!factory) throw new CommandFailure(exitCodes.failed, `There is no factory ${name}.`);
     const task = await complete(deps, await startReseal(deps, { factory, perSecond, actor }), "Sealing anew");
     return `Sealed ${task.done} versions of ${name} anew. The old data key is gone.`;
-  });
-}
-
-/** A line for each key. @throws CommandFailure when every key opens, or the one that seals values does not */
-export function replaceDamaged(server: ServerDeps, name: string): Promise<string[]> {
-  return withKeys(server, async (deps) => {
-    const factory = await findFactoryRef(deps.prisma, name);
-    if (!factory) throw new CommandFailure(exitCodes.failed, `There is no factory ${name}.`);
-    const replaced = await replaceDamagedKeys(deps, { factory, actor });
-    return replaced.map(({ purpose, unknown }) =>
-      purpose === "fingerprint"
-        ? `Replaced the key of the fingerprints of ${name}. Those of ${unknown} versions are not known any more.`
-        : `Replaced the key of the AWS-shaped keys of ${name}. Jobs have to ask for new ones.`,
-    );
   });
 }
 

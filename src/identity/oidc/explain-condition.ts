@@ -2,7 +2,7 @@ import { nearestName } from "../../core/nearest-name.js";
 import { type Claims, claimAt, comparisonOf, holds } from "./conditions.js";
 import type { TrustCondition, TrustRule } from "./contract.js";
 import type { ExplainedCondition } from "./explain-contract.js";
-import { boundedText, isFor } from "./match-rules.js";
+import { boundedText, type RuleVerdict } from "./judge-rules.js";
 import { claimName, type RuleTemplate } from "./templates/template.js";
 import { judgeOf } from "./templates/templates.js";
 
@@ -44,56 +44,49 @@ function textOf(found: unknown): string | undefined {
 }
 
 /** All that a rule asks of claims, one after the other: issuer, audience, its conditions, and `jti` for a single use. */
-export function explainConditions(rule: TrustRule, asked: AskedClaims): ExplainedCondition[] {
+export function explainConditions(verdict: RuleVerdict, asked: AskedClaims): ExplainedCondition[] {
+  const { rule } = verdict;
   const issuer = judgeOf(rule);
   return [
-    explainIssuer(rule, asked),
-    explainAudience(rule, asked),
-    ...rule.conditions.map((condition) => explainCondition(condition, asked, issuer)),
-    ...(rule.singleUse ? [explainTokenId(asked)] : []),
+    explained(shown("iss", JSON.stringify(rule.issuer), asked, verdict.issuer), hintForIssuer(rule, asked)),
+    explained(
+      shown("aud", `${JSON.stringify(rule.audience)} alone`, asked, verdict.audience),
+      hintForAudience(rule, asked),
+    ),
+    ...verdict.conditions.map(({ condition, holds }) =>
+      explained(
+        shown(condition.claim, expectation(condition), asked, holds),
+        holds ? undefined : hintFor(condition, asked, issuer),
+      ),
+    ),
+    ...(rule.singleUse ? [explainTokenId(asked, verdict.tokenId)] : []),
   ];
 }
 
-function explainIssuer({ issuer }: TrustRule, asked: AskedClaims): ExplainedCondition {
-  const { iss } = asked.claims;
-  const hint = hintForIssuer(issuer, iss);
-  return {
-    ...shown("iss", JSON.stringify(issuer), asked, iss === issuer),
-    ...(hint !== undefined && { hint }),
-  };
+function explained(condition: ExplainedCondition, hint: string | undefined): ExplainedCondition {
+  return { ...condition, ...(hint !== undefined && { hint }) };
 }
 
-function hintForIssuer(issuer: string, found: unknown): string | undefined {
+function hintForIssuer({ issuer }: TrustRule, { claims }: AskedClaims): string | undefined {
+  const found = claims.iss;
   if (found === undefined) return noSuchClaim;
   const differsBySlash = found === `${issuer}/` || `${String(found)}/` === issuer;
   return differsBySlash ? "Differs by the slash at its end alone, and that counts." : undefined;
 }
 
-function explainAudience({ audience }: TrustRule, asked: AskedClaims): ExplainedCondition {
-  const hint = hintForAudience(audience, asked.claims.aud);
-  return {
-    ...shown("aud", `${JSON.stringify(audience)} alone`, asked, isFor(audience, asked.claims)),
-    ...(hint !== undefined && { hint }),
-  };
-}
-
-function hintForAudience(audience: string, found: unknown): string | undefined {
+function hintForAudience({ audience }: TrustRule, { claims }: AskedClaims): string | undefined {
+  const found = claims.aud;
   if (found === undefined) return noSuchClaim;
   const isOneOfMany = Array.isArray(found) && found.includes(audience) && found.length > 1;
   return isOneOfMany ? "It is for others too, who could have brought it here: ask for this audience alone." : undefined;
 }
 
-function explainTokenId(asked: AskedClaims): ExplainedCondition {
-  const { jti } = asked.claims;
-  const hint = jti === undefined ? `${noSuchClaim} Without it a rule with singleUse takes none.` : undefined;
-  const isHeld = typeof jti === "string" && jti !== "";
-  return { ...shown("jti", "any text: the rule takes a token once", asked, isHeld), ...(hint && { hint }) };
-}
-
-function explainCondition(condition: TrustCondition, asked: AskedClaims, issuer: RuleTemplate): ExplainedCondition {
-  const isHeld = holds(condition, asked.claims);
-  const hint = isHeld ? undefined : hintFor(condition, asked, issuer);
-  return { ...shown(condition.claim, expectation(condition), asked, isHeld), ...(hint !== undefined && { hint }) };
+function explainTokenId(asked: AskedClaims, holds: boolean): ExplainedCondition {
+  const isAbsent = asked.claims.jti === undefined;
+  return explained(
+    shown("jti", "any text: the rule takes a token once", asked, holds),
+    isAbsent ? `${noSuchClaim} Without it a rule with singleUse takes none.` : undefined,
+  );
 }
 
 function shown(claim: string, expected: string, asked: AskedClaims, isHeld: boolean): ExplainedCondition {

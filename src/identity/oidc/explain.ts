@@ -3,12 +3,12 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { Claims } from "./conditions.js";
-import { maxIdTokenLength, type TrustRule } from "./contract.js";
+import { maxIdTokenLength } from "./contract.js";
 import { type AskedClaims, askedClaims, explainConditions } from "./explain-condition.js";
 import type { ExplainedRule, Explanation } from "./explain-contract.js";
 import type { IdTokenFailure } from "./id-token-failure.js";
+import { decide, judgeRule, matches, type RuleVerdict } from "./judge-rules.js";
 import type { KeySets } from "./key-sets.js";
-import { trustedBy } from "./match-rules.js";
 import { parseIdToken } from "./parse-id-token.js";
 import { rulesOfFactory } from "./store.js";
 import { checkIdToken, type IdTokenCheck, keySourceOf, type VerifyDeps } from "./verify-id-token.js";
@@ -34,21 +34,23 @@ export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Ask
   const lookedAt = askedClaims(claims);
   const presented = token === undefined ? undefined : { token, parsed: parseIdToken(token) };
   const { rules = [] } = (await rulesOfFactory(deps.prisma, factory.id)) ?? {};
+  const algorithm = typeof presented?.parsed === "object" ? presented.parsed.algorithm : undefined;
   const explained = await Promise.all(
     rules.map(async (rule) => {
-      const of = { factoryId: factory.id, rule };
+      const verdict = judgeRule(rule, { claims, ...(algorithm && { algorithm }) });
       const { verification } = deps;
-      const check = presented && (await checkIdToken(verification, of, presented.token, presented.parsed));
+      const check = presented && (await checkIdToken(verification, { factoryId: factory.id, verdict }, presented));
       const ignored = verification.keySets.ignoredOf({ factoryId: factory.id, source: keySourceOf(rule) });
       const token = check && explainCheck(check, { ignored, now: verification.now() });
-      return { rule, explained: explainRule(rule, lookedAt, token) };
+      return { verdict, shown: explainRule(verdict, lookedAt, token) };
     }),
   );
-  const matching = explained.filter((one) => one.explained.matches).map(({ rule }) => rule);
-  const trusted = trustedBy(matching, claims);
+  const believed = explained.filter(({ shown }) => shown.token?.holds ?? true).map(({ verdict }) => verdict);
+  const decision = decide(believed, claims);
+  const trusted = typeof decision === "string" ? undefined : decision;
   return {
-    matches: matching.length > 0,
-    rules: explained.map((one) => one.explained).toSorted((a, b) => lacks(a) - lacks(b)),
+    matches: trusted !== undefined,
+    rules: explained.map(({ shown }) => shown).toSorted((a, b) => lacks(a) - lacks(b)),
     grants: [...(trusted?.grants ?? [])],
     ...(trusted?.maxTtlSeconds !== undefined && { maxTtlSeconds: trusted.maxTtlSeconds }),
     ...(trusted?.deliverSecrets && { deliverSecrets: true }),
@@ -63,15 +65,14 @@ function claimsOf(idToken: string): Claims {
   throw new Problem("invalid-request", `/idToken: ${reason}`, { invalid: [{ at: "/idToken", reason }] });
 }
 
-function explainRule(rule: TrustRule, claims: AskedClaims, token: ExplainedRule["token"]): ExplainedRule {
-  const conditions = explainConditions(rule, claims);
-  const { id, name } = rule;
+function explainRule(verdict: RuleVerdict, claims: AskedClaims, token: ExplainedRule["token"]): ExplainedRule {
+  const { id, name } = verdict.rule;
   return {
     id,
     name,
-    matches: (token?.holds ?? true) && conditions.every(({ holds }) => holds),
+    matches: (token?.holds ?? true) && matches(verdict) && verdict.tokenId,
     ...(token && { token }),
-    conditions,
+    conditions: explainConditions(verdict, claims),
   };
 }
 

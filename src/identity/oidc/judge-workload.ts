@@ -1,20 +1,18 @@
 import { z } from "zod";
 import type { Caller } from "../../core/caller.js";
 import type { Permission } from "../../core/permissions.js";
-import { SignatureAlgorithm, type TrustRule } from "./contract.js";
+import { SignatureAlgorithm } from "./contract.js";
 import type { FactoryRules } from "./factory-rules.js";
 import { keySourceId } from "./fetch-key-set.js";
 import type { IdTokenFailure } from "./id-token-failure.js";
-import { boundedText, type Trusted, trustedBy } from "./match-rules.js";
-import { failureOfTerms, keySourceOf } from "./verify-id-token.js";
+import { boundedText, decide, judgeRules, type RuleVerdict, type Trusted } from "./judge-rules.js";
+import { keySourceOf } from "./verify-id-token.js";
 
 /**
  * What is known of a workload once its ID token has been verified: enough to judge it by the rules of any later time
  * without the token. A session keeps this.
  */
 export const VerifiedIdToken = z.object({
-  issuer: z.string(),
-  audience: z.string(),
   algorithm: SignatureAlgorithm,
   /** The sources of keys by which its signature holds (`keySourceId`): a rule with another one did not verify it. */
   sources: z.array(z.string()),
@@ -55,10 +53,18 @@ export function isUpToRules(refusal: WorkloadRefusal): boolean {
 /** All that any workload may do. */
 export const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(["registry-tokens:issue"]);
 
-/** What the rules let the bearer of a verified token do; `undefined` when none of them matches. */
+/**
+ * What the rules let the bearer of a verified token do; `undefined` when it is not let in. A rule that has become
+ * single-use meanwhile wants the token presented again.
+ */
 export function trustedWorkload({ rules }: FactoryRules, verified: VerifiedIdToken): Trusted | undefined {
-  const verifying = rules.filter((rule) => isVerifiedFor(rule, verified));
-  return trustedBy(verifying, verified.claims);
+  const decision = decide(believed(judgeRules(rules, verified), verified.sources), verified.claims);
+  return typeof decision === "string" || (decision.singleUse && !verified.isTaken) ? undefined : decision;
+}
+
+/** The verdicts of the rules whose source of keys verified the token. */
+export function believed(verdicts: readonly RuleVerdict[], sources: readonly string[]): RuleVerdict[] {
+  return verdicts.filter(({ rule }) => sources.includes(keySourceId(keySourceOf(rule))));
 }
 
 /** The caller that the bearer of an ID token is. Its `expiresAt` is left to whoever knows until when it may come. */
@@ -80,8 +86,4 @@ export function workloadCaller({ factory, generation }: FactoryRules, trusted: T
 /** Whom the audit names: the first rule that let it in. */
 export function ruleId({ rules }: Trusted): string {
   return rules[0]?.id ?? "";
-}
-
-function isVerifiedFor(rule: TrustRule, verified: VerifiedIdToken): boolean {
-  return failureOfTerms(verified, rule) === undefined && verified.sources.includes(keySourceId(keySourceOf(rule)));
 }

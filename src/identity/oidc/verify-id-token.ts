@@ -1,10 +1,12 @@
 import { errors, jwtVerify } from "jose";
 import type { Claims } from "./conditions.js";
 import type { TrustRule } from "./contract.js";
-import type { KeySource } from "./fetch-key-set.js";
+import type { FactoryRules } from "./factory-rules.js";
+import { type KeySource, keySourceId } from "./fetch-key-set.js";
 import type { IdTokenFailure } from "./id-token-failure.js";
+import { matches, type RuleVerdict } from "./judge-rules.js";
 import type { KeySets } from "./key-sets.js";
-import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
+import type { ParsedIdToken, parseIdToken } from "./parse-id-token.js";
 
 export type VerifyDeps = { keySets: Pick<KeySets, "find">; now: () => Date };
 
@@ -19,31 +21,86 @@ const skewSeconds = 60;
  * Verifies an ID token for one rule, and says what fails first. Never throws for what a token or its issuer does; never
  * quotes the token. For those who debug a rule; whoever is let in goes through `Workloads`.
  * @param of.factoryId - whose key sets are looked at
- * @param parsed - the token, where it is held against several rules
  */
 export async function checkIdToken(
   deps: VerifyDeps,
-  { factoryId, rule }: { factoryId: string; rule: TrustRule },
-  token: string,
-  parsed = parseIdToken(token),
+  of: { factoryId: string; verdict: RuleVerdict },
+  presented: { token: string; parsed: ReturnType<typeof parseIdToken> },
 ): Promise<IdTokenCheck> {
+  const { token, parsed } = presented;
   if (typeof parsed === "string") return { holds: false, failed: parsed };
   const { claims } = parsed;
+  const source = keySourceOf(of.verdict.rule);
   const failed =
-    failureOfTerms(parsed, rule) ??
+    failureOfTerms(of.verdict) ??
     failureOfTimes(parsed, deps.now()) ??
-    (await verifySignature(deps, token, parsed, { factoryId, source: keySourceOf(rule) }));
+    (await verifySignature(deps, token, parsed, { factoryId: of.factoryId, source }));
   return typeof failed === "string" ? { holds: false, failed, claims } : { holds: true, claims };
 }
 
-/** Whether it is a token for this rule at all, whoever signed it. */
-export function failureOfTerms(
-  token: Pick<ParsedIdToken, "issuer" | "audience" | "algorithm">,
-  rule: Pick<TrustRule, "issuer" | "audience" | "algorithms">,
-): IdTokenFailure | undefined {
-  if (token.issuer !== rule.issuer) return "issuer";
-  if (token.audience !== rule.audience) return "audience";
-  return rule.algorithms.includes(token.algorithm) ? undefined : "algorithm";
+function failureOfTerms({ issuer, audience, algorithm }: RuleVerdict): IdTokenFailure | undefined {
+  if (!issuer) return "issuer";
+  if (!audience) return "audience";
+  return algorithm ? undefined : "algorithm";
+}
+
+/** A token whose signature holds for at least one source, and the key sets by which it does. */
+export type VerifiedForRules = {
+  sources: readonly string[];
+  revisions: readonly { source: string; revision: string }[];
+  /** False while a source is out of reach: there may be more that lets the bearer in. */
+  isComplete: boolean;
+};
+
+/**
+ * Verifies an ID token with each source of keys of the rules that match it: two rules for one issuer may trust different
+ * keys. Rules come first, so that a token that would be refused anyway asks no issuer for its keys: that takes time, and
+ * would tell a stranger whom a factory trusts.
+ * @param verdicts - of the rules that are for its issuer and audience
+ * @returns what failed, when it holds for none
+ */
+export async function verifyForRules(
+  deps: VerifyDeps,
+  { token, parsed }: { token: string; parsed: ParsedIdToken },
+  { rules, factory }: FactoryRules,
+  verdicts: readonly RuleVerdict[],
+): Promise<VerifiedForRules | IdTokenFailure | "no-match"> {
+  const meant = verdicts.filter(({ algorithm }) => algorithm);
+  if (meant.length === 0) return nearestFailure(parsed, rules, verdicts);
+  const wrongTime = failureOfTimes(parsed, deps.now());
+  if (wrongTime) return wrongTime;
+  const sourcesById = new Map(
+    meant
+      .filter(matches)
+      .map(({ rule }) => keySourceOf(rule))
+      .map((source) => [keySourceId(source), source]),
+  );
+  if (sourcesById.size === 0) return "no-match";
+  const outcomes = await Promise.all(
+    [...sourcesById].map(async ([id, source]) => ({
+      source: id,
+      outcome: await verifySignature(deps, token, parsed, { factoryId: factory.id, source }),
+    })),
+  );
+  const revisions = outcomes.flatMap(({ source, outcome }) =>
+    typeof outcome === "string" ? [] : [{ source, revision: outcome.revision }],
+  );
+  if (revisions.length === 0) {
+    const [first] = outcomes.flatMap(({ outcome }) => (typeof outcome === "string" ? [outcome] : []));
+    return first ?? "key-unknown";
+  }
+  const isComplete = outcomes.every(({ outcome }) => outcome !== "issuer-unreachable");
+  return { sources: revisions.map(({ source }) => source), revisions, isComplete };
+}
+
+/** What a token lacks for the nearest of the rules, none of which is for it. */
+function nearestFailure(
+  { issuer }: ParsedIdToken,
+  rules: readonly TrustRule[],
+  verdicts: readonly RuleVerdict[],
+): IdTokenFailure {
+  if (verdicts.length > 0) return "algorithm";
+  return rules.some((rule) => rule.issuer === issuer) ? "audience" : "issuer";
 }
 
 /** Where the rule says that its issuer's keys are. */

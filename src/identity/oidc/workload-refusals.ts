@@ -1,20 +1,21 @@
 import type { AuditWriter } from "../../audit/record.js";
 import type { RequestedBy } from "../../audit/requested-by.js";
-import { holds } from "./conditions.js";
-import type { TrustRule } from "./contract.js";
-import type { FactoryRules } from "./factory-rules.js";
+import type { FactoryRef } from "../../core/caller.js";
 import { keySourceId } from "./fetch-key-set.js";
+import { boundedText, type RuleVerdict } from "./judge-rules.js";
 import type { WorkloadRefusal } from "./judge-workload.js";
 import type { KeySets } from "./key-sets.js";
-import { boundedText } from "./match-rules.js";
-import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
+import type { ParsedIdToken } from "./parse-id-token.js";
 import { failureOfTimes, keySourceOf, verifySignature } from "./verify-id-token.js";
 
 type Deps = { audit: AuditWriter; keySets: Pick<KeySets, "findHeld">; now: () => Date };
 
 export type RefusedToken = {
   token: string;
-  rules: FactoryRules;
+  parsed: ParsedIdToken;
+  factory: FactoryRef;
+  /** Of the rules for its issuer and audience. */
+  verdicts: readonly RuleVerdict[];
   refusal: WorkloadRefusal;
   requested: RequestedBy | undefined;
 };
@@ -31,16 +32,12 @@ const maxOfFactory = 50;
  * says that the signature was not verified. A token whose signature is wrong leaves no event.
  */
 export async function recordWorkloadRefusal(deps: Deps, refused: RefusedToken): Promise<void> {
-  const { token, rules, refusal, requested } = refused;
-  const parsed = parseIdToken(token);
-  if (!isAboutRules(refusal) || typeof parsed === "string" || failureOfTimes(parsed, deps.now())) return;
-  const { factory } = rules;
-  const meant = rules.rules.filter(({ issuer, audience }) => issuer === parsed.issuer && audience === parsed.audience);
-  if (meant.length === 0) return;
-  const verified = await isVerified(deps, token, parsed, { factoryId: factory.id, meant });
+  const { parsed, factory, verdicts, refusal, requested } = refused;
+  if (!isAboutRules(refusal) || verdicts.length === 0 || failureOfTimes(parsed, deps.now())) return;
+  const verified = await isVerified(deps, refused);
   if (verified === undefined) return;
-  const unmatched = meant
-    .map((rule) => ({ id: rule.id, name: rule.name, failed: failedConditions(rule, parsed) }))
+  const unmatched = verdicts
+    .map((verdict) => ({ id: verdict.rule.id, name: verdict.rule.name, failed: failedConditions(verdict) }))
     .toSorted((one, other) => one.failed.length - other.failed.length || (one.name < other.name ? -1 : 1))
     .slice(0, maxRules)
     .map((rule) => ({ ...rule, failed: rule.failed.slice(0, maxConditions) }));
@@ -68,15 +65,14 @@ function isAboutRules(refusal: WorkloadRefusal): boolean {
 /** @returns whether the signature holds; `undefined` when it does not */
 async function isVerified(
   { keySets, now }: Deps,
-  token: string,
-  parsed: ParsedIdToken,
-  { factoryId, meant }: { factoryId: string; meant: readonly TrustRule[] },
+  { token, parsed, factory, verdicts }: RefusedToken,
 ): Promise<boolean | undefined> {
   const held = { keySets: { find: keySets.findHeld.bind(keySets) }, now };
-  const sources = new Map(meant.map(keySourceOf).map((source) => [keySourceId(source), source]));
+  const ofRules = verdicts.map(({ rule }) => keySourceOf(rule));
+  const sources = new Map(ofRules.map((source) => [keySourceId(source), source]));
   let isUnknown = false;
   for (const source of sources.values()) {
-    const outcome = await verifySignature(held, token, parsed, { factoryId, source });
+    const outcome = await verifySignature(held, token, parsed, { factoryId: factory.id, source });
     if (typeof outcome !== "string") return true;
     isUnknown ||= outcome === "issuer-unreachable";
   }
@@ -84,11 +80,7 @@ async function isVerified(
 }
 
 /** Names of claims, as the rule says them: nothing of the token. */
-function failedConditions(rule: TrustRule, { algorithm, claims, tokenId }: ParsedIdToken): string[] {
-  const failed = rule.conditions
-    .filter((condition) => !holds(condition, claims))
-    .map(({ claim }) => boundedText(claim));
-  const isOfAlgorithm = rule.algorithms.includes(algorithm);
-  const lacksId = rule.singleUse && tokenId === undefined;
-  return [...new Set([...(isOfAlgorithm ? [] : ["alg"]), ...failed, ...(lacksId ? ["jti"] : [])])];
+function failedConditions({ algorithm, conditions, tokenId }: RuleVerdict): string[] {
+  const failed = conditions.filter(({ holds }) => !holds).map(({ condition }) => boundedText(condition.claim));
+  return [...new Set([...(algorithm ? [] : ["alg"]), ...failed, ...(tokenId ? [] : ["jti"])])];
 }

@@ -10,7 +10,9 @@ import { callerWeight } from "../caller-weight.js";
 import { invalidCredential } from "../invalid-credential.js";
 import type { StoredCaller } from "../store.js";
 import { type FactoryRules, KnownRules } from "./factory-rules.js";
+import { decide, judgeRules, type Trusted } from "./judge-rules.js";
 import {
+  believed,
   isUpToRules,
   ruleId,
   trustedWorkload,
@@ -21,8 +23,8 @@ import {
 import type { KeySets } from "./key-sets.js";
 import { type ParsedIdToken, parseIdToken } from "./parse-id-token.js";
 import { takeTokenId } from "./used-ids/store.js";
-import { verifyForRules } from "./verify-for-rules.js";
-import { recordWorkloadRefusal } from "./workload-refusals.js";
+import { verifyForRules } from "./verify-id-token.js";
+import { type RefusedToken, recordWorkloadRefusal } from "./workload-refusals.js";
 
 export type WorkloadsDeps = {
   prisma: PrismaClient;
@@ -36,6 +38,11 @@ export type WorkloadsDeps = {
 
 /** A workload that was let in, and what is held of it to judge it again. */
 export type Admitted = { caller: Caller; verified: VerifiedIdToken };
+
+/** One that was not, and what the rules said of its token, if any was asked. */
+type Refused = { refusal: WorkloadRefusal; reasons?: Omit<RefusedToken, "refusal" | "requested"> };
+
+type PresentedToken = { token: string; parsed: ParsedIdToken };
 
 /** `revisions`: the key sets by which its signature held, at the time. */
 type Remembered = Admitted & { revisions: readonly { source: string; revision: string }[] };
@@ -80,14 +87,13 @@ export class Workloads {
    */
   async admit(token: string, factory: string | undefined, requested?: RequestedBy): Promise<Admitted> {
     const startedMs = performance.now();
-    const admitted = await this.#judge(token, factory ?? "");
-    if (typeof admitted !== "string") return admitted;
-    const rules = this.#rules.remembered(factory ?? "");
+    const judged = await this.#judge(token, factory ?? "");
+    if ("caller" in judged) return judged;
     // Not awaited: it must not show in the time of the answer. As a rule it is done within the wait.
-    if (rules)
-      void recordWorkloadRefusal(this.#deps, { token, rules, refusal: admitted, requested }).catch(this.#deps.onError);
+    if (judged.reasons)
+      void recordWorkloadRefusal(this.#deps, { ...judged, ...judged.reasons, requested }).catch(this.#deps.onError);
     await wait(Math.max(0, refusalMs - (performance.now() - startedMs)));
-    throw invalidCredential(admitted);
+    throw invalidCredential(judged.refusal);
   }
 
   /** Whether the bearer of this token was let in before. Says nothing about now; costs one hash. */
@@ -105,9 +111,9 @@ export class Workloads {
     const verified = this.#admitted.get(caller);
     const rules = caller.factory && (await this.#rules.read(caller.factory));
     const isExpired = caller.expiresAt !== undefined && caller.expiresAt <= this.#deps.now();
-    const admitted = rules && verified && !isExpired ? this.#admit(rules, verified, caller.expiresAt) : undefined;
-    if (!admitted) throw invalidCredential(isExpired ? "expired" : "no-match");
-    return admitted.caller;
+    const trusted = rules && verified && !isExpired ? trustedWorkload(rules, verified) : undefined;
+    if (!rules || !verified || !trusted) throw invalidCredential(isExpired ? "expired" : "no-match");
+    return this.#admit(rules, { trusted, verified, expiresAt: caller.expiresAt }).caller;
   }
 
   /** What the session of an exchanged token is worth by the rules of now; `undefined` when nothing. */
@@ -116,42 +122,45 @@ export class Workloads {
     const verified = VerifiedIdToken.safeParse(stored.evidence);
     const rules = caller.factory && (await this.#rules.since(caller.factory, caller.generation));
     const trusted = rules && verified.success ? trustedWorkload(rules, verified.data) : undefined;
-    if (!rules || !verified.success || !trusted || (trusted.singleUse && !verified.data.isTaken)) return undefined;
+    if (!rules || !verified.success || !trusted) return undefined;
     const { id: _rule, generation: _ofRules, ...judged } = workloadCaller(rules, trusted, verified.data.claims.sub);
     // It is as old as the older of its parts: the session was read before the rules.
     return { ...stored, caller: { ...caller, ...judged, actorId: ruleId(trusted) } };
   }
 
-  async #judge(token: string, factory: string): Promise<Admitted | WorkloadRefusal> {
+  async #judge(token: string, factory: string): Promise<Admitted | Refused> {
     const digest = digestOf(token);
     const known = this.#stillAdmitted(digest, this.#rules.remembered(factory));
     if (known) return known;
     const parsed = parseIdToken(token);
-    if (typeof parsed === "string") return parsed;
+    if (typeof parsed === "string") return { refusal: parsed };
     const rules = await this.#rules.ofName(factory);
-    if (!rules) return "no-factory";
+    if (!rules) return { refusal: "no-factory" };
     const judged = await this.#judgeBy(rules, { token, parsed, digest });
-    if (typeof judged !== "string" || !isUpToRules(judged)) return judged;
+    if ("caller" in judged || !isUpToRules(judged.refusal)) return judged;
     // A rule of a moment ago, made on another replica, must not be missed: a refusal by yesterday's rules is wrong too.
     const newer = await this.#rules.newerThan(rules);
     return newer ? this.#judgeBy(newer, { token, parsed, digest }) : judged;
   }
 
-  async #judgeBy(
-    rules: FactoryRules,
-    presented: { token: string; parsed: ParsedIdToken; digest: string },
-  ): Promise<Admitted | WorkloadRefusal> {
-    const { token, parsed, digest } = presented;
-    const verified = await verifyForRules(this.#deps, token, parsed, rules);
-    if (typeof verified === "string") return verified;
-    const { revisions, isComplete, ...held } = verified;
-    const trusted = trustedWorkload(rules, { ...held, isTaken: false });
-    if (!trusted) return "no-match";
-    const refusal = trusted.singleUse ? await this.#take(parsed, rules) : undefined;
-    if (refusal) return refusal;
-    const admitted = this.#admit(rules, { ...held, isTaken: trusted.singleUse }, new Date(parsed.expiresAt * 1_000));
-    if (!admitted) return "no-match";
-    if (!trusted.singleUse && isComplete) this.#remembered.set(digest, { ...admitted, revisions });
+  async #judgeBy(rules: FactoryRules, presented: PresentedToken & { digest: string }): Promise<Admitted | Refused> {
+    const { parsed, digest } = presented;
+    const verdicts = judgeRules(rules.rules, parsed);
+    const refused = (refusal: WorkloadRefusal): Refused => ({
+      refusal,
+      reasons: { token: presented.token, parsed, factory: rules.factory, verdicts },
+    });
+    const verified = await verifyForRules(this.#deps, presented, rules, verdicts);
+    if (typeof verified === "string") return refused(verified);
+    const { revisions, isComplete, sources } = verified;
+    const trusted = decide(believed(verdicts, sources), parsed.claims);
+    if (typeof trusted === "string") return refused(trusted);
+    const isTaken = trusted.singleUse && (await this.#take(parsed, rules));
+    if (trusted.singleUse && !isTaken) return refused("already-used");
+    const { algorithm, claims } = parsed;
+    const held = { algorithm, claims, sources: [...sources], isTaken };
+    const admitted = this.#admit(rules, { trusted, verified: held, expiresAt: new Date(parsed.expiresAt * 1_000) });
+    if (!isTaken && isComplete) this.#remembered.set(digest, { ...admitted, revisions });
     return admitted;
   }
 
@@ -166,19 +175,16 @@ export class Workloads {
     return !isExpired && isOfTheseKeys ? known : undefined;
   }
 
-  async #take(parsed: ParsedIdToken, { factory }: FactoryRules): Promise<WorkloadRefusal | undefined> {
-    const { issuer, tokenId } = parsed;
-    if (tokenId === undefined) return "no-token-id";
-    const expiresAt = new Date(parsed.expiresAt * 1_000);
-    return (await takeTokenId(this.#deps.prisma, factory.id, { issuer, tokenId, expiresAt }))
-      ? undefined
-      : "already-used";
+  async #take({ issuer, tokenId, expiresAt }: ParsedIdToken, { factory }: FactoryRules): Promise<boolean> {
+    if (tokenId === undefined) return false;
+    return takeTokenId(this.#deps.prisma, factory.id, { issuer, tokenId, expiresAt: new Date(expiresAt * 1_000) });
   }
 
-  #admit(rules: FactoryRules, verified: VerifiedIdToken, expiresAt: Date | undefined): Admitted | undefined {
-    const trusted = trustedWorkload(rules, verified);
-    // A rule that has become single-use meanwhile wants the token presented anew.
-    if (!trusted || (trusted.singleUse && !verified.isTaken)) return undefined;
+  #admit(
+    rules: FactoryRules,
+    of: { trusted: Trusted; verified: VerifiedIdToken; expiresAt: Date | undefined },
+  ): Admitted {
+    const { trusted, verified, expiresAt } = of;
     const caller = { ...workloadCaller(rules, trusted, verified.claims.sub), ...(expiresAt && { expiresAt }) };
     this.#admitted.set(caller, verified);
     return { caller, verified };

@@ -9,7 +9,7 @@ import type { Transaction } from "../../db/database.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { heldKey, type KeyCommand, type KeyDeps, noKey } from "../change-keys.js";
 import { findKeyRow } from "../store.js";
-import { countSealedBefore, hasRetiredDataKey, lockFactory, placeDataKey } from "../work/reseal/store.js";
+import { countSealedBefore, hasRetiredDataKey, lockFactory, placeDataKey, placeMissing } from "../work/reseal/store.js";
 import { findRunningTask, findTask, insertTask, type TaskRow, type TaskSubject } from "./store.js";
 
 type Start = { perSecond: number } & Pick<KeyCommand, "actor" | "requested">;
@@ -33,7 +33,7 @@ export async function startRewrap(deps: KeyDeps, input: Start & { key: string })
 }
 
 /**
- * Gives a factory a new data key and begins to seal its values anew. Where that was begun before and has not come to its
+ * Gives a factory a new data key and begins to seal its values anew. A fingerprint key that is missing is made, too. Where that was begun before and has not come to its
  * end, it is taken up: no further key is made, unless the one that was made then does not open.
  * @throws Problem `not-found`, `key-unavailable`
  */
@@ -45,10 +45,12 @@ export async function startReseal(
   const subject = { kind: "reseal", factoryId: factory.id } as const;
   // Wrapped before the transaction begins: a cloud KMS answers over the network.
   const key = await deps.keys.createDataKey(factory.id, "secret");
+  const fingerprinting = await deps.keys.createDataKey(factory.id, "fingerprint");
   const total = await countSealedBefore(deps.prisma, factory.id);
   const sealsAlready = await canSeal(deps.factoryKeys, factory.id);
   const task = await begin(deps, { ...input, subject, total }, async (transaction) => {
     if (!(await lockFactory(transaction, factory.id))) throw new Problem("not-found", "There is no such factory.");
+    await placeMissing(transaction, factory.id, fingerprinting);
     if (sealsAlready && (await hasRetiredDataKey(transaction, factory.id)))
       return { factory, body: { action: "data-key.reseal-started" } };
     await placeDataKey(transaction, factory.id, key);

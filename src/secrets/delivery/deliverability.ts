@@ -18,40 +18,26 @@ type Step = {
  * Judges a step after which another version is current. A write that does not say keeps what the current version says,
  * so a caller without `secrets:deliver` must not make a deliverable version current either: the next value that
  * somebody stores would be delivered.
- * @throws Problem `secret-in-use` when an entry names the secret; `forbidden` when delivery is turned on and the caller
- *   lacks `secrets:deliver`
+ * @returns `secret-in-use` when an entry names the secret; `forbidden` when delivery is turned on and the caller lacks
+ *   `secrets:deliver`
  */
-export function checkDelivery(caller: Deliverer, { named, before, after }: Step): void {
-  if (!after) return;
-  if (named) throw namedIsNotDelivered();
-  if (!before) checkMayDeliver(caller);
+export function deliveryRefusal(caller: Deliverer, { named, before, after }: Step): Problem | undefined {
+  if (!after) return undefined;
+  if (named) return namedIsNotDelivered();
+  return before || caller.permissions.has("secrets:deliver") ? undefined : mayNotDeliver();
 }
 
-/**
- * Whether the version that a write makes may be delivered to jobs: what the write says, else what the current version
- * says, else `false`. To say `true` takes `secrets:deliver`, even where it is so already. A restored version has the
- * flag of the one that it repeats, and is judged as a step.
- * @throws Problem `forbidden`
- */
-export function deliverabilityOf(
-  item: { deliverToJobs?: boolean | undefined; restoredFrom?: number },
-  head: { deliverToJobs: boolean } | undefined,
-  caller: Deliverer,
-): boolean {
-  const before = head?.deliverToJobs ?? false;
-  const after = item.deliverToJobs ?? before;
-  const isSaid = item.restoredFrom === undefined && item.deliverToJobs === true;
-  if (after && (isSaid || !before)) checkMayDeliver(caller);
-  return after;
+/** @throws Problem as `deliveryRefusal` gives it */
+export function checkDelivery(caller: Deliverer, step: Step): void {
+  const refusal = deliveryRefusal(caller, step);
+  if (refusal) throw refusal;
 }
 
-function checkMayDeliver(caller: Deliverer): void {
-  if (caller.permissions.has("secrets:deliver")) return;
-  throw new Problem(
+const mayNotDeliver = (): Problem =>
+  new Problem(
     "forbidden",
     "This would let jobs have the value (deliverToJobs), and this credential lacks secrets:deliver. Ask someone who has it, or store the value without deliverToJobs.",
   );
-}
 
 export const namedIsNotDelivered = (): Problem =>
   new Problem(

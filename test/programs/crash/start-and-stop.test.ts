@@ -12,7 +12,7 @@ import { secretValue, watched } from "../../support/leak-watch.js";
 import { createTestDatabase } from "../../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
-const tokenLine = /FS_TOKEN=(fso_\S+)/g;
+const tokenLine = /FACTORY_SECRETS_TOKEN=(fso_\S+)/g;
 const newKey = (): string => randomBytes(32).toString("base64");
 
 afterEach(endServerProcesses);

@@ -1,23 +1,26 @@
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
+import { makeDevice, makeRoot } from "../../support/devices/device-certificates.js";
+import { makeServerFiles, register } from "../../support/devices/device-service.js";
+import { runProgram } from "../../support/programs/run-to-end.js";
 import { type PrivateRegistry, startPrivateRegistry } from "../../support/registry/private-registry.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
-import { isMissing, programs, whyMissing } from "./registry-programs.js";
+import { isMissing, podman, programs, whyMissing, withoutPodman } from "./registry-programs.js";
+import { folderIn, podmanPull, relayClients } from "./relay-clients.js";
 
 // bcrypt of "not-a-real-secret-1".
 const htpasswd = "publisher:$2b$05$abcdefghijklmnopqrstuuqxRDsdWMRa8mYvFRa435pF2BFzA6eXS\n";
 const publisher = { user: "publisher", password: "not-a-real-secret-1" };
-
-/** A program with its own way to say: log in as this, then fetch that. `undefined` when it is not there. */
-type Client = (image: string, token: string) => Promise<ProgramResult>;
+const home = await mkdtemp(join(tmpdir(), "relay-programs-"));
+const { clients, missing } = relayClients(home);
 
 describe.skipIf(isMissing)(`through the relay, from a docker-registry with passwords${whyMissing}`, () => {
   let registry: PrivateRegistry;
   let service: TestService;
-  let factory: string;
-  let home: string;
+  let factory: { id: string; name: string };
+  let environment: Record<string, string>;
 
   beforeAll(async () => {
     registry = await startPrivateRegistry({
@@ -25,86 +28,90 @@ describe.skipIf(isMissing)(`through the relay, from a docker-registry with passw
       programs,
       auth: { kind: "htpasswd", htpasswd },
     });
-    service = await startTestService({
+    environment = {
       FACTORY_SECRETS_CONNECT_TO: registry.connectTo,
       FACTORY_SECRETS_CA_FILE: await registry.writeFile("service-ca.pem", registry.caPem),
-    });
-    ({ name: factory } = await service.createFactory());
+    };
+    service = await startTestService(environment);
+    factory = await service.createFactory();
+    const path = `/v1/factories/${factory.name}`;
     const operator = service.as(service.operatorToken);
-    const login = `${publisher.user}:${publisher.password}`;
-    await operator.put(`/v1/factories/${factory}/secrets/registry_login`).send({ value: login }).expect(201);
+    const value = `${publisher.user}:${publisher.password}`;
+    await operator.put(`${path}/secrets/registry_login`).send({ value }).expect(201);
     const entry = `- type: generic\n  url: ${registry.host}\n  generic_secret_name: registry_login\n`;
-    const config = operator.put(`/v1/factories/${factory}/config`).set("Content-Type", "application/yaml");
+    const config = operator.put(`${path}/config`).set("Content-Type", "application/yaml");
     await config.send(`container_registries:\n${entry}`).expect(201);
     for (const repository of ["acme/base", "acme/app"])
       expect(await registry.push(repository, publisher)).toMatchObject({ exitCode: 0 });
-    home = await mkdtemp("/tmp/relay-programs-");
-    await writeFile(join(home, "policy.json"), JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }));
   });
 
   afterAll(async () => {
     await service?.close();
     await registry?.close();
+    await rm(home, { recursive: true });
   });
 
-  const relay = () => new URL(service.url).host;
-  const run = (program: string, args: readonly string[], environment: Record<string, string> = {}) =>
-    runProgram(program, args, { HOME: home, XDG_RUNTIME_DIR: home, PATH: process.env.PATH ?? "", ...environment });
-  const dockerConfig = async (token: string): Promise<string> => {
-    const folder = await mkdtemp(join(home, "config-"));
-    const auths = { [relay()]: { auth: Buffer.from(`job:${token}`).toString("base64") } };
-    await writeFile(join(folder, "config.json"), JSON.stringify({ auths }));
-    return folder;
-  };
-
-  const clients: Record<string, Client> = {
-    skopeo: async (image, token) =>
-      run(programs.skopeo, [
-        ...["--insecure-policy", "copy", "--src-tls-verify=false", "--src-creds", `job:${token}`],
-        ...[`docker://${image}`, `dir:${await mkdtemp(join(home, "pulled-"))}`],
-      ]),
-    podman: async (image, token) => {
-      const folder = await mkdtemp(join(home, "podman-"));
-      const storage = ["--root", join(folder, "root"), "--runroot", join(folder, "run"), "--storage-driver", "vfs"];
-      const policy = ["--signature-policy", join(home, "policy.json")];
-      const creds = ["--creds", `job:${token}`];
-      return run("podman", [...storage, "pull", "--quiet", "--tls-verify=false", ...policy, ...creds, image]);
-    },
-    crane: async (image, token) =>
-      run("crane", ["pull", "--insecure", image, join(await mkdtemp(join(home, "crane-")), "image.tar")], {
-        DOCKER_CONFIG: await dockerConfig(token),
-      }),
-    regctl: async (image, token) => {
-      const folder = await mkdtemp(join(home, "regctl-"));
-      await mkdir(join(folder, ".regctl"));
-      const host = { tls: "disabled", user: "job", pass: token };
-      await writeFile(join(folder, "config.json"), JSON.stringify({ hosts: { [relay()]: host } }));
-      return run("regctl", ["image", "copy", image, `ocidir://${folder}/image:1`], {
-        REGCTL_CONFIG: join(folder, "config.json"),
-      });
-    },
-    oras: async (image, token) =>
-      run("oras", [
-        ...["cp", "--from-plain-http", "--from-username", "job", "--from-password", token],
-        ...[image, "--to-oci-layout", `${await mkdtemp(join(home, "oras-"))}:1`],
-      ]),
-  };
-
-  describe.each(Object.entries(clients))("%s", (name, pull) => {
+  describe.each(Object.entries(clients))(`%s with a job's token${missing}`, (name, pull) => {
     test("pulls, is told why it may not, and pulls no more once its job has ended", async () => {
       const grants = [{ registry: registry.host, repositories: ["acme/base"] }];
-      const job = await service.openJob(factory, { grants });
-      const at = (repository: string) => `${relay()}/${factory}/${registry.host}/${repository}:1`;
-      const pulled = await pull(at("acme/base"), job.token);
-      const refused = await pull(at("acme/app"), job.token);
-      await service.as(service.operatorToken).delete(`/v1/factories/${factory}/jobs/${job.id}`).expect(204);
-      const ended = await pull(at("acme/base"), job.token);
-      expect(pulled).toMatchObject({ exitCode: 0 });
+      const job = await service.openJob(factory.name, { grants });
+      const from = { relay: new URL(service.url).host, factory: factory.name, registry: registry.host };
+      const pullIt = (image: string) => pull({ ...from, image, token: job.token });
+      expect(await pullIt("acme/base:1")).toMatchObject({ exitCode: 0 });
+      const refused = await pullIt("acme/app:1");
       expect(refused.exitCode).not.toBe(0);
-      expect(refused.stderr).toContain("This job was opened for less.");
+      // The sentence says what it may pull instead.
+      expect(refused.stderr).toContain("acme/base");
+      await service.as(service.operatorToken).delete(`/v1/factories/${factory.name}/jobs/${job.id}`).expect(204);
+      const ended = await pullIt("acme/base:1");
       expect(ended.exitCode).not.toBe(0);
       // regctl says no more than that.
-      expect(ended.stderr).toContain(name === "regctl" ? "unauthorized" : "This token is not valid");
+      expect(ended.stderr.toLowerCase()).toContain(name === "regctl" ? "unauthorized" : "token");
+    });
+  });
+
+  describe("a device with its certificate alone", () => {
+    let files: Awaited<ReturnType<typeof makeServerFiles>>;
+    let forDevices: TestService;
+    let certificates: string;
+
+    beforeAll(async () => {
+      files = await makeServerFiles();
+      forDevices = await startTestService({ ...environment, ...files.environment });
+      const root = await makeRoot();
+      const grants = [{ registry: registry.host, repositories: ["acme/base"], actions: ["pull" as const] }];
+      await register(service, factory, { certificates: [root], policy: { grants } });
+      const device = await makeDevice(root, factory.name);
+      certificates = await folderIn(home);
+      await writeFile(join(certificates, "client.cert"), device.pem);
+      await writeFile(join(certificates, "client.key"), device.keyPem);
+      await writeFile(join(certificates, "ca.crt"), files.caPem);
+    });
+
+    afterAll(async () => {
+      await forDevices?.close();
+      await files?.remove();
+    });
+
+    const at = (repository: string) =>
+      `${new URL(forDevices.deviceUrl).host}/${factory.name}/${registry.host}/${repository}:1`;
+    const ownHome = { HOME: home, XDG_RUNTIME_DIR: home, PATH: process.env.PATH ?? "" };
+
+    test("pulls by skopeo within its policy", async () => {
+      const copy = async (repository: string) => {
+        const shown = ["--src-cert-dir", certificates];
+        const args = ["--insecure-policy", "copy", ...shown, `docker://${at(repository)}`];
+        return runProgram(programs.skopeo, [...args, `dir:${await folderIn(home)}`], ownHome);
+      };
+      expect(await copy("acme/base")).toMatchObject({ exitCode: 0 });
+      expect((await copy("acme/app")).stderr).toContain("acme/base");
+    });
+
+    test.skipIf(podman === undefined)(`pulls by podman within its policy${withoutPodman}`, async () => {
+      const pull = async (repository: string) =>
+        runProgram(podman ?? "", [...(await podmanPull(home)), "--cert-dir", certificates, at(repository)], ownHome);
+      expect(await pull("acme/base")).toMatchObject({ exitCode: 0 });
+      expect((await pull("acme/app")).stderr).toContain("acme/base");
     });
   });
 });

@@ -10,7 +10,7 @@ it("a backup that is made without the row of the sealer has the events that wait
   await sealed.tamper("DELETE FROM audit_sealer");
   const { name } = await sealed.service.createFactory();
   const second = await createTestDatabase("empty");
-  await restoreInto(second.url, (await backUp(sealed.service.databaseUrl)).bytes);
+  await restoreInto(second.url, await backUp(sealed.service));
   const copy = openDatabase({ url: second.url, connections: 1, onError: () => undefined });
   const { rows } = await copy.pool.query<{ event: string }>(
     "SELECT convert_from(event, 'UTF8') AS event FROM audit_events WHERE action = 'factory.created'",

@@ -47,9 +47,9 @@ beforeAll(async () => {
   await sealed.exported();
   // An event that is committed, and has no place in the chain yet.
   await sealed.service.as(sealed.service.operatorToken).put(`${path}/secrets/late`).send({ value: secretValue() });
-  backedUp = await backUp(sealed.service.databaseUrl);
+  backedUp = await backUp(sealed.service);
   database = await createTestDatabase("empty");
-  await restoreInto(database.url, backedUp.bytes);
+  await restoreInto(database.url, backedUp);
   restored = await startTestService(environment, { databaseUrl: database.url, key: sealed.service.key });
 });
 afterAll(async () => {
@@ -97,7 +97,7 @@ async function sumsOf({ pool }: Database): Promise<Map<string, string>> {
 
 it("every row of every table is there as it was", async () => {
   const source = await createTestDatabase("empty");
-  await restoreInto(source.url, backedUp.bytes);
+  await restoreInto(source.url, backedUp);
   const copy = openDatabase({ url: source.url, connections: 2, onError: () => undefined });
   await copy.pool.query("ALTER TABLE audit_events DISABLE TRIGGER USER");
   await copy.pool.query("DELETE FROM audit_events WHERE action = 'backup.restored'");
@@ -204,16 +204,16 @@ describe("a restored installation", () => {
   });
 
   it("can be backed up, and that backup restored", async () => {
-    const again = await backUp(restored.databaseUrl);
+    const again = await backUp(restored);
     const second = await createTestDatabase("empty");
-    await expect(restoreInto(second.url, again.bytes)).resolves.toMatchObject({ rows: again.made.rows });
+    await expect(restoreInto(second.url, again)).resolves.toMatchObject({ rows: again.made.rows });
     await second.drop();
   });
 });
 
 it("with revokeCredentials nothing of the backup is let in", async () => {
   const second = await createTestDatabase("empty");
-  const { ended, live } = await restoreInto(second.url, backedUp.bytes, true);
+  const { ended, live } = await restoreInto(second.url, backedUp, true);
   expect(ended).toBeGreaterThan(4);
   expect(live.size).toBe(0);
   const service = await startTestService(environment, { databaseUrl: second.url, key: sealed.service.key });
@@ -240,7 +240,7 @@ it.each(["7", "9000000000000"])(
     const { found } = await findStray(sealed.service.database, installation);
     expect(found).toContain("stands in no chain");
     const second = await createTestDatabase("empty");
-    await restoreInto(second.url, (await backUp(sealed.service.databaseUrl)).bytes);
+    await restoreInto(second.url, await backUp(sealed.service));
     const copy = openDatabase({ url: second.url, connections: 2, onError: () => undefined });
     expect((await findStray(copy, installation)).found).toContain("stands in no chain");
     await copy.close();

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { run } from "../../../src/cli/factory-secrets.js";
 import { type KeyedService, startKeyedService } from "../../support/keys/keyed-service.js";
@@ -97,23 +96,11 @@ describe("keys", () => {
     expect([...after.dataKeys.values()]).not.toEqual([...before.dataKeys.values()]);
   });
 
-  it("replace-damaged says what was replaced and what is not known since, or that nothing was", async () => {
-    const { pool } = keyed.service.database;
-    const whole = await keys("replace-damaged", "--factory", "acme");
-    expect(whole).toMatchObject({ code: 1, out: "", err: expect.stringContaining("Every data key of acme opens") });
-    expect(await keys("replace-damaged", "--factory", "nowhere")).toMatchObject({ code: 1, out: "" });
-    await pool.query("UPDATE data_keys SET wrapped = $1 WHERE purpose = 'fingerprint'", [randomBytes(61)]);
-    expect(await keys("replace-damaged", "--factory", "acme")).toMatchObject({
-      code: 0,
-      out: "Replaced the key of the fingerprints of acme. Those of 2 versions are not known any more.\n",
-    });
-  });
-
   it("leaves events of the command line", async () => {
     const events = await keyed.events();
     expect(events.map(({ action }) => action)).toEqual([
       ...["key.added", "key.activated", "key.rewrap-started", "key.rewrapped", "key.retired"],
-      ...["data-key.replaced", "data-key.resealed", "data-key.damaged-replaced"],
+      ...["data-key.replaced", "data-key.resealed"],
     ]);
     expect(events[0]).toMatchObject({ actor: { kind: "service", name: "command line" } });
   });

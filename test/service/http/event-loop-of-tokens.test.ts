@@ -34,8 +34,16 @@ async function expectNoStalls(walk: readonly (readonly [string, Sent, readonly n
   expect(failures).toEqual([]);
 }
 
-/** A factory whose entries name one secret. @returns its path */
-async function factoryOfEntries(line: string): Promise<string> {
+/** A factory whose entries name one secret, made once for each `line`. @returns its path */
+function factoryOfEntries(line: string): Promise<string> {
+  const made = factoriesOfEntries.get(line) ?? makeFactoryOfEntries(line);
+  factoriesOfEntries.set(line, made);
+  return made;
+}
+
+const factoriesOfEntries = new Map<string, Promise<string>>();
+
+async function makeFactoryOfEntries(line: string): Promise<string> {
   const path = `/v1/factories/${(await service.createFactory()).name}`;
   await ok({ method: "PUT", path: `${path}/secrets/one`, body: JSON.stringify({ value: "user:not-a-real-secret" }) });
   const body = `container_registries:\n${each(count, (at) => `- type: generic\n  url: ${host(at)}\n  generic_secret_name: one${line}\n`).join("")}`;

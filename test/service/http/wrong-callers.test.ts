@@ -7,7 +7,7 @@ import { askRelay, basic } from "../../support/broker/relayed-factory.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";
 import { expectProblem } from "./expect-problem.js";
-import { pathOfRoute, titleOfRoute } from "./route-path.js";
+import { pathOfOperation, pathOfRoute, titleOfRoute } from "./route-path.js";
 
 type WalkedRoute = (typeof routes)[number];
 type Callers = {
@@ -203,14 +203,9 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
 describe.each(Object.values(relayOperations).map((operation) => [operation.path, operation] as const))(
   "GET %s, in the words of a registry",
   (_path, { id, path }) => {
-    const at = (factory: string) =>
-      path
-        .replace("{name}", `${factory}/ghcr.io/acme/app`)
-        .replace("{reference}", "1")
-        .replace("{digest}", `sha256:${"a".repeat(64)}`);
     const ask = async (token: string | undefined, factory = own) => {
       const headers = token === undefined ? {} : { authorization: basic("any", token) };
-      const { status, text } = await askRelay(service.url, at(factory), headers);
+      const { status, text } = await askRelay(service.url, pathOfOperation(path, factory), headers);
       return { status, text, isError: text.startsWith('{"errors":[{"code":"') };
     };
 

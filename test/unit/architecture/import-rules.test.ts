@@ -12,6 +12,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
+  "@smithy/signature-v4": ["aws/signature/signature-of.ts"],
   "@aws-sdk/client-kms": ["crypto/sources/aws-kms.ts"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
@@ -117,8 +118,8 @@ const mayImport: Record<string, readonly string[]> = {
   // The key that signs it is sealed like every other; it is shipped like everything else that goes out.
   audit: ["core/", "db/", "http/", "crypto/", "outbound/outbound.ts"],
   // All rows of everybody, without a look into them; that it was done is an event.
-  // What a text may hold that is printed.
-  backup: ["core/", "db/", "audit/record.ts", "http/contract.ts"],
+  // What a text may hold that is printed. What it is authenticated with is wrapped like every key.
+  backup: ["core/", "db/", "crypto/", "audit/record.ts", "http/contract.ts"],
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["core/", "db/database.ts", "outbound/"],
   db: ["core/", "settings/settings.ts"],

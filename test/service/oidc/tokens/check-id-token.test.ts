@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { RuleTerms, type TrustRule } from "../../../../src/identity/oidc/contract.js";
 import type { IdTokenFailure } from "../../../../src/identity/oidc/id-token-failure.js";
+import { judgeRule } from "../../../../src/identity/oidc/judge-rules.js";
 import { KeySets } from "../../../../src/identity/oidc/key-sets.js";
+import { parseIdToken } from "../../../../src/identity/oidc/parse-id-token.js";
 import { checkIdToken } from "../../../../src/identity/oidc/verify-id-token.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, type Outbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
@@ -45,8 +47,11 @@ beforeEach(() => {
   return () => keySets.close();
 });
 
-const check = (token: string) =>
-  checkIdToken({ keySets, now: () => new Date() }, { factoryId: "factory", rule }, token);
+function check(token: string) {
+  const parsed = parseIdToken(token);
+  const verdict = judgeRule(rule, typeof parsed === "string" ? { claims: {} } : parsed);
+  return checkIdToken({ keySets, now: () => new Date() }, { factoryId: "factory", verdict }, { token, parsed });
+}
 
 describe("what is wrong with a token, for one rule", () => {
   it("is nothing with a good one, whatever its other claims", async () => {

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../../src/core/grant.js";
 import type { TrustCondition, TrustRule } from "../../../../src/identity/oidc/contract.js";
-import { matchRules, trustedBy } from "../../../../src/identity/oidc/match-rules.js";
-import { audience, someRule } from "./some-rule.js";
+import { decide, judgeRule, judgeRules } from "../../../../src/identity/oidc/judge-rules.js";
+import { audience, matchRules, someRule, trustedBy } from "./some-rule.js";
 
 const iss = "https://issuer.example.com";
 const good = { iss, aud: audience, sub: "build-server-7" };
@@ -32,6 +32,42 @@ describe("a rule", () => {
 
   it("without a condition matches nobody", () => {
     expect(matchRules([someRule({ conditions: [] })], good)).toEqual([]);
+  });
+});
+
+describe("a verdict", () => {
+  const rule = someRule({
+    singleUse: true,
+    conditions: [
+      { claim: "sub", equals: "build-server-7" },
+      { claim: "ref", glob: "refs/tags/*" },
+    ],
+  });
+
+  it("says of each thing that the rule asks whether it holds", () => {
+    const claims = { ...good, aud: "other", ref: "refs/heads/main" };
+    expect(judgeRule(rule, { claims, algorithm: "ES256" })).toEqual({
+      rule,
+      issuer: true,
+      audience: false,
+      algorithm: false,
+      conditions: [
+        { condition: rule.conditions[0], holds: true },
+        { condition: rule.conditions[1], holds: false },
+      ],
+      tokenId: false,
+    });
+  });
+
+  it.each<[unknown, string | undefined]>([
+    [undefined, "no-token-id"],
+    ["", "no-token-id"],
+    [7, "no-token-id"],
+    ["id-1", undefined],
+  ])("with the jti %j is %s for the single-use rule, and for all others that match", (jti, refusal) => {
+    const claims = { ...good, ref: "refs/tags/1", jti };
+    const decision = decide(judgeRules([someRule(), rule], { claims, algorithm: "RS256" }), claims);
+    expect(typeof decision === "string" ? decision : undefined).toBe(refusal);
   });
 });
 

@@ -35,7 +35,6 @@ const FactorySettingsChange = z
 
 type Reader = { prisma: PrismaClient };
 
-
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
 
 const reply = ({ settingsVersion, keepVersions, rotationGraceSeconds }: FactorySettingsRow) => ({

@@ -38,14 +38,14 @@ export async function runCommands(
 }
 
 /**
- * Ends the program in an orderly way when its output goes nowhere. A reader that has seen enough (`| head`) is no failure;
- * a disk that is full is. What cannot be said on standard error is not said.
+ * Ends the program without a stack when its output goes nowhere. A reader that has seen enough (`| head`) ends it as
+ * SIGPIPE ends other programs: with 0, a pipeline would take a check whose result nobody read for one that passed.
  */
 function endWithReader(): void {
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
   if (process.stdout.listenerCount("error") > 0) return;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(exitCodes.done);
+    if (error.code === "EPIPE") process.exit(exitCodes.readerGone);
     writeErr(`The output cannot be written to where it was sent (${error.code ?? "unknown error"}).\n`);
     process.exit(exitCodes.failed);
   });

@@ -23,7 +23,6 @@ import type { DeviceDeps } from "./write-change.js";
 type Reader = { prisma: PrismaClient };
 type WithLists = { revocationLists: RevocationLists };
 
-
 const listDeviceAuthorities = route(
   {
     id: "listDeviceAuthorities",

@@ -40,7 +40,6 @@ function fingerprintText(secretId: string, fingerprint: Uint8Array): string {
 type Reader = { prisma: PrismaClient };
 type Row = NonNullable<Awaited<ReturnType<typeof findVersion>>>;
 
-
 function stateOf(secret: HeldSecret, row: Row): z.input<typeof SecretVersion>["state"] {
   if (row.destroyedAt) return "destroyed";
   if (row.version === secret.currentVersion) return "current";

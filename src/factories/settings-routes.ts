@@ -6,7 +6,7 @@ import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams } from "../http/contract.js";
-import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, route } from "../http/route.js";
 import { changeSettings, type FactorySettingsRow, findSettings } from "./store.js";
 
@@ -34,8 +34,6 @@ const FactorySettingsChange = z
   .meta({ id: "FactorySettingsChange", description: "What is absent stays as it is." });
 
 type Reader = { prisma: PrismaClient };
-
-const etag = { ETag: "The version of the settings." };
 
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
 

@@ -5,7 +5,7 @@ import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
-import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, type RequestFacts, route } from "../http/route.js";
 import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
 import { entryFromInput, viewOfEntry } from "./convert-entry.js";
@@ -28,7 +28,6 @@ const EntryParams = z.object({
       param: { id: "RegistryIdInPath" },
     }),
 });
-const etag = { ETag: "The config's version." };
 const editProblems = ["invalid-config", "destination-not-approved", "precondition-failed", "conflict"] as const;
 
 function checkedEntry(input: RegistryEntryInput): RegistryEntry {

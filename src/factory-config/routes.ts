@@ -5,7 +5,7 @@ import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryInPath, FactoryParams, Flag, PageQuery, VersionInPath } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
-import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { PreparedJson, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
@@ -19,7 +19,6 @@ type Reader = { prisma: PrismaClient; parsedVersions: ParsedVersions };
 const yaml = "application/yaml";
 const parsedContent = { "application/json": FactoryConfig };
 const documentContent = { [yaml]: z.string().meta({ description: "The document, byte for byte as it was put." }) };
-const etag = { ETag: "The version." };
 const VersionParams = z.object({
   factory: FactoryInPath,
   version: VersionInPath,

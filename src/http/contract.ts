@@ -74,8 +74,8 @@ export const VersionInPath = z.coerce
 
 export const NextPageToken = z
   .string()
-  .optional()
-  .meta({ description: "Ask for the next page with it. Absent on the last page." });
+  .meta({ id: "NextPageToken", description: "Ask for the next page with it. Absent on the last page." })
+  .optional();
 
 export const Warning = z
   .object({ code: z.string(), message: z.string() })

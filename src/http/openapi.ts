@@ -1,4 +1,4 @@
-import { stringify } from "yaml";
+import { isPair, visit, Document as YamlDocument } from "yaml";
 import { z } from "zod";
 import {
   createDocument,
@@ -11,6 +11,7 @@ import { ProblemDocument } from "./contract.js";
 import { mediaTypeOf } from "./read-body.js";
 import type { ReplySpec, Route } from "./route.js";
 import { tidySchema } from "./schema-tidying.js";
+import { shareComponents } from "./share-components.js";
 import { tags } from "./tags.js";
 
 export type OpenApiTexts = { json: string; yaml: string };
@@ -36,6 +37,7 @@ const Preconditions = z.object({
 
 /** Makes the OpenAPI document of these routes, as JSON and as YAML. */
 export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
+  const problems = sharedProblems(routes);
   const declared: ZodOpenApiObject = {
     openapi: "3.0.3",
     info: {
@@ -49,7 +51,7 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
     security: [{ bearer: [] }, { osfToken: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     components: {
-      responses: sharedProblems(routes),
+      responses: problems,
       securitySchemes: {
         bearer: {
           type: "http",
@@ -71,27 +73,36 @@ export function openApiTexts(routes: readonly AnyRoute[]): OpenApiTexts {
         },
       },
     },
-    paths: pathsOf(routes),
+    paths: pathsOf(routes, problems),
   };
   const document = createDocument(declared, { override: tidySchema });
-  return {
-    json: JSON.stringify(document),
-    // `compat`: YAML 1.1 takes unquoted dates for dates and the key `n` for false, and many readers still follow it.
-    yaml: stringify(document, { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" }),
-  };
+  shareComponents(document);
+  return { json: JSON.stringify(document), yaml: yamlOf(document) };
 }
 
-function pathsOf(routes: readonly AnyRoute[]): ZodOpenApiPathsObject {
+function yamlOf(document: object): string {
+  // `compat`: YAML 1.1 takes unquoted dates for dates and the key `n` for false, and many readers still follow it.
+  const yaml = new YamlDocument(document, { aliasDuplicateObjects: false, compat: "yaml-1.1" });
+  // A reference on the line of its key: a third of all lines.
+  visit(yaml, {
+    Map: (_, map, path) => {
+      if (map.items.length === 1 && map.has("$ref") && isPair(path.at(-1))) map.flow = true;
+    },
+  });
+  return yaml.toString({ lineWidth: 0 });
+}
+
+function pathsOf(routes: readonly AnyRoute[], problems: Responses): ZodOpenApiPathsObject {
   const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
   for (const route of routes) {
     const path = paths[route.path] ?? {};
-    path[route.method] = operationOf(route);
+    path[route.method] = operationOf(route, problems);
     paths[route.path] = path;
   }
   return paths;
 }
 
-function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
+function operationOf(route: AnyRoute, problems: Responses): ZodOpenApiOperationObject {
   return {
     operationId: route.id,
     tags: [route.tag],
@@ -104,7 +115,7 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
       ...(route.problems.includes("precondition-failed") && { header: Preconditions }),
     },
     ...(route.body && { requestBody: { required: true, content: bodyContent(route.body) } }),
-    responses: { ...repliesOf(route), ...problemsOf(route) },
+    responses: { ...repliesOf(route), ...problemsOf(route, problems) },
   };
 }
 
@@ -153,7 +164,7 @@ function replyOf(spec: ReplySpec) {
   };
 }
 
-/** What every route can answer: the response `default`, in place of four at each operation. */
+/** What every route can answer, whoever calls it. */
 const codesOfEveryRoute: readonly ProblemCode[] = [
   "method-not-allowed",
   "header-too-large",
@@ -162,14 +173,30 @@ const codesOfEveryRoute: readonly ProblemCode[] = [
   "key-unavailable",
 ];
 
+/** What the pipe in front of a route's handler answers, and the name of the response that says so. */
+function pipeProblemsOf({ auth, body }: AnyRoute): { name: string; codes: ProblemCode[] } {
+  const codes: ProblemCode[] = ["invalid-request", ...codesOfEveryRoute];
+  let name = "Anyone";
+  if (auth !== "anyone") {
+    name = "Caller";
+    codes.push("unauthenticated", "too-many-requests");
+  }
+  if (auth === "operator" || auth === "device") {
+    name = "Holder";
+    codes.push("forbidden");
+  }
+  if (typeof auth === "object") {
+    name = "Member";
+    codes.push("forbidden", "not-found");
+  }
+  if (body) codes.push("malformed-body", "body-too-large", "unsupported-media-type");
+  return { name: `${name}${body ? "Body" : ""}Problem`, codes };
+}
+
 /** The codes that a route can answer: its own, and those of the pipe in front of it. */
 export function problemCodesOf(route: AnyRoute): ProblemCode[] {
-  const codes = new Set<ProblemCode>(["invalid-request", ...codesOfEveryRoute, ...route.problems]);
-  if (route.auth !== "anyone") codes.add("unauthenticated").add("too-many-requests");
-  if (route.auth === "operator" || route.auth === "device") codes.add("forbidden");
+  const codes = new Set<ProblemCode>([...pipeProblemsOf(route).codes, ...route.problems]);
   if (route.auth === "signature") codes.add("signature-refused");
-  if (typeof route.auth === "object") codes.add("forbidden").add("not-found");
-  if (route.body) codes.add("malformed-body").add("body-too-large").add("unsupported-media-type");
   return [...codes];
 }
 
@@ -180,41 +207,52 @@ function problemStatusesOf(route: AnyRoute): [status: number, codes: ProblemCode
     const { status } = problemCodes[code];
     if (!(status in route.replies)) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
+  const ofPipe = pipeProblemsOf(route).codes;
   return [...byStatus]
-    .filter(([, codes]) => codes.some((code) => !codesOfEveryRoute.includes(code)))
+    .filter(([, codes]) => codes.some((code) => route.problems.includes(code) || !ofPipe.includes(code)))
     .map(([status, codes]): [number, ProblemCode[]] => [status, codes.sort()])
     .sort(([a], [b]) => a - b);
 }
 
-function problemsOf(route: AnyRoute) {
-  const own = problemStatusesOf(route).map(([status, codes]) => [
-    String(status),
-    responseReference(responseName(codes)),
-  ]);
-  return { ...Object.fromEntries(own), default: responseReference("ServiceProblem") };
+type Responses = Record<string, ReturnType<typeof problemResponse>>;
+
+/** The response `default` holds what the pipe answers, in place of eight responses at each operation. */
+function problemsOf(route: AnyRoute, shared: Responses) {
+  const own = problemStatusesOf(route).map(([status, codes]) => {
+    const name = responseName(codes);
+    return [String(status), name in shared ? responseReference(name) : problemResponse(codes)];
+  });
+  return { ...Object.fromEntries(own), default: responseReference(pipeProblemsOf(route).name) };
 }
 
 const responseReference = (name: string) => ({ $ref: `#/components/responses/${name}` as const });
 
-/** Written out at each operation, the problems would be two thirds of the document. */
-function sharedProblems(routes: readonly AnyRoute[]) {
-  const responses = routes
-    .flatMap(problemStatusesOf)
-    .map(([, codes]) => [responseName(codes), problemResponse(codes.map((code) => `\`${code}\``))] as const);
-  const statuses = codesOfEveryRoute.map((code) => `${problemCodes[code].status} \`${code}\``);
-  const shared = [...responses, ["ServiceProblem", problemResponse(statuses)] as const];
-  return Object.fromEntries(shared.sort(([a], [b]) => (a < b ? -1 : 1)));
+/** Written out at each operation, the problems would be two thirds of the document. One that stands once stays there. */
+function sharedProblems(routes: readonly AnyRoute[]): Responses {
+  const all = routes.flatMap(problemStatusesOf).map(([, codes]) => [responseName(codes), codes] as const);
+  const names = all.map(([name]) => name);
+  const own = all
+    .filter(([name]) => names.indexOf(name) !== names.lastIndexOf(name))
+    .map(([name, codes]) => [name, problemResponse(codes)] as const);
+  const defaults = routes
+    .map(pipeProblemsOf)
+    .map(({ name, codes }) => [name, problemResponse(codes, "status")] as const);
+  return Object.fromEntries([...own, ...defaults].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function problemResponse(codes: readonly string[]) {
+function problemResponse(codes: readonly ProblemCode[], withStatus?: "status") {
+  const byStatus = codes.toSorted((a, b) => problemCodes[a].status - problemCodes[b].status);
+  const texts = byStatus.map((code) => (withStatus ? `${problemCodes[code].status} \`${code}\`` : `\`${code}\``));
   return {
-    description: `The \`code\` is ${codes.join(" or ")}.`,
+    description: `The \`code\` is ${texts.join(" or ")}.`,
     content: { "application/problem+json": { schema: ProblemDocument } },
   };
 }
 
 /** `NotFoundProblem`, `ConflictOrSecretInUseProblem` */
 function responseName(codes: readonly ProblemCode[]): string {
-  const words = codes.map((code) => code.replace(/(?:^|-)(\w)/g, (_, letter: string) => letter.toUpperCase()));
+  const words = codes.map((code) => code.split("-").map(capitalised).join(""));
   return `${words.join("Or")}Problem`;
 }
+
+const capitalised = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);

@@ -50,4 +50,7 @@ export function checkVersion(version: number, precondition: Precondition): void 
   }
 }
 
+/** The header, for the declaration of a reply. */
+export const etag = { ETag: "The version, with its quotes, for `If-Match`." };
+
 export const etagOf = (version: number): Record<string, string> => ({ ETag: `"${version}"` });

@@ -5,7 +5,7 @@ import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import { FactoryParams, FilterText, Flag, PageQuery } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
-import { etagOf, preconditionOf } from "../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, route } from "../http/route.js";
 import {
   batchLimits,
@@ -96,7 +96,7 @@ const get = route(
     auth: { permission: "secrets:list" },
     params: SecretParams,
     replies: {
-      200: { description: "The metadata.", content: { "application/json": Secret }, headers: { ETag: "The version." } },
+      200: { description: "The metadata.", content: { "application/json": Secret }, headers: etag },
     },
     problems: ["not-found"],
   },
@@ -128,12 +128,12 @@ const put = route(
       200: {
         description: "A further version.",
         content: { "application/json": WrittenSecret },
-        headers: { ETag: "The version." },
+        headers: etag,
       },
       201: {
         description: "The first version.",
         content: { "application/json": WrittenSecret },
-        headers: { ETag: "The version." },
+        headers: etag,
       },
     },
     problems: ["not-found", "precondition-failed", "limit-reached", "secret-in-use", "secret-malformed", "conflict"],

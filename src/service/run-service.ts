@@ -66,6 +66,9 @@ async function start(environment: NodeJS.ProcessEnv): Promise<void> {
       say(message);
       askToStop(1, false);
     },
+  }).catch((error: unknown) => {
+    // Ctrl-C in a terminal ends initdb too: that is no failure.
+    throw askedToStop.signal.aborted ? new StoppedWhileStarting() : error;
   });
   const start = { settings, database, log, stopping: askedToStop.signal, patiently, waitingServer };
   const app = await startOn(start).catch(async (error: unknown) => {
@@ -160,7 +163,10 @@ export async function runService(environment: NodeJS.ProcessEnv): Promise<void> 
   try {
     await start(environment);
   } catch (error) {
-    if (error instanceof StoppedWhileStarting) process.exit(0);
+    if (error instanceof StoppedWhileStarting) {
+      say("Stopped before it had started.");
+      process.exit(0);
+    }
     const expected =
       error instanceof SettingsError ||
       error instanceof DatabaseUnusable ||

@@ -1,6 +1,7 @@
 import type { RegistryType } from "../../factory-config/entry.js";
 import type { FormatResult } from "./format-result.js";
 import { whatJsonIs } from "./json-of-other-tools.js";
+import { whatTextIs } from "./text-of-other-tools.js";
 
 type Parse = (text: string) => FormatResult<unknown>;
 
@@ -30,11 +31,13 @@ function damageOf(form: RegistryType, text: string, parse: Parse): string | unde
     csvOf(text) ??
     environmentOf(text) ??
     escapedOf(text, parse) ??
-    wrappedOf(form, text, parse)
+    wrappedOf(form, text, parse) ??
+    whatTextIs(form, text, parse)
   );
 }
 
-const withoutQuotes = (text: string): string => text.replace(/^(["'`])(.*)\1$/s, "$2");
+const withoutQuotes = (text: string): string =>
+  text.replace(/^(["'`])(.*)\1$|^[\u201c\u201d\u2018\u2019](.*)[\u201c\u201d\u2018\u2019]$/s, "$2$3");
 
 const asPath =
   "It looks like the path of a file, not like its content. fioctl reads a file when there are two equals signs: fioctl secrets update NAME==FILE";
@@ -136,6 +139,7 @@ function wrappedOf(form: RegistryType, text: string, parse: Parse): string | und
   const line = text.trim();
   const inner = withoutQuotes(line);
   if (inner !== line && parse(inner).ok) {
+    if (/^[^"'`]/.test(line)) return "It is in typographic quotes (\u201c \u201d). Take them off in an editor.";
     return 'It is in quotes. Take them off: sed "1s/^[\\"\'\\`]//; \\$s/[\\"\'\\`]\\$//" FILE > FILE.plain';
   }
   const value = text.replace(assignment, "");

@@ -48,7 +48,7 @@ function parseKeyFile(text: string): FormatResult<GoogleServiceAccount> {
   if (universe_domain !== undefined && universe_domain !== "googleapis.com") {
     return mistake("Its universe_domain is not googleapis.com; other Google clouds are not supported.");
   }
-  if (!isRsaKey(private_key)) return mistake("Its private_key is not an RSA key in PEM form.");
+  if (!isRsaKey(private_key)) return mistake(whatKeyIs(private_key));
   return { ok: true, value: { clientEmail: client_email, privateKey: private_key } };
 }
 
@@ -58,6 +58,15 @@ function isRsaKey(pem: string): boolean {
   } catch {
     return false;
   }
+}
+
+function whatKeyIs(pem: string): string {
+  const asDownloaded = "Store the key file as it was downloaded: fioctl secrets update NAME==FILE";
+  if (pem.includes("ENCRYPTED")) return "Its private_key is encrypted with a passphrase, and Google gives none so.";
+  if (!/-----END [A-Z ]*PRIVATE KEY-----\s*$/.test(pem))
+    return `Its private_key is cut off: no END line. ${asDownloaded}`;
+  if (!pem.trim().includes("\n")) return `Its private_key has lost its line ends. ${asDownloaded}`;
+  return "Its private_key is not an RSA key in PEM form.";
 }
 
 function parseJson(text: string): unknown {

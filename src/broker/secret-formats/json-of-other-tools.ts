@@ -63,6 +63,51 @@ const kinds: readonly Kind[] = [
       "It is the client of an OAuth application. Make a key of a service account: gcloud iam service-accounts keys create key.json --iam-account=EMAIL",
   },
   {
+    shape: z.object({ kind: z.literal("Secret"), data: z.record(text, text) }),
+    sentence: "It is a Kubernetes Secret. Take the value out: jq -r '.data.\"KEY\"' FILE | base64 -d",
+  },
+  {
+    shape: z.object({ aws_access_key_id: text, aws_secret_access_key: text }),
+    sentence:
+      "It is JSON with AWS keys. Make a credentials file of it: jq -r '\"[default]\\naws_access_key_id = \\(.aws_access_key_id)\\naws_secret_access_key = \\(.aws_secret_access_key)\"' FILE > credentials",
+  },
+  {
+    shape: z.object({ startUrl: text, accessToken: text }),
+    sentence:
+      "It is a person's login at IAM Identity Center (sso), which ends within hours. Make keys of an IAM user, or use aws_role_arn in the entry in place of the secret.",
+  },
+  {
+    shape: z.object({ appId: text, fileWithCertAndPrivateKey: text }),
+    sentence:
+      "It is a service principal with a certificate, and a password is needed: az ad sp credential reset --id APP_ID > FILE",
+  },
+  {
+    shape: z.object({ accessToken: text }),
+    sentence:
+      "It is an access token of the Azure CLI, which ends within hours. Make a service principal: az ad sp create-for-rbac --role AcrPull --scopes REGISTRY_ID > FILE",
+  },
+  {
+    shape: z.object({ username: text, passwords: z.array(z.object({ value: text })).min(1) }),
+    sentence:
+      "It is the JSON of az acr credential show. Make a pair of it: jq -r '.username + \":\" + .passwords[0].value' FILE > FILE.pair",
+  },
+  {
+    shape: z.object({
+      credentials: z.object({ username: text, passwords: z.array(z.object({ value: text })).min(1) }),
+    }),
+    sentence:
+      "It is the JSON of az acr token create. Make a pair of it: jq -r '.credentials | .username + \":\" + .passwords[0].value' FILE > FILE.pair",
+  },
+  {
+    shape: z.object({ Username: text, Secret: text }),
+    sentence:
+      "It is the reply of a docker credential helper. Make a pair of it: jq -r '.Username + \":\" + .Secret' FILE > FILE.pair",
+  },
+  {
+    shape: z.record(text, z.looseObject({ auth: text })),
+    sentence: "It is an old .dockercfg. Take the login out: jq -r '.\"HOST\".auth' FILE | base64 -d",
+  },
+  {
     shape: z.object({ auths: z.record(z.string(), z.unknown()) }),
     sentence: "It is a docker config.json. Take the login out: jq -r '.auths[\"HOST\"].auth' FILE | base64 -d",
   },

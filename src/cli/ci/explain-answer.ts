@@ -72,13 +72,31 @@ async function notAccepted({ settings, identity }: JobClient): Promise<string> {
   const start = `The service does not accept ${identity.description}.`;
   if (identity.isIssuedByService)
     return `${start} The job that it was made for has ended or expired, or the token is not copied whole. Open a new job.`;
-  const claims = claimsOf(await identity.present(settings.patienceMs).catch(() => ""));
+  const presented = await identity.present(settings.patienceMs).catch(() => "");
+  const claims = claimsOf(presented);
+  if (claims === undefined && presented !== "")
+    return `${start} A job token begins with fsj_, an ID token with eyJ; this one ${looksOf(presented)}.`;
   const expiry = claims && typeof claims.exp === "number" ? new Date(claims.exp * 1_000) : undefined;
   if (expiry && expiry.getTime() <= Date.now())
     return `${start} It expired at ${expiry.toISOString()}: ask the CI system for a new one, closer to where it is used.`;
   const audience = claims === undefined ? settings.audience : JSON.stringify(claims.aud);
   return `${start} No trust rule of the factory "${settings.factory}" lets it in, or its audience (${audience}) is not the rule's. To see why: run \`factory-secrets ci explain\` in this job, and give the claims that it prints to \`factory-secrets trust-rules explain --claims -\` (permission access:read; over the API: trust-rules:explain).`;
 }
+
+const others: readonly (readonly [RegExp, string])[] = [
+  [/^(?:gh[a-z]_|github_pat_)/, "looks like a token of GitHub"],
+  [/^gl[a-z]{1,6}-/, "looks like a token of GitLab"],
+  [/^(?:AKIA|ASIA)[A-Z2-7]{16}$/, "looks like the id of an AWS key"],
+  [/^dckr_/, "looks like a token of Docker Hub"],
+  [/^eyJ/, "begins like an ID token and is not one: it is not copied whole"],
+  [/^["'`]/, "begins with a quotation mark"],
+  [/^(?:\$|%)/, "is the name of a variable that was not replaced"],
+  [/^[./~]/, "looks like a path: set FACTORY_SECRETS_TOKEN_FILE for a file"],
+  [/^https?:/, "is a URL"],
+];
+
+const looksOf = (token: string): string =>
+  others.find(([pattern]) => pattern.test(token))?.[1] ?? `does not, and has ${token.length} characters`;
 
 /** The claims of a JWT, unverified: they are only shown to whoever holds it. */
 export function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined {

@@ -123,13 +123,13 @@ type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
 async function runLogin(context: CommandContext, flags: LoginFlags): Promise<number> {
   const { environment, terminal, dockerDirectory } = context;
   const client = openClient(context, flags);
-  const wanted =
+  const { wanted, exitCode }: TreeWants =
     flags.for === undefined
-      ? wantedBy(flags)
+      ? { wanted: wantedBy(flags), exitCode: exitCodes.done }
       : await wantedForTree(context, client, { ...flags, directory: flags.for });
   if (wanted === undefined) {
     if (flags.output !== "table") terminal.out(await documentOf(flags.output, { items: [], failures: [] }));
-    return exitCodes.done;
+    return exitCode;
   }
   const done = await login(client, dockerDirectory, wanted);
   maskCredentials(environment, terminal, done.tokens);
@@ -137,16 +137,16 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
     const { configPath, asksItself, failures } = done;
     const view = { configPath, items: done.tokens.map(viewOf), asksItself, failures };
     terminal.out(await documentOf(flags.output, view));
-    return exitCodes.done;
+    return exitCode;
   }
   if (done.tokens.length > 0) terminal.out(`${tokenTable(done.tokens)}\nWritten to ${done.configPath}.`);
   for (const host of done.asksItself) terminal.say(`${host}: docker asks docker-credential-factory-secrets by itself.`);
   for (const failure of done.failures) terminal.say(failureLine(failure));
   if (done.tokens.some(({ kind }) => kind === "bearer"))
     terminal.say(
-      "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
+      "A bearer is read by docker, BuildKit, buildx, crane, oras and helm; not by podman, buildah and regctl. For skopeo: --src-registry-token, from `ci token`.",
     );
-  return exitCodes.done;
+  return exitCode;
 }
 
 function logoutCommand(): Command {
@@ -315,16 +315,18 @@ function secretParts(credential: Credential): string[] {
   return [credential.password, basicOf(credential.username, credential.password)];
 }
 
+/** `undefined`: nothing there needs a login. The exit code is not 0 when the name of an image could not be told. */
+type TreeWants = { wanted: Wanted | undefined; exitCode: number };
+
 /**
  * What `ci login --for` asks for: what Dockerfiles and compose files name, and the caller can have.
- * @returns `undefined` when nothing there needs a login
  * @throws CommandFailure when the service does not answer, or an option makes no sense
  */
 async function wantedForTree(
   context: CommandContext,
   client: JobClient,
   flags: TokenFlags & TreeFlags & { directory: string },
-): Promise<Wanted | undefined> {
+): Promise<TreeWants> {
   if ((flags.registry ?? []).length > 0)
     throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
   const { terminal } = context;
@@ -337,10 +339,16 @@ async function wantedForTree(
         `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
       );
   const allowed = wantedBy(flags);
+  const isUnresolved = mentions.some((mention) => "unresolved" in mention) && flags.allowPartial !== true;
+  if (isUnresolved)
+    terminal.say(
+      "The name of an image could not be told. Give its argument with --build-arg, or pass --allow-partial.",
+    );
+  const exitCode = isUnresolved ? exitCodes.failed : exitCodes.done;
   const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
   for (const host of withoutLogin)
     terminal.say(`${host}: no registry entry is for it, or no grant of this job; it is pulled from without a login.`);
-  if (requests.length > 0) return { ...allowed, requests };
-  terminal.say(`Nothing in ${directory} needs a login.`);
-  return undefined;
+  if (requests.length > 0) return { wanted: { ...allowed, requests }, exitCode };
+  if (!isUnresolved) terminal.say(`Nothing in ${directory} needs a login.`);
+  return { wanted: undefined, exitCode };
 }

@@ -15,6 +15,8 @@ export const exitCodes = {
   unavailable: 6,
   /** `ci exec` could not start its command; whatever else it ends with is the command's own. As docker run and env. */
   notStarted: 125,
+  /** Nobody reads the output any more: what a shell says of a program that SIGPIPE has ended. */
+  readerGone: 141,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

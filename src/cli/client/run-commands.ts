@@ -42,12 +42,15 @@ export async function runCommands(
   }
 }
 
-/** Ends the program when its output cannot be written: with success when the reader left (`| head`), else with an error. */
+/**
+ * Ends the program without a stack when its output goes nowhere. A reader that has seen enough (`| head`) ends it as
+ * SIGPIPE ends other programs: with 0, a pipeline would take a check whose result nobody read for one that passed.
+ */
 function endWithReader(): void {
   if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
   if (process.stdout.listenerCount("error") > 0) return;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(exitCodes.done);
+    if (error.code === "EPIPE") process.exit(exitCodes.readerGone);
     writeErr(`The output cannot be written to where it was sent (${systemReason(error)}).\n`);
     process.exit(exitCodes.failed);
   });

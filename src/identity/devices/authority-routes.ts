@@ -2,7 +2,7 @@ import { requestedBy } from "../../audit/requested-by.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { lightPage, newestFirst, pageOf } from "../../http/page.js";
-import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
 import { authorityView, revocationListView } from "./authority-view.js";
@@ -22,8 +22,6 @@ import type { DeviceDeps } from "./write-change.js";
 
 type Reader = { prisma: PrismaClient };
 type WithLists = { revocationLists: RevocationLists };
-
-const etag = { ETag: "The authority's version." };
 
 const listDeviceAuthorities = route(
   {

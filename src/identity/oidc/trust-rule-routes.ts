@@ -4,7 +4,7 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { lightPage, pageOf } from "../../http/page.js";
-import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
 import { isObject } from "./conditions.js";
 import { TemplateName, TrustConditionView, TrustRuleList, TrustRuleRequest, TrustRuleView } from "./contract.js";
@@ -52,7 +52,6 @@ const TemplateList = z.object({ items: z.array(TemplateView) }).meta({ id: "Trus
 
 type Reader = { prisma: PrismaClient };
 
-const etag = { ETag: "The rule's version." };
 // Room for a key set; a hundred rules of a factory are in memory.
 const limits = { maxBytes: 64 * 1024 };
 

@@ -7,7 +7,7 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams, Flag, NextPageToken, PageQuery, Timestamp } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
-import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
 import { allowUnusableRule, onceJudged, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
@@ -76,7 +76,7 @@ const undelete = route(
       200: {
         description: "It is back.",
         content: { "application/json": CurrentVersion },
-        headers: { ETag: "The current version." },
+        headers: etag,
       },
     },
     problems: [

@@ -5,7 +5,7 @@ import type { Caller, FactoryRef } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import { Flag, PageQuery } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
-import { etagOf, preconditionOf } from "../../http/preconditions.js";
+import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import type { OpenDeps } from "../open-secret.js";
@@ -39,8 +39,6 @@ function fingerprintText(secretId: string, fingerprint: Uint8Array): string {
 
 type Reader = { prisma: PrismaClient };
 type Row = NonNullable<Awaited<ReturnType<typeof findVersion>>>;
-
-const etag = { ETag: "The current version." };
 
 function stateOf(secret: HeldSecret, row: Row): z.input<typeof SecretVersion>["state"] {
   if (row.destroyedAt) return "destroyed";

@@ -95,7 +95,9 @@ const getCommandLine = route(
   },
   async (deps: Deps) => {
     const { offered, install, helper } = await whatIsOffered(deps);
-    return { status: 200, body: page(offered, install, helper.install), headers: { "Cache-Control": cacheControl } };
+    const latestUrl = `${deps.publicUrl()}/cli/factory-secrets-cli.tgz`;
+    const body = page({ offered, install, helper: helper.install, latestUrl });
+    return { status: 200, body, headers: { "Cache-Control": cacheControl } };
   },
 );
 
@@ -133,11 +135,14 @@ const factsOf = ({ file, content, sha256 }: OfferedFile, publicUrl: string) => (
   sha256,
 });
 
-const page = (
-  { version, file, sha256 }: OfferedCli,
-  install: readonly string[],
-  helper: readonly string[],
-): string => `factory-secrets ${version}: the command line
+type Page = { offered: OfferedCli; install: readonly string[]; helper: readonly string[]; latestUrl: string };
+
+const page = ({
+  offered: { version, file, sha256 },
+  install,
+  helper,
+  latestUrl,
+}: Page): string => `factory-secrets ${version}: the command line
 
   ${install.join(" &&\n  ")}
 
@@ -146,6 +151,7 @@ the same place as the file: in a pipeline keep a copy of it, and compare with th
 
 file    ${file}
 sha256  ${sha256}
+newest  ${latestUrl}, with its checksum in ${latestUrl}.sha256: an address that stays
 
 Without Node, on a device or a node of a cluster: docker's credential helper and the kubelet's, in sh and curl
 

@@ -51,6 +51,22 @@ describe("a value that the entries which name its secret cannot use", () => {
     expect(body.warnings).toMatchObject([{ code: "credential-malformed" }]);
   });
 
+  it("is refused although nothing was heard yet of the config that names its secret", async () => {
+    await put(good).expect(201);
+    await publish();
+    expectRefused(await put(path));
+    expect(await version()).toBe(1);
+    await put("ci:not-a-real-secret-2").expect(200);
+  });
+
+  it("is refused although nothing was heard yet of the config that waits for its secret", async () => {
+    await operator().put(`${base}/secrets/other`).send({ value: good }).expect(201);
+    await publish();
+    expectRefused(await put(path));
+    expectProblem(await operator().get(`${base}/secrets/creds`), "not-found");
+    await put(good).expect(201);
+  });
+
   it("is refused by a batch as a whole", async () => {
     await publish();
     const secrets = [

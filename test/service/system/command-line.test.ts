@@ -84,6 +84,7 @@ test("the newest has an address of its own, and a slash at the end of /cli chang
   expect(createHash("sha256").update(bytes).digest("hex")).toBe(sha256);
   expect(file).not.toBe("factory-secrets-cli.tgz");
   expect((await get("/cli/")).text).toBe((await get("/cli")).text);
+  expect((await get("/cli")).text).toContain("newest  https://secrets.example.com/cli/factory-secrets-cli.tgz,");
   expect(await textOf("/cli/factory-secrets-cli.tgz.sha256")).toBe(`${sha256}  factory-secrets-cli.tgz\n`);
 });
 

@@ -4,7 +4,7 @@ import { readSourceFiles, type SourceFile } from "./source-files.js";
 /** Where a package may be imported: folders and files of src/. Every package that src/ imports is listed. */
 const placesOfPackages: Record<string, readonly string[]> = {
   express: ["http/", "service/app.ts"],
-  "zod-openapi": ["http/openapi.ts", "http/schema-tidying.ts"],
+  "zod-openapi": ["http/openapi.ts", "http/share-components.ts", "http/schema-tidying.ts"],
   zod: [""],
   "zod/v4/core": ["http/schema-tidying.ts"],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],

@@ -146,6 +146,21 @@ describe("the OpenAPI document", () => {
     expect(new Set(kinds).size).toBeLessThanOrEqual(1);
   });
 
+  test("says once what several operations share", () => {
+    const { paths } = z.object({ paths: z.record(z.string(), z.unknown()) }).parse(JSON.parse(json));
+    const parts = objectsIn(paths).filter(
+      ({ object }) => "in" in object || ("description" in object && JSON.stringify(object.content)?.includes("$ref")),
+    );
+    const texts = parts.map(
+      ({ at, object }) => `${at.split("/").at(-1)?.replace(/^\d$/, "")} ${JSON.stringify(object)}`,
+    );
+    expect(texts.filter((text, index) => texts.indexOf(text) !== index)).toEqual([]);
+    for (const { at, object } of objectsIn(JSON.parse(json)).filter(
+      ({ object }) => "in" in object && "schema" in object,
+    ))
+      expect(z.object({ description: z.string().optional() }).parse(object.schema).description, at).toBe(undefined);
+  });
+
   test("has one scheme that sends a bearer", () => {
     const { components } = z
       .object({ components: z.object({ securitySchemes: z.record(z.string(), z.object({ type: z.string() })) }) })

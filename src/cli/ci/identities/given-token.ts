@@ -25,7 +25,10 @@ function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientNa
   if (token === undefined) return undefined;
   // In a header a line end would begin another one.
   if (!/^[\x21-\x7e]+$/.test(token))
-    throw new CommandFailure(exitCodes.usage, `${name} holds blanks or other characters that no token has.`);
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${name} holds blanks or other characters that no token has. Set it to the token alone, without "Bearer" and without quotes.`,
+    );
   return {
     description: `${token.startsWith("fsj_") ? "the job token" : what} in ${name}`,
     secret: token,

@@ -36,6 +36,19 @@ describe("what a person reads", () => {
     expect(machine.files()).toEqual([]);
   });
 
+  test.each([
+    [`ghp_${"x".repeat(36)}`, "looks like a token of GitHub"],
+    ["$CI_JOB_JWT", "is the name of a variable that was not replaced"],
+    ["/run/secrets/token", "looks like a path: set FACTORY_SECRETS_TOKEN_FILE"],
+    ["x".repeat(40), "does not, and has 40 characters"],
+  ])("of what is no token of the service: %s", async (token, sentence) => {
+    const done = await login([], { FACTORY_SECRETS_TOKEN: token });
+    expect(done).toMatchObject({ exitCode: 4, stdout: "" });
+    expect(done.stderr).toContain("A job token begins with fsj_");
+    expect(done.stderr).toContain(sentence);
+    expect(done.stderr).not.toContain(token);
+  });
+
   test("of a job of another factory, and of a factory that does not exist", async () => {
     const other = await factory.service.createFactory();
     for (const name of [other.name, "no-such-factory"]) {

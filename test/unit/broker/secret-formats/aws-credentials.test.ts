@@ -54,7 +54,7 @@ describe("parseAwsCredentials", () => {
     ["an empty value", `[default]\n${keys}region =\n`, "Line 4: region has no value"],
     ["a duplicate key", `[default]\n${keys}${keys}`, "Line 4: aws_access_key_id appears twice"],
     ["a duplicate profile", `[default]\n${keys}[default]\n${keys}`, "Line 4: profile [default] appears twice"],
-    ["a lone carriage return", `[default]\r${keys}`, "Line 1: it holds a character"],
+    ["a lone carriage return", `[default]\r${keys}`, "Its lines end in carriage returns alone"],
     ["a key before any profile", keys, "Line 1: it stands before the first profile"],
     ["[profile x]", `[profile default]\n${keys}`, "Line 1: write [name] instead"],
     ["text after a section", `[default] # x\n${keys}`, "Line 1: it is not the head of a profile"],
@@ -63,7 +63,7 @@ describe("parseAwsCredentials", () => {
     ["a malformed key id", `[default]\n${keys.replace("AKIA", "akia")}`, "Line 2: the value of aws_access_key_id"],
     ["a role without source", `[default]\n${role("x")}`, "Line 1: this profile has role_arn but no source_profile"],
     ["an empty file", "", "It holds no profile"],
-    ["another file", '{"type": "service_account"}', "Line 1: it stands before the first profile"],
+    ["another file", '{"type": "service_account"}', "It is JSON, and a credentials file is needed"],
     ["NUL", `[default]\n${keys}region = us\u0000east\n`, "Line 4: it holds a character"],
   ])("refuses %s, which AWS programs do not read alike", (_what, text, sentence) => {
     const result = parseAwsCredentials(text);

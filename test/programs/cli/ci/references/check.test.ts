@@ -116,6 +116,15 @@ describe("ci login --for", () => {
     });
   });
 
+  test("fails when an image cannot be told, after the login to the others", async () => {
+    put("Dockerfile", "ARG BASE", "FROM $BASE AS base", `FROM ${bearerHost}/acme/app:1`, "COPY --from=base / /");
+    const environment = { FACTORY_SECRETS_TOKEN: (await factory.openJob()).token };
+    expect(await login(environment)).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("--build-arg") });
+    expect(machine.readConfig()).toEqual({ auths: { [bearerHost]: { registrytoken: expect.any(String) } } });
+    const partly = ["ci", "login", "--for", treeOf(), "--allow-partial"];
+    expect(await machine.run(partly, { environment })).toMatchObject({ exitCode: 0 });
+  });
+
   test("fails for a repository that the job has no grant for, and not for a registry that it has none for", async () => {
     put("Dockerfile", `FROM ${bearerHost}/acme/app:1`);
     expect(await login()).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("outside-grants") });

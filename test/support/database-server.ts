@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { access, constants, mkdtemp, readdir, rm, stat, statfs } from "node:fs/promises";
+import { access, constants, mkdtemp, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { freemem, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -105,6 +105,11 @@ async function roomyPlace(): Promise<string> {
   const enough = 4 * 1024 ** 3;
   try {
     await access(memory, constants.W_OK | constants.X_OK);
+    const mount = (await readFile("/proc/self/mounts", "utf8"))
+      .split("\n")
+      .find((line) => line.split(" ")[1] === memory);
+    // Postgres' programs may have to be copied beside its data. Containers mount this place without the right to run any.
+    if (mount === undefined || mount.split(" ")[3]?.split(",").includes("noexec")) return tmpdir();
     const { bavail, bsize } = await statfs(memory);
     return Math.min(bavail * bsize, freemem()) > enough ? memory : tmpdir();
   } catch {

@@ -2,8 +2,6 @@ import { createHash, type Hash } from "node:crypto";
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Problem } from "../core/problem.js";
 import type { RelayStreams } from "../limits/relay-streams.js";
 import { isDigest } from "./names.js";
@@ -151,22 +149,6 @@ function blobHeaders({ status, headers }: UpstreamAnswer, digest: string): Recor
   };
 }
 
-setFlagsFromString("--expose-gc");
-const collect: (options: { type: "minor" }) => void = runInNewContext("gc");
-const collectEveryBytes = 16 * 1024 * 1024;
-let sinceCollected = 0;
-
-/**
- * Each chunk is a buffer outside of the heap, and so small in it that V8 would let a hundred MiB of read ones lie before it
- * looks. A look at the young objects takes less than a millisecond.
- */
-function collectAfter(bytes: number): void {
-  sinceCollected += bytes;
-  if (sinceCollected < collectEveryBytes) return;
-  sinceCollected = 0;
-  collect({ type: "minor" });
-}
-
 type Checked = { hash: Hash | undefined; digest: string; idleMs: number };
 
 /** Sends the body as fast as the client takes it, its last bytes once the digest is right. */
@@ -203,7 +185,6 @@ async function pass(
     hash?.update(chunk);
     if (held !== undefined) {
       ended.bytes += held.length;
-      collectAfter(held.length);
       if (!response.write(held)) await once(response, "drain", { signal });
     }
     held = chunk;

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { z } from "zod";
+import { otherService } from "../../aws/errors/other-service.js";
+import { claimedService } from "../../aws/signature/read-signature.js";
 import { type RequestFacts, route } from "../../http/route.js";
 
 const Health = z.object({ status: z.literal("ok") }).meta({ id: "Health" });
@@ -74,18 +76,22 @@ const root = route(
     summary: "What this is, and where to go on",
     auth: "anyone",
     replies: { 200: { description: "The service.", content: { "application/json": Root } } },
-    problems: [],
+    problems: ["not-offered"],
   },
-  async (_deps: object) => ({
-    status: 200,
-    body: {
-      name: "factory-secrets" as const,
-      about:
-        "Secrets of device factories, and short-lived registry tokens made from them. The API is below /v1: links.openApi lists every route.",
-      links: { openApi: "/openapi.json", health: "/healthz", readiness: "/readyz" },
-    },
-  }),
+  async (_deps: object, { request }) => {
+    // S3 lists its buckets here.
+    const service = claimedService(request.sent.headers.authorization);
+    if (service !== undefined) throw otherService(service);
+    return { status: 200, body: aboutThisService };
+  },
 );
+
+const aboutThisService = {
+  name: "factory-secrets" as const,
+  about:
+    "Secrets of device factories, and short-lived registry tokens made from them. The API is below /v1: links.openApi lists every route.",
+  links: { openApi: "/openapi.json", health: "/healthz", readiness: "/readyz" },
+};
 
 export const healthz = route(
   {

@@ -12,7 +12,7 @@ import { explainConnection } from "../db/explain-connection.js";
 import { measureDatabaseClock } from "../db/measure-clock.js";
 import { openServiceDatabase } from "../db/open-service-database.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
-import { claimInstallation } from "../service/health/store.js";
+import { claimInstallation } from "../service/health.js";
 import { openKeys } from "../service/key-source.js";
 import type { Environment } from "../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../settings/settings.js";

@@ -1,6 +1,5 @@
-import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { type DataKeyPurpose, EnvelopeError } from "../crypto/envelope.js";
-import type { DataKey } from "../crypto/key-ring.js";
+import { type DataKey, DataKeyUnreadable } from "../crypto/key-ring.js";
 
 /** A stored data key: unwrapped, or why it was not. */
 export type Unwrapping = { id: string; purpose: DataKeyPurpose } & ({ key: DataKey } | { error: unknown });

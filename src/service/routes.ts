@@ -16,8 +16,8 @@ import { secretRoutes } from "../secrets/routes.js";
 import { usageRoutes } from "../secrets/usage/routes.js";
 import { verifyRoutes } from "../secrets/verify/routes.js";
 import { secretVersionRoutes } from "../secrets/versions/routes.js";
-import { commandLineRoutes } from "./command-line/routes.js";
-import { metricsRoute, systemRoutes } from "./health/routes.js";
+import { metricsRoute, systemRoutes } from "./health.js";
+import { commandLineRoutes } from "./offered-files.js";
 
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [

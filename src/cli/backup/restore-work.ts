@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { ReadBackup } from "../../backup/read-backup.js";
-import { type Restored, restoreBackup, verifyBackup } from "../../backup/restore/restore-backup.js";
+import { type Restored, restoreBackup, verifyBackup } from "../../backup/restore-backup.js";
 import { systemReason } from "../../core/error-code.js";
 import type { KeyEncryptionKey } from "../../crypto/key-encryption-key.js";
 import { readMigrations } from "../../db/migrate.js";

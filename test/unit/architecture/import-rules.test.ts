@@ -4,15 +4,15 @@ import { readSourceFiles, type SourceFile } from "./source-files.js";
 /** Where a package may be imported: folders and files of src/. Every package that src/ imports is listed. */
 const placesOfPackages: Record<string, readonly string[]> = {
   express: ["http/", "service/app.ts"],
-  "zod-openapi": ["http/openapi.ts", "http/share-components.ts", "http/schema-tidying.ts"],
+  "zod-openapi": ["http/openapi.ts", "http/share-components.ts"],
   zod: [""],
-  "zod/v4/core": ["http/schema-tidying.ts"],
+  "zod/v4/core": ["http/openapi.ts"],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
-  "@smithy/signature-v4": ["aws/signature/signature-of.ts"],
+  "@smithy/signature-v4": ["aws/signature.ts"],
   "@aws-sdk/client-kms": ["crypto/sources/aws-kms.ts"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
@@ -23,7 +23,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "ipaddr.js": ["outbound/", "limits/", "settings/"],
   pg: ["db/", "audit/record.ts", "backup/"],
   // A backup is rows as Postgres itself writes and reads them.
-  "pg-copy-streams": ["backup/make/store.ts", "backup/restore/store.ts"],
+  "pg-copy-streams": ["backup/make-backup.ts", "backup/restore-backup.ts"],
   "@prisma/adapter-pg": ["db/database.ts"],
   pino: ["observability/log.ts"],
   "prom-client": ["observability/metrics.ts"],
@@ -145,7 +145,6 @@ const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
   [/^(service\/main|cli\/packed-program|service\/documents\/document-thread)\.ts$/, "a program begins with it"],
   [/^identity\/oidc\/templates\//, "one of a family: a file for each template"],
   [/^cli\/ci\/identities\//, "one of a family: a file for each kind of identity"],
-  [/^settings\/\w+-settings\.ts$/, "one of a family: a file for each group of settings"],
   [/(^|[/-])routes\.ts$/, "the list of all routes takes the routes of each feature"],
   [/^broker\/doctor\/report-view\.ts$/, "its shape has the name of the schema that the routes declare"],
   [/^broker\/providers\/aws-iam\.ts$/, "the only file that may load that SDK"],
@@ -309,7 +308,7 @@ describe("the code of src/", () => {
   test("asks the database only in the features, the audit and db/", () => {
     const isAbove = ({ path, feature }: SourceFile): boolean =>
       ["core", "http", "outbound", "limits", "settings", "observability", "service"].includes(feature) &&
-      !["service/health/store.ts", "limits/token-endpoint-failures.ts"].includes(path);
+      !["service/health.ts", "limits/token-endpoint-failures.ts"].includes(path);
     // `$transaction` is no query: an operation says with it what belongs together.
     const queries = /\b(?:prisma|transaction)\.(?!\$transaction\b)[$\w]+|\$(?:query|execute)Raw\w*|\bpool\.query\b/g;
     expect(found(queries, isAbove)).toEqual([]);

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { requestedBy } from "../../audit/requested-by.js";
-import type { Caller } from "../../core/caller.js";
-import type { ErrorShape } from "../../core/error-shape.js";
-import { Problem } from "../../core/problem.js";
-import { ProblemDocument, Timestamp } from "../../http/contract.js";
-import { route } from "../../http/route.js";
-import { problemDocument } from "../../http/send.js";
-import { type CredentialsDeps, issueAwsCredentials } from "../credentials/issue-credentials.js";
+import { requestedBy } from "../audit/requested-by.js";
+import type { Caller } from "../core/caller.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
+import { ProblemDocument, Timestamp } from "../http/contract.js";
+import { route } from "../http/route.js";
+import { problemDocument } from "../http/send.js";
+import { type CredentialsDeps, issueAwsCredentials } from "./credentials.js";
 
 const unableToAssume = "Unable to assume the role, or the role to assume does not exist";
 

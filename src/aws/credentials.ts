@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { AwsWire } from "../audit/events.js";
-import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import { type RequestedBy, requestedBy } from "../audit/record.js";
 import { AwsCredentials } from "../broker/contract.js";
 import { type BrokerDeps, issueTokens } from "../broker/issue-token.js";
 import type { Products } from "../broker/products.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import { type BrokerDeps, issueTokens } from "../broker/issue-token.js";
 import type { Products } from "../broker/products.js";
 import type { MintedToken } from "../broker/provider.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { type ErrorShape, Problem } from "../core/problem.js";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { AuditWriter } from "../audit/record.js";
-import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import { type AuditWriter, type RequestedBy, requestedBy } from "../audit/record.js";
+
 import type { AwsFiles, AwsFilesInput } from "../broker/aws-files.js";
 import { AwsKeyPair } from "../broker/contract.js";
 import { decideDemands } from "../broker/decide-demands.js";

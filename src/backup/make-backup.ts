@@ -5,8 +5,8 @@ import { constants, createGzip } from "node:zlib";
 import type pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import type { KeyEncryptionKey } from "../crypto/key-encryption-key.js";
+import { withClient } from "../db/connections.js";
 import { advisoryLockId } from "../db/migrate.js";
-import { withClient } from "../db/one-client.js";
 import { makeBackupKey } from "./backup-key.js";
 import {
   type BackupHeader,

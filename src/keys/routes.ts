@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import { actorOf, type Caller } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import { FactoryParams, Flag, IdParams, Timestamp } from "../http/contract.js";

@@ -7,7 +7,7 @@ import { DataKeyUnreadable } from "../crypto/key-ring.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import type { FactoryKeys } from "./factory-keys.js";
-import { findCiphertext } from "./store.js";
+import { findCiphertext } from "./read-secrets.js";
 
 export type OpenDeps = {
   prisma: PrismaClient;

@@ -1,6 +1,6 @@
 import type { UnknownCallers } from "../audit/counted-events.js";
-import type { AuditWriter } from "../audit/record.js";
-import { requestedBy } from "../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../audit/record.js";
+
 import { awsErrorShapeOf } from "../aws/aws-errors.js";
 import type { AwsKeys } from "../aws/aws-keys.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";

@@ -5,9 +5,9 @@ import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import { readActiveKey } from "../crypto/open-key-ring.js";
 import { isReadableByOthers, KeyFormatError } from "../crypto/read-key.js";
-import { DatabaseUnusable } from "../db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "../db/open-service-database.js";
-import { type Patiently, patienceFor, StoppedWhileStarting } from "../db/wait-for-database.js";
+import { DatabaseUnusable, type Patiently, patienceFor, StoppedWhileStarting } from "../db/wait-for-database.js";
+
 import { TlsCertificateError } from "../http/tls-certificate.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { createLogger, type Logger } from "../observability/log.js";

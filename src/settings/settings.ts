@@ -1,4 +1,4 @@
-import { parseShipTo, type ShipTo } from "../audit/shipping/ship-to.js";
+import { parseShipTo, type ShipTo } from "../audit/shipping/targets.js";
 import type { parseAllowedRealms } from "../broker/providers/operator-hosts.js";
 import type { ConfiguredKey } from "../crypto/open-key-ring.js";
 import { isKey } from "../crypto/read-key.js";

@@ -1,8 +1,8 @@
 import { AuditWriter } from "../../audit/record.js";
 import { openDatabase } from "../../db/database.js";
 import { readEmbeddedConnection } from "../../db/embedded/connection-file.js";
-import { explainConnection } from "../../db/explain-connection.js";
 import { locateDatabase } from "../../db/open-service-database.js";
+import { explainConnection } from "../../db/wait-for-database.js";
 import type { Settings } from "../../settings/settings.js";
 import { requireData, type ServerDeps } from "../server-work.js";
 

@@ -73,12 +73,12 @@ const mayImport: Record<string, readonly string[]> = {
     ...common,
     "outbound/",
     "factory-config/",
-    "federation/audiences.ts",
+    "federation/sign-assertion.ts",
     "secrets/open-secret.ts",
     // The doctor's paths are those of secrets and their versions.
     "secrets/contract.ts",
-    "secrets/versions/contract.ts",
-    "secrets/job-names.ts",
+    "secrets/versions/routes.ts",
+    "secrets/refuse-names.ts",
     "identity/callers.ts",
     "limits/",
   ],
@@ -125,7 +125,7 @@ const mayImport: Record<string, readonly string[]> = {
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["core/", "db/database.ts", "outbound/"],
   db: ["core/", "settings/settings.ts"],
-  limits: ["core/", "db/database.ts", "db/by-database-clock.ts"],
+  limits: ["core/", "db/database.ts", "db/measure-clock.ts"],
   outbound: ["core/"],
   observability: ["core/", "settings/settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };
@@ -154,8 +154,6 @@ const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
     /^broker\/(doctor\/require-passed|unserved-registries|secret-formats\/check-other-cloud)\.ts$/,
     "the service's wiring",
   ],
-  [/^db\/by-database-clock\.ts$/, "the limits', of the database"],
-  [/^factory-config\/mentions-of\.ts$/, "the service's wiring"],
   [/^http\/oauth-errors\.ts$/, "a form of errors, of the pipe"],
   [/^outbound\/certificate-authorities\.ts$/, "the settings', of the dialer"],
   [/^(identity\/oauth\/sweep|secrets\/deleted\/sweep-deleted)\.ts$/, "the service's sweep, of each feature"],

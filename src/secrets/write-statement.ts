@@ -1,10 +1,93 @@
-import { auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
-import { dataKeyPurposeOf } from "../crypto/envelope.js";
-import type { WrappedDataKey } from "../crypto/key-ring.js";
+import { type AuditRow, auditInsert, auditRecordset, auditSelect } from "../audit/record.js";
+import type { Actor } from "../core/caller.js";
 import type { PrismaClient } from "../db/database.js";
-import type { PageStart } from "../http/page.js";
-import { withDeliverability } from "./delivery/store.js";
-import type { ChangeSet, SecretHead, SecretLimits, WriteOutcome } from "./secret-change.js";
+import { GroupCommit } from "../db/group-commit.js";
+
+/** What a write must know of a secret beforehand: its version is part of what is sealed. */
+export type SecretHead = {
+  id: string;
+  name: string;
+  currentVersion: number;
+  nextVersion: number;
+  destroyedVersions: number;
+  named: boolean;
+  /** Of its current version. */
+  deliverToJobs: boolean;
+};
+
+/**
+ * One change as the statement takes it. `version` is the version it makes, and what it was sealed for; a staged one
+ * waits to be promoted.
+ */
+export type SecretChange = {
+  op: "create" | "update" | "stage" | "delete";
+  secret_id: string;
+  name: string;
+  version: number;
+  /** The secret as it was judged (`SecretHead`), which the statement compares with its row. `null` for a new one. */
+  seen_current: number | null;
+  seen_destroyed: number | null;
+  seen_named: boolean | null;
+  seen_deliver_to_jobs: boolean | null;
+  /** Deleted although an entry names it: for the audit. */
+  forced: boolean;
+  /** Delete its values for good, too. */
+  purged: boolean;
+  data_key_id: string | null;
+  ciphertext: string | null;
+  fingerprint: string | null;
+  /** What it was made with. Only if that is still the key of the fingerprints. */
+  fingerprint_key_id: string | null;
+  restored_from: number | null;
+  /** `null` leaves these two as they are. */
+  description: string | null;
+  expires_at: string | null;
+  /** Of the version that it makes. */
+  deliver_to_jobs: boolean;
+  /** The version of the config that the value was judged by: if an entry names the secret, it must still be current. */
+  judged_by: number | null;
+};
+
+/** Changes that are made together or not at all, with their audit rows. */
+export type ChangeSet = {
+  factoryId: string;
+  changes: readonly SecretChange[];
+  at: Date;
+  actor: Actor;
+  audit: readonly AuditRow[];
+};
+
+/**
+ * What became of a set. `changed`: a secret is not as it was judged, so judge it again. `full`: the factory has no room.
+ */
+export type WriteOutcome = "written" | "changed" | "full";
+
+/** How many secrets a factory may have. */
+export type SecretLimits = { maxSecrets: number };
+
+/** Base64 characters. Something larger than this gains nothing from company, and would only hold it up. */
+const maxGathered = 64 * 1024;
+const maxBatch = 64;
+
+/**
+ * Writes sets of changes. New versions of secrets that no entry names touch nothing that is shared, so those of
+ * concurrent requests are gathered into one statement. All others go alone, because they wait for their factory's row.
+ */
+export class SecretWriter {
+  readonly #gathered: GroupCommit<ChangeSet, WriteOutcome>;
+  readonly #writeAlone: (set: ChangeSet) => Promise<WriteOutcome>;
+
+  constructor(prisma: PrismaClient, limits: SecretLimits) {
+    this.#gathered = new GroupCommit((sets) => writeChangeSets(prisma, limits, sets), maxBatch);
+    this.#writeAlone = async (set) => (await writeChangeSets(prisma, limits, [set]))[0] ?? "changed";
+  }
+
+  write(set: ChangeSet): Promise<WriteOutcome> {
+    const isPlain = set.changes.every(({ op, seen_named }) => op === "stage" || (op === "update" && !seen_named));
+    const size = set.changes.reduce((sum, { ciphertext }) => sum + (ciphertext?.length ?? 0), 0);
+    return isPlain && size <= maxGathered ? this.#gathered.add(set) : this.#writeAlone(set);
+  }
+}
 
 const change =
   "set int, factory_id uuid, op text, secret_id uuid, name text, version int, seen_current int, seen_destroyed int, seen_named bool, seen_deliver_to_jobs bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, judged_by int, at timestamptz, actor_kind text, actor_id text, actor_name text";
@@ -119,135 +202,4 @@ export async function writeChangeSets(
   const written = new Map(rows.map((row) => [row.set, row.written]));
   const refused = sets.length === 1 ? "full" : "changed";
   return sets.map((_, set) => (written.has(set) ? (written.get(set) ? "written" : refused) : "changed"));
-}
-
-/** The secrets of these names, as they are now, and how many the factory has: `undefined` when it is gone. */
-export async function readHeads(
-  prisma: PrismaClient,
-  factoryId: string,
-  names: readonly string[],
-): Promise<{ heads: SecretHead[]; secretCount: number | undefined }> {
-  const [heads, factory] = await Promise.all([
-    prisma.$queryRawUnsafe<SecretHead[]>(
-      `/* secret-heads */ SELECT s.id, s.name, s.current_version AS "currentVersion", s.next_version AS "nextVersion",
-         s.destroyed_versions AS "destroyedVersions", s.named, v.deliver_to_jobs AS "deliverToJobs"
-       FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-       WHERE s.factory_id = $1::uuid AND s.name = ANY ($2::text[]) AND s.deleted_at IS NULL`,
-      factoryId,
-      [...names],
-    ),
-    prisma.factory.findUnique({ select: { secretCount: true }, where: { id: factoryId, deletedAt: null } }),
-  ]);
-  return { heads, secretCount: factory?.secretCount };
-}
-
-const shown = {
-  id: true,
-  name: true,
-  currentVersion: true,
-  description: true,
-  expiresAt: true,
-  named: true,
-  createdAt: true,
-  updatedAt: true,
-} as const;
-
-// Prisma makes LIKE of startsWith and escapes nothing: unescaped, the "_" that most names hold would match anything.
-const likeItself = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
-
-/** Metadata by name; one row more than `pageSize`. */
-export async function listSecrets(
-  prisma: PrismaClient,
-  input: { factoryId: string; prefix: string | undefined; page: PageStart },
-) {
-  const [after] = input.page.after ?? [];
-  const rows = await prisma.secret.findMany({
-    select: shown,
-    where: {
-      factoryId: input.factoryId,
-      deletedAt: null,
-      AND: [
-        input.prefix ? { name: { startsWith: likeItself(input.prefix) } } : {},
-        after === undefined ? {} : { name: { gt: after } },
-      ],
-    },
-    orderBy: { name: "asc" },
-    take: input.page.size + 1,
-  });
-  return withDeliverability(prisma, rows);
-}
-
-export async function findSecret(prisma: PrismaClient, factoryId: string, name: string) {
-  const row = await prisma.secret.findFirst({ select: shown, where: { factoryId, name, deletedAt: null } });
-  return row && (await withDeliverability(prisma, [row]))[0];
-}
-
-/** Every name of a factory, in order. A factory has few enough of them (`maxSecrets`). */
-export async function listNames(prisma: PrismaClient, factoryId: string): Promise<string[]> {
-  const rows = await prisma.secret.findMany({
-    select: { name: true },
-    where: { factoryId, deletedAt: null },
-    orderBy: { name: "asc" },
-  });
-  return rows.map((row) => row.name);
-}
-
-/** The sealed bytes of one version, from the row that the caller was authorised for. */
-export async function findCiphertext(
-  prisma: PrismaClient,
-  place: { factoryId: string; secretId: string; version: number },
-): Promise<{ dataKeyId: string; ciphertext: Buffer } | undefined> {
-  const row = await prisma.secretVersion.findFirst({
-    select: { dataKeyId: true, ciphertext: true },
-    where: {
-      secretId: place.secretId,
-      version: place.version,
-      destroyedAt: null,
-      secret: { factoryId: place.factoryId, deletedAt: null },
-    },
-  });
-  return row ? { dataKeyId: row.dataKeyId, ciphertext: Buffer.from(row.ciphertext) } : undefined;
-}
-
-/** Adds a data key to a factory that lives, unless it has one of this purpose that is meant to be the only one. */
-export async function insertDataKey(prisma: PrismaClient, factoryId: string, key: WrappedDataKey): Promise<void> {
-  await prisma.$executeRawUnsafe(
-    `/* insert-data-key */ INSERT INTO data_keys (id, factory_id, purpose, key_encryption_key_id, wrapped)
-     SELECT $1::uuid, f.id, $3, $4, $5
-     FROM (SELECT id FROM factories WHERE id = $2::uuid AND deleted_at IS NULL FOR SHARE) AS f
-     ON CONFLICT DO NOTHING`,
-    key.id,
-    factoryId,
-    key.purpose,
-    key.keyEncryptionKeyId,
-    key.wrapped,
-  );
-}
-
-export async function factoryLives(prisma: PrismaClient, id: string): Promise<boolean> {
-  return (await prisma.factory.count({ where: { id, deletedAt: null } })) > 0;
-}
-
-/** The id of the key that AWS-shaped keys are derived from, or `undefined` when the factory has none. */
-export async function readAwsKeysId(prisma: PrismaClient, factoryId: string): Promise<string | undefined> {
-  // The purpose is written out: only so the index of just these keys can be used.
-  const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
-    "/* aws-keys-id */ SELECT id FROM data_keys WHERE factory_id = $1::uuid AND purpose = 'aws-keys' AND state = 'active'",
-    factoryId,
-  );
-  return rows[0]?.id;
-}
-
-/** The data keys of a factory, wrapped, the active ones first. */
-export async function readDataKeys(prisma: PrismaClient, factoryId: string): Promise<WrappedDataKey[]> {
-  const rows = await prisma.dataKey.findMany({
-    where: { factoryId },
-    orderBy: [{ state: "asc" }, { createdAt: "desc" }],
-  });
-  return rows.map((row) => ({
-    id: row.id,
-    purpose: dataKeyPurposeOf(row.purpose),
-    keyEncryptionKeyId: row.keyEncryptionKeyId,
-    wrapped: Buffer.from(row.wrapped),
-  }));
 }

@@ -1,4 +1,4 @@
-import { Problem } from "../core/problem.js";
+import { type Invalid, Problem } from "../core/problem.js";
 import type { SecretWarning } from "./value-warnings.js";
 
 /** The list of registries in a job's `/secrets`. It is made anew for each job, so no secret can have its name. */
@@ -35,4 +35,15 @@ export function jobNameWarnings(name: string): SecretWarning[] {
   if (!named.includes(name) && !shaped.test(name)) return [];
   const message = `In a job the file "${name}" has a meaning of its own (foundriesio/ci-scripts reads it). Where a job has such a file already, this secret is not put in its place.`;
   return [{ code: "job-name", message }];
+}
+
+/** Refuses a list of writes that names one secret twice: which of the two would win is nobody's guess. */
+export function refuseDuplicates(names: readonly string[], at: (index: number) => string): void {
+  const seen = new Set<string>();
+  const invalid: Invalid[] = [];
+  for (const [index, name] of names.entries()) {
+    if (seen.has(name)) invalid.push({ at: at(index), reason: `"${name}" is named twice in one batch` });
+    seen.add(name);
+  }
+  if (invalid[0]) throw new Problem("invalid-request", `${invalid[0].at}: ${invalid[0].reason}`, { invalid });
 }

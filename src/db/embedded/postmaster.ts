@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { chmod, copyFile, open, readFile, stat, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode } from "../../core/error-code.js";
-import { DatabaseUnusable } from "../database-unusable.js";
+import { DatabaseUnusable } from "../wait-for-database.js";
 import type { ClusterHome } from "./cluster-home.js";
 import { type Durability, postgresEnvironment } from "./create-cluster.js";
-import { findPostmaster, type Postmaster } from "./find-postmaster.js";
-import { openPostgresLog, tailPostgresLog } from "./postgres-log.js";
-import { processIdentity } from "./process-identity.js";
+import { commandLine, processIdentity } from "./process-identity.js";
 
 const pollMs = 10;
 const fastStopMs = 30_000;
@@ -147,4 +146,74 @@ async function freePort(): Promise<number> {
   await once(server, "close");
   if (address === null || typeof address === "string") throw new Error("A listening TCP server has no port.");
   return address.port;
+}
+
+/** A running postmaster. A crash recovery counts as `starting`. */
+export type Postmaster = { pid: number; port: number; status: "starting" | "ready" | "stopping" };
+
+/**
+ * The postmaster that runs on a cluster, found by its `postmaster.pid`; `undefined` when none does.
+ * After a crash the file outlives its process and the pid may belong to anything, so the process must also have been
+ * started on this very directory.
+ * Lines of the file (Postgres, `src/include/utils/pidfile.h`): 1 pid, 4 port, 8 status.
+ */
+export async function findPostmaster(cluster: string): Promise<Postmaster | undefined> {
+  const lines = (await readPidFile(cluster)).split("\n");
+  const pid = Number.parseInt(lines[0] ?? "", 10);
+  if (!(pid > 0) || (await processIdentity(pid)) === undefined) return undefined;
+  if (!(await commandLine(pid)).includes(` -D ${cluster} `)) return undefined;
+  return { pid, port: Number.parseInt(lines[3] ?? "", 10), status: statusOf(lines[7]) };
+}
+
+function statusOf(line: string | undefined): Postmaster["status"] {
+  const word = line?.trim();
+  return word === "ready" || word === "stopping" ? word : "starting";
+}
+
+async function readPidFile(cluster: string): Promise<string> {
+  const path = join(cluster, "postmaster.pid");
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return "";
+    if (errorCode(error) !== "EACCES") throw error;
+    throw new DatabaseUnusable(`${path} belongs to another user. Run this as the user who runs the service.`, {
+      cause: error,
+    });
+  }
+}
+
+const maxBytes = 1024 * 1024;
+
+export function postgresLogPath(dataDirectory: string): string {
+  return join(dataDirectory, "postgres.log");
+}
+
+/** Opens the log for appending (mode 0600). Postgres inherits the descriptor: its account needs no way to the file. */
+export async function openPostgresLog(dataDirectory: string): Promise<{ fd: number; close(): Promise<void> }> {
+  const path = postgresLogPath(dataDirectory);
+  const file = await open(path, "a", 0o600);
+  await chmod(path, 0o600);
+  return { fd: file.fd, close: () => file.close() };
+}
+
+/**
+ * Keeps the log below 1 MiB, with the 1 MiB before it in `postgres.log.1`.
+ * Postgres holds the file open for appending, so it is copied and emptied, not renamed; a line written in between is lost.
+ */
+export async function boundPostgresLog(dataDirectory: string): Promise<void> {
+  const path = postgresLogPath(dataDirectory);
+  const size = await stat(path).then(
+    (file) => file.size,
+    () => 0,
+  );
+  if (size <= maxBytes) return;
+  await copyFile(path, `${path}.1`);
+  await truncate(path, 0);
+}
+
+/** The last lines of the log, for the message of a failed start. */
+export async function tailPostgresLog(dataDirectory: string, lines = 5): Promise<string> {
+  const text = await readFile(postgresLogPath(dataDirectory), "utf8").catch(() => "");
+  return text.trimEnd().split("\n").slice(-lines).join("\n");
 }

@@ -1,6 +1,6 @@
 import { createHmac, hash, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
+import type { FactoryFacts, Facts } from "../broker/issue/factory-facts.js";
 import { atMost } from "../core/at-most.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";

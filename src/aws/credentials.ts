@@ -1,11 +1,11 @@
 import { z } from "zod";
 import type { AwsWire } from "../audit/events.js";
 import { type RequestedBy, requestedBy } from "../audit/record.js";
-import { AwsCredentials } from "../broker/contract.js";
-import { type BrokerDeps, issueTokens } from "../broker/issue-token.js";
-import type { Products } from "../broker/products.js";
-import type { MintedAwsCredentials } from "../broker/provider.js";
-import type { CachedToken } from "../broker/token-cache.js";
+import { AwsCredentials } from "../broker/issue/contract.js";
+import { type BrokerDeps, issueTokens } from "../broker/issue/issue-token.js";
+import type { Products } from "../broker/issue/products.js";
+import type { CachedToken } from "../broker/issue/token-cache.js";
+import type { MintedAwsCredentials } from "../broker/providers/provider.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { RegistryName } from "../core/grant.js";
 import { type ErrorShape, Problem } from "../core/problem.js";

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { requestedBy } from "../audit/record.js";
-import { type BrokerDeps, issueTokens } from "../broker/issue-token.js";
-import type { Products } from "../broker/products.js";
-import type { MintedToken } from "../broker/provider.js";
+import { type BrokerDeps, issueTokens } from "../broker/issue/issue-token.js";
+import type { Products } from "../broker/issue/products.js";
+import type { MintedToken } from "../broker/providers/provider.js";
 import { ecrHost } from "../core/cloud-hosts.js";
 import { Problem } from "../core/problem.js";
 import { FactoryParams } from "../http/contract.js";

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { type AuditWriter, type RequestedBy, requestedBy } from "../audit/record.js";
-
-import type { AwsFiles, AwsFilesInput } from "../broker/aws-files.js";
-import { AwsKeyPair } from "../broker/contract.js";
-import { decideDemands } from "../broker/decide-demands.js";
-import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
+import { AwsKeyPair } from "../broker/issue/contract.js";
+import { decideDemands } from "../broker/issue/decide-demands.js";
+import type { FactoryFacts, Facts } from "../broker/issue/factory-facts.js";
+import type { AwsFiles, AwsFilesInput } from "../broker/issue/render-reply.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { ecrHost } from "../core/cloud-hosts.js";
 import { databaseNow } from "../core/database-clock.js";

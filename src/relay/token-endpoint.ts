@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
+import type { FactoryFacts, Facts } from "../broker/issue/factory-facts.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";

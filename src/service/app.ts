@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import { AuditWriter } from "../audit/record.js";
-import { Facts } from "../broker/factory-facts.js";
+import { Facts } from "../broker/issue/factory-facts.js";
 import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";

@@ -1,5 +1,5 @@
 import type { AuditWriter } from "../audit/record.js";
-import type { Facts } from "../broker/factory-facts.js";
+import type { Facts } from "../broker/issue/factory-facts.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import type { Generations } from "../db/generations.js";

@@ -1,8 +1,8 @@
 import { auditRoutes } from "../audit/routes.js";
 import { awsRoutes } from "../aws/routes.js";
 import { doctorRoutes } from "../broker/doctor/routes.js";
+import { brokerRoutes } from "../broker/issue/routes.js";
 import { referenceRoutes } from "../broker/references/routes.js";
-import { brokerRoutes } from "../broker/routes.js";
 import { factoryRoutes, factorySettingsRoutes } from "../factories/routes.js";
 
 import { registryRoutes } from "../factory-config/registry-routes.js";

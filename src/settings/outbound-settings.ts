@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parseAllowedRealms, parsePassThroughHosts } from "../broker/providers/operator-hosts.js";
+import { parseAllowedRealms, parsePassThroughHosts } from "../broker/providers/docker/generic.js";
 import { parseAddressRanges } from "../outbound/addresses.js";
 import { parseCaCertificates } from "../outbound/certificate-authorities.js";
 import { parseConnectTo } from "../outbound/connect-to.js";

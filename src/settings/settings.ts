@@ -1,5 +1,5 @@
 import { parseShipTo, type ShipTo } from "../audit/shipping/targets.js";
-import type { parseAllowedRealms } from "../broker/providers/operator-hosts.js";
+import type { parseAllowedRealms } from "../broker/providers/docker/generic.js";
 import type { ConfiguredKey } from "../crypto/open-key-ring.js";
 import { isKey } from "../crypto/read-key.js";
 import type { TransitToken } from "../crypto/sources/transit.js";

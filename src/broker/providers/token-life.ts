@@ -1,6 +1,6 @@
 import type { Problem } from "../../core/problem.js";
 import type { StatedSeconds } from "../../outbound/foreign-json.js";
-import type { Minted } from "../provider.js";
+import type { Minted } from "./provider.js";
 import { upstreamInvalid } from "./upstream-reply.js";
 
 /** How long a token lives, as far as its registry says so. */

@@ -1,7 +1,7 @@
 import type { AuditWriter } from "../../audit/record.js";
 import { AwsKeys } from "../../aws/aws-keys.js";
 import { answerAwsFiles, type MakeKeysDeps } from "../../aws/make-keys.js";
-import type { AwsFiles, AwsFilesInput } from "../../broker/aws-files.js";
+import type { AwsFiles, AwsFilesInput } from "../../broker/issue/render-reply.js";
 import type { KeyRing } from "../../crypto/key-ring.js";
 import { startChangeFeed } from "../../db/change-feed.js";
 import type { Database } from "../../db/database.js";

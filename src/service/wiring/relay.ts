@@ -1,6 +1,6 @@
 import type { AuditWriter } from "../../audit/record.js";
-import type { BrokerDeps } from "../../broker/issue-token.js";
-import type { Products } from "../../broker/products.js";
+import type { BrokerDeps } from "../../broker/issue/issue-token.js";
+import type { Products } from "../../broker/issue/products.js";
 import type { Actor } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Database } from "../../db/database.js";

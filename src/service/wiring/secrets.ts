@@ -1,11 +1,12 @@
 import type { AuditWriter } from "../../audit/record.js";
-import type { Facts } from "../../broker/factory-facts.js";
+import type { Facts } from "../../broker/issue/factory-facts.js";
 import {
   checkCredentialText,
+  checkOtherCloud,
   checkUnnamedCredentialText,
   mistakesFor,
 } from "../../broker/secret-formats/check-credential-text.js";
-import { checkOtherCloud } from "../../broker/secret-formats/check-other-cloud.js";
+
 import type { FactoryRef } from "../../core/caller.js";
 import type { Database } from "../../db/database.js";
 import { mentionsOf, ParsedVersions } from "../../factory-config/current-config.js";

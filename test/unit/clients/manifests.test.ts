@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
-import { RegistryTokenRequest } from "../../../src/broker/contract.js";
+import { RegistryTokenRequest } from "../../../src/broker/issue/contract.js";
 import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
 import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
 import { routes } from "../../../src/service/routes.js";

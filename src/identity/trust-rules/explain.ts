@@ -21,7 +21,7 @@ import {
   parseIdToken,
   type VerifyDeps,
 } from "./verify-id-token.js";
-import type { IgnoredKey } from "./web-keys.js";
+import type { IgnoredKey as IgnoredWebKey } from "./web-keys.js";
 
 const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -191,7 +191,7 @@ function lacks({ conditions, token }: ExplainedRule): number {
 
 function explainCheck(
   check: IdTokenCheck,
-  { ignored, now }: { ignored: readonly IgnoredKey[]; now: Date },
+  { ignored, now }: { ignored: readonly IgnoredWebKey[]; now: Date },
 ): NonNullable<ExplainedRule["token"]> {
   const odd = ignored.length > 0 && { ignoredKeys: [...ignored] };
   if (check.holds) return { holds: true, message: "Signature, issuer, audience and times hold.", ...odd };

@@ -2,9 +2,14 @@ import type { AuditWriter } from "../audit/record.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient } from "../db/database.js";
-import { type KeyUse, keyUses } from "../identity/oauth/keys/key-use.js";
-import { signingKeyOf } from "../identity/oauth/keys/next-step.js";
-import { announceKey, rotateSigningKey } from "../identity/oauth/keys/rotate-signing-key.js";
+import {
+  announceKey,
+  type KeyUse,
+  keyUses,
+  rotateSigningKey,
+  signingKeyOf,
+} from "../identity/oauth/keys/rotate-signing-key.js";
+
 import { readSigningKeys, type StoredSigningKey } from "../identity/oauth/keys/store.js";
 import { CommandFailure, exitCodes } from "./client/command-failure.js";
 

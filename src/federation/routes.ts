@@ -7,7 +7,7 @@ import { currentEntries, type ParsedVersions } from "../factory-config/current-c
 import type { RegistryEntry } from "../factory-config/entry.js";
 import { FactoryParams } from "../http/contract.js";
 import { route } from "../http/route.js";
-import { rsaJwk } from "../identity/oauth/keys/public-jwk.js";
+import { rsaJwk } from "../identity/oauth/keys/rotate-signing-key.js";
 import type { SigningKeys } from "../identity/oauth/keys/signing-keys.js";
 import { issuerBase, issuerOf } from "./sign-assertion.js";
 import { type CloudEntry, describeTrust } from "./trust-steps.js";

@@ -8,7 +8,7 @@ import type { Route } from "../http/route.js";
 import type { Callers } from "../identity/callers.js";
 import type { RevocationLists } from "../identity/devices/revocation-lists.js";
 import type { AccessTokens } from "../identity/oauth/access-tokens.js";
-import type { Workloads } from "../identity/oidc/workloads.js";
+import type { Workloads } from "../identity/trust-rules/workloads.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import type { routes } from "./routes.js";
 import type { startAuditLog } from "./start-audit-log.js";

@@ -8,7 +8,7 @@ import type { Database } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import { DatabaseUnusable, explainConnection } from "../../db/wait-for-database.js";
 import { pollWithdrawals, type Withdrawals } from "../../db/withdrawals.js";
-import { apiAccess, federation, relay } from "../../identity/oauth/keys/key-use.js";
+import { apiAccess, federation, relay } from "../../identity/oauth/keys/rotate-signing-key.js";
 import { SigningKeys, type SigningKeysDeps } from "../../identity/oauth/keys/signing-keys.js";
 import { KeyTasks } from "../../keys/tasks/key-tasks.js";
 import type { Logger } from "../../observability/log.js";

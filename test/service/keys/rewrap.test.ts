@@ -5,8 +5,8 @@ import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { KeyRing } from "../../../src/crypto/key-ring.js";
 import { readKnownKeys } from "../../../src/crypto/open-key-ring.js";
-import { apiAccess } from "../../../src/identity/oauth/keys/key-use.js";
-import { rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+import { apiAccess, rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+
 import { readSigningKeys } from "../../../src/identity/oauth/keys/store.js";
 import { FactoryKeys } from "../../../src/secrets/factory-keys.js";
 import { type KeyedService, startKeyedService } from "../../support/keys/keyed-service.js";

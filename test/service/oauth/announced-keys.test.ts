@@ -3,8 +3,8 @@ import { AuditWriter } from "../../../src/audit/record.js";
 import { listSigningKeys, replaceSigningKey } from "../../../src/cli/signing-keys.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { Generations } from "../../../src/db/generations.js";
-import { federation } from "../../../src/identity/oauth/keys/key-use.js";
-import { announceKey, promoteKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+import { announceKey, federation, promoteKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+
 import { SigningKeys, type SigningKeysDeps } from "../../../src/identity/oauth/keys/signing-keys.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 

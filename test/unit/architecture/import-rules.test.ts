@@ -9,7 +9,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "zod/v4/core": ["http/openapi.ts"],
   yaml: ["factory-config/", "http/openapi.ts", "cli/ci/references/", "cli/operator/", "cli/client/print-document.ts"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
-  jose: ["identity/oidc/"],
+  jose: ["identity/trust-rules/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
   "@smithy/signature-v4": ["aws/signature.ts"],
@@ -100,7 +100,7 @@ const mayImport: Record<string, readonly string[]> = {
     "identity/callers.ts",
     "identity/invalid-credential.ts",
     "identity/oauth/signed-tokens.ts",
-    "identity/oauth/token-life.ts",
+    "identity/oauth/signed-tokens.ts",
   ],
   factories: common,
   // A factory as the issuer of what clouds take for the secrets of its entries.
@@ -143,14 +143,13 @@ const isWithin = (path: string, places: readonly string[]): boolean =>
 /** Why a file under 40 lines with one importer stands alone. */
 const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
   [/^(service\/main|cli\/packed-program|service\/documents\/document-thread)\.ts$/, "a program begins with it"],
-  [/^identity\/oidc\/templates\//, "one of a family: a file for each template"],
+  [/^identity\/trust-rules\/templates\//, "one of a family: a file for each template"],
   [/^cli\/ci\/identities\//, "one of a family: a file for each kind of identity"],
   [/(^|[/-])routes\.ts$/, "the list of all routes takes the routes of each feature"],
   [/^cli\/(client\/only-in-clone|backup\/commands)\.ts$/, "loaded by programs, which load little"],
   // The importer is another feature or the process: there the work would lie apart from its feature.
   [/^http\/oauth-errors\.ts$/, "a form of errors, of the pipe"],
   [/^outbound\/certificate-authorities\.ts$/, "the settings', of the dialer"],
-  [/^(identity\/oauth\/sweep|secrets\/deleted\/sweep-deleted)\.ts$/, "the service's sweep, of each feature"],
 ];
 
 let files: SourceFile[];

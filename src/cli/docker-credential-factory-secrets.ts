@@ -2,10 +2,10 @@ import { homedir } from "node:os";
 import * as path from "node:path";
 import { text } from "node:stream/consumers";
 import { visibleInline } from "../core/visible-text.js";
-import { answerDocker, cacheDirectoryOf } from "./ci/credential-helper.js";
-import { dockerConfigDirectory } from "./ci/docker-config/locate-config.js";
 import { CommandFailure } from "./client/command-failure.js";
 import { writeErr, writeOut } from "./client/output.js";
+import { answerDocker, cacheDirectoryOf } from "./job/credential-helper.js";
+import { dockerConfigDirectory } from "./job/docker-config.js";
 
 const takingInput: ReadonlySet<string> = new Set(["get", "store", "erase"]);
 

@@ -1,4 +1,4 @@
-import { isVisible } from "../../core/visible-text.js";
+import { isVisible, visibleInline } from "../../core/visible-text.js";
 
 /** How a command prints data: for people, or for programs with the members of the API. */
 export const outputForms = ["table", "json", "yaml"] as const;
@@ -18,4 +18,18 @@ export async function documentOf(form: Exclude<OutputForm, "table">, value: unkn
     },
   });
   return document.toString({ lineWidth: 0 }).trimEnd();
+}
+
+/** Columns of text, each as wide as its widest cell, two blanks between. */
+export function showTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows].map((row) => row.map(visibleInline));
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

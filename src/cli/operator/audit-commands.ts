@@ -1,14 +1,13 @@
-import type { Command } from "commander";
-import { logRows } from "../audit/log-commands.js";
-import { verifyCommand } from "../audit/verify-command.js";
+import { Command } from "commander";
+import { explainStranger } from "../client/ask-patiently.js";
+import { writeNewFile } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { explainStranger } from "../client/explain-stranger.js";
 import { listAt, textAt } from "../client/json-value.js";
 import { writeAll, writeOut } from "../client/output.js";
-import { writeNewFile } from "../client/write-new-file.js";
 import { tailRow } from "./audit-tail.js";
 import { call } from "./call.js";
-import { type CommandDeps, commandOf, groupOf, type Row, type Run } from "./command.js";
+import { type Argument, type CommandDeps, commandOf, groupOf, type Row, type Run } from "./command.js";
+import type { VerifyArguments } from "./verify-export.js";
 
 /** `audit tail|verify|export|checkpoint|prove|keys`, for machines other than the server's. */
 export function auditCommands(deps: CommandDeps): Command {
@@ -105,4 +104,65 @@ async function showKeys({ context, client, isForProgram, print }: Run): Promise<
     context.terminal.say("There are no keys yet. The first is made with the first checkpoint, within a minute.");
   if (isForProgram) return print(body, () => "");
   for (const key of keys) writeOut(key);
+}
+
+/**
+ * `audit verify`, on the server's machine and on every other one: an export is checked offline.
+ * @param withoutFile - what is checked when no file is named
+ * @param fileIs - about the option
+ */
+export function verifyCommand(withoutFile: (given: VerifyArguments) => Promise<string>, fileIs: string): Command {
+  return new Command("verify")
+    .description(
+      "check that no event was altered, removed or inserted; exit code 0: whole, 1: broken, 2: could not be checked",
+    )
+    .option("--file <file>", fileIs)
+    .option("--public-key <file>", "the public keys to believe, PEM (see: audit keys)")
+    .option(
+      "--checkpoint <file...>",
+      "older checkpoints that were kept elsewhere: signed notes, or lines that were shipped",
+    )
+    .addHelpText("after", "\nExample:\n  factory-secrets audit verify --file audit.ndjson --public-key audit-keys.pem")
+    .action(async ({ file, ...given }: VerifyArguments & { file?: string }) => {
+      writeOut(`${file === undefined ? await withoutFile(given) : await verifyOffline(file, given)}\n`);
+    });
+}
+
+async function verifyOffline(file: string, given: VerifyArguments): Promise<string> {
+  // Loaded when it is needed: no other command reads exports.
+  const { verifyFile } = await import("./verify-export.js");
+  return verifyFile(file, given);
+}
+
+type Operations = {
+  ofFactory: "getFactoryAuditCheckpoint" | "getFactoryAuditProof";
+  ofAll: "getAuditCheckpoint" | "getAuditProof";
+};
+
+const installation: Argument = ["--installation", "of the installation; needs an operator token"];
+
+/** `audit checkpoint|prove`: print what the service says of a log. */
+export const logRows: readonly Row[] = [
+  {
+    words: "audit checkpoint",
+    about: "print the signed checkpoint of the log; keep it where the database is not",
+    options: [installation],
+    run: (run) => printText(run, { ofFactory: "getFactoryAuditCheckpoint", ofAll: "getAuditCheckpoint" }),
+    example: "factory-secrets audit checkpoint > audit.checkpoint",
+  },
+  {
+    words: "audit prove",
+    about: "print a proof that an event is in the log, in the form of C2SP tlog-proof",
+    options: [["--event <id>", "the id that `audit tail` and the export show", { isRequired: true }], installation],
+    run: (run) => printText(run, { ofFactory: "getFactoryAuditProof", ofAll: "getAuditProof" }),
+    example: "factory-secrets audit prove --event 5f0c1d7e8a2b4c6d9e0f1a2b3c4d5e6f > event.tlog-proof",
+  },
+];
+
+async function printText({ context, client, given, isForProgram, print }: Run, { ofFactory, ofAll }: Operations) {
+  const { installation: isOfAll, event } = given<{ installation?: boolean; event?: string }>();
+  const operation = isOfAll === true || client.factory === undefined ? ofAll : ofFactory;
+  const { text } = await call(client, operation, event === undefined ? {} : { event });
+  if (isForProgram) return print({ text }, () => "");
+  context.terminal.out(text.replace(/\n$/, ""));
 }

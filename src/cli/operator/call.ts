@@ -1,6 +1,6 @@
-import { askPatiently } from "../client/ask-patiently.js";
+import { askPatiently, explainSilence, explainStranger, pathHint } from "../client/ask-patiently.js";
 import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
-import { explainSilence, explainStranger, pathHint } from "../client/explain-stranger.js";
+
 import { isObject, listAt, sentenceAt, textAt } from "../client/json-value.js";
 import { type Answer, NoAnswer, type Question, sendOnce } from "../client/send-once.js";
 import type { OperationId } from "./generated/operations.js";

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import type { ConnectionFlags } from "../client/client-settings.js";
 import { exitCodes } from "../client/command-failure.js";
 import { listAt, textAt } from "../client/json-value.js";
-import { maskTexts, warnOfPrinting } from "../client/mask.js";
+import { maskTexts, warnOfPrinting } from "../client/output.js";
 import { outputForms } from "../client/print-document.js";
 import { type CallOptions, call, hintsOfCommands, listAll } from "./call.js";
 import type { OperationId } from "./generated/operations.js";

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import type { Environment } from "../../settings/reader.js";
+import { explainStranger } from "../client/ask-patiently.js";
 import {
   type Connection,
   type ConnectionFlags,
@@ -11,10 +12,9 @@ import {
   urlNamed,
 } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { explainStranger } from "../client/explain-stranger.js";
 import { isObject, sentenceAt, textAt } from "../client/json-value.js";
+import { standardTerminal, type Terminal } from "../client/output.js";
 import { NoAnswer, sendOnce } from "../client/send-once.js";
-import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { type Person, personAt, readInput } from "./given-input.js";
 import { mayColour, type Paint, paintFor } from "./print.js";
 import { exposedPath, loginDirectory, readLogins, type SavedCredential, type SavedLogin } from "./saved-logins.js";

@@ -2,10 +2,8 @@ import { oneLine } from "../../core/visible-text.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, sentenceAt } from "../client/json-value.js";
-import { styled } from "../client/output.js";
-import { documentOf, type OutputForm } from "../client/print-document.js";
-import { showTable } from "../client/show-table.js";
-import type { Terminal } from "../client/terminal.js";
+import { styled, type Terminal } from "../client/output.js";
+import { documentOf, type OutputForm, showTable } from "../client/print-document.js";
 
 /** The options that every command has for what it prints. */
 export type OutputFlags = { output?: OutputForm; json?: boolean; query?: string };

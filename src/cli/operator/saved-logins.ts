@@ -2,10 +2,9 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { systemReason } from "../../core/error-code.js";
 import type { Environment } from "../../settings/reader.js";
+import { holdLock, replaceFile } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { holdLock } from "../client/hold-lock.js";
 import { isObject, listAt, parseJson, textAt } from "../client/json-value.js";
-import { replaceFile } from "../client/replace-file.js";
 
 /** What `factory-secrets login` keeps: where the service is, and the credential for it. */
 export type SavedLogin = {

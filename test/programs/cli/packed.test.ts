@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type FactoryForJobs, passwordHost, startFactoryForJobs } from "./ci/factory-for-jobs.js";
+import { type FactoryForJobs, passwordHost, startFactoryForJobs } from "./job/factory-for-jobs.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../..", import.meta.url));

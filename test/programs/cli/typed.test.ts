@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
-import { withOptionsBehind } from "../../../src/cli/client/leading-options.js";
 import { timeOf } from "../../../src/cli/client/read-time.js";
+import { withOptionsBehind } from "../../../src/cli/client/run-commands.js";
 import { newSigningKey, nowSeconds, signToken } from "../../support/oidc-issuer.js";
-import { openJobMachine } from "./ci/job-machine.js";
+import { openJobMachine } from "./job/job-machine.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 

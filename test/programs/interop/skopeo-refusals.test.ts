@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { listenOnLoopback, whileAnswering } from "../../support/cli/stand-in-service.js";
-import type { JobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/job/job-machine.js";
 import { type AzureRegistry, startAzureRegistry } from "./azure-registry.js";
 import {
   copyImage,

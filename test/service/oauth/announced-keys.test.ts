@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { listSigningKeys, replaceSigningKey } from "../../../src/cli/signing-keys.js";
+import { listSigningKeys, replaceSigningKey } from "../../../src/cli/server/credentials.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { Generations } from "../../../src/db/generations.js";
 import { federation } from "../../../src/identity/oauth/keys/key-use.js";

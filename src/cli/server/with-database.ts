@@ -1,0 +1,136 @@
+import { resolve } from "node:path";
+import { AuditWriter } from "../../audit/record.js";
+import { BackupRefused } from "../../backup/format.js";
+import { Problem } from "../../core/problem.js";
+import { KeyUnavailable } from "../../crypto/key-encryption-key.js";
+import { KeyFormatError } from "../../crypto/read-key.js";
+import { type Database, openDatabase } from "../../db/database.js";
+import { DatabaseUnusable } from "../../db/database-unusable.js";
+import { locateCluster } from "../../db/embedded/cluster-home.js";
+import { readEmbeddedConnection } from "../../db/embedded/connection-file.js";
+import { explainConnection } from "../../db/explain-connection.js";
+import { measureDatabaseClock } from "../../db/measure-clock.js";
+import { locateDatabase, openServiceDatabase } from "../../db/open-service-database.js";
+import type { Environment } from "../../settings/reader.js";
+import { readSettings, type Settings, SettingsError } from "../../settings/settings.js";
+import { CommandFailure, exitCodes } from "../client/command-failure.js";
+
+/** The settings of the server, and where to tell what takes its time. */
+export type ServerDeps = { environment: Environment; say: (line: string) => void };
+
+/** The data directory of an embedded installation. */
+export function dataDirectoryOf({ database }: Settings): string | undefined {
+  return database.kind === "embedded" ? resolve(database.dataDirectory) : undefined;
+}
+
+/**
+ * Gives the database of the settings to a piece of work, and closes it after.
+ * @throws CommandFailure as `makeOperatorToken`
+ */
+export async function withDatabase<T>(
+  { environment, say }: ServerDeps,
+  work: (database: Database, settings: Settings) => Promise<T>,
+): Promise<T> {
+  return explained(async () => {
+    const settings = readSettings(environment);
+    const database = await reachDatabase(settings, say);
+    try {
+      return await work(database, settings);
+    } catch (error) {
+      const { database: named } = settings;
+      throw named.kind === "external" ? explainConnection(error, named.url) : error;
+    } finally {
+      await database.close();
+    }
+  });
+}
+
+/** Does a piece of work. @throws CommandFailure with the sentence of what is expected to go wrong */
+export async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    // What a request is told is for everybody; whoever runs this command may know where the key is.
+    if (error instanceof Problem && error.cause instanceof KeyUnavailable)
+      throw new CommandFailure(exitCodes.failed, error.cause.message);
+    const isExpected =
+      error instanceof SettingsError ||
+      error instanceof DatabaseUnusable ||
+      error instanceof KeyFormatError ||
+      error instanceof KeyUnavailable ||
+      error instanceof BackupRefused ||
+      error instanceof Problem;
+    throw isExpected ? new CommandFailure(exitCodes.failed, error.message) : error;
+  }
+}
+
+/** The database of the running server, or, when none runs, one opened for this command. */
+async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
+  const onError = (error: Error): void => say(error.message);
+  if (settings.database.kind === "embedded") {
+    const running = await readEmbeddedConnection(settings.database.dataDirectory);
+    if (running) {
+      const database = openDatabase({ url: running.url, connections: 2, onError });
+      await measureDatabaseClock(database.pool);
+      return database;
+    }
+    await requireData(settings.database.dataDirectory);
+  }
+  return openServiceDatabase(settings, { onProgress: say, onError, onUnexpectedExit: say });
+}
+
+/**
+ * Started in another directory than the server's, a command would make a database there, and a token that no server knows.
+ * @throws DatabaseUnusable when there is no cluster
+ */
+export async function requireData(dataDirectory: string): Promise<void> {
+  const path = resolve(dataDirectory);
+  if ((await locateCluster(path)) !== undefined) return;
+  throw new DatabaseUnusable(
+    `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
+  );
+}
+
+/** A database as it is found: no migration has touched it. */
+export type Place = {
+  /** Past a pooler, if the settings name such a way. */
+  url: string;
+  audit: AuditWriter;
+};
+
+/**
+ * Gives the database of the settings to a piece of work, without bringing it up to date: a backup before an upgrade is
+ * often made with the new release. It is that of the running server, or one that is started for this.
+ * @param input.mayMake a data directory without a database gets one
+ * @throws DatabaseUnusable with what to put right
+ */
+export async function atPlace<T>(
+  { settings, say, mayMake }: { settings: Settings; say: ServerDeps["say"]; mayMake: boolean },
+  work: (place: Place) => Promise<T>,
+): Promise<T> {
+  const { directUrl, stop } = await reach(settings, say, mayMake);
+  const database = openDatabase({ url: directUrl, connections: 2, onError: () => undefined });
+  try {
+    return await work({ url: directUrl, audit: new AuditWriter(database.pool) });
+  } catch (error) {
+    // Backups go past a pooler.
+    const setting = isDirect(settings.database) ? "DATABASE_DIRECT_URL" : "DATABASE_URL";
+    throw settings.database.kind === "external" ? explainConnection(error, directUrl, setting) : error;
+  } finally {
+    await database.close();
+    await stop();
+  }
+}
+
+const isDirect = (database: Settings["database"]): boolean =>
+  database.kind === "external" && database.directUrl !== database.url;
+
+async function reach(settings: Settings, say: ServerDeps["say"], mayMake: boolean) {
+  if (settings.database.kind === "embedded") {
+    const { dataDirectory } = settings.database;
+    const running = await readEmbeddedConnection(dataDirectory);
+    if (running) return { directUrl: running.url, stop: async () => undefined };
+    if (!mayMake) await requireData(dataDirectory);
+  }
+  return locateDatabase(settings, { onProgress: say, onUnexpectedExit: say });
+}

@@ -7,13 +7,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { systemReason } from "../../core/error-code.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
-/** What a process that was killed left behind is nobody's: a file is written in milliseconds. */
+/** A temporary file of this age was left by a killed process: writing takes milliseconds. */
 const leftBehindMs = 60_000;
 
 /**
- * Puts a file in place of another (or of none) in one step: whoever reads sees the old one or the new one, whole, also
- * when this process is killed. Readable and writable by its owner alone, who stays the same.
- * @param mayReplace - asked last; on `false` the old file stays, and so is the result
+ * Replaces or creates a file atomically: a reader sees the whole old or the whole new one, also when this process is
+ * killed. Mode 0600; the owner stays.
+ * @param mayReplace - called just before; with `false` the old file stays, and the result is `false`
  */
 export async function replaceFile(
   path: string,
@@ -21,7 +21,7 @@ export async function replaceFile(
   mayReplace: () => Promise<boolean> = () => Promise.resolve(true),
 ): Promise<boolean> {
   await removeLeftBehind(path);
-  // In the same folder, because a rename is one step only within a file system.
+  // In the same folder: a rename is atomic only within a file system.
   const next = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(next, "wx", 0o600);
@@ -49,21 +49,23 @@ async function removeLeftBehind(path: string): Promise<void> {
   }
 }
 
-// Only root can give a file away, and only root writes into other people's folders as a rule (sudo).
+// Only root can change the owner; with sudo root writes into the user's folder.
 async function keepOwner(old: string, next: string): Promise<void> {
   const owner = await stat(old).catch(() => undefined);
   if (owner && process.getuid?.() === 0 && owner.uid !== 0) await chown(next, owner.uid, owner.gid);
 }
 
 /**
- * Writes a file that only its owner may read, and that is not there yet. What was begun and could not be ended is removed.
- * @throws CommandFailure when it exists or cannot be made
+ * Writes a new file with mode 0600. An incomplete one is removed.
+ * @throws CommandFailure when it exists or cannot be written
  */
 export async function writeNewFile(path: string, pieces: AsyncIterable<string>): Promise<void> {
   const absolute = resolve(path);
   const file = await open(absolute, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
     const why =
-      error.code === "EEXIST" ? "exists. Nothing is overwritten." : `cannot be written (${systemReason(error)}).`;
+      error.code === "EEXIST"
+        ? "exists. It was not overwritten; name another file."
+        : `cannot be written (${systemReason(error)}).`;
     throw new CommandFailure(exitCodes.failed, `${absolute} ${why}`);
   });
   try {
@@ -74,17 +76,16 @@ export async function writeNewFile(path: string, pieces: AsyncIterable<string>):
   }
 }
 
-/** A holder needs milliseconds: it reads one file and writes another. Who holds it longer was killed. */
+/** A lock is held for milliseconds; an older one belongs to a killed process. */
 const staleAfterMs = 10_000;
 const giveUpAfterMs = 30_000;
 
-/** `isStillMine` says whether nobody has taken the lock for that of a killed process meanwhile. */
+/** `isStillMine`: no other process has taken the lock for a stale one meanwhile. */
 type Lock = { isStillMine(): Promise<boolean> };
 
 /**
- * Does `work` while no other `factory-secrets` on this file system does, which a lock file sees to. Docker itself knows
- * of no lock.
- * @throws CommandFailure when the lock is never free
+ * Does `work` under a lock file that all `factory-secrets` on this file system respect. Docker itself uses no lock.
+ * @throws CommandFailure when the lock stays taken for 30 s
  */
 export async function holdLock<Result>(path: string, work: (lock: Lock) => Promise<Result>): Promise<Result> {
   const mark = randomBytes(12).toString("hex");
@@ -93,7 +94,7 @@ export async function holdLock<Result>(path: string, work: (lock: Lock) => Promi
     if (Date.now() > until)
       throw new CommandFailure(
         exitCodes.failed,
-        `Another factory-secrets holds ${path}. If none runs, remove that file.`,
+        `Another factory-secrets holds the lock ${path}. If none is running, remove that file.`,
       );
     await removeStale(path);
     await sleep(10 + Math.random() * 40);
@@ -112,7 +113,7 @@ async function take(path: string, mark: string): Promise<boolean> {
     await file.writeFile(mark).finally(() => file.close());
     return true;
   } catch (error) {
-    // On Windows a file that is just being removed is answered with EPERM.
+    // Windows gives EPERM for a file that is being removed.
     if (error instanceof Error && "code" in error && (error.code === "EEXIST" || error.code === "EPERM")) {
       if (error.code === "EEXIST" || process.platform === "win32") return false;
     }
@@ -123,22 +124,22 @@ async function take(path: string, mark: string): Promise<boolean> {
 async function removeStale(path: string): Promise<void> {
   const [found, mark] = await Promise.all([stat(path).catch(() => undefined), readMark(path)]);
   if (!found || Date.now() - found.mtimeMs < staleAfterMs) return;
-  // Somebody else may have done so since, and hold a new one.
+  // Another process may have removed it since and taken a new one.
   if ((await readMark(path)) === mark) await rm(path, { force: true });
 }
 
 const readMark = (path: string): Promise<string | undefined> => readFile(path, "utf8").catch(() => undefined);
 
-/** Those of the last writes: one that was killed before its end leaves what an earlier one has written. */
-const kept = 4;
+/** Marks of this many writes are kept: a killed write leaves what an earlier one wrote. */
+const maxMarks = 4;
 
-/** The marks of what this program has written in one place, with one more. Each is without blanks. */
+/** Adds a mark to those of what this program wrote in one place. A mark contains no blanks. */
 export function withMark(marks: string | undefined, mark: string): string {
   const earlier = marks?.split(" ").filter((one) => one !== mark) ?? [];
-  return [...earlier, mark].slice(-kept).join(" ");
+  return [...earlier, mark].slice(-maxMarks).join(" ");
 }
 
-/** Whether this is the mark of something that this program has written there. */
+/** Whether one of the marks is this one: this program wrote it. */
 export function hasMark(marks: string | undefined, mark: string | undefined): boolean {
   return marks !== undefined && mark !== undefined && marks.split(" ").includes(mark);
 }

@@ -9,7 +9,7 @@ import { findIdentity, operatorTokenWarning } from "./find-identity.js";
 
 import type { JobClient, Wanted } from "./request-tokens.js";
 
-/** What the commands work with. */
+/** What the commands of a job work with. */
 export type CommandContext = {
   environment: Environment;
   terminal: Terminal;
@@ -17,7 +17,7 @@ export type CommandContext = {
   dockerDirectory: string;
 };
 
-/** What stands on the command line of those that ask for tokens. */
+/** Options of the commands that ask for tokens. */
 export type TokenFlags = ClientFlags & {
   registry?: readonly string[];
   repository?: readonly string[];
@@ -33,21 +33,22 @@ export function openContext(environment: Environment): CommandContext {
   };
 }
 
-/** Finds out who asks whom. @throws CommandFailure when that cannot be told */
+/** Finds the service and the identity of the job. @throws CommandFailure when one is missing */
 export function openClient({ environment, terminal }: CommandContext, flags: ClientFlags): JobClient {
   const settings = readClientSettings(environment, flags);
   const identity = findIdentity({ environment, settings });
-  if (isPlainHttp(settings.url)) terminal.say(`Warning: tokens travel to ${settings.url} over plain HTTP.`);
+  if (isPlainHttp(settings.url))
+    terminal.say(`Warning: tokens are sent to ${settings.url} over plain HTTP, unencrypted. Use https://.`);
   if (identity.isOperator === true) terminal.say(operatorTokenWarning(settings.factory));
   return { settings, identity, terminal };
 }
 
-/** @throws CommandFailure when it cannot be told whose repositories are meant */
+/** @throws CommandFailure for --repository without exactly one --registry */
 export function wantedBy({ registry = [], repository = [], allowPartial, allowBroader }: TokenFlags): Wanted {
   if (repository.length > 0 && registry.length !== 1)
     throw new CommandFailure(
       exitCodes.usage,
-      "--repository needs exactly one --registry: say whose repositories these are. Log in to each registry in turn; what is there already stays.",
+      "--repository needs exactly one --registry. For several registries run the command once for each; earlier logins stay.",
     );
   return {
     registries: registry,

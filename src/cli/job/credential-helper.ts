@@ -13,7 +13,7 @@ export type HelperDeps = {
   environment: Environment;
   /** docker's configuration folder. */
   dockerDirectory: string;
-  /** Where logins are kept while they are fresh. */
+  /** Where logins are cached. */
   cacheDirectory: string;
   now: Date;
   /** Shows a line to the person who runs docker. */
@@ -22,16 +22,16 @@ export type HelperDeps = {
 
 const usage = "Usage: docker-credential-factory-secrets get|list|store|erase|version";
 
-/** docker waits without a word. */
-const patienceSeconds = "20";
+/** docker shows nothing while it waits. */
+const timeoutSeconds = "20";
 
 /**
- * Answers docker's credential-helper protocol: the command is the argument, the registry comes as text.
+ * Implements docker's credential-helper protocol: the command is the argument, the registry is the input.
  * Source: docker/docker-credential-helpers, credentials/credentials.go, and README "Development".
  * @param input - all of standard input
  * @returns what to print
- * @throws CommandFailure with what to print in its place. Its text is never "credentials not found in native keychain":
- * docker would go on as if there were nothing to log in to, and the refusal would look like a missing image.
+ * @throws CommandFailure with the text to print instead. It is never "credentials not found in native keychain": docker
+ * would go on without a login, and a refusal would look like a missing image.
  */
 export async function answerDocker(deps: HelperDeps, command: string | undefined, input: string): Promise<string> {
   switch (command) {
@@ -42,7 +42,7 @@ export async function answerDocker(deps: HelperDeps, command: string | undefined
     case "store":
       throw new CommandFailure(
         exitCodes.failed,
-        "factory-secrets gets the tokens of this registry by itself, when they are needed. No docker login is needed.",
+        "docker login is not needed: factory-secrets gets a token for this registry when docker needs one. To turn that off, remove the registry from credHelpers in docker's config.json.",
       );
     case "erase":
       return eraseLogin(deps, input.trim());
@@ -70,15 +70,15 @@ async function getLogin(deps: HelperDeps, server: string): Promise<string> {
   if (token?.kind !== "password")
     throw new CommandFailure(
       exitCodes.refused,
-      `${registry} gives a bearer, and a credential helper can only hand a password to docker. Use \`factory-secrets ci login --registry ${registry}\` or \`factory-secrets ci exec\`.`,
+      `${registry} gives a bearer token, and a credential helper can pass only a password to docker. Use \`factory-secrets ci login --registry ${registry}\` or \`factory-secrets ci exec\`.`,
     );
   const { username, password, refreshAfter } = token;
-  // A cache that cannot be written costs time, not the build.
+  // Without a cache the next call takes longer; it must not fail the build.
   await writeCached(deps.cacheDirectory, key, { username, password, refreshAfter }, deps.now).catch(() => undefined);
   return JSON.stringify({ ServerURL: server, Username: username, Secret: password });
 }
 
-/** The hosts for which docker asks this helper. It asks for the login itself with `get`. */
+/** The hosts for which docker asks this helper. */
 async function listHosts(dockerDirectory: string): Promise<string> {
   const helpers = Object.entries(objectAt(await readDockerConfig(dockerDirectory), "credHelpers"));
   const hosts = helpers.filter(([, helper]) => helper === ownHelper).map(([host]) => host);
@@ -91,11 +91,11 @@ async function eraseLogin(deps: HelperDeps, server: string): Promise<string> {
 }
 
 function clientOf(environment: Environment): JobClient {
-  const settings = readClientSettings(environment, { timeout: patienceSeconds });
+  const settings = readClientSettings(environment, { timeout: timeoutSeconds });
   const identity = findIdentity({ environment, settings });
-  // docker takes all that a helper says for its answer.
+  // docker takes everything on standard output for the answer.
   return {
-    settings: { ...settings, isPatienceFixed: true },
+    settings: { ...settings, isTimeoutFixed: true },
     identity,
     terminal: { say: () => undefined, note: () => undefined },
   };
@@ -108,7 +108,7 @@ function keyOf({ settings, identity }: JobClient, registry: string): CacheKey {
 function registryOf(server: string): string {
   const host = hostOfKey(server);
   if (host !== undefined) return host;
-  throw new CommandFailure(exitCodes.failed, "docker named no registry that could be looked for.");
+  throw new CommandFailure(exitCodes.failed, "docker asked for a login and named no valid registry host.");
 }
 
 /** `factory-secrets` in the user's folder for caches (XDG Base Directory Specification). */

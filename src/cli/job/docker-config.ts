@@ -9,34 +9,34 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, type JsonObject, objectAt, parseJson, textAt } from "../client/json-value.js";
 import type { Credential, RegistryToken } from "./registry-token.js";
 
-/** What `config.json` holds. Of its members only three matter here; all others stay as they are. */
+/** The content of `config.json`. Three of its members are used here; all others stay as they are. */
 export type DockerConfig = JsonObject;
 
-/** How often a lock may be taken from this process (it was stopped for long) before it gives up. */
-const maxRounds = 5;
+/** How often this process may lose the lock (it was stopped for long) before it gives up. */
+const maxAttempts = 5;
 
 /**
- * Reads `config.json`, an empty one where there is none.
- * @throws CommandFailure when it is there and cannot be read as docker would
+ * Reads `config.json`; an empty one when there is no file.
+ * @throws CommandFailure when it cannot be read or is not valid
  */
 export async function readDockerConfig(directory: string): Promise<DockerConfig> {
   return readConfigFile(join(directory, "config.json"));
 }
 
 /**
- * Changes `config.json` in one step, with no other `factory-secrets` in between. Members keep their order.
- * @param change - is given what it holds and the real folder of the file, and gives back what it shall hold: the same
- * object to leave the file alone
+ * Changes `config.json` atomically, under a lock among all `factory-secrets`. Members keep their order.
+ * @param change - takes the content and the real folder of the file, and returns the new content; the same object leaves
+ * the file as it is
  */
 export async function changeDockerConfig(
   directory: string,
   change: (config: DockerConfig, realDirectory: string) => Promise<DockerConfig>,
 ): Promise<void> {
-  await inOwnWords(directory, async () => {
+  await withWriteErrors(directory, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    // The lock lies beside the file itself: there may be several links to it.
+    // The lock is next to the real file: several links may lead to it.
     const path = await realFile(join(directory, "config.json"));
-    for (let round = 0; round < maxRounds; round += 1) {
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const isDone = await holdLock(`${path}.factory-secrets-lock`, async ({ isStillMine }) => {
         const config = await readConfigFile(path);
         const changed = await change(config, dirname(path));
@@ -44,7 +44,10 @@ export async function changeDockerConfig(
       });
       if (isDone) return;
     }
-    throw new CommandFailure(exitCodes.failed, `${path} could not be changed: too many programs do so at once.`);
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${path} could not be changed: other programs held its lock. Run the command again.`,
+    );
   });
 }
 
@@ -59,18 +62,21 @@ async function readConfigFile(path: string): Promise<DockerConfig> {
   if (text.trim() === "") return {};
   const config = parseJson(text);
   if (!isObject(config))
-    throw new CommandFailure(exitCodes.failed, `${path} is no JSON object. It is left as it is: mend or remove it.`);
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${path} is not a JSON object. It was not changed. Correct or remove it.`,
+    );
   for (const name of ["auths", "credHelpers"]) {
     if (config[name] !== undefined && config[name] !== null && !isObject(config[name]))
       throw new CommandFailure(
         exitCodes.failed,
-        `"${name}" in ${path} is no JSON object. It is left as it is: mend it.`,
+        `"${name}" in ${path} is not a JSON object. The file was not changed. Correct it.`,
       );
   }
   return config;
 }
 
-async function inOwnWords(directory: string, work: () => Promise<void>): Promise<void> {
+async function withWriteErrors(directory: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -85,15 +91,15 @@ async function inOwnWords(directory: string, work: () => Promise<void>): Promise
 /**
  * The folder with docker's `config.json`: `DOCKER_CONFIG`, or `.docker` in the user's home.
  * Source: docker documentation, "docker (base command)", configuration files.
- * @param path - of the system that the names are for
+ * @param path - path functions of the system that the names are for
  */
 export function dockerConfigDirectory(environment: Environment, home: string, path: PlatformPath): string {
   return environment.DOCKER_CONFIG || path.join(home, ".docker");
 }
 
 /**
- * The file that `path` leads to through symbolic links, although that may not exist yet. Whoever wrote over the link
- * would cut it from the file that other programs keep using.
+ * The target of `path` through symbolic links; it may not exist yet. Writing to the link itself would replace the link,
+ * and other programs would keep using its old target.
  */
 export async function realFile(path: string): Promise<string> {
   const found = await realpath(path).catch(() => undefined);
@@ -113,7 +119,7 @@ const dockerHubKey = "https://index.docker.io/v1/";
 /** The member of `auths` and of `credHelpers` that docker looks for. */
 export const keyOfHost = (host: string): string => (host === dockerHubHost ? dockerHubKey : host);
 
-/** The registry that docker means, who may say it as a URL; `undefined` for what is no host. */
+/** The host of a key of docker's, which may be a URL; `undefined` when it is not a host. */
 export function hostOfKey(key: string): string | undefined {
   const whole = normaliseHost(key);
   if (whole.ok) return whole.host;
@@ -122,7 +128,7 @@ export function hostOfKey(key: string): string | undefined {
 }
 
 /**
- * What stands in `auths`: `auth` for a user and password. `registrytoken` is a bearer, which docker, BuildKit, buildx
+ * An entry of `auths`: `auth` for a user name and password; `registrytoken` for a bearer, which docker, BuildKit, buildx
  * and crane read (docker/cli, cli/config/types AuthConfig).
  */
 export function authOf(credential: Credential): JsonObject {
@@ -134,13 +140,13 @@ export function authOf(credential: Credential): JsonObject {
 export const basicOf = (username: string, password: string): string =>
   Buffer.from(`${username}:${password}`, "utf8").toString("base64");
 
-/** Adds an entry for each token, in place of what stands there for that registry. */
+/** Adds or replaces the entry of each token's registry. */
 export function withAuths(config: DockerConfig, tokens: readonly RegistryToken[]): DockerConfig {
   const added = Object.fromEntries(tokens.map((token) => [keyOfHost(token.registry), authOf(token)]));
   return { ...config, auths: { ...objectAt(config, "auths"), ...added } };
 }
 
-/** Tells an entry apart from another without holding it: the SHA-256 of its credential, in hex. */
+/** The SHA-256 of an entry's credential, in hex: recognises an entry without storing it. */
 export function markOf(entry: unknown): string | undefined {
   const credential = isObject(entry) ? (textAt(entry, "auth") ?? textAt(entry, "registrytoken")) : undefined;
   return credential === undefined ? undefined : createHash("sha256").update(credential).digest("hex");
@@ -150,7 +156,7 @@ export function markOf(entry: unknown): string | undefined {
 export const ownHelper = "factory-secrets";
 
 /**
- * The program that docker asks for a registry's credentials instead of reading `auths`; `undefined` when it reads.
+ * The program that docker asks for a registry's credentials instead of reading `auths`; `undefined` when it reads `auths`.
  * Source: docker/cli, cli/config/configfile, getConfiguredCredentialStore.
  */
 export function storeFor(config: DockerConfig, host: string): string | undefined {
@@ -159,26 +165,25 @@ export function storeFor(config: DockerConfig, host: string): string | undefined
   return Object.hasOwn(helpers, key) ? textAt(helpers, key) : textAt(config, "credsStore");
 }
 
-/** @throws CommandFailure when docker would not look at what is written for this host */
+/** @throws CommandFailure when docker would not read an entry for this host */
 export function refuseStore(config: DockerConfig, host: string, path: string): void {
   const store = storeFor(config, host);
   if (store === undefined || store === ownHelper) return;
   const member = Object.hasOwn(objectAt(config, "credHelpers"), keyOfHost(host)) ? "credHelpers" : "credsStore";
   throw new CommandFailure(
     exitCodes.failed,
-    `${path} has "${member}": docker asks docker-credential-${store} for ${host}, and would not read a token that is written there. It is left as it is. Use \`factory-secrets ci exec -- COMMAND\`, or \`factory-secrets configure-docker --registry ${host}\`, or set DOCKER_CONFIG to a folder of this job's own.`,
+    `${path} has "${member}": docker asks docker-credential-${store} for ${host}, and would not read a token in the file. The file was not changed. Use \`factory-secrets ci exec -- COMMAND\`, or \`factory-secrets configure-docker --registry ${host}\`, or set DOCKER_CONFIG to a separate folder for this job.`,
   );
 }
 
 /**
- * A configuration in which docker reads `auths` for `hosts`, and asks its store for all others as before: those that
- * the store is known to hold are named one by one.
+ * A configuration in which docker reads `auths` for `hosts`, and asks its store for the other logins that the store has.
  */
 export function withoutStoreFor(config: DockerConfig, hosts: readonly string[]): DockerConfig {
   const { credsStore, ...others } = config;
   const ours = new Set(hosts.map(keyOfHost));
   const helpers = Object.entries(objectAt(config, "credHelpers"));
-  // docker leaves an empty entry in `auths` for each login that its store holds.
+  // docker keeps an empty entry in `auths` for each login in its store.
   const stored = typeof credsStore === "string" && credsStore !== "" ? Object.keys(objectAt(config, "auths")) : [];
   const kept = [...stored.map((key): [string, unknown] => [key, credsStore]), ...helpers];
   const credHelpers = Object.fromEntries(kept.filter(([key]) => !ours.has(key)));

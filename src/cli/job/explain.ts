@@ -11,29 +11,29 @@ import {
 } from "./registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "./request-tokens.js";
 
-/** Why a registry or a repository is refused, or that it is not. */
+/** Which registries give a token, and why the others do not. */
 export type Explanation = {
   service: string;
   factory: string;
   identity: string;
   tokens: readonly RegistryToken[];
-  /** The problem that the whole answer was. */
+  /** Set when the service refused the whole request. */
   problem?: { code: string; message: string };
   failures: readonly RegistryFailure[];
-  /** What the job's ID token says, for `trust-rules explain --claims -`. */
+  /** Claims of the job's ID token, for `trust-rules explain --claims -`. */
   claims?: Readonly<Record<string, unknown>>;
-  /** How the times in it relate to the clock of the service. */
+  /** The times of the claims against the clock of the service. */
   times?: readonly string[];
   exitCode: ExitCode;
 };
 
-/** Asks as `ci login` does, for what can be had, and forgets the tokens. */
+/** Asks for tokens as `ci login --allow-partial` does, and discards them. */
 export async function explain(client: JobClient, wanted: Omit<Wanted, "allowPartial">): Promise<Explanation> {
   const { settings, identity } = client;
   const answer = await askForTokens(client, { ...wanted, allowPartial: true });
   const claims = identity.isIssuedByService
     ? undefined
-    : shownClaims(await identity.present(settings.patienceMs).catch(() => ""));
+    : shownClaims(await identity.present(settings.giveUpAfterMs).catch(() => ""));
   const facts = {
     ...{ service: settings.url, factory: settings.factory, identity: identity.description },
     ...(claims && { claims, times: timesOf(claims, answer.date ?? new Date()) }),
@@ -52,7 +52,7 @@ export async function explain(client: JobClient, wanted: Omit<Wanted, "allowPart
   return { ...facts, tokens: [], problem, failures, exitCode: failure.exitCode };
 }
 
-/** No claim of a person: the rest says which job of which repository this is. */
+/** The claims about the job, without those about a person. */
 function shownClaims(token: string): Readonly<Record<string, unknown>> | undefined {
   const claims = claimsOf(token);
   const ofPerson = /email|login|^name$|^picture$|^jti$|user_name|preferred_username/;
@@ -70,13 +70,15 @@ function timesOf(claims: Readonly<Record<string, unknown>>, now: Date): string[]
     if (typeof value !== "number" || Math.abs(value) > 1e11) return [];
     const seconds = Math.round(value - now.getTime() / 1_000);
     const relation = seconds >= 0 ? `in ${seconds} s` : `${-seconds} s ago`;
-    const isOdd = name === "exp" ? seconds <= 0 : seconds > 0;
-    return [`${word}: ${new Date(value * 1_000).toISOString()}, ${relation}${isOdd ? " (this alone refuses it)" : ""}`];
+    const isRejected = name === "exp" ? seconds <= 0 : seconds > 0;
+    return [
+      `${word}: ${new Date(value * 1_000).toISOString()}, ${relation}${isRejected ? " (the token is refused for this)" : ""}`,
+    ];
   });
   return [clock, ...lines];
 }
 
-/** For a program: no credential is in it. */
+/** For a program, without credentials. */
 export function viewOfExplanation({ exitCode: _, tokens, ...others }: Explanation) {
   return { ...others, tokens: tokens.map(viewOf) };
 }

@@ -9,8 +9,8 @@ import { textAt } from "../client/json-value.js";
 import { NoAnswer, sendOnce } from "../client/send-once.js";
 
 /**
- * Finds who this job is.
- * @throws CommandFailure `noIdentity` with all that was looked for
+ * Finds the identity of this job.
+ * @throws CommandFailure `noIdentity` with the list of what was looked for
  */
 export function findIdentity(deps: FindDeps): JobIdentity {
   // What a person set on purpose comes before what the CI system sets.
@@ -20,58 +20,60 @@ export function findIdentity(deps: FindDeps): JobIdentity {
     if (identity) return identity;
   }
   const list = sources.map(({ lookedFor }) => `  - ${lookedFor}`).join("\n");
-  throw new CommandFailure(exitCodes.noIdentity, `This job has no identity. Looked for, in this order:\n${list}`);
+  throw new CommandFailure(
+    exitCodes.noIdentity,
+    `This job has no identity. Set one of these; the first that is set is used:\n${list}`,
+  );
 }
 
-/** Who the job is. */
+/** The identity of a job. */
 export type JobIdentity = {
-  /** As a person knows it: "the job token in FACTORY_SECRETS_TOKEN". */
+  /** For messages: "the job token in FACTORY_SECRETS_TOKEN". */
   description: string;
-  /** Known to this job and to no other: tokens on disk are sealed with it. */
+  /** Only this job knows it: tokens on disk are encrypted with it. */
   secret: string;
-  /** Made for this job by the service itself, and not by the CI system. */
+  /** Issued by the service, not by the CI system. */
   isIssuedByService: boolean;
-  /** An operator's token: everything of the installation is open to who reads it out of the job. */
+  /** An operator's token: a job that leaks it opens the whole installation. */
   isOperator?: boolean;
-  /** A token to present. A new one each time where there are new ones to be had: some are good for one use. */
+  /** A token to present; a new one for each call where possible, because some can be used only once. */
   present(timeoutMs: number): Promise<string>;
 };
 
 export type FindDeps = { environment: Environment; settings: Pick<ClientSettings, "audience" | "authorities"> };
 
-/** One place where a job can find who it is. */
+/** One kind of identity. */
 export type IdentitySource = {
-  /** What was looked for, for whoever has none. */
+  /** What to set, for the message when no identity is found. */
   lookedFor: string;
-  /** @throws CommandFailure when it is there and cannot be used */
+  /** @throws CommandFailure when it is set and cannot be used */
   find(deps: FindDeps): JobIdentity | undefined;
 };
 
-/** A token of the service (or an ID token) that somebody put into the job. */
+/** A token of the service, or an ID token, in the environment. */
 export const givenToken: IdentitySource = {
   lookedFor: "FACTORY_SECRETS_TOKEN or FACTORY_SECRETS_TOKEN_FILE: a job token (fsj_...)",
   find: ({ environment }) => identityIn(environment, "FACTORY_SECRETS_TOKEN", "the token"),
 };
 
-/** What GitLab's `id_tokens` puts into a variable, and any other CI system into a file. */
+/** An ID token in a variable, as GitLab's `id_tokens` sets it, or in a file. */
 export const givenIdToken: IdentitySource = {
   lookedFor:
     "FACTORY_SECRETS_ID_TOKEN or FACTORY_SECRETS_ID_TOKEN_FILE: an ID token (in GitLab: id_tokens: FACTORY_SECRETS_ID_TOKEN: aud: <FACTORY_SECRETS_URL>)",
   find: ({ environment }) => identityIn(environment, "FACTORY_SECRETS_ID_TOKEN", "the ID token"),
 };
 
-/** What to make in place of an operator's token. */
 export const operatorTokenWarning = (factory: string): string =>
-  `Warning: FACTORY_SECRETS_TOKEN is an operator's token. Anything that runs in this job can read it and administer the whole service. Give the job a token of its own instead: factory-secrets jobs open nightly --factory ${factory}, or a trust rule for the CI system's ID tokens: factory-secrets trust-rules templates`;
+  `Warning: FACTORY_SECRETS_TOKEN is an operator's token. Anything that runs in this job can read it and administer the whole service. Use a job token instead: factory-secrets jobs open nightly --factory ${factory}, or a trust rule for the CI system's ID tokens: factory-secrets trust-rules templates`;
 
 function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientName, what: string) {
   const token = settingOf(environment, name);
   if (token === undefined) return undefined;
-  // In a header a line end would begin another one.
+  // A line end would begin another header.
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new CommandFailure(
       exitCodes.usage,
-      `${name} holds blanks or other characters that no token has. Set it to the token alone, without "Bearer" and without quotes.`,
+      `${name} contains blanks or other characters that no token has. Set it to the token alone, without "Bearer" and without quotes.`,
     );
   return {
     description: `${token.startsWith("fsj_") ? "the job token" : what} in ${name}`,
@@ -83,7 +85,7 @@ function identityIn(environment: Parameters<typeof settingOf>[0], name: ClientNa
 }
 
 /**
- * GitHub Actions: the runner gives a URL and a token to ask it with for an ID token of the job.
+ * GitHub Actions: the runner sets a URL, and a token to request an ID token of the job there.
  * Source: GitHub documentation, "OpenID Connect reference", requesting the JWT with environment variables.
  */
 export const githubActions: IdentitySource = {
@@ -121,7 +123,7 @@ async function ask({ url, token, settings, timeoutMs }: Request): Promise<string
 }
 
 /**
- * Buildkite: the agent on this machine asks for an ID token of the job.
+ * Buildkite: the agent on this machine requests an ID token of the job.
  * Source: Buildkite documentation, "buildkite-agent oidc", request-token.
  */
 export const buildkite: IdentitySource = {
@@ -143,12 +145,12 @@ async function requestToken(audience: string, timeoutMs: number): Promise<string
   const args = ["oidc", "request-token", "--audience", audience];
   const { stdout } = await promisify(execFile)("buildkite-agent", args, { timeout: timeoutMs }).catch(
     (error: unknown) => {
-      // What the agent says may hold what it was given.
+      // The output of the agent is not shown: it may contain its token.
       const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
       throw new CommandFailure(
         exitCodes.noIdentity,
         isMissing
-          ? "This is a Buildkite job, and there is no buildkite-agent in PATH to ask for its ID token."
+          ? "This is a Buildkite job, and buildkite-agent, which requests its ID token, is not in PATH. Add its folder to PATH."
           : "buildkite-agent oidc request-token gave no ID token for this job. Run it by hand to see why.",
       );
     },
@@ -158,7 +160,7 @@ async function requestToken(audience: string, timeoutMs: number): Promise<string
   throw new CommandFailure(exitCodes.noIdentity, "buildkite-agent oidc request-token printed no ID token.");
 }
 
-/** Where docs/ci.md says to mount it. The pod's usual token is not used: it is for the API server and nobody else. */
+/** As docs/ci.md mounts it. The pod's default token is not used: its audience is the API server. */
 export const projectedTokenPath = "/var/run/secrets/factory-secrets/token";
 
 /**
@@ -189,7 +191,10 @@ function readToken(path: string): string | undefined {
   } catch (error) {
     if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR"))
       return undefined;
-    throw new CommandFailure(exitCodes.noIdentity, `${path} is there and cannot be read by this user.`);
+    throw new CommandFailure(
+      exitCodes.noIdentity,
+      `${path} exists and this user cannot read it. Check its mode and the pod's fsGroup.`,
+    );
   }
   return /^[\x21-\x7e]+$/.test(text) ? text : undefined;
 }

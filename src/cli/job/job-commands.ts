@@ -39,7 +39,7 @@ function printToken(tokens: readonly RegistryToken[], format: TokenFormat): stri
     const hosts = tokens.map(({ registry }) => registry).join(", ");
     throw new CommandFailure(
       exitCodes.usage,
-      `--registry names ${tokens.length} registries (${hosts}) and one token is printed. Name one host.`,
+      `--registry matches ${tokens.length} registries (${hosts}), and only one token is printed. Name one host.`,
     );
   }
   switch (format) {
@@ -56,12 +56,12 @@ function printToken(tokens: readonly RegistryToken[], format: TokenFormat): stri
 
 type OutputFlags = { output: OutputForm };
 
-/** What a command does, and its exit code. */
+/** Does the work of a command and returns its exit code. */
 type Work<Flags> = (context: CommandContext, flags: Flags, operands: readonly string[]) => Promise<number>;
 
 /**
  * The commands of a job: `ci ...` and `configure-docker`.
- * @param finish - is told the exit code of a command that has run
+ * @param finish - takes the exit code of the command
  */
 export function jobCommands(open: () => CommandContext, finish: (exitCode: number) => void): Command[] {
   const action =
@@ -84,9 +84,9 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
 }
 
 const ciHelp = `
-The job's identity is found by itself: FACTORY_SECRETS_TOKEN, FACTORY_SECRETS_ID_TOKEN, GitHub's, Buildkite's or
-Kubernetes' ID token. Exit codes: 0 done, 1 something here is in the way, 2 wrong usage or settings, 3 no identity,
-4 identity not accepted, 5 registry or repository refused, 6 service down or busy.
+The job's identity is the first of these that is set: FACTORY_SECRETS_TOKEN, FACTORY_SECRETS_ID_TOKEN, the ID token of
+GitHub, Buildkite or Kubernetes. Exit codes: 0 done, 1 a problem on this machine, 2 wrong usage or settings,
+3 no identity, 4 identity not accepted, 5 registry or repository refused, 6 service down or busy.
 
 Example:
   export FACTORY_SECRETS_URL=https://secrets.example.com FACTORY_SECRETS_FACTORY=acme
@@ -99,18 +99,18 @@ const collect = (value: string, earlier: readonly string[] = []): string[] => [.
 function withServiceOptions(command: Command): Command {
   return command
     .option("--url <url>", "where the service is (FACTORY_SECRETS_URL)")
-    .option("--factory <name>", "whose factory (FACTORY_SECRETS_FACTORY)")
+    .option("--factory <name>", "name of the factory (FACTORY_SECRETS_FACTORY)")
     .option("--ca-file <path>", "further authorities to trust, PEM (FACTORY_SECRETS_CA_FILE)")
-    .option("--audience <text>", "audience of the ID token that is asked for (FACTORY_SECRETS_AUDIENCE; the URL)")
-    .option("--timeout <seconds>", "how long to keep trying; 60 by default");
+    .option("--audience <text>", "audience of the ID token (FACTORY_SECRETS_AUDIENCE; default: the URL)")
+    .option("--timeout <seconds>", "how long to retry; 60 by default");
 }
 
 function withTokenOptions(command: Command): Command {
   return withServiceOptions(command)
     .option("--registry <host>", "only this registry; may be repeated", collect)
     .option("--repository <name>", "only this repository of the one registry; may be repeated", collect)
-    .option("--allow-partial", "go on when some registries give no token")
-    .option("--allow-broader", "take a token that reaches more repositories where the cloud cannot limit it");
+    .option("--allow-partial", "continue when some registries give no token")
+    .option("--allow-broader", "accept a token for more repositories when the cloud cannot limit it");
 }
 
 const outputOption = (): Option =>
@@ -118,7 +118,7 @@ const outputOption = (): Option =>
 
 function loginCommand(): Command {
   return new Command("login")
-    .description("write registry tokens into docker's config.json, beside what stands there")
+    .description("write registry tokens into docker's config.json; everything else in it stays")
     .option("--for <folder>", "only the repositories that Dockerfiles and compose files in it name")
     .addOption(outputOption())
     .addHelpText("after", example("factory-secrets ci login --registry registry.gitlab.com --repository acme/base"));
@@ -146,35 +146,40 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
     return exitCode;
   }
   if (done.tokens.length > 0) terminal.out(`${tokenTable(done.tokens)}\nWritten to ${done.configPath}.`);
-  for (const host of done.asksItself) terminal.say(`${host}: docker asks docker-credential-factory-secrets by itself.`);
+  for (const host of done.asksItself)
+    terminal.say(`${host}: not written, because docker gets its token from docker-credential-factory-secrets.`);
   for (const failure of done.failures) terminal.say(failureLine(failure));
   if (done.tokens.some(({ kind }) => kind === "bearer"))
     terminal.say(
-      "A bearer is read by docker, BuildKit, buildx, crane, oras and helm; not by podman, buildah and regctl. For skopeo: --src-registry-token, from `ci token`.",
+      "Bearer tokens work with docker, BuildKit, buildx, crane, oras and helm; not with podman, buildah and regctl. For skopeo pass the output of `ci token` as --src-registry-token.",
     );
   return exitCode;
 }
 
 function logoutCommand(): Command {
   return new Command("logout")
-    .description("remove what login wrote, and nothing else")
+    .description("remove what login wrote")
     .addHelpText("after", example("factory-secrets ci logout"));
 }
 
 async function runLogout({ terminal, dockerDirectory }: CommandContext): Promise<number> {
   const { configPath, removed, kept } = await logout(dockerDirectory);
-  terminal.say(removed.length > 0 ? `Removed ${removed.join(", ")} from ${configPath}.` : "Nothing of ours was there.");
-  for (const key of kept) terminal.say(`${key}: somebody has logged in there since. It is left as it is.`);
+  terminal.say(
+    removed.length > 0
+      ? `Removed ${removed.join(", ")} from ${configPath}.`
+      : `Nothing was removed: ${configPath} has no login of factory-secrets.`,
+  );
+  for (const key of kept) terminal.say(`${key}: kept, because another login has replaced ours.`);
   return exitCodes.done;
 }
 
 function execCommand(): Command {
   return new Command("exec")
-    .description("run a command with a docker configuration of its own, which is removed after it")
+    .description("run a command with a temporary docker configuration that has the tokens")
     .argument("<command...>", "what to run, after --")
     .addHelpText(
       "after",
-      `\nIt ends with the command's own exit code, 128 and the signal's number after a signal, 125 when the command was\nnot started.\n${example("factory-secrets ci exec -- docker buildx build --push -t registry.gitlab.com/acme/app:1 .")}`,
+      `\nThe exit code is that of the command, 128 and the signal's number after a signal, or 125 when the command was not\nstarted.\n${example("factory-secrets ci exec -- docker buildx build --push -t registry.gitlab.com/acme/app:1 .")}`,
     );
 }
 
@@ -187,17 +192,17 @@ async function runExec(context: CommandContext, flags: TokenFlags, command: read
     return await runWithLogin(environment, dockerDirectory, tokens, command);
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error;
-    // All other numbers are the command's.
+    // Any other code is that of the command.
     throw new CommandFailure(exitCodes.notStarted, error.message);
   }
 }
 
 function tokenCommand(): Command {
   return new Command("token")
-    .description("print the token of one registry, and nothing else")
-    .requiredOption("--registry <host>", "whose token")
+    .description("print the token of one registry, alone")
+    .requiredOption("--registry <host>", "the registry")
     .option("--repository <name>", "only this repository; may be repeated", collect)
-    .option("--allow-broader", "take a token that reaches more repositories where the cloud cannot limit it")
+    .option("--allow-broader", "accept a token for more repositories when the cloud cannot limit it")
     .addOption(new Option("--format <form>", "what to print").choices(tokenFormats).default("secret"))
     .addHelpText(
       "after",
@@ -222,13 +227,13 @@ async function runToken(context: CommandContext, flags: OneTokenFlags): Promise<
 
 function explainCommand(): Command {
   return new Command("explain")
-    .description("why a registry or a repository is refused")
+    .description("show why a registry or a repository is refused")
     .option("--registry <host>", "only this registry; may be repeated", collect)
     .option("--repository <name>", "only this repository of the one registry; may be repeated", collect)
     .addOption(outputOption())
     .addHelpText(
       "after",
-      `\nIt asks as login does (the audit shows it) and forgets the tokens.\n${example("factory-secrets ci explain --registry registry.gitlab.com --repository acme/base")}`,
+      `\nIt requests tokens as login does, so the audit shows it, and discards them.\n${example("factory-secrets ci explain --registry registry.gitlab.com --repository acme/base")}`,
     );
 }
 
@@ -243,10 +248,10 @@ async function runExplain(context: CommandContext, flags: TokenFlags & OutputFla
 
 function configureCommand(): Command {
   return new Command("configure-docker")
-    .description("have docker ask docker-credential-factory-secrets for the factory's registries, when it needs them")
+    .description("have docker get tokens from docker-credential-factory-secrets when it needs them")
     .option(
       "--registry <host>",
-      "only this registry; may be repeated. Without it: all that this job may pull from",
+      "only this registry; may be repeated. Without it: every registry that this job may pull from",
       collect,
     )
     .addHelpText(
@@ -261,9 +266,15 @@ async function runConfigure(context: CommandContext, flags: TokenFlags): Promise
   const configPath = await configureDocker(dockerDirectory, hosts);
   for (const host of hosts) terminal.out(host);
   for (const host of bearers)
-    terminal.say(`${host} gives a bearer, which a credential helper cannot hand to docker: use \`ci login\` for it.`);
-  if (hosts.length === 0) throw new CommandFailure(exitCodes.refused, "There is no registry to configure.");
-  terminal.say(`Written to ${configPath}. docker finds docker-credential-factory-secrets through PATH.`);
+    terminal.say(
+      `${host}: not configured. It gives a bearer token, and a credential helper can pass only a password to docker. Use: factory-secrets ci login --registry ${host}`,
+    );
+  if (hosts.length === 0)
+    throw new CommandFailure(
+      exitCodes.refused,
+      "Nothing was configured: no registry gives this job a password. To see why: factory-secrets ci explain",
+    );
+  terminal.say(`Written to ${configPath}. docker-credential-factory-secrets must be in the PATH of docker.`);
   return exitCodes.done;
 }
 
@@ -278,26 +289,28 @@ async function hostsToConfigure(context: CommandContext, flags: TokenFlags) {
 type Configured = {
   configPath: string;
   hosts: readonly string[];
-  /** Registries that only give bearers, which a credential helper cannot hand to docker. */
+  /** Registries that give bearer tokens only. */
   bearers: readonly string[];
 };
 
-/** The hosts that were named, as docker spells them. @throws CommandFailure for what is no host */
+/** The given hosts, normalised. @throws CommandFailure when one is not a host */
 function hostsNamed(registries: readonly string[]): string[] {
   return registries.map((registry) => {
     const host = hostOfKey(registry);
     if (host !== undefined) return host;
-    throw new CommandFailure(exitCodes.usage, "--registry is the host of a registry, such as registry.gitlab.com.");
+    throw new CommandFailure(
+      exitCodes.usage,
+      `--registry ${registry}: write the host of a registry, such as registry.gitlab.com.`,
+    );
   });
 }
 
-/** What the factory's tokens say of its hosts. */
 function hostsOfTokens(tokens: readonly RegistryToken[]): Pick<Configured, "hosts" | "bearers"> {
   const hosts = tokens.filter(({ kind }) => kind === "password").map(({ registry }) => registry);
   return { hosts, bearers: tokens.filter(({ kind }) => kind === "bearer").map(({ registry }) => registry) };
 }
 
-/** Has docker ask our credential helper for these hosts. All other members of `config.json` stay as they are. */
+/** Sets our credential helper for these hosts. All other members of `config.json` stay as they are. */
 async function configureDocker(directory: string, hosts: readonly string[]): Promise<string> {
   const ours = Object.fromEntries(hosts.map((host) => [keyOfHost(host), ownHelper]));
   await changeDockerConfig(directory, async (config) => {
@@ -307,7 +320,7 @@ async function configureDocker(directory: string, hosts: readonly string[]): Pro
   return join(directory, "config.json");
 }
 
-/** Has the CI system black out every part of these tokens in the job's log, before anything is printed. */
+/** Masks every part of these tokens in the job's log, before anything is printed. */
 function maskCredentials(
   environment: Environment,
   terminal: Pick<Terminal, "command">,
@@ -321,12 +334,12 @@ function secretParts(credential: Credential): string[] {
   return [credential.password, basicOf(credential.username, credential.password)];
 }
 
-/** `undefined`: nothing there needs a login. The exit code is not 0 when the name of an image could not be told. */
+/** `undefined`: nothing needs a login. The exit code is not 0 when the name of an image could not be resolved. */
 type TreeWants = { wanted: Wanted | undefined; exitCode: number };
 
 /**
- * What `ci login --for` asks for: what Dockerfiles and compose files name, and the caller can have.
- * @throws CommandFailure when the service does not answer, or an option makes no sense
+ * What `ci login --for` asks for: what Dockerfiles and compose files name and the caller may have.
+ * @throws CommandFailure when the service does not answer, or an option is not valid
  */
 async function wantedForTree(
   context: CommandContext,
@@ -334,7 +347,10 @@ async function wantedForTree(
   flags: TokenFlags & TreeFlags & { directory: string },
 ): Promise<TreeWants> {
   if ((flags.registry ?? []).length > 0)
-    throw new CommandFailure(exitCodes.usage, "--for finds the registries by itself: leave --registry out.");
+    throw new CommandFailure(
+      exitCodes.usage,
+      "--for and --registry are both given. Keep one: --for finds the registries in the files.",
+    );
   const { terminal } = context;
   const { directory } = flags;
   const { mentions, notes } = await mentionsBelow(context, directory, flags);
@@ -348,12 +364,14 @@ async function wantedForTree(
   const isUnresolved = mentions.some((mention) => "unresolved" in mention) && flags.allowPartial !== true;
   if (isUnresolved)
     terminal.say(
-      "The name of an image could not be told. Give its argument with --build-arg, or pass --allow-partial.",
+      "The name of an image above could not be resolved. Pass its variable with --build-arg, or pass --allow-partial to go on without it.",
     );
   const exitCode = isUnresolved ? exitCodes.failed : exitCodes.done;
   const { requests, withoutLogin } = await wantedFor(client, mentions, allowed);
   for (const host of withoutLogin)
-    terminal.say(`${host}: no registry entry is for it, or no grant of this job; it is pulled from without a login.`);
+    terminal.say(
+      `${host}: no registry entry or no grant of this job covers it; images are pulled from it without a login.`,
+    );
   if (requests.length > 0) return { wanted: { ...allowed, requests }, exitCode };
   if (!isUnresolved) terminal.say(`Nothing in ${directory} needs a login.`);
   return { wanted: undefined, exitCode };

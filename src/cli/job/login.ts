@@ -18,16 +18,16 @@ import {
 import type { RegistryFailure, RegistryToken } from "./registry-token.js";
 import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 
-/** What `ci login` has written into `auths`: the marks of each entry by its key. No credential stands in it. */
+/** What `ci login` wrote into `auths`: the marks of each entry by its key, no credentials. */
 type LoginRecord = {
   marks: ReadonlyMap<string, string>;
-  /** There was no `auths` before. */
+  /** `auths` did not exist before. */
   hasMadeAuths: boolean;
 };
 
 const pathIn = (directory: string): string => join(directory, ".factory-secrets-login.json");
 
-/** @returns what was logged in here, nothing when there is no record of it */
+/** @returns `undefined` without a record */
 async function readLoginRecord(directory: string): Promise<LoginRecord | undefined> {
   const text = await readFile(pathIn(directory), "utf8").catch(() => undefined);
   const record = text === undefined ? undefined : parseJson(text);
@@ -39,7 +39,7 @@ async function readLoginRecord(directory: string): Promise<LoginRecord | undefin
   return { marks: new Map(marks), hasMadeAuths: textAt(record, "auths") === "made" };
 }
 
-/** Written before `config.json` is: an entry without a record would never be removed, a record without one does nothing. */
+/** Before `config.json` is written: an entry without a record would never be removed; the reverse is harmless. */
 async function writeLoginRecord(directory: string, { marks, hasMadeAuths }: LoginRecord): Promise<void> {
   const record = { auths: hasMadeAuths ? "made" : "found", marks: Object.fromEntries(marks) };
   await replaceFile(pathIn(directory), `${JSON.stringify(record, undefined, 2)}\n`);
@@ -53,13 +53,13 @@ export type LoggedIn = {
   /** The file that was changed. */
   configPath: string;
   tokens: readonly RegistryToken[];
-  /** Hosts that docker asks our credential helper for by itself: nothing was written for them. */
+  /** Hosts for which docker asks our credential helper: nothing was written for them. */
   asksItself: readonly string[];
   failures: readonly RegistryFailure[];
 };
 
 /**
- * Writes tokens into docker's `config.json`, beside what stands there.
+ * Writes tokens into docker's `config.json`; everything else in it stays.
  * @param directory - docker's configuration folder
  * @throws CommandFailure when the service refuses, or docker would not read what is written
  */
@@ -73,7 +73,7 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
   await changeDockerConfig(directory, async (config, realDirectory) => {
     for (const token of tokens) refuseStore(config, token.registry, configPath);
     const isOurs = ({ registry }: RegistryToken): boolean => storeFor(config, registry) === ownHelper;
-    // The change is made again when the lock was lost.
+    // This runs again when the lock was lost.
     written.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter((token) => !isOurs(token)));
     asksItself.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter(isOurs).map(({ registry }) => registry));
     if (written.length === 0) return config;
@@ -91,10 +91,10 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
   return { configPath, tokens: written, asksItself, failures };
 }
 
-/** What was removed, and what was not because somebody has put something else there since. */
+/** `kept`: entries that another program has changed since. */
 export type LoggedOut = { configPath: string; removed: readonly string[]; kept: readonly string[] };
 
-/** Removes from `config.json` what `login` wrote there, and nothing else. */
+/** Removes from `config.json` only what `login` wrote. */
 export async function logout(directory: string): Promise<LoggedOut> {
   const configPath = join(directory, "config.json");
   let removed: string[] = [];
@@ -115,7 +115,7 @@ export async function logout(directory: string): Promise<LoggedOut> {
   return { configPath, removed, kept };
 }
 
-/** Before anything is asked for: a token that nobody will read should not be made. */
+/** Before the request: no token should be made that docker would not read. */
 async function refuseStoreForAll(directory: string, configPath: string, registries: readonly string[]): Promise<void> {
   const config = await readDockerConfig(directory);
   for (const registry of registries) refuseStore(config, registry, configPath);
@@ -123,6 +123,6 @@ async function refuseStoreForAll(directory: string, configPath: string, registri
   if (registries.length > 0 || store === undefined || store === ownHelper) return;
   throw new CommandFailure(
     exitCodes.failed,
-    `${configPath} has "credsStore": docker asks docker-credential-${store} for credentials, and would not read tokens that are written there. It is left as it is. Use \`factory-secrets ci exec -- COMMAND\` or \`factory-secrets configure-docker\`, or set DOCKER_CONFIG to a folder of this job's own.`,
+    `${configPath} has "credsStore": docker asks docker-credential-${store} for credentials, and would not read tokens in the file. The file was not changed. Use \`factory-secrets ci exec -- COMMAND\` or \`factory-secrets configure-docker\`, or set DOCKER_CONFIG to a separate folder for this job.`,
   );
 }

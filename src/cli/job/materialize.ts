@@ -3,6 +3,7 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { systemReason } from "../../core/error-code.js";
+import { unknownAnswer } from "../client/ask-with-retries.js";
 import { hasMark, holdLock, replaceFile, withMark } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { listAt, objectAt, parseJson, sentenceAt, textAt } from "../client/json-value.js";
@@ -14,12 +15,12 @@ import { askForTokens, type JobClient, type Wanted } from "./request-tokens.js";
 
 type MaterializeFlags = TokenFlags & { dir: string; keepExisting?: true };
 
-/** `ci materialize`, without the options that all commands of a job have. */
+/** `ci materialize`, without the options that all commands of a job share. */
 export function materializeCommand(): Command {
   return new Command("materialize")
     .description("write a job's /secrets as foundriesio/ci-scripts reads them")
-    .requiredOption("--dir <folder>", "where to; ci-scripts reads /secrets and nothing else")
-    .option("--keep-existing", "leave files that somebody else has put there, and write the others")
+    .requiredOption("--dir <folder>", "the folder to write; ci-scripts reads /secrets only")
+    .option("--keep-existing", "keep files in it that other programs wrote, and write the others")
     .addHelpText(
       "after",
       `
@@ -37,14 +38,14 @@ export async function runMaterialize(context: CommandContext, flags: Materialize
   maskTexts(environment, terminal, files.flatMap(secretTexts));
   const { written, kept, removed } = await writeFiles(flags.dir, files, { keepExisting: flags.keepExisting === true });
   for (const name of written) terminal.out(name);
-  for (const name of kept) terminal.say(`${name}: was there already, and is left as it is.`);
-  for (const name of removed) terminal.say(`${name}: removed, for this job no longer gets it.`);
+  for (const name of kept) terminal.say(`${name}: kept, because another program wrote it.`);
+  for (const name of removed) terminal.say(`${name}: removed, because this job no longer gets it.`);
   for (const failure of failures) terminal.say(failureLine(failure));
   terminal.say(`Written to ${flags.dir}.`);
   return exitCodes.done;
 }
 
-/** The parts of a file that a log must not show: all of it, and what stands behind the colon of `user:token`. */
+/** The texts that a log must not show: the whole file, and the token of `user:token`. */
 function secretTexts({ name, content }: JobFile): string[] {
   if (name === registriesFile) return [];
   const text = content.toString("utf8").trim();
@@ -52,15 +53,15 @@ function secretTexts({ name, content }: JobFile): string[] {
   return colon === -1 || text.includes("\n") ? [text] : [text, text.slice(colon + 1)];
 }
 
-/** A file of a job's `/secrets`. */
+/** A file of `/secrets`. */
 export type JobFile = { name: string; content: Buffer };
 
-/** What each job gets: the list of its registries. */
+/** The list of registries, which every job gets. */
 export const registriesFile = "container-registries";
 
 /**
- * Asks for what a job's `/secrets` hold.
- * @throws CommandFailure with the sentence for whoever reads the job's log
+ * Requests the files of `/secrets`.
+ * @throws CommandFailure when the service refuses or does not answer
  */
 export async function requestFiles(
   client: JobClient,
@@ -69,16 +70,13 @@ export async function requestFiles(
   const answer = await askForTokens(client, wanted, "ci-scripts");
   if (answer.status !== 200) throw await explainAnswer(client, answer);
   const files = listAt(answer.body, "files").map(readJobFile);
-  const known = files.filter((file) => file !== undefined);
-  if (known.length !== files.length || !known.some(({ name }) => name === registriesFile))
-    throw new CommandFailure(
-      exitCodes.unavailable,
-      `What ${client.settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
-    );
-  return { files: known, failures: readFailures(answer.body) };
+  const read = files.filter((file) => file !== undefined);
+  if (read.length !== files.length || !read.some(({ name }) => name === registriesFile))
+    throw unknownAnswer(client.settings.url);
+  return { files: read, failures: readFailures(answer.body) };
 }
 
-// The name becomes a path: whatever a service answers, nothing is written outside of the folder.
+// The name becomes a path: whatever a service answers, nothing may be written outside the folder.
 function readJobFile(value: unknown): JobFile | undefined {
   const name = sentenceAt(value, "name");
   const content = textAt(value, "contentBase64");
@@ -87,10 +85,10 @@ function readJobFile(value: unknown): JobFile | undefined {
   return { name, content: Buffer.from(content, "base64") };
 }
 
-/** What this program has written into a folder: marks of each file by its name, which are SHA-256. No value stands in it. */
+/** What this program wrote into a folder: marks of each file (SHA-256) by its name, no values. */
 type FilesRecord = ReadonlyMap<string, string>;
 
-// A name with a dot in front: whoever passes on all that `ls` shows of the folder passes over it.
+// A hidden file: a program that passes on all files that `ls` shows leaves it out.
 const pathIn = (directory: string): string => join(directory, ".factory-secrets-files.json");
 
 async function readFilesRecord(directory: string): Promise<FilesRecord> {
@@ -107,17 +105,16 @@ const digestOf = (content: Buffer): string => createHash("sha256").update(conten
 
 export type WrittenFiles = {
   written: readonly string[];
-  /** Were there, not from this program, and are as they were. */
+  /** Files of other programs, left as they were. */
   kept: readonly string[];
-  /** Were from this program, and are no longer asked for. */
+  /** Files of an earlier run that are no longer requested. */
   removed: readonly string[];
 };
 
 /**
- * Writes a job's files into its folder, each readable by its owner alone. What somebody else has put there is never
- * written over: with `keepExisting` it stays, else nothing is written at all. Files of an earlier run are replaced, or
- * removed when they are no longer asked for.
- * @throws CommandFailure when a file of somebody else's is in the way, or the folder cannot be written to
+ * Writes the files into the folder, with mode 0600. Files of other programs are never overwritten: with `keepExisting`
+ * they stay, else nothing is written at all. Files of an earlier run are replaced, or removed when no longer requested.
+ * @throws CommandFailure when a file of another program is in the way, or the folder cannot be written
  */
 export async function writeFiles(
   directory: string,
@@ -129,7 +126,7 @@ export async function writeFiles(
     return await holdLock(join(directory, ".factory-secrets-lock"), () => replaceAll(directory, files, keepExisting));
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    throw new CommandFailure(exitCodes.failed, `${directory} cannot be written to (${systemReason(error)}).`);
+    throw new CommandFailure(exitCodes.failed, `${directory} cannot be written (${systemReason(error)}).`);
   }
 }
 
@@ -143,11 +140,11 @@ async function replaceAll(directory: string, files: readonly JobFile[], keepExis
   if (foreign.includes(registriesFile) || (foreign.length > 0 && !keepExisting)) throw inTheWay(directory, foreign);
   const wanted = files.filter(({ name }) => !foreign.includes(name));
   const digests = wanted.map(({ name, content }): [string, string] => [name, digestOf(content)]);
-  // Written before the files: one without a record would be taken for somebody else's by the next run. What is replaced
-  // stays in it meanwhile: this run may be killed before it comes to that file.
+  // Before the files: the next run would take a file without a record for one of another program. Marks of replaced files
+  // stay until the end: this run may be killed before it replaces them.
   const meanwhile = digests.map(([name, digest]): [string, string] => [name, withMark(record.get(name), digest)]);
   await writeFilesRecord(directory, new Map([...record, ...meanwhile]));
-  // The list comes last: whoever sees it finds all that it names.
+  // The list comes last, so that every file that it names exists.
   for (const { name, content } of wanted.toSorted(byListLast)) await replaceFile(join(directory, name), content);
   const removed: string[] = [];
   for (const [name, digest] of record) {
@@ -162,7 +159,7 @@ async function replaceAll(directory: string, files: readonly JobFile[], keepExis
 const byListLast = (a: JobFile, b: JobFile): number =>
   Number(a.name === registriesFile) - Number(b.name === registriesFile);
 
-/** @returns `undefined` where there is no file; a folder or what cannot be read counts as somebody else's */
+/** @returns `undefined` without a file; a folder or an unreadable file counts as another program's */
 async function digestAt(directory: string, name: string): Promise<string | undefined> {
   try {
     return digestOf(await readFile(join(directory, name)));
@@ -173,11 +170,11 @@ async function digestAt(directory: string, name: string): Promise<string | undef
 
 function inTheWay(directory: string, names: readonly string[]): CommandFailure {
   const paths = names.map((name) => join(directory, name)).join(", ");
-  const way = names.includes(registriesFile)
+  const hint = names.includes(registriesFile)
     ? "Move it, or choose another --dir."
-    : "Move them, choose another --dir, or give --keep-existing.";
+    : "Move them, choose another --dir, or pass --keep-existing.";
   return new CommandFailure(
     exitCodes.failed,
-    `There already, and not from this program: ${paths}. Nothing was written. ${way}`,
+    `These files exist, and another program wrote them: ${paths}. Nothing was written. ${hint}`,
   );
 }

@@ -1,36 +1,36 @@
 import { isObject, listAt, sentenceAt, textAt } from "../client/json-value.js";
 import { showTable } from "../client/print-document.js";
 
-/** A token as the service hands it out, for one registry. Members that a later service adds are passed over. */
+/** A token of the service for one registry. Unknown members are ignored. */
 export type RegistryToken = {
   registry: string;
   expiresAt: string;
-  /** Before this the same token would come again. */
+  /** Before this time the service returns the same token. */
   refreshAfter: string;
-  /** What the token is limited to; absent: all that the principal can reach. */
+  /** What the token is limited to; absent: everything that the principal can reach. */
   repositories?: readonly string[];
   scopeEnforcedBy: string;
-  /** Whether the token itself says what it was granted. */
+  /** Whether the token itself names its scope. */
   scopeVerified?: boolean;
-  /** Present for the stored credential itself, which a `passThrough` entry hands out: it ends when it is changed there. */
+  /** Present for a `passThrough` entry, which gives the stored credential itself: it works until it is changed at the registry. */
   raw?: true;
 } & Credential;
 
 export type Credential =
   | { kind: "password"; username: string; password: string }
-  /** Goes to the registry as it is: no password. */
+  /** Sent to the registry as it is; not a password. */
   | { kind: "bearer"; bearer: string };
 
 export type RegistryFailure = { registry: string; code: string; message: string };
 
-/** @returns the tokens of a reply, or `undefined` when one of them is not what this program knows */
+/** @returns the tokens of a reply, or `undefined` when one has an unknown form */
 export function readTokens(reply: unknown): RegistryToken[] | undefined {
   const tokens = listAt(reply, "tokens").map(readToken);
-  const known = tokens.filter((token) => token !== undefined);
-  return isObject(reply) && Array.isArray(reply.tokens) && known.length === tokens.length ? known : undefined;
+  const read = tokens.filter((token) => token !== undefined);
+  return isObject(reply) && Array.isArray(reply.tokens) && read.length === tokens.length ? read : undefined;
 }
 
-/** The registries that gave none, of a reply or of a problem. */
+/** The registries that gave no token, from a reply or a problem. */
 export function readFailures(reply: unknown): RegistryFailure[] {
   return listAt(reply, "failures").map((failure) => ({
     registry: sentenceAt(failure, "registry") ?? "",
@@ -67,7 +67,7 @@ function readCredential(value: unknown): Credential | undefined {
   return bearer === undefined ? undefined : { kind: "bearer", bearer };
 }
 
-/** What may be shown of a token: all but the credential. */
+/** A token without its credential, to show. */
 export type TokenView = {
   registry: string;
   kind: RegistryToken["kind"];
@@ -91,7 +91,6 @@ export function viewOf(token: RegistryToken): TokenView {
   };
 }
 
-/** A line for each token. */
 export function tokenTable(tokens: readonly RegistryToken[]): string {
   return showTable(
     ["REGISTRY", "KIND", "REPOSITORIES", "LIMITED BY", "EXPIRES"],
@@ -100,7 +99,7 @@ export function tokenTable(tokens: readonly RegistryToken[]): string {
       token.kind,
       token.repositories?.join(",") ?? "all",
       token.scopeVerified === false ? `${token.scopeEnforcedBy} (not verified)` : token.scopeEnforcedBy,
-      // Its own end is known to the registry alone; `expiresAt` is how long a client may use it unasked.
+      // Only the registry knows its end; `expiresAt` is how long a client may cache it.
       token.raw ? "when changed there" : token.expiresAt,
     ]),
   );

@@ -1,4 +1,4 @@
-import { askPatiently, explainSilence } from "../client/ask-patiently.js";
+import { askWithRetries, explainNoAnswer, unknownAnswer } from "../client/ask-with-retries.js";
 import type { ClientSettings } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import type { Terminal } from "../client/output.js";
@@ -7,23 +7,23 @@ import { explainAnswer, explainFailures } from "./explain-answer.js";
 import type { JobIdentity } from "./find-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 
-/** A job that can ask. */
+/** What a job asks with. */
 export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say" | "note"> };
 
-/** What to ask for. Without `registries`: all that this job may have. */
+/** What to ask for. Without `registries`: everything that this job may have. */
 export type Wanted = {
   registries: readonly string[];
   /** Of the one registry. */
   repositories: readonly string[];
-  /** Several registries, each with repositories of its own, in place of the two above. */
+  /** Several registries, each with its repositories, in place of the two above. */
   requests?: readonly { registry: string; repositories?: readonly string[] }[];
-  /** Take what there is, and say what is not. */
+  /** Accept the tokens that exist, and report the registries that gave none. */
   allowPartial: boolean;
-  /** Take a token that reaches more than `repositories` where the cloud cannot hold to them. */
+  /** Accept a token for more than `repositories` when the cloud cannot limit it. */
   allowBroader: boolean;
 };
 
-/** Asks for registry tokens, and gives back whatever the service answers. @throws CommandFailure when it does not */
+/** Asks for registry tokens, and returns any answer. @throws CommandFailure when there is none */
 export function askForTokens(
   client: JobClient,
   wanted: Wanted,
@@ -33,14 +33,14 @@ export function askForTokens(
   return askOfFactory(client, { method: "POST", path: "registry-tokens", body });
 }
 
-/** Asks something of the factory, patiently. @param question.path - below the factory's own @throws CommandFailure */
+/** Sends a request, with retries. `path` is below that of the factory. @throws CommandFailure without an answer */
 export async function askOfFactory(
   { settings, identity, terminal }: JobClient,
   { method, path, body }: { method: "GET" | "POST"; path: string; body?: string },
 ): Promise<Answer> {
   const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/${path}`;
   try {
-    return await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {
+    return await askWithRetries(terminal, settings.giveUpAfterMs, async (timeoutMs) => {
       const token = await identity.present(timeoutMs);
       return sendOnce({
         method,
@@ -55,14 +55,14 @@ export async function askOfFactory(
       });
     });
   } catch (error) {
-    if (error instanceof NoAnswer) throw explainSilence(error, settings);
+    if (error instanceof NoAnswer) throw explainNoAnswer(error, settings);
     throw error;
   }
 }
 
 /**
  * Asks for registry tokens.
- * @throws CommandFailure with the sentence for whoever reads the job's log
+ * @throws CommandFailure when the service refuses, does not answer, or has no token
  */
 export async function requestTokens(
   client: JobClient,
@@ -71,13 +71,9 @@ export async function requestTokens(
   const answer = await askForTokens(client, wanted);
   if (answer.status !== 200) throw await explainAnswer(client, answer);
   const tokens = readTokens(answer.body);
-  if (!tokens)
-    throw new CommandFailure(
-      exitCodes.unavailable,
-      `What ${client.settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
-    );
+  if (!tokens) throw unknownAnswer(client.settings.url);
   const failures = readFailures(answer.body);
-  // Also for whoever takes what there is: nothing is too little to go on with.
+  // Also with `allowPartial`: no token at all is a failure.
   if (tokens.length === 0 && failures.length === 0)
     throw new CommandFailure(
       exitCodes.refused,

@@ -9,10 +9,10 @@ import { formatConfig, readDockerConfig, withAuths, withoutStoreFor } from "./do
 import type { RegistryToken } from "./registry-token.js";
 
 /**
- * Runs a command with a docker configuration of its own that holds the tokens, and removes that when the command ends,
- * on a signal too. The user's own configuration is read and not changed; its other folders (buildx/, cli-plugins/,
- * contexts/) are reached through links.
- * @returns the exit code of the command; 128 and the signal's number when a signal ended it, as a shell says it
+ * Runs a command with a temporary docker configuration that has the tokens. It is removed when the command ends, also
+ * after a signal. The user's configuration is read and not changed; its folders (buildx/, cli-plugins/, contexts/) are
+ * linked.
+ * @returns the exit code of the command; 128 and the signal's number when a signal ended it, as in a shell
  * @throws CommandFailure `notStarted`
  */
 export async function runWithLogin(
@@ -24,17 +24,21 @@ export async function runWithLogin(
   const signals = catchSignals();
   const directory = await mkdtemp(join(tmpdir(), "factory-secrets-exec-"));
   try {
-    await furnish(directory, userDirectory, tokens);
+    await fillDirectory(directory, userDirectory, tokens);
     if (signals.first !== undefined) return 128 + constants.signals[signals.first];
     return await runCommand(command, commandEnvironment(environment, directory, userDirectory), signals);
   } finally {
-    // Links are removed, not what they lead to.
+    // Removes the links, not their targets.
     await rm(directory, { recursive: true, force: true });
     signals.release();
   }
 }
 
-async function furnish(directory: string, userDirectory: string, tokens: readonly RegistryToken[]): Promise<void> {
+async function fillDirectory(
+  directory: string,
+  userDirectory: string,
+  tokens: readonly RegistryToken[],
+): Promise<void> {
   const config = withoutStoreFor(
     await readDockerConfig(userDirectory),
     tokens.map(({ registry }) => registry),
@@ -42,7 +46,7 @@ async function furnish(directory: string, userDirectory: string, tokens: readonl
   await writeFile(join(directory, "config.json"), formatConfig(withAuths(config, tokens)), { mode: 0o600 });
   for (const name of await readdir(userDirectory).catch(() => [])) {
     const target = resolve(userDirectory, name);
-    // Folders, by what they lead to; files of docker's folder are config.json and what belongs to it.
+    // Only folders: the files there belong to config.json.
     const isFolder = await stat(target).then(
       (found) => found.isDirectory(),
       () => false,
@@ -57,24 +61,24 @@ function commandEnvironment(environment: Environment, directory: string, userDir
     DOCKER_CONFIG: directory,
     // podman, buildah and skopeo (containers-auth.json(5)).
     REGISTRY_AUTH_FILE: join(directory, "config.json"),
-    // Where there are no builders yet, those made now would be removed with the folder.
+    // Else a new builder would be removed with the folder.
     BUILDX_CONFIG: environment.BUILDX_CONFIG || join(resolve(userDirectory), "buildx"),
   };
 }
 
-/** Passed on to the command. SIGKILL and SIGSTOP cannot be. */
-const passedOn = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+/** Signals that are passed on to the command. */
+const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 
-/** The signals that have come, and where the next one goes. */
+/** The first signal received, and where the next one goes. */
 export type Signals = {
-  first: (typeof passedOn)[number] | undefined;
-  sendTo: ((signal: (typeof passedOn)[number]) => void) | undefined;
+  first: (typeof forwarded)[number] | undefined;
+  sendTo: ((signal: (typeof forwarded)[number]) => void) | undefined;
   release(): void;
 };
 
-/** From before anything is made that the command needs, so that no signal leaves it behind. */
+/** Called before temporary files are made, so that no signal leaves them behind. */
 export function catchSignals(): Signals {
-  const listeners = passedOn.map((name) => {
+  const listeners = forwarded.map((name) => {
     const listener = (): void => {
       signals.first ??= name;
       signals.sendTo?.(name);
@@ -94,19 +98,19 @@ export function catchSignals(): Signals {
 
 /**
  * Runs a command and passes signals on to it.
- * @returns its exit code; 128 and the signal's number when a signal ended it, as a shell says it
+ * @returns its exit code; 128 and the signal's number when a signal ended it, as in a shell
  * @throws CommandFailure `notStarted`
  */
 export function runCommand(command: readonly string[], environment: Environment, signals: Signals): Promise<number> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { env: environment, stdio: "inherit" });
   signals.sendTo = (name) => {
-    // Ctrl-C in a terminal reaches the command by itself; twice would mean "at once" to many programs.
+    // The terminal sends Ctrl-C to the command too, and many programs quit at once on a second one.
     if (name !== "SIGINT" || !process.stdin.isTTY) child.kill(name);
   };
   return new Promise((done, reject) => {
     child.on("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "ENOENT" ? "there is no such program in PATH" : systemReason(error);
+      const why = error.code === "ENOENT" ? "this program is not in PATH" : systemReason(error);
       reject(new CommandFailure(exitCodes.notStarted, `${program}: ${why}.`));
     });
     child.once("exit", (code, signal) => done(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));

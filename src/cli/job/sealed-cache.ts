@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { replaceFile } from "../client/change-files.js";
 import { parseJson, textAt } from "../client/json-value.js";
 
-/** A user and password, and until when they need not be asked for again. */
+/** A user name and password, and when to request new ones. */
 export type CachedLogin = { username: string; password: string; refreshAfter: string };
 
-/** Whose login it is: of this job, from this service, for this registry. */
+/** Identity, service, factory and registry that a cached login is for. */
 export type CacheKey = { identity: string; service: string; factory: string; registry: string };
 
 const nonceBytes = 12;
@@ -15,8 +15,8 @@ const tagBytes = 16;
 const suffix = ".sealed";
 
 /**
- * The login that an earlier call left, while it is fresh. Sealed with what only this job knows: on a machine that runs
- * one job after the other, the next one can read none of it.
+ * The cached login, while it is fresh. It is encrypted with the identity of this job: the next job on the same machine
+ * cannot read it.
  */
 export async function readCached(directory: string, key: CacheKey, now: Date): Promise<CachedLogin | undefined> {
   const sealed = await readFile(fileOf(directory, key)).catch(() => undefined);
@@ -28,13 +28,13 @@ export async function readCached(directory: string, key: CacheKey, now: Date): P
   return Date.parse(refreshAfter) > now.getTime() ? { username, password, refreshAfter } : undefined;
 }
 
-/** Keeps a login, and removes those whose time is over. */
+/** Caches a login, and removes expired ones. */
 export async function writeCached(directory: string, key: CacheKey, login: CachedLogin, now: Date): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await removeStale(directory, now);
+  await removeExpired(directory, now);
   const path = fileOf(directory, key);
   await replaceFile(path, seal(JSON.stringify(login), key).toString("base64"));
-  // Who tidies up reads no file: its time tells when it is over.
+  // The modification time is the end, so that expired files are found without their keys.
   const until = new Date(login.refreshAfter);
   await utimes(path, until, until);
 }
@@ -43,7 +43,7 @@ export async function removeCached(directory: string, key: CacheKey): Promise<vo
   await rm(fileOf(directory, key), { force: true });
 }
 
-async function removeStale(directory: string, now: Date): Promise<void> {
+async function removeExpired(directory: string, now: Date): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!name.endsWith(suffix)) continue;
     const path = join(directory, name);
@@ -59,7 +59,7 @@ function fileOf(directory: string, key: CacheKey): string {
   return join(directory, `${createHash("sha256").update(textOf(key)).digest("hex")}${suffix}`);
 }
 
-/** RFC 5869, of the whole key: what is sealed for one registry opens for no other. */
+/** RFC 5869, of the whole cache key: a login for one registry cannot be opened for another. */
 function sealingKey(key: CacheKey): Uint8Array {
   return new Uint8Array(hkdfSync("sha256", textOf(key), "", "factory-secrets cached registry login", 32));
 }

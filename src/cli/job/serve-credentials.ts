@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { devNull } from "node:os";
 import { Command } from "commander";
 import type { Environment } from "../../settings/reader.js";
+import { unknownAnswer } from "../client/ask-with-retries.js";
 import type { ClientFlags } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { textAt } from "../client/json-value.js";
@@ -15,19 +16,19 @@ import { catchSignals, runCommand } from "./run-command.js";
 
 type ServeFlags = ClientFlags & { registry?: string };
 
-/** `ci serve-credentials`, without the options that all commands of a job have. */
+/** `ci serve-credentials`, without the options that all commands of a job share. */
 export function serveCredentialsCommand(): Command {
   return new Command("serve-credentials")
-    .description("run a command whose AWS programs find credentials that are narrowed to what this job may pull")
+    .description("run a command that finds AWS credentials, limited to what this job may pull")
     .argument("<command...>", "what to run, after --")
-    .option("--registry <host>", "for which entry of type aws; not needed where there is only one")
+    .option("--registry <host>", "the entry of type aws; not needed when there is only one")
     .addHelpText(
       "after",
       `
-It serves them on 127.0.0.1, renews them, and ends with the command: with its exit code, 128 and the signal's number
-after a signal, 125 when it was not started. Other AWS credentials in the environment, ~/.aws/credentials and
-~/.aws/config are kept from the command: AWS's programs would take those first. The region is then said by AWS_REGION, or
-by the command.
+It serves the credentials on 127.0.0.1 and renews them until the command ends. The exit code is that of the command, 128
+and the signal's number after a signal, or 125 when the command was not started. The command does not see other AWS
+credentials (in the environment, ~/.aws/credentials and ~/.aws/config), because AWS's programs prefer those. Name the
+region with AWS_REGION or on the command line.
 
 Example:
   factory-secrets ci serve-credentials -- aws ecr get-login-password --region us-east-2`,
@@ -51,7 +52,7 @@ export async function runServeCredentials(
     return await runBesideServer(context, command, await serveCredentials(await renew(), renew));
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error;
-    // All other numbers are the command's.
+    // Any other code is that of the command.
     throw new CommandFailure(exitCodes.notStarted, error.message);
   }
 }
@@ -71,8 +72,8 @@ async function runBesideServer(
   }
 }
 
-/** What AWS's programs look at before a container's endpoint. */
-const others = [
+/** What AWS's programs prefer to a container's endpoint. */
+const preferredByAws = [
   "AWS_ACCESS_KEY_ID",
   "AWS_SECRET_ACCESS_KEY",
   "AWS_SESSION_TOKEN",
@@ -85,24 +86,24 @@ const others = [
 ];
 
 function withCredentials(environment: Environment, { url, token }: CredentialsServer): Environment {
-  const kept = Object.entries(environment).filter(([name]) => !others.includes(name));
+  const kept = Object.entries(environment).filter(([name]) => !preferredByAws.includes(name));
   return {
     ...Object.fromEntries(kept),
     AWS_CONTAINER_CREDENTIALS_FULL_URI: url,
     AWS_CONTAINER_AUTHORIZATION_TOKEN: token,
-    // A profile in either, with a role or a program of its own, would come first too.
+    // A profile in either file would be preferred too.
     AWS_SHARED_CREDENTIALS_FILE: devNull,
     AWS_CONFIG_FILE: devNull,
   };
 }
 
-/** Temporary AWS credentials in AWS's own names, as the service hands them out and AWS's programs read them. */
+/** Temporary AWS credentials, with AWS's names. */
 export type AwsCredentials = { AccessKeyId: string; SecretAccessKey: string; Token: string; Expiration: string };
 
 /**
- * Asks for AWS credentials that are narrowed to what this job may pull.
- * @param registry - host or id of the entry; not needed where there is only one of type aws
- * @throws CommandFailure with the sentence for whoever reads the job's log
+ * Asks for AWS credentials that are limited to what this job may pull.
+ * @param registry - host or id of the entry; not needed with only one of type aws
+ * @throws CommandFailure when the service refuses or does not answer
  */
 export async function requestCredentials(client: JobClient, registry: string | undefined): Promise<AwsCredentials> {
   const query = registry === undefined ? "" : `?registry=${encodeURIComponent(registry)}`;
@@ -113,10 +114,7 @@ export async function requestCredentials(client: JobClient, registry: string | u
   const Token = textAt(answer.body, "Token");
   const Expiration = textAt(answer.body, "Expiration");
   if (AccessKeyId === undefined || SecretAccessKey === undefined || Token === undefined || Expiration === undefined) {
-    throw new CommandFailure(
-      exitCodes.unavailable,
-      `What ${client.settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
-    );
+    throw unknownAnswer(client.settings.url);
   }
   return { AccessKeyId, SecretAccessKey, Token, Expiration };
 }
@@ -130,13 +128,13 @@ export type CredentialsServer = {
   close(): Promise<void>;
 };
 
-/** AWS's programs look for new ones when fifteen minutes are left. */
-const enoughMs = 15 * 60 * 1000;
+/** AWS's programs refresh when fifteen minutes are left. */
+const renewWithinMs = 15 * 60 * 1000;
 
 /**
- * Serves credentials on a free port of 127.0.0.1 to whoever knows a random token. They stay in memory, and new ones are
- * asked for when less than fifteen minutes are left; while that fails, the old ones are served as long as they live.
- * @param first - so that the first answer is there at once: AWS's programs wait for two seconds
+ * Serves credentials on a free port of 127.0.0.1 to programs that know a random token. They stay in memory, and are
+ * renewed when less than fifteen minutes are left; while renewing fails, the old ones are served until they expire.
+ * @param first - for the first answer: AWS's programs wait only two seconds
  * @param renew - throws CommandFailure
  */
 export async function serveCredentials(
@@ -153,7 +151,7 @@ export async function serveCredentials(
     return renewing;
   };
   const credentials = async (): Promise<AwsCredentials> => {
-    if (leftMs(current) >= enoughMs) return current;
+    if (leftMs(current) >= renewWithinMs) return current;
     try {
       current = await renewOnce();
     } catch (error) {
@@ -164,7 +162,7 @@ export async function serveCredentials(
   const server = createServer((request, response) => void answer(request, response, token, credentials));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  // Later errors are of one connection, such as one that finds no free file descriptor.
+  // A later error is of one connection, such as a missing file descriptor.
   server.on("error", () => undefined);
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
@@ -187,11 +185,11 @@ async function answer(
   if (!isSame(request.headers.authorization ?? "", token)) {
     return reply(response, 403, {
       Code: "AccessDenied",
-      Message: "The authorization token is not the one of this command.",
+      Message: "The authorization token is not that of this command.",
     });
   }
   if (request.method !== "GET" || request.url !== "/credentials") {
-    return reply(response, 404, { Code: "NotFound", Message: "There is GET /credentials only." });
+    return reply(response, 404, { Code: "NotFound", Message: "Only GET /credentials exists." });
   }
   try {
     reply(response, 200, await credentials());
@@ -206,7 +204,7 @@ function reply(response: ServerResponse, status: number, body: Readonly<Record<s
   response.end(JSON.stringify(body));
 }
 
-// Of equal length, whatever was sent.
+// Hashed first: timingSafeEqual takes equal lengths only.
 function isSame(given: string, token: string): boolean {
   return timingSafeEqual(hash("sha256", given, "buffer"), hash("sha256", token, "buffer"));
 }

@@ -6,10 +6,10 @@ export function bashScript(program: string, nodes: readonly Node[]): string {
   const paths = nodes.flatMap(({ path }) => (path === "" ? [] : [path]));
   const named = nodes.flatMap(({ path, operand }) => (operand === undefined ? [] : [path]));
   return `# bash completion of ${program}. To load it: source <(${program} completion bash)
-# Offers names that the service has. They are compared and never evaluated.
+# Offers names from the service. They are compared and never evaluated.
 ${functionName}_names() {
   local typed=$cur name
-  # A word of bash ends at a colon or an equals sign: what stands before it is not offered again.
+  # bash splits words at a colon or an equals sign: the part before it is not offered again.
   if [ -n "\${COMP_LINE-}" ]; then
     typed=\${COMP_LINE:0:COMP_POINT} typed=\${typed##* }
     case "$typed" in --*=*) typed=\${typed#*=} ;; esac
@@ -49,12 +49,12 @@ complete -o default -F ${functionName} ${program}
 `;
 }
 
-/** What may follow an option that takes a word. */
+/** The values of an option. */
 function bashValueCases(functionName: string, { path, options }: Node): string[] {
   return options.flatMap(({ names, takesValue, choices, kind }) => {
     if (!takesValue) return [];
     const pattern = names.map((name) => `"${path} ${name}"`).join("|");
-    // Without words of its own bash looks for files, which is right for paths and harmless for the rest.
+    // Without choices bash offers files, which is right for paths and harmless otherwise.
     const words = choices.length > 0 ? `COMPREPLY=($(compgen -W "${choices.join(" ")}" -- "$cur")); ` : "";
     const named = kind === undefined ? "" : `${functionName}_names value:${names[0]}; `;
     return [`    ${pattern}) ${words}${named}return ;;`];
@@ -75,7 +75,7 @@ export function zshScript(program: string, nodes: readonly Node[]): string {
   const named = nodes.flatMap(({ path, operand }) => (operand === undefined ? [] : [path]));
   return `#compdef ${program}
 # zsh completion of ${program}. To load it: source <(${program} completion zsh)
-# Offers names that the service has.
+# Offers names from the service.
 ${functionName}_names() {
   local -a names
   names=(\${(f)"$(${program} __complete "$1" "\${(@)words[2,CURRENT-1]}" 2>/dev/null)"})
@@ -158,7 +158,7 @@ function fishLines(program: string, functionName: string, { path, operand, subco
   return [...commands, ...files, ...names, ...options.map((flag) => `${here} ${fishFlag(program, flag)}`)];
 }
 
-/** Names that the service has, as fish asks for them when it is to offer them. */
+/** The command with which fish gets names from the service. */
 const fishNames = (program: string, where: string): string =>
   `(${program} __complete ${where} (commandline -opc)[2..-1] 2>/dev/null)`;
 

@@ -16,8 +16,8 @@ const shells: readonly Shell[] = ["bash", "zsh", "fish"];
 /** `completion`: prints a script that completes all commands of the program that it was added to. */
 export function completionCommand(): Command {
   return new Command("completion")
-    .description("print a script that completes commands and options in your shell")
-    .addArgument(new Argument("<shell>", "yours").choices(shells))
+    .description("print a script that completes commands, options and names in your shell")
+    .addArgument(new Argument("<shell>", "your shell").choices(shells))
     .addHelpText(
       "after",
       "\nExample:\n  source <(factory-secrets completion bash)\n  factory-secrets completion fish > ~/.config/fish/completions/factory-secrets.fish",
@@ -30,9 +30,9 @@ export function completionCommand(): Command {
 
 /** What can follow on a command line. */
 export type Node = {
-  /** What its first operand names. */
+  /** Kind of its first operand. */
   operand: Kind | undefined;
-  /** Names of the commands that lead here: `/secrets/set`; empty for the program itself. */
+  /** Path of the command, such as `/secrets/set`; empty for the program. */
   path: string;
   subcommands: readonly { name: string; about: string }[];
   options: readonly Flag[];
@@ -42,19 +42,19 @@ export type Flag = {
   /** `--output`, `-o`. */
   names: readonly string[];
   about: string;
-  /** A word must follow it. */
+  /** Takes a value. */
   takesValue: boolean;
-  /** The words that may. */
+  /** Allowed values. */
   choices: readonly string[];
-  /** It is the path of a file. */
+  /** The value is the path of a file. */
   isFile: boolean;
-  /** What its value names. */
+  /** Kind of its value. */
   kind?: Kind | undefined;
 };
 
 const help: Flag = { names: ["--help", "-h"], about: "show help", takesValue: false, choices: [], isFile: false };
 
-/** Every command of a program with what can follow it, itself first. */
+/** A command and all commands below it. */
 export function commandTree(command: Command, path = ""): Node[] {
   const own: Node = {
     path,
@@ -65,7 +65,7 @@ export function commandTree(command: Command, path = ""): Node[] {
   return [own, ...visible(command).flatMap((one) => commandTree(one, `${path}/${one.name()}`))];
 }
 
-/** Programs alone use the commands that begin with an underscore. */
+/** Commands that begin with an underscore are for programs. */
 const visible = (command: Command): readonly Command[] => command.commands.filter((one) => !one.name().startsWith("_"));
 
 function flagOf({ long, short, description, required, optional, argChoices, flags }: Option): Flag {
@@ -79,8 +79,8 @@ function flagOf({ long, short, description, required, optional, argChoices, flag
   };
 }
 
-/** A person waits with a finger on the key. */
-const patienceMs = 2_000;
+/** A person waits for the completion. */
+const giveUpAfterMs = 2_000;
 const maxPages = 5;
 
 const silent: Terminal = {
@@ -91,8 +91,7 @@ const silent: Terminal = {
 };
 
 /**
- * `__complete`: what the completion scripts ask for names. Prints one a line, and nothing when the service cannot be asked:
- * a completion that fails offers nothing.
+ * `__complete`: gives names to the completion scripts, one a line. It prints nothing when the service does not answer.
  */
 export function completeCommand(open: () => OperatorContext): Command {
   return new Command("__complete")
@@ -116,7 +115,7 @@ function kindAt(program: Command, where: string, words: readonly string[]): Kind
   return operands === 0 || command.registeredArguments[0]?.variadic === true ? operandKind(what) : undefined;
 }
 
-/** The command that the words lead to, and how many operands stand behind it. */
+/** The command that the words name, and the number of its operands so far. */
 function typedSoFar(program: Command, words: readonly string[]): { command: Command; operands: number } {
   let command = program;
   let operands = 0;
@@ -125,14 +124,14 @@ function typedSoFar(program: Command, words: readonly string[]): { command: Comm
     const next = operands === 0 ? command.commands.find((one) => one.name() === word) : undefined;
     if (next !== undefined) command = next;
     else if (word.startsWith("-")) at += valueLength(command, word, words[at + 1]);
-    // bash makes three words of `aws:us-east-2`.
+    // bash splits `aws:us-east-2` into three words.
     else if (word === ":") at += 1;
     else operands += 1;
   }
   return { command, operands };
 }
 
-/** How many of the words behind an option are its value. */
+/** How many words after an option are its value. */
 function valueLength({ options }: Command, word: string, next: string | undefined): number {
   if (word.includes("=")) return 0;
   const option = options.find(({ long, short }) => long === word || short === word);
@@ -146,8 +145,8 @@ async function namesOf(context: OperatorContext, kind: Kind, words: readonly str
   if (list === undefined) return [...operationIds];
   const flags = connectionIn(words);
   const opened = await openClient({ ...context, terminal: silent }, flags);
-  const client = { ...opened, connection: { ...opened.connection, patienceMs } };
-  const until = Date.now() + patienceMs;
+  const client = { ...opened, connection: { ...opened.connection, giveUpAfterMs } };
+  const until = Date.now() + giveUpAfterMs;
   const names = new Set<string>();
   let pageToken: string | undefined;
   for (let page = 1; page <= maxPages && Date.now() < until; page += 1) {
@@ -159,10 +158,10 @@ async function namesOf(context: OperatorContext, kind: Kind, words: readonly str
   return [...names].filter(isPlain);
 }
 
-/** A shell takes the words as they are. Whatever it could do more with than compare is not offered. */
+/** A shell inserts the word as it is, so a name with special characters is not offered. */
 const isPlain = (name: string): boolean => /^[\w.:/@+][\w.:/@+-]*$/.test(name);
 
-/** The options that say whom to ask, among the words before. bash makes three words of `--url=X`. */
+/** The connection options among the typed words. bash splits `--url=X` into three words. */
 export function connectionIn(words: readonly string[]): { url?: string; factory?: string; caFile?: string } {
   const given = (flag: string): string | undefined => {
     const at = words.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
@@ -175,7 +174,7 @@ export function connectionIn(words: readonly string[]): { url?: string; factory?
   return { ...(url && { url: joinedUrl(words, url) }), ...(factory && { factory }), ...(caFile && { caFile }) };
 }
 
-/** bash ends a word at a colon too: `https`, `:`, `//host`, `:`, `8080`. */
+/** bash splits at colons too: `https`, `:`, `//host`, `:`, `8080`. */
 function joinedUrl(words: readonly string[], first: string): string {
   let at = words.lastIndexOf(first);
   let url = first;
@@ -186,10 +185,10 @@ function joinedUrl(words: readonly string[], first: string): string {
   return url;
 }
 
-/** What a word can name, so that the service can be asked for the names that there are. */
+/** Kinds of things whose names the service knows. */
 export type Kind = keyof typeof lists;
 
-/** The operation that lists the things of a kind, and the member of each item that names it. */
+/** The operation that lists a kind, and the member of an item with its name. */
 export const lists = {
   factories: { operation: "listFactories", member: "name" },
   secrets: { operation: "listSecrets", member: "name" },
@@ -202,11 +201,11 @@ export const lists = {
   denials: { operation: "listDeniedDevices", member: "id" },
   tokens: { operation: "listApiTokens", member: "id" },
   clients: { operation: "listOAuthClients", member: "id" },
-  // The API's own are known here.
+  // Known without asking the service.
   operations: undefined,
 } as const;
 
-/** What the first operand of a command names, by the path of the command. */
+/** Kind of the first operand of a command, by its path. */
 const operands: Readonly<Record<string, Kind>> = {
   "/secrets/show": "secrets",
   "/secrets/set": "secrets",
@@ -242,7 +241,7 @@ const operands: Readonly<Record<string, Kind>> = {
   "/api": "operations",
 };
 
-/** What the value of an option names, whichever command has it. */
+/** Kind of the value of an option, for all commands. */
 const values: Readonly<Record<string, Kind>> = {
   "--factory": "factories",
   "--secret": "secrets",

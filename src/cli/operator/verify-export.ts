@@ -9,12 +9,13 @@ import { progressBar } from "../client/output.js";
 /** `publicKey` and `checkpoint` are paths. */
 export type VerifyArguments = { publicKey?: string | undefined; checkpoint?: readonly string[] | undefined };
 
-/** An export, how many events it has about, and sentences for the report that only its reader knows. */
+/** An export, its approximate number of events, and further lines for the report. */
 type Source = { chunks: AsyncIterable<string | Uint8Array>; total: number; notes: readonly string[] };
 
 /**
- * Checks an export and says what it checked, or the first break.
- * @throws CommandFailure with exit code 1 when it is broken, 2 when it cannot be read or compared, or is something else
+ * Checks an export.
+ * @returns what was checked, as text
+ * @throws CommandFailure with exit code 1 at the first break, 2 when it cannot be read or compared, or is not an export
  */
 export async function verifyFile(file: string, given: VerifyArguments): Promise<string> {
   const handle = await open(file, "r").catch((error: unknown) => unreadable(file, error));
@@ -23,7 +24,7 @@ export async function verifyFile(file: string, given: VerifyArguments): Promise<
   return verifySource({ chunks, total: 0, notes: [] }, given);
 }
 
-/** As `verifyFile`, of an export that is read from elsewhere. */
+/** As `verifyFile`, for an export from another source. */
 export async function verifySource({ chunks, total, notes }: Source, given: VerifyArguments): Promise<string> {
   const options = await readOptions(given);
   const bar = progressBar("Verifying");
@@ -33,16 +34,16 @@ export async function verifySource({ chunks, total, notes }: Source, given: Veri
       throw error instanceof AuditBroken ? new CommandFailure(exitCodes.failed, brokenSentences(error)) : error;
     })
     .finally(() => bar.clear());
-  const kept = keptSentences(logs, options.kept ?? []);
+  const compared = keptSentences(logs, options.kept ?? []);
   if (given.checkpoint !== undefined && logs.every((log) => log.kept === 0)) {
-    const why = kept.length === 0 ? "there is no checkpoint in the files" : kept.join(", ");
-    throw new CommandFailure(exitCodes.usage, `Nothing was compared with your checkpoints (--checkpoint): ${why}.`);
+    const why = compared.length === 0 ? "the files contain no checkpoint" : compared.join(", ");
+    throw new CommandFailure(exitCodes.usage, `Your checkpoints (--checkpoint) could not be compared: ${why}.`);
   }
   const keys = [...new Set(logs.flatMap(({ keyIds }) => keyIds))].join(", ");
-  const trust = given.publicKey === undefined ? " (not given with --public-key: compare it with your copy)" : "";
+  const trust = given.publicKey === undefined ? " (no --public-key was given: compare it with your copy)" : "";
   return [
     ...logs.map(logSentence),
-    ...kept.map((text) => `Kept:      ${text}`),
+    ...compared.map((text) => `Compared:  ${text}`),
     ...notes,
     `Signed by: ${keys}${trust}`,
     "OK: no event was altered, removed, inserted, re-ordered or truncated.",
@@ -56,13 +57,16 @@ const are = (value: number): string => `${number(value)} ${value === 1 ? "is" : 
 /** How every line of an export begins. */
 const firstBytes = '{"type":"';
 
-/** For another kind of file, BROKEN would be a false alarm. A truncated or altered export still begins like one. */
+/** For another kind of file BROKEN would be a false alarm. A truncated or altered export still begins like one. */
 async function requireExport(file: string, handle: FileHandle): Promise<void> {
   const { buffer, bytesRead } = await handle
     .read(Buffer.alloc(firstBytes.length), 0, firstBytes.length, 0)
     .catch((error: unknown) => unreadable(file, error));
   if (firstBytes.startsWith(buffer.toString("latin1", 0, bytesRead))) return;
-  throw new CommandFailure(exitCodes.usage, `${file}: this is not an export of the audit in NDJSON.`);
+  throw new CommandFailure(
+    exitCodes.usage,
+    `${file} is not an export of the audit in NDJSON. To make one: factory-secrets audit export --out audit.ndjson`,
+  );
 }
 
 function logSentence({ origin, from, size, checkpoints, firstAt, lastAt }: VerifiedLog): string {
@@ -97,7 +101,7 @@ function brokenSentences({ line, reason, covered }: AuditBroken): string {
   return `BROKEN at line ${number(line)}: ${reason}.\n${before}`;
 }
 
-/** @throws CommandFailure when a file cannot be read, or holds something else */
+/** @throws CommandFailure when a file cannot be read or has other content */
 async function readOptions({ publicKey, checkpoint = [] }: VerifyArguments): Promise<VerifyOptions> {
   const kept = (await Promise.all(checkpoint.map(readKept))).flat();
   return { kept, ...(publicKey !== undefined && { keys: keysOf(publicKey, await textOf(publicKey)) }) };
@@ -111,7 +115,7 @@ function keysOf(path: string, text: string) {
   }
 }
 
-/** A signed note, or lines of an export or of what was shipped, of which the checkpoints count. */
+/** The checkpoints of a signed note, or of lines of an export or of shipped lines. */
 async function readKept(path: string): Promise<string[]> {
   const text = await textOf(path);
   if (readCheckpoint(text) !== undefined) return [text];
@@ -124,7 +128,7 @@ async function readKept(path: string): Promise<string[]> {
   });
 }
 
-/** The signed note in a line; empty for a line about something else. @returns `undefined` when it is not a line of an export */
+/** The signed note in a line; empty for another line of an export; `undefined` for any other text. */
 function noteIn(line: string): string | undefined {
   if (!line.startsWith(firstBytes)) return undefined;
   if (!line.startsWith('{"type":"checkpoint"') && !line.startsWith('{"type":"cut"')) return "";

@@ -43,9 +43,9 @@ export async function verifyDatabase(prisma: PrismaClient, given: VerifyArgument
     const chunks = exportNdjson(prisma, logs, "installation");
     return await verifySource({ chunks, total: signed, notes }, given);
   } catch (error) {
-    // Events that a prune removed while they were read would look like a break.
+    // A prune during the check looks like a break.
     if ((await cutSum(prisma)) === cutBefore) throw error;
-    throw new CommandFailure(exitCodes.usage, "Events were pruned while they were read. Run audit verify again.");
+    throw new CommandFailure(exitCodes.usage, "Events were pruned during the check. Run audit verify again.");
   }
 }
 
@@ -60,15 +60,18 @@ export function auditKeys(deps: ServerDeps): Promise<string[]> {
 }
 
 /**
- * Makes a new key sign checkpoints, unless another command did since this was asked for, which was `askedAtMs` by the
- * monotonic clock of this process.
+ * Makes a new key sign checkpoints, unless another command did so after `askedAtMs` of the monotonic clock.
  * @returns its public half as PEM
  * @throws CommandFailure before the first start, and as `withDatabase`
  */
 export function rotateAuditKey(deps: ServerDeps, askedAtMs: number): Promise<string> {
   return withAudit(deps, async ({ prisma, signingKey, sealer }) => {
     const installation = await installationId(prisma);
-    if (installation === undefined) throw new CommandFailure(exitCodes.failed, "No server was started here yet.");
+    if (installation === undefined)
+      throw new CommandFailure(
+        exitCodes.failed,
+        "The installation has no audit yet, because its server was never started. Start it first.",
+      );
     const since = new Date(databaseNow().getTime() - (performance.now() - askedAtMs));
     const keyId = await signingKey.rotate(installation, since);
     // The first signature of the new key covers the event of the rotation.
@@ -83,12 +86,12 @@ export function rotateAuditKey(deps: ServerDeps, askedAtMs: number): Promise<str
 /** Drops the events before that moment. @returns what was done @throws CommandFailure as `withDatabase` */
 export function pruneBefore(deps: ServerDeps, before: Date): Promise<string> {
   return withAudit(deps, async (opened) => {
-    // The clock of this machine, by which the command compared it, can be wrong.
+    // The command compared it with the clock of this machine, which can be wrong.
     if (before > databaseNow())
-      throw new CommandFailure(exitCodes.usage, "--before is in the future, by the database's clock.");
+      throw new CommandFailure(exitCodes.usage, "--before is in the future by the clock of the database.");
     const removed = await pruneAudit(opened, before);
-    if (removed === 0) return "No checkpoint from before that time covers an event.";
-    return `Removed ${removed.toLocaleString("en")} events. The signed checkpoints up to which they went are in every export.`;
+    if (removed === 0) return "Nothing was removed: no checkpoint from before that time covers an event.";
+    return `Removed ${removed.toLocaleString("en")} events. Every export contains the signed checkpoints at which the logs now begin.`;
   });
 }
 
@@ -104,17 +107,23 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   if (installation === undefined || id === undefined)
     throw new CommandFailure(
       exitCodes.failed,
-      factory === undefined ? "No server was started here yet." : `The factory ${factory} does not exist.`,
+      factory === undefined
+        ? "The installation has no audit yet, because its server was never started. Start it first."
+        : `There is no factory "${factory}".`,
     );
   await sealer.seal();
   await sealer.sign();
   const signed = await signedLogs(prisma, installation);
   const logs = factory === undefined ? signed : signed.filter((log) => log === id);
-  if (logs.length === 0) throw new CommandFailure(exitCodes.failed, "No event of this log is sealed yet.");
+  if (logs.length === 0)
+    throw new CommandFailure(
+      exitCodes.failed,
+      "No event of this log is sealed yet. Run the command again in a minute.",
+    );
   const write = format === "cef" ? exportCef : exportNdjson;
   const chunks = write(prisma, logs, factory === undefined ? "installation" : "factory");
   if (out === undefined) return writeAll(chunks);
-  // An export names people and addresses; it is not for everybody.
+  // With mode 0600: an export names people and addresses.
   await writeNewFile(out, chunks);
   const ranges = await Promise.all(logs.map((log) => logRange(prisma, log)));
   const events = ranges.reduce(
@@ -124,7 +133,7 @@ async function writeExport(opened: OpenedAudit, given: ExportArguments, say: Ser
   say(`Wrote ${out}: ${events.toLocaleString("en")} events of ${logs.length} ${logs.length === 1 ? "log" : "logs"}.`);
 }
 
-/** What a command does with the audit, beside a server that runs. */
+/** What the commands need of the audit. */
 type OpenedAudit = Database & { audit: AuditWriter; signingKey: AuditSigningKey; sealer: AuditSealer };
 
 /** @throws KeyFormatError when the key-encryption key is not the one of this database: checkpoints are signed with it */

@@ -12,20 +12,20 @@ import { heldKeys } from "../../service/key-source.js";
 import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar, writeBytes } from "../client/output.js";
-import { atPlace, dataDirectoryOf, explained, type ServerDeps } from "./with-database.js";
+import { dataDirectoryOf, type ServerDeps, withOperatorErrors, withUnmigratedDatabase } from "./with-database.js";
 
 type Write = (sink: Writable) => Promise<Made>;
 
 /**
  * Backs up the database of the settings into a new file, or with `-` to standard output.
- * @throws CommandFailure with what is in the way; then there is no file
+ * @throws CommandFailure with the reason; then there is no file
  */
 export function writeBackup({ environment, say }: ServerDeps, out: string): Promise<void> {
-  return explained(async () => {
+  return withOperatorErrors(async () => {
     const settings = readSettings(environment);
     const knownTables = tablesOf(await readMigrations(migrationsDirectory));
     const keys = await heldKeys(settings, dataDirectoryOf(settings));
-    await atPlace({ settings, say, mayMake: false }, async ({ url, audit }) => {
+    await withUnmigratedDatabase({ settings, say, mayCreate: false }, async ({ url, audit }) => {
       const bar = progressBar("Backing up");
       try {
         const make = (sink: Writable) => makeBackup({ url, keys, knownTables, say, onProgress: bar.show }, sink);
@@ -41,16 +41,17 @@ export function writeBackup({ environment, say }: ServerDeps, out: string): Prom
   });
 }
 
-/** What shows later which file is genuine, and that a copy of everything was made. */
+/** Records that a copy of everything was made, and its SHA-256. */
 async function record(audit: AuditWriter, { header, sha256 }: Made): Promise<void> {
   const body = { action: "backup.made", madeAt: header.madeAt, sha256 } as const;
   const actor = { kind: "service", id: "", name: "factory-secrets" } as const;
   await audit.write({ at: databaseNow(), outcome: "allowed", actor, body });
 }
 
-/** Writes a file for its owner alone that is there whole or not at all, also after a power cut. */
+/** Writes a file with mode 0600 atomically, also across a power cut. */
 async function intoNewFile(path: string, write: Write, complete: (made: Made) => Promise<void>): Promise<Made> {
-  if (await exists(path)) throw new CommandFailure(exitCodes.failed, `${path} exists. Nothing is overwritten.`);
+  if (await exists(path))
+    throw new CommandFailure(exitCodes.failed, `${path} exists. It was not overwritten; name another file with --out.`);
   const draft = `${path}.${randomBytes(4).toString("hex")}.partial`;
   const file = await open(draft, "wx", 0o600).catch((error: unknown) => cannotWrite(path, error));
   try {
@@ -70,27 +71,30 @@ async function intoNewFile(path: string, write: Write, complete: (made: Made) =>
 }
 
 async function syncDirectory(path: string): Promise<void> {
-  // Some file systems open no directories; they are not worse off than without this.
+  // Some file systems cannot open directories; there the rename is not synced.
   const directory = await open(path, "r").catch((): FileHandle | undefined => undefined);
   await directory?.sync().catch(() => undefined);
   await directory?.close();
 }
 
-/** A stream that hands on each chunk and leaves open what is behind it. */
-function into(handOn: (chunk: Buffer) => Promise<void>): Writable {
+/** A stream that passes each chunk on, and does not close its target. */
+function into(passOn: (chunk: Buffer) => Promise<void>): Writable {
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
-      handOn(chunk).then(() => done(), done);
+      passOn(chunk).then(() => done(), done);
     },
   });
 }
 
 function toStandardOutput(write: Write): Promise<Made> {
-  return write(into((chunk) => writeBytes(chunk).catch((error: unknown) => Promise.reject(cutOff(error)))));
+  return write(into((chunk) => writeBytes(chunk).catch((error: unknown) => Promise.reject(incomplete(error)))));
 }
 
-const cutOff = (error: unknown): CommandFailure =>
-  new CommandFailure(exitCodes.failed, `Standard output took not all of the backup (${systemReason(error)}).`);
+const incomplete = (error: unknown): CommandFailure =>
+  new CommandFailure(
+    exitCodes.failed,
+    `The backup on standard output is incomplete (${systemReason(error)}). Run the command again.`,
+  );
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(

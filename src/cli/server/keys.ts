@@ -14,9 +14,9 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../client/output.js";
 import { dataDirectoryOf, type ServerDeps, withDatabase } from "./with-database.js";
 
-/** Whoever may run this command acts as the service itself. */
+/** The commands act as the service itself. */
 const actor = { kind: "service", id: "", name: "command line" } as const;
-const lookAgainMs = 300;
+const pollMs = 300;
 
 /** A line for each key. @throws CommandFailure as `withDatabase`, like all others here */
 export function keyLines(server: ServerDeps): Promise<string[]> {
@@ -26,34 +26,34 @@ export function keyLines(server: ServerDeps): Promise<string[]> {
 export function addOne(server: ServerDeps, key: string): Promise<string> {
   return withKeys(server, async (deps) => {
     const id = await addKey(deps, { key, actor });
-    return `Added ${id}. Make it the active one: npx factory-secrets keys activate ${id}`;
+    return `Added ${id}. To make it the active key: npx factory-secrets keys activate ${id}`;
   });
 }
 
 export function activateOne(server: ServerDeps, key: string, forced: boolean): Promise<string> {
   return withKeys(server, async (deps) => {
     const id = await activateKey(deps, { key, forced, actor });
-    return `${id} wraps what is new. Move what is there: npx factory-secrets keys rewrap`;
+    return `${id} is the active key. To wrap existing keys with it too: npx factory-secrets keys rewrap`;
   });
 }
 
 export function retireOne(server: ServerDeps, key: string): Promise<string> {
   return withKeys(server, async (deps) => {
     const id = await retireKey(deps, { key: deps.keys.find(key)?.id ?? key, actor });
-    return `${id} is retired. It may leave the settings; keep it for as long as you keep backups that need it.`;
+    return `${id} is retired. You may remove it from the settings; keep a copy as long as you keep backups that need it.`;
   });
 }
 
-/** Frees one key, or all but the active one. @throws CommandFailure when something does not open */
+/** Rewraps what one key wraps, or all but the active one. @throws CommandFailure when something does not open */
 export function rewrapAll(server: ServerDeps, key: string | undefined, perSecond: number): Promise<string[]> {
   return withKeys(server, async (deps) => {
     const wanted = key === undefined ? await keysToFree(deps) : [deps.keys.find(key)?.id ?? key];
     const lines: string[] = [];
     for (const id of wanted) {
       const task = await complete(deps, await startRewrap(deps, { key: id, perSecond, actor }), "Rewrapping");
-      lines.push(`Wrapped ${task.done} keys anew. ${id} can be retired: npx factory-secrets keys retire ${id}`);
+      lines.push(`Rewrapped ${task.done} keys. To retire ${id}: npx factory-secrets keys retire ${id}`);
     }
-    return lines.length > 0 ? lines : ["Everything is wrapped by the active key."];
+    return lines.length > 0 ? lines : ["Nothing to do: the active key wraps everything."];
   });
 }
 
@@ -61,9 +61,9 @@ export function rewrapAll(server: ServerDeps, key: string | undefined, perSecond
 export function rotateDataKey(server: ServerDeps, name: string, perSecond: number): Promise<string> {
   return withKeys(server, async (deps) => {
     const factory = await findFactoryRef(deps.prisma, name);
-    if (!factory) throw new CommandFailure(exitCodes.failed, `There is no factory ${name}.`);
-    const task = await complete(deps, await startReseal(deps, { factory, perSecond, actor }), "Sealing anew");
-    return `Sealed ${task.done} versions of ${name} anew. The old data key is gone.`;
+    if (!factory) throw new CommandFailure(exitCodes.failed, `There is no factory "${name}".`);
+    const task = await complete(deps, await startReseal(deps, { factory, perSecond, actor }), "Resealing");
+    return `Resealed ${task.done} versions of ${name}. The old data key is destroyed.`;
   });
 }
 
@@ -72,23 +72,30 @@ async function keysToFree(deps: TaskDeps): Promise<string[]> {
   return listed.flatMap(({ id, state, wraps }) => (state === "known" && wrapsText(wraps) !== undefined ? [id] : []));
 }
 
-/** Works on a task, or shows how far another process has come with it, until it has ended. */
+/** Works on a task until it ends, or shows the progress of the process that does. */
 async function complete(deps: TaskDeps, begun: TaskRow, label: string): Promise<TaskRow> {
   const holder = randomUUID();
   const bar = progressBar(label);
   try {
     for (let task: TaskRow | undefined = begun; task; task = await findTask(deps.prisma, begun.id)) {
-      if (task.state === "failed") throw new CommandFailure(exitCodes.failed, task.problem ?? "It failed.");
+      if (task.state === "failed")
+        throw new CommandFailure(
+          exitCodes.failed,
+          task.problem ?? "The task failed, without a reason. Look at the log of the server.",
+        );
       if (task.state === "done") return task;
       bar.show(task.done, task.total);
       const claimed = await claimTask(deps.prisma, task.id, holder);
       if (claimed) await work(deps, claimed, holder, bar.show);
-      else await sleep(lookAgainMs);
+      else await sleep(pollMs);
     }
   } finally {
     bar.clear();
   }
-  throw new CommandFailure(exitCodes.failed, "The task is gone. Look at: npx factory-secrets keys list");
+  throw new CommandFailure(
+    exitCodes.failed,
+    "The task was removed meanwhile. To see the state of the keys: npx factory-secrets keys list",
+  );
 }
 
 async function work(deps: TaskDeps, task: TaskRow, holder: string, onProgress: (done: number, total: number) => void) {
@@ -96,21 +103,21 @@ async function work(deps: TaskDeps, task: TaskRow, holder: string, onProgress: (
   try {
     await runTask(deps, task, workOf(deps, task.subject), run);
   } catch (error) {
-    // A server can go on at once, if it is not as unlucky.
+    // So that a server can take the task up at once.
     await releaseTask(deps.prisma, { id: task.id, holder, problem: undefined, afterSeconds: 0 }).catch(() => undefined);
     throw error;
   }
 }
 
-const withoutIt = (replicas: number): string =>
+const replicasText = (replicas: number): string =>
   replicas === 1 ? "1 running replica does not hold it" : `${replicas} running replicas do not hold it`;
 
 function keyLine({ id, source, state, wraps, held, replicasWithout, problem }: ListedKey): string {
   const notes = [
     wrapsText(wraps) === undefined ? undefined : `wraps ${wrapsText(wraps)}`,
-    state === "new" ? `add it: npx factory-secrets keys add ${id}` : undefined,
-    held || state === "retired" ? undefined : "not in the settings here",
-    replicasWithout > 0 && state !== "retired" ? withoutIt(replicasWithout) : undefined,
+    state === "new" ? `to add it: npx factory-secrets keys add ${id}` : undefined,
+    held || state === "retired" ? undefined : "not in the settings of this machine",
+    replicasWithout > 0 && state !== "retired" ? replicasText(replicasWithout) : undefined,
     problem,
   ];
   return [id, state, source, ...notes.filter((note) => note !== undefined)].join("  ");

@@ -12,27 +12,30 @@ import { heldKeys } from "../../service/key-source.js";
 import { readSettings } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { progressBar } from "../client/output.js";
-import { atPlace, dataDirectoryOf, explained, type ServerDeps } from "./with-database.js";
+import { dataDirectoryOf, type ServerDeps, withOperatorErrors, withUnmigratedDatabase } from "./with-database.js";
 
 export type RestoreArguments = { in: string; check?: true; sha256?: string; revokeCredentials?: true };
 
 /**
- * Reads a backup from end to end, and puts it into the empty database of the settings (`check`: does not).
- * @throws CommandFailure with what is in the way; then nothing was written
+ * Checks a backup from end to end, and without `check` puts it into the empty database of the settings.
+ * @throws CommandFailure with the reason; then nothing was written
  */
 export function readIntoDatabase({ environment, say }: ServerDeps, given: RestoreArguments): Promise<void> {
-  return explained(async () => {
+  return withOperatorErrors(async () => {
     const path = resolve(given.in);
     const migrations = await readMigrations(migrationsDirectory);
     const settings = readSettings(environment);
     const keys = await heldKeys(settings, dataDirectoryOf(settings));
-    const verified = await watched(path, "Checking", (open) => verifyBackup(open, keys, migrations));
+    const verified = await withProgress(path, "Checking", (open) => verifyBackup(open, keys, migrations));
     if (given.sha256 !== undefined && given.sha256.toLowerCase() !== verified.sha256)
-      throw new CommandFailure(exitCodes.failed, `This is another backup: its SHA-256 is ${verified.sha256}.`);
+      throw new CommandFailure(
+        exitCodes.failed,
+        `${path} is another backup: its SHA-256 is ${verified.sha256}. Nothing was restored.`,
+      );
     if (given.check) return saySentences(say, checked(path, verified));
-    const restored = await atPlace({ settings, say, mayMake: true }, ({ url, audit }) =>
+    const restored = await withUnmigratedDatabase({ settings, say, mayCreate: true }, ({ url, audit }) =>
       withClient(url, "factory-secrets restore", (client) =>
-        watched(path, "Restoring", (open) =>
+        withProgress(path, "Restoring", (open) =>
           restoreBackup(
             { client, audit, keys, migrations },
             { ...verified, open },
@@ -45,8 +48,8 @@ export function readIntoDatabase({ environment, say }: ServerDeps, given: Restor
   });
 }
 
-/** Shows how far a file has been read. */
-async function watched<T>(path: string, label: string, work: (open: () => AsyncIterable<Buffer>) => Promise<T>) {
+/** Does work with a reader of the file, and shows how far it has read. */
+async function withProgress<T>(path: string, label: string, work: (open: () => AsyncIterable<Buffer>) => Promise<T>) {
   const { size } = await stat(path).catch((error: unknown) => {
     throw new CommandFailure(exitCodes.usage, `${path} cannot be read (${systemReason(error)}).`);
   });
@@ -86,13 +89,13 @@ function done(path: string, { header }: ReadBackup, restored: Restored, keys: re
   const count = (kind: string): string => number(live.get(kind) ?? 0);
   const missing = header.keys.filter((id) => keys.every((key) => key.id !== id));
   return [
-    `Restored ${number(rows)} rows from ${path}: all is as it was at ${header.madeAt}.`,
+    `Restored ${number(rows)} rows from ${path}: everything is as it was at ${header.madeAt}.`,
     `Ended ${number(ended)} jobs, sessions and credentials that were live then.`,
     ...(live.size === 0
       ? ["No credential is live. Make an operator token: npx factory-secrets operator-token"]
       : [
           `Live again: ${count("operator")} operator tokens, ${count("api-token")} API tokens, ${count("oauth-client")} OAuth clients.`,
-          `What was withdrawn after ${header.madeAt} is valid again. Withdraw it again before anybody can reach the server, or restore with --revoke-credentials.`,
+          `What was withdrawn after ${header.madeAt} is valid again. Withdraw it again before you open the server to clients, or restore with --revoke-credentials.`,
         ]),
     ...(missing.length > 0
       ? [`Before the start, add the key-encryption key ${missing.join(", ")} to FACTORY_SECRETS_KEYS.`]

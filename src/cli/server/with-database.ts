@@ -15,7 +15,7 @@ import type { Environment } from "../../settings/reader.js";
 import { readSettings, type Settings, SettingsError } from "../../settings/settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 
-/** The settings of the server, and where to tell what takes its time. */
+/** The settings of the server, and where to report progress. */
 export type ServerDeps = { environment: Environment; say: (line: string) => void };
 
 /** The data directory of an embedded installation. */
@@ -24,14 +24,14 @@ export function dataDirectoryOf({ database }: Settings): string | undefined {
 }
 
 /**
- * Gives the database of the settings to a piece of work, and closes it after.
- * @throws CommandFailure as `makeOperatorToken`
+ * Does work with the database of the settings, and closes it afterwards.
+ * @throws CommandFailure with what to set, or what is wrong with the database
  */
 export async function withDatabase<T>(
   { environment, say }: ServerDeps,
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> {
-  return explained(async () => {
+  return withOperatorErrors(async () => {
     const settings = readSettings(environment);
     const database = await reachDatabase(settings, say);
     try {
@@ -45,12 +45,12 @@ export async function withDatabase<T>(
   });
 }
 
-/** Does a piece of work. @throws CommandFailure with the sentence of what is expected to go wrong */
-export async function explained<T>(work: () => Promise<T>): Promise<T> {
+/** Does work. @throws CommandFailure in place of the errors that have a sentence for the operator */
+export async function withOperatorErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    // What a request is told is for everybody; whoever runs this command may know where the key is.
+    // A client of the API must not learn where the key is; the operator of this machine may.
     if (error instanceof Problem && error.cause instanceof KeyUnavailable)
       throw new CommandFailure(exitCodes.failed, error.cause.message);
     const isExpected =
@@ -64,7 +64,7 @@ export async function explained<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The database of the running server, or, when none runs, one opened for this command. */
+/** The database of the running server, or one opened for this command. */
 async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
   const onError = (error: Error): void => say(error.message);
   if (settings.database.kind === "embedded") {
@@ -80,40 +80,40 @@ async function reachDatabase(settings: Settings, say: ServerDeps["say"]) {
 }
 
 /**
- * Started in another directory than the server's, a command would make a database there, and a token that no server knows.
+ * In another directory than the server's, a command would create a new database, and a token that no server knows.
  * @throws DatabaseUnusable when there is no cluster
  */
 export async function requireData(dataDirectory: string): Promise<void> {
   const path = resolve(dataDirectory);
   if ((await locateCluster(path)) !== undefined) return;
   throw new DatabaseUnusable(
-    `There is no data at ${path}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
+    `There is no data at ${path}. Run the command in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.`,
   );
 }
 
-/** A database as it is found: no migration has touched it. */
-export type Place = {
-  /** Past a pooler, if the settings name such a way. */
+/** A database whose migrations were not run. */
+export type UnmigratedDatabase = {
+  /** The direct URL, without a pooler, if the settings have one. */
   url: string;
   audit: AuditWriter;
 };
 
 /**
- * Gives the database of the settings to a piece of work, without bringing it up to date: a backup before an upgrade is
- * often made with the new release. It is that of the running server, or one that is started for this.
- * @param input.mayMake a data directory without a database gets one
- * @throws DatabaseUnusable with what to put right
+ * Does work with the database of the settings, without migrations: a backup before an upgrade is often made with the new
+ * release. Uses the database of the running server, or starts it.
+ * @param input.mayCreate - creates a database in an empty data directory
+ * @throws DatabaseUnusable with what to correct
  */
-export async function atPlace<T>(
-  { settings, say, mayMake }: { settings: Settings; say: ServerDeps["say"]; mayMake: boolean },
-  work: (place: Place) => Promise<T>,
+export async function withUnmigratedDatabase<T>(
+  { settings, say, mayCreate }: { settings: Settings; say: ServerDeps["say"]; mayCreate: boolean },
+  work: (database: UnmigratedDatabase) => Promise<T>,
 ): Promise<T> {
-  const { directUrl, stop } = await reach(settings, say, mayMake);
+  const { directUrl, stop } = await reach(settings, say, mayCreate);
   const database = openDatabase({ url: directUrl, connections: 2, onError: () => undefined });
   try {
     return await work({ url: directUrl, audit: new AuditWriter(database.pool) });
   } catch (error) {
-    // Backups go past a pooler.
+    // Backups use the direct URL.
     const setting = isDirect(settings.database) ? "DATABASE_DIRECT_URL" : "DATABASE_URL";
     throw settings.database.kind === "external" ? explainConnection(error, directUrl, setting) : error;
   } finally {
@@ -125,12 +125,12 @@ export async function atPlace<T>(
 const isDirect = (database: Settings["database"]): boolean =>
   database.kind === "external" && database.directUrl !== database.url;
 
-async function reach(settings: Settings, say: ServerDeps["say"], mayMake: boolean) {
+async function reach(settings: Settings, say: ServerDeps["say"], mayCreate: boolean) {
   if (settings.database.kind === "embedded") {
     const { dataDirectory } = settings.database;
     const running = await readEmbeddedConnection(dataDirectory);
     if (running) return { directUrl: running.url, stop: async () => undefined };
-    if (!mayMake) await requireData(dataDirectory);
+    if (!mayCreate) await requireData(dataDirectory);
   }
   return locateDatabase(settings, { onProgress: say, onUnexpectedExit: say });
 }

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
 import { timeOf } from "../../../src/cli/client/read-time.js";
-import { withOptionsBehind } from "../../../src/cli/client/run-commands.js";
+import { withOptionsLast } from "../../../src/cli/client/run-commands.js";
 import { newSigningKey, nowSeconds, signToken } from "../../support/oidc-issuer.js";
 import { openJobMachine } from "./job/job-machine.js";
 
@@ -34,7 +34,7 @@ describe("options in front of the command", () => {
       ["secrets", "list", "--url", "x"],
     ],
   ])("%j is read as %j", (given, expected) => {
-    expect(withOptionsBehind(program, given)).toEqual(expected);
+    expect(withOptionsLast(program, given)).toEqual(expected);
   });
 });
 

@@ -16,9 +16,7 @@ test("the packed program leads from each command of the clone to it, and from no
   for (const command of commands) {
     expect(await run([...command, "--out", "file"])).toBe(2);
     expect(String(err.mock.lastCall?.[0])).toMatch(
-      new RegExp(
-        `^factory-secrets ${command[0]}.* needs the server's settings, .* npx factory-secrets ${command[0]}`,
-      ),
+      new RegExp(`^factory-secrets ${command[0]}.* needs the server's settings, .* npx factory-secrets ${command[0]}`),
     );
   }
   expect(commandsIn(elsewhere).filter((command) => clonePointer(command) !== undefined)).toEqual([]);

@@ -1,12 +1,11 @@
 import { Command, Option } from "commander";
-import { askPatiently, explainSilence } from "../../client/ask-patiently.js";
+import { unknownAnswer } from "../../client/ask-with-retries.js";
 import type { ClientFlags } from "../../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { listAt, sentenceAt } from "../../client/json-value.js";
-import { NoAnswer, sendOnce } from "../../client/send-once.js";
 import { type CommandContext, openClient } from "../command-context.js";
 import { explainAnswer } from "../explain-answer.js";
-import type { JobClient } from "../request-tokens.js";
+import { askOfFactory, type JobClient } from "../request-tokens.js";
 import { findMentions } from "./find-mentions.js";
 import type { Mention } from "./mention.js";
 import { type ReportForm, report, reportForms, weightOf } from "./report.js";
@@ -15,7 +14,7 @@ const linesOf = (text: string): string[] => text.split("\n").filter((line) => li
 
 const collect = (value: string, earlier: readonly string[] = []): string[] => [...earlier, value];
 
-/** Which files, and how they are read. */
+/** How the files are read. */
 export type TreeFlags = {
   buildArg?: readonly string[];
   platform?: readonly string[];
@@ -27,33 +26,33 @@ type CheckFlags = ClientFlags & TreeFlags & { dir: string; output: ReportForm; r
 
 export function withTreeOptions(command: Command): Command {
   return command
-    .option("--build-arg <name=value>", "an argument of the builds; may be repeated", collect)
+    .option("--build-arg <name=value>", "a build argument; may be repeated", collect)
     .option(
       "--platform <os/architecture>",
-      "what is built and run for; the images must be there for it; may be repeated",
+      "platform of builds and services, for which the images must exist; may be repeated",
       collect,
     )
-    .option("--profile <name>", "services of this compose profile, too; may be repeated", collect)
+    .option("--profile <name>", "also the services of this compose profile; may be repeated", collect)
     .option("--target <stage>", "the stage to build of Dockerfiles that no compose file builds; the last by default");
 }
 
-/** `check`, without the options that all commands of a job have. */
+/** `check`, without the options that all commands of a job share. */
 export function checkCommand(): Command {
   return withTreeOptions(new Command("check"))
-    .description("whether the images that Dockerfiles and compose files name can be pulled")
-    .option("--dir <folder>", "where to look, and below", ".")
+    .description("check whether the images that Dockerfiles and compose files name can be pulled")
+    .option("--dir <folder>", "the folder to search, with its subfolders", ".")
     .option(
       "--require-covered",
-      "fail for an image that no registry entry is for, too: nothing may be pulled without a login",
+      "also fail for an image that no registry entry covers, because it is pulled without a login",
     )
-    .addOption(new Option("--output <form>", "how to print what was found").choices(reportForms).default("table"))
+    .addOption(new Option("--output <form>", "how to print the result").choices(reportForms).default("table"))
     .addHelpText(
       "after",
       `
-It lists what \`docker compose build\` and \`docker compose up\` pull where there is a compose file, and what \`docker build\`
-pulls of other Dockerfiles: stages that the target does not need are left out. What it cannot follow (a Git context, a
-cache, a remote include) it names; --require-covered is not satisfied then.
-Exit code 1 when any image fails; else 0, or that of what was in the way.
+It lists what \`docker compose build\` and \`docker compose up\` pull in folders with a compose file, and what \`docker build\`
+pulls for other Dockerfiles, without stages that the target does not need. What it cannot follow (a Git context, a
+cache, a remote include) is listed as passed-over, and fails with --require-covered.
+The exit code is 1 when an image fails.
 
 Example:
   factory-secrets check --dir containers --platform linux/arm64`,
@@ -75,30 +74,30 @@ export async function runCheck(context: CommandContext, flags: CheckFlags): Prom
   if (flags.output === "github") for (const line of linesOf(text)) terminal.command(line, "out");
   else terminal.out(text);
   const failing = checked.filter((one) => weightOf(one, requireCovered) === "fail").length;
-  if (flags.output === "table") terminal.say(`${checked.length} looked at, ${failing} cannot be pulled.`);
+  if (flags.output === "table") terminal.say(`Checked ${checked.length}, of which ${failing} cannot be pulled.`);
   return failing > 0 ? exitCodes.failed : exitCodes.done;
 }
 
-/** @throws CommandFailure when the folder cannot be read, or an option makes no sense */
+/** @throws CommandFailure when the folder cannot be read, or an option is not valid */
 export function mentionsBelow({ environment }: CommandContext, directory: string, flags: TreeFlags) {
   const { buildArg = [], platform: platforms = [], profile: profiles, target } = flags;
   const buildArgs = new Map(
     buildArg.map((text): [string, string] => {
       const equals = text.indexOf("=");
-      // As docker has it: a name alone is taken from the environment.
+      // As in docker, a name alone takes its value from the environment.
       if (equals === -1) return [text, environment[text] ?? ""];
       return [text.slice(0, equals), text.slice(equals + 1)];
     }),
   );
   if (platforms.some((platform) => !/^[a-z0-9_]+\/[a-z0-9_]+(?:\/[a-z0-9_.]+)?$/.test(platform)))
-    throw new CommandFailure(exitCodes.usage, "--platform is os/architecture, such as linux/arm64.");
+    throw new CommandFailure(exitCodes.usage, "--platform: write os/architecture, such as linux/arm64.");
   const variables = (name: string): string | undefined => environment[name];
   return findMentions({ directory, buildArgs, platforms, variables, profiles, target });
 }
 
 /**
- * What the service says of a reference; `unresolved` where it cannot be told which image is meant, and `passed-over` where
- * something was not looked at.
+ * The result for a mention. Besides the outcomes of the service: `unresolved` when the image is not known, `passed-over`
+ * when something was not checked.
  */
 export type Checked = {
   mention: Mention;
@@ -112,8 +111,8 @@ export type Checked = {
 
 type Verdict = Omit<Checked, "mention">;
 
-/** The service takes so many in one request. */
-const atOnce = 100;
+/** Limit of the service for one request. */
+const maxReferences = 100;
 
 /**
  * Asks the service about every image that is mentioned, for the platforms that it is pulled for.
@@ -129,8 +128,8 @@ export async function checkMentions(client: JobClient, mentions: readonly Mentio
   const verdicts = new Map<string, Verdict>();
   for (const [key, wanted] of byPlatforms) {
     const references = [...wanted];
-    for (let from = 0; from < references.length; from += atOnce) {
-      const some = references.slice(from, from + atOnce);
+    for (let from = 0; from < references.length; from += maxReferences) {
+      const some = references.slice(from, from + maxReferences);
       const items = await ask(client, some, key === "" ? [] : key.split(","));
       for (const [index, reference] of some.entries()) verdicts.set(`${key} ${reference}`, verdictOf(items[index]));
     }
@@ -145,31 +144,16 @@ export async function checkMentions(client: JobClient, mentions: readonly Mentio
 const platformsKey = ({ platforms = [] }: { platforms?: readonly string[] }): string => platforms.toSorted().join(",");
 
 async function ask(
-  { settings, identity, terminal }: JobClient,
+  client: JobClient,
   references: readonly string[],
   platforms: readonly string[],
 ): Promise<readonly unknown[]> {
-  const url = `${settings.url}/v1/factories/${encodeURIComponent(settings.factory)}/references:check`;
   const body = JSON.stringify({ references, ...(platforms.length > 0 && { platforms }) });
-  try {
-    const answer = await askPatiently(terminal, settings.patienceMs, async (timeoutMs) => {
-      const headers = {
-        authorization: `Bearer ${await identity.present(timeoutMs)}`,
-        "content-type": "application/json",
-      };
-      return sendOnce({ method: "POST", url, headers, body, authorities: settings.authorities, timeoutMs });
-    });
-    if (answer.status !== 200) throw await explainAnswer({ settings, identity, terminal }, answer);
-    const items = listAt(answer.body, "items");
-    if (items.length === references.length) return items;
-    throw new CommandFailure(
-      exitCodes.unavailable,
-      `What ${settings.url} answers is not what factory-secrets does. Is FACTORY_SECRETS_URL right?`,
-    );
-  } catch (error) {
-    if (error instanceof NoAnswer) throw explainSilence(error, settings);
-    throw error;
-  }
+  const answer = await askOfFactory(client, { method: "POST", path: "references:check", body });
+  if (answer.status !== 200) throw await explainAnswer(client, answer);
+  const items = listAt(answer.body, "items");
+  if (items.length === references.length) return items;
+  throw unknownAnswer(client.settings.url);
 }
 
 function verdictOf(item: unknown): Verdict {

@@ -6,34 +6,33 @@ import type { Mention } from "./mention.js";
 import type { Variables } from "./shell-lexer.js";
 
 export type ProjectInput = {
-  /** That is looked through; all paths are relative to it, with slashes. */
+  /** The searched folder; all paths are relative to it, with slashes. */
   directory: string;
-  /** The compose files of the project: each is merged over those before it. */
+  /** The compose files of the project, each merged over those before it. */
   files: readonly string[];
-  /** Of the environment. */
   variables: Variables;
 };
 
 export type Project = {
   services: ReadonlyMap<string, Tree>;
-  /** What could not be read. */
+  /** Files that could not be read. */
   mentions: readonly Mention[];
-  /** The files that were read, and those that it extends. */
+  /** All files that were read. */
   files: ReadonlySet<string>;
   variables: Variables;
-  /** Where its paths begin. */
+  /** The folder that its paths are relative to. */
   projectDirectory: string;
-  /** Images that it builds are named after it. */
+  /** Part of the names of the images that it builds. */
   name: string;
 };
 
 type Reading = { directory: string; mentions: Mention[]; files: Set<string>; name?: string };
 
-/** Where paths of a file begin, and what its variables are. */
+/** The folder that paths of a file are relative to, and its variables. */
 type Scope = { workingDirectory: string; variables: Variables };
 
 /**
- * Reads a compose project: its files, those that they include, and services that they extend.
+ * Reads a compose project: its files, the files that they include, and the services that they extend.
  * Sources: compose specification; compose-spec/compose-go, loader (loader.go, include.go, extends.go).
  */
 export async function readProject({ directory, files, variables }: ProjectInput): Promise<Project> {
@@ -63,21 +62,21 @@ export function envFilesOf(folder: string, environment: Variables): string[] {
   return /^(?:1|t|true)$/i.test(environment("COMPOSE_DISABLE_ENV_FILE") ?? "") ? [] : [posix.join(folder, ".env")];
 }
 
-/** Variables of `.env` files; what is set already wins. */
+/** Variables of `.env` files; those that are set already win. */
 export async function readDotEnv(
   directory: string,
   paths: readonly string[],
   variables: Variables,
 ): Promise<Variables> {
-  let known = variables;
+  let found = variables;
   const values = new Map<string, string>();
   for (const path of paths) {
     const text = await readFile(resolve(directory, path), "utf8").catch(() => "");
-    const before = known;
+    const before = found;
     for (const [name, value] of parseDotEnv(text, before)) values.set(name, value);
-    known = (name) => variables(name) ?? values.get(name);
+    found = (name) => variables(name) ?? values.get(name);
   }
-  return known;
+  return found;
 }
 
 async function readFiles(
@@ -90,7 +89,7 @@ async function readFiles(
   for (const file of files) {
     const tree = await openFile(reading, file, scope.variables);
     if (tree === undefined) continue;
-    // The name of a project that is included does not count.
+    // The name of an included project does not count.
     const name = chain.length === 0 ? textIn(tree, "name") : undefined;
     if (name) reading.name = name;
     for (const included of itemsIn(tree, "include")) {
@@ -114,7 +113,7 @@ async function openFile(reading: Reading, file: string, variables: Variables): P
   const text = await readFile(resolve(reading.directory, file), "utf8").catch(() => undefined);
   const at = { file, line: 1, by: "compose" };
   if (text === undefined) {
-    reading.mentions.push({ ...at, unresolved: "It is named by another compose file and cannot be read." });
+    reading.mentions.push({ ...at, unresolved: "Another compose file names this file, and it cannot be read." });
     return undefined;
   }
   const trees = parseTrees(text, file, variables);
@@ -122,7 +121,7 @@ async function openFile(reading: Reading, file: string, variables: Variables): P
     const [first, ...others] = trees;
     return others.reduce<Tree | undefined>((base, over) => mergeTrees(base, over), first);
   }
-  reading.mentions.push({ ...at, line: trees.invalidAt, unresolved: "It is no valid YAML." });
+  reading.mentions.push({ ...at, line: trees.invalidAt, unresolved: "This is not valid YAML." });
   return undefined;
 }
 
@@ -142,13 +141,13 @@ async function readInclude(
   if (remote !== undefined || paths.length === 0) {
     reading.mentions.push({
       ...{ file, line, by: "include" },
-      passedOver: `It includes ${remote ?? "nothing that can be told"}, which is not in this folder and is not looked at.`,
+      passedOver: `It includes ${remote ?? "an unknown file"}, which is outside this folder and was not checked.`,
     });
     return new Map();
   }
   const files = paths.map((path) => beside(workingDirectory, path));
   const [first = ""] = files;
-  // What is being read already is in the project.
+  // A file that is being read is part of the project already.
   if (chain.includes(first)) return new Map();
   const given = textIn(included, "project_directory");
   const inner = given === undefined ? posix.dirname(first) : beside(workingDirectory, given);
@@ -178,14 +177,14 @@ async function servicesOf(reading: Reading, tree: Tree, opened: Opened): Promise
   const found = new Map<string, Tree>();
   if (services?.kind !== "map") return found;
   for (const [name, service] of services.members) {
-    // Whoever merges this must see that the service is taken away.
-    const isTaken = service.tag === "reset" || service.kind !== "map";
-    found.set(name, isTaken ? service : await extended(reading, tree, name, opened, []));
+    // Kept as it is, so that the merge sees the `!reset`.
+    const isRemoved = service.tag === "reset" || service.kind !== "map";
+    found.set(name, isRemoved ? service : await extended(reading, tree, name, opened, []));
   }
   return found;
 }
 
-/** A service with what it has from those that it extends; its own members win. */
+/** A service merged over those that it extends. */
 async function extended(
   reading: Reading,
   tree: Tree,
@@ -196,7 +195,7 @@ async function extended(
   const written = memberOf(memberOf(tree, "services"), name);
   const { file, workingDirectory, variables } = opened;
   if (written === undefined) {
-    reading.mentions.push({ file, line: 1, by: "extends", unresolved: `It has no service "${name}" to extend.` });
+    reading.mentions.push({ file, line: 1, by: "extends", unresolved: `The file has no service "${name}" to extend.` });
     return { file, line: 1, kind: "null" };
   }
   const service = withPaths(written, workingDirectory);
@@ -210,7 +209,7 @@ async function extended(
     const at = { file: base.file, line: base.line, by: "extends" };
     reading.mentions.push({
       ...at,
-      passedOver: `It extends ${path}, which is not in this folder and is not looked at.`,
+      passedOver: `It extends ${path}, which is outside this folder and was not checked.`,
     });
     return service;
   }
@@ -223,7 +222,7 @@ async function extended(
 
 const over = (base: Tree, service: Tree, name: string): Tree => mergeTrees(base, service, ["services", name]);
 
-/** With the folder of its build counted from the folder that is looked through. */
+/** With its build context relative to the searched folder. */
 function withPaths(service: Tree, workingDirectory: string): Tree {
   const build = memberOf(service, "build");
   if (service.kind !== "map" || build === undefined) return service;
@@ -240,7 +239,7 @@ function withPaths(service: Tree, workingDirectory: string): Tree {
 export const beside = (folder: string, path: string): string =>
   path.startsWith("/") ? path : posix.normalize(posix.join(folder, path)).replace(/(?<=.)\/$/, "");
 
-// Source: compose-spec/compose-go, cli/options.go, DefaultFileNames and DefaultOverrideFileNames: the first that is there.
+// Source: compose-spec/compose-go, cli/options.go, DefaultFileNames and DefaultOverrideFileNames: the first that exists.
 const names = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const overrideNames = [
   "compose.override.yml",
@@ -250,10 +249,10 @@ const overrideNames = [
 ];
 
 /**
- * Which compose files make a project, as `docker compose` without `-f` takes them in each folder: those of COMPOSE_FILE,
- * else the one with the preferred name and the override beside it.
- * @param found - the compose files, by their names
- * @returns the files of each project, those nearest to the top first; and those that are in none
+ * Groups compose files into projects, as `docker compose` without `-f` does in each folder: the files of COMPOSE_FILE, else
+ * the one with the preferred name and its override.
+ * @param found - all compose files
+ * @returns the files of each project, top folders first; and the files of no project
  */
 export async function composeProjects(
   directory: string,
@@ -263,7 +262,7 @@ export async function composeProjects(
   const folders = new Set([".", ...found.map((file) => posix.dirname(file))]);
   const projects: string[][] = [];
   for (const folder of [...folders].toSorted((a, b) => a.split("/").length - b.split("/").length)) {
-    // The environment's COMPOSE_FILE is for the folder where the command runs.
+    // COMPOSE_FILE of the environment is for the folder where the command runs.
     const outer: Variables = (name) => (folder !== "." && name.startsWith("COMPOSE_") ? undefined : environment(name));
     const variables = await readDotEnv(directory, envFilesOf(folder, outer), outer);
     const files = filesNamed(variables, folder) ?? usualFiles(found, folder);

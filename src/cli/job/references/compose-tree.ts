@@ -3,14 +3,13 @@ import { interpolate } from "./interpolate.js";
 import type { Variables } from "./shell-lexer.js";
 
 type At = {
-  /** Where it stands. */
   file: string;
   line: number;
-  /** `!reset` takes away what a file before has here; `!override` replaces it. */
+  /** `!reset` removes the value of earlier files; `!override` replaces it. */
   tag?: "reset" | "override";
 };
 
-/** A value of a compose file, with its place, its variables put in. */
+/** A value of a compose file with its place, variables replaced. */
 export type Tree = At &
   (
     | { kind: "map"; members: ReadonlyMap<string, Tree> }
@@ -21,10 +20,10 @@ export type Tree = At &
 
 export type TreeMap = Extract<Tree, { kind: "map" }>;
 
-/** So many values are read of one file: aliases of aliases can stand for any number. */
+/** Limit for one file, against aliases of aliases. */
 const maxValues = 50_000;
 
-class TooMuch extends Error {}
+class TooManyValues extends Error {}
 
 /** @returns the documents of a file, or the line at which it is not valid */
 export function parseTrees(text: string, file: string, variables: Variables): Tree[] | { invalidAt: number } {
@@ -37,18 +36,18 @@ export function parseTrees(text: string, file: string, variables: Variables): Tr
   try {
     return documents.map((document) => {
       const open: unknown[] = [];
-      // An alias is looked for in the whole document.
+      // Cached: resolving an alias searches the whole document.
       const targets = new Map<unknown, unknown>();
       const read = (node: unknown, above: At): Tree => {
         values += 1;
-        if (values > maxValues) throw new TooMuch();
+        if (values > maxValues) throw new TooManyValues();
         const range = isAlias(node) || isMap(node) || isSeq(node) || isScalar(node) ? node.range : undefined;
         const at: At = { file, line: range ? lines.linePos(range[0]).line : above.line };
         if (isAlias(node)) {
           const target = targets.get(node) ?? node.resolve(document);
           targets.set(node, target);
-          // An anchor inside itself.
-          if (open.includes(target)) throw new TooMuch();
+          // The anchor contains itself.
+          if (open.includes(target)) throw new TooManyValues();
           return read(target, at);
         }
         open.push(node);
@@ -59,7 +58,7 @@ export function parseTrees(text: string, file: string, variables: Variables): Tr
       return read(document.contents, { file, line: 1 });
     });
   } catch (failure) {
-    if (failure instanceof TooMuch || failure instanceof RangeError) return { invalidAt: 1 };
+    if (failure instanceof TooManyValues || failure instanceof RangeError) return { invalidAt: 1 };
     throw failure;
   }
 }
@@ -75,10 +74,10 @@ function readNode(node: unknown, place: At, read: (node: unknown, above: At) => 
       const line = isScalar(key) && key.range ? read(key, place).line : place.line;
       const member = read(value, { ...place, line });
       if (name === "<<" || (isScalar(key) && typeof key.value === "symbol")) merged.push(member);
-      // A value is where its name stands.
+      // The place of a value is that of its key.
       else members.set(name, { ...member, line });
     }
-    // Of merged fragments the first wins, and what stands here over all of them (YAML merge key, yaml.org/type/merge).
+    // The first fragment wins, and the members of this map win over all (YAML merge key, yaml.org/type/merge).
     for (const fragment of merged.flatMap((one) => (one.kind === "list" ? one.items : [one])))
       if (fragment.kind === "map")
         for (const [name, member] of fragment.members) if (!members.has(name)) members.set(name, member);
@@ -97,7 +96,7 @@ function tagOf(node: unknown): Pick<At, "tag"> {
 }
 
 /**
- * One value over another, as compose merges files and services.
+ * Merges one value over another, as compose merges files and services.
  * Sources: compose specification, "Merge"; compose-spec/compose-go, override/merge.go, loader/reset.go.
  */
 export function mergeTrees(base: Tree | undefined, over: Tree, path: readonly string[] = []): Tree {
@@ -105,7 +104,7 @@ export function mergeTrees(base: Tree | undefined, over: Tree, path: readonly st
   if (over.kind === "null") return base;
   const [name = "", ...above] = path.toReversed();
   if (name === "build") return mergeMaps(buildAsMap(base), buildAsMap(over), path);
-  // These are mappings or lists, and the later one of a name wins.
+  // These are mappings or lists; the later value of a name wins.
   if (above[0] === "build" && ["args", "additional_contexts"].includes(name))
     return { ...over, kind: "list", items: [...asList(base), ...asList(over)] };
   if (base.kind === "map" && over.kind === "map") return mergeMaps(base, over, path);
@@ -138,7 +137,7 @@ function asList(tree: Tree): readonly Tree[] {
   );
 }
 
-/** Volumes are told apart by where they are mounted. */
+/** Volumes are identified by their mount point. */
 function mergeVolumes(base: readonly Tree[], over: readonly Tree[]): Tree[] {
   const targets = new Set(over.map(targetOf));
   return [...base.filter((volume) => !targets.has(targetOf(volume))), ...over];
@@ -151,7 +150,7 @@ function targetOf(volume: Tree): string {
   return second ?? first;
 }
 
-/** A member that is there, and not taken away. */
+/** A member, unless it is null or removed by `!reset`. */
 export function memberOf(tree: Tree | undefined, name: string): Tree | undefined {
   const member = tree?.kind === "map" ? tree.members.get(name) : undefined;
   return member === undefined || member.tag === "reset" || member.kind === "null" ? undefined : member;

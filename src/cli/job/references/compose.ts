@@ -5,10 +5,10 @@ import type { NamedContext } from "./dockerfile.js";
 import { type Mention, type Place, unsetVariable } from "./mention.js";
 import type { Variables } from "./shell-lexer.js";
 
-/** A build that a compose file asks for. */
+/** A build of a compose file. */
 export type ComposeBuild = {
   at: Place;
-  /** A path, or the text of the Dockerfile itself. */
+  /** A path, or the text of an inline Dockerfile. */
   dockerfile: { path: string } | { text: string; file: string; line: number };
   buildArgs: ReadonlyMap<string, string>;
   target: string | undefined;
@@ -19,12 +19,12 @@ export type ComposeBuild = {
 export type ComposeResult = {
   mentions: Mention[];
   builds: ComposeBuild[];
-  /** All Dockerfiles that services are built from, also those of profiles that are off. */
+  /** All Dockerfiles of services, also those of inactive profiles. */
   dockerfiles: ReadonlySet<string>;
-  /** Whether one of its services says how it is built, be it in a file that another one overrides. */
+  /** Whether a service has a `build`, also in an overridden file. */
   hasBuilds: boolean;
   files: ReadonlySet<string>;
-  /** Services of profiles that are off. */
+  /** Services of inactive profiles. */
   left: readonly string[];
 };
 
@@ -32,13 +32,13 @@ export type ComposeInput = {
   directory: string;
   files: readonly string[];
   variables: Variables;
-  /** Those that are on; `undefined`: those of COMPOSE_PROFILES. */
+  /** The active ones; `undefined`: those of COMPOSE_PROFILES. */
   profiles: readonly string[] | undefined;
-  /** What services are for that name no platform; none is the machine's own. */
+  /** For services without a platform; empty: the machine's. */
   platforms: readonly string[];
 };
 
-const way = "Set it in the environment or in the .env beside the file.";
+const hint = "Set it in the environment or in the .env next to the file.";
 
 /**
  * The images that `docker compose build` and `docker compose up` pull, and the builds whose Dockerfiles name more.
@@ -75,7 +75,7 @@ function profileTest(profiles: readonly string[]): (service: Tree) => boolean {
 
 type Named = readonly [string, Tree];
 
-/** Services that are built, and those that their builds take as contexts. */
+/** Services that are built, and those that their builds use as contexts. */
 function withNeededBuilds(active: readonly Named[], all: readonly Named[]): Named[] {
   const found = new Map<string, Named>();
   const waiting = [...active];
@@ -93,7 +93,7 @@ function withNeededBuilds(active: readonly Named[], all: readonly Named[]): Name
 
 const placeOf = ({ file, line }: Tree, by: string): Place => ({ file, line, by });
 
-/** In full form. */
+/** A reference in full form. */
 function fullName(reference: string): string {
   const image = parseImageReference(reference);
   return typeof image === "string"
@@ -102,8 +102,7 @@ function fullName(reference: string): string {
 }
 
 /**
- * The names that the image of a build is given: whatever else names it finds it there. Without a name of its own it is
- * `<project>-<service>` (compose specification, "Build"; docker/compose, pkg/api, GetImageNameOrDefault).
+ * The names of the image of a build, which other services then find locally. Without `image` it is `<project>-<service>` (compose specification, "Build"; docker/compose, pkg/api, GetImageNameOrDefault).
  */
 function namesOfBuild(project: Project, [name, service]: Named): string[] {
   const image = textIn(service, "image") || `${project.name}-${name}`;
@@ -111,7 +110,7 @@ function namesOfBuild(project: Project, [name, service]: Named): string[] {
   return [image, ...tags].map(fullName);
 }
 
-/** What a service without a platform is for. */
+/** The platforms that a service is pulled for. */
 function platformsOf(service: Tree, { platforms, variables }: ComposeInput): readonly string[] {
   const own = textIn(service, "platform");
   if (own !== undefined && own !== "") return [own];
@@ -137,19 +136,19 @@ function readVolumes(service: Tree, input: ComposeInput, built: ReadonlySet<stri
   }
 }
 
-/** What is fetched in ways of its own when a service starts. */
+/** What a service fetches in other ways when it starts. */
 function readOthers(service: Tree, mentions: Mention[]): void {
   const models = memberOf(service, "models");
   if (models !== undefined)
     mentions.push({
       ...placeOf(models, "models"),
-      passedOver: "Docker Model Runner fetches its models: they are not looked at.",
+      passedOver: "Docker Model Runner fetches the models: they were not checked.",
     });
   const provider = memberOf(service, "provider");
   if (provider !== undefined)
     mentions.push({
       ...placeOf(provider, "provider"),
-      passedOver: `The provider ${textIn(provider, "type") ?? ""} starts it: what that fetches is not looked at.`,
+      passedOver: `The provider ${textIn(provider, "type") ?? ""} starts the service: what it fetches was not checked.`,
     });
 }
 
@@ -159,9 +158,9 @@ function mentionOf(at: Place, { text, unset, wrong }: Text, platforms: readonly 
   const [missing] = unset;
   const isValid = typeof parseImageReference(reference) !== "string";
   if (missing !== undefined && (wrong !== undefined || !isValid))
-    return { ...at, unresolved: unsetVariable(missing, way) };
+    return { ...at, unresolved: unsetVariable(missing, hint) };
   if (wrong !== undefined) return { ...at, unresolved: wrong };
-  if (reference === "") return { ...at, unresolved: "It is empty." };
+  if (reference === "") return { ...at, unresolved: "The name of the image is empty." };
   return { ...at, reference, ...(platforms.length > 0 && { platforms }) };
 }
 
@@ -182,14 +181,14 @@ function readBuild(project: Project, input: ComposeInput, service: Tree, mention
       mentions.push({ ...placeOf(cache, "cache_from"), passedOver: cacheSentence(cache.text) });
   const sbom = memberOf(build, "sbom");
   if (sbom?.kind === "text" && sbom.text !== "" && sbom.text !== "false")
-    mentions.push({ ...placeOf(sbom, "sbom"), passedOver: "The image that makes the SBOM is not looked at." });
+    mentions.push({ ...placeOf(sbom, "sbom"), passedOver: "The image that makes the SBOM was not checked." });
   const inline = memberOf(build, "dockerfile_inline");
   const path = dockerfileOf(project, service);
   if (path === undefined && inline?.kind !== "text") {
     const context = textIn(build, "context") ?? "";
     mentions.push({
       ...at,
-      passedOver: `It is built from ${context}, which is not in this folder: its Dockerfile is not looked at.`,
+      passedOver: `The service is built from ${context}, which is outside this folder: its Dockerfile was not checked.`,
     });
     return [];
   }
@@ -197,7 +196,7 @@ function readBuild(project: Project, input: ComposeInput, service: Tree, mention
     .map((name) => memberOf(build, name))
     .find((one) => one?.kind === "text" && one.unset.length > 0);
   if (unset?.kind === "text") {
-    mentions.push({ ...at, unresolved: unsetVariable(unset.unset[0] ?? "", way) });
+    mentions.push({ ...at, unresolved: unsetVariable(unset.unset[0] ?? "", hint) });
     return [];
   }
   const dockerfile =
@@ -216,7 +215,7 @@ function readBuild(project: Project, input: ComposeInput, service: Tree, mention
   ];
 }
 
-const cacheSentence = (cache: string): string => `The cache ${cache} is not looked at: a build goes on without it.`;
+const cacheSentence = (cache: string): string => `The cache ${cache} was not checked: a build continues without it.`;
 
 /** Source: docker/compose, pkg/compose/build.go, useDockerDefaultOrServicePlatform. */
 function buildPlatforms(service: Tree, input: ComposeInput): readonly string[] {
@@ -230,7 +229,7 @@ function buildPlatforms(service: Tree, input: ComposeInput): readonly string[] {
   return named.length > 0 ? named : input.platforms;
 }
 
-/** `args` is a mapping or a list of NAME=value; a name alone is taken from the environment. */
+/** `args` is a mapping or a list of NAME=value; a name alone takes its value from the environment. */
 function argumentsOf(build: Tree, variables: Variables): Map<string, string> {
   const result = new Map<string, string>();
   for (const [name, value] of pairsIn(build, "args")) {
@@ -247,10 +246,10 @@ function readContexts(build: Tree, mentions: Mention[]): Map<string, NamedContex
     const image = /^docker-image:\/\/(.*)$/.exec(value.text)?.[1];
     const at = placeOf(value, `build context ${name}`);
     const mention = image === undefined ? undefined : mentionOf(at, value, [], image);
-    // It is pulled where the build names it; what cannot be told is told here.
+    // The image is reported where the Dockerfile names it; only an unresolved one is reported here.
     if (mention !== undefined && "unresolved" in mention) mentions.push(mention);
     if (image === undefined && isRemote(value.text) && !value.text.startsWith("oci-layout://"))
-      mentions.push({ ...at, passedOver: `The context ${value.text} is not in this folder and is not looked at.` });
+      mentions.push({ ...at, passedOver: `The context ${value.text} is outside this folder and was not checked.` });
     contexts.set(name.toLowerCase(), image === undefined ? "no-image" : { image });
   }
   return contexts;

@@ -1,24 +1,24 @@
 import { type Lexed, lex, type Variables } from "./shell-lexer.js";
 
-/** Something that a stage takes files from, other than the stage that it is built on. */
+/** A stage or image that a stage copies or mounts files from. */
 export type Source = { name: string; by: "COPY --from" | "RUN --mount"; line: number };
 
 export type Stage = {
   /** In lower case. */
   name: string | undefined;
-  /** What `FROM` names, with its variables in place; or a sentence that says why it is not valid. */
+  /** What `FROM` names, with variables replaced; or a sentence on why it is not valid. */
   base: Lexed | string;
-  /** What `--platform` says, with its variables in place. */
+  /** `--platform`, with variables replaced. */
   platform: string | undefined;
   sources: readonly Source[];
-  /** What stages that are built on this one take files from. */
+  /** Sources of ONBUILD instructions, for stages that are built on this one. */
   triggered: readonly Source[];
   line: number;
 };
 
 /**
  * The stages of a Dockerfile.
- * @param given - arguments of the build
+ * @param given - build arguments
  * @param predefined - arguments that every Dockerfile has, by name
  */
 export function stagesOf(
@@ -53,7 +53,7 @@ export function stagesOf(
   return stages;
 }
 
-/** `ARG A=1 B="2 3" C`: what the build is given wins; without either there is no value. */
+/** `ARG A=1 B="2 3" C`: a build argument wins over the default. */
 function declare(
   rest: string,
   escapeToken: string,
@@ -72,7 +72,7 @@ function declare(
   }
 }
 
-/** At blanks outside of quotes. Source: moby/buildkit, frontend/dockerfile/parser/line_parsers.go, parseWords. */
+/** Splits at blanks outside quotes. Source: moby/buildkit, frontend/dockerfile/parser/line_parsers.go, parseWords. */
 function splitWords(text: string, escapeToken: string): string[] {
   const words: string[] = [];
   let word = "";
@@ -95,7 +95,7 @@ function splitWords(text: string, escapeToken: string): string[] {
   return word === "" ? words : [...words, word];
 }
 
-/** The instruction that `ONBUILD` keeps for later. */
+/** The instruction inside `ONBUILD`. */
 function triggerOf({ rest, line }: Instruction, escapeToken: string): Instruction {
   const [, keyword = "", after = ""] = /^(\S+)\s*(.*)$/s.exec(rest) ?? [];
   const flags: string[] = [];
@@ -121,7 +121,7 @@ function sourcesOf({ keyword, flags, line }: Instruction): Source[] {
   });
 }
 
-/** One line of CSV: a field with a comma stands in quotes. */
+/** One line of CSV: a field with a comma is in quotes. */
 function fieldsOf(mount: string): [string, string][] {
   const fields = mount.match(/(?:"(?:[^"]|"")*"|[^,])+/g) ?? [];
   return fields.map((field) => {
@@ -139,9 +139,9 @@ function flagOf(flags: readonly string[], name: string): string | undefined {
 export type Instruction = {
   /** In lower case. */
   keyword: string;
-  /** `--from=x`, without quotes and escapes; in front of everything else. */
+  /** The leading `--from=x`, without quotes and escapes. */
   flags: readonly string[];
-  /** What follows the flags, as it is written. */
+  /** The text after the flags. */
   rest: string;
   /** Of its first line, from 1. */
   line: number;
@@ -149,7 +149,7 @@ export type Instruction = {
 
 export type ParsedDockerfile = {
   escapeToken: string;
-  /** The frontend that reads the file, and the line that names it. */
+  /** The frontend, and the line that names it. */
   syntax?: { image: string; line: number };
   instructions: readonly Instruction[];
 };
@@ -157,12 +157,12 @@ export type ParsedDockerfile = {
 const knownDirectives: ReadonlySet<string> = new Set(["syntax", "escape", "check"]);
 
 /**
- * Splits a Dockerfile into instructions: with continued lines put together, comments and heredocs left out.
+ * Splits a Dockerfile into instructions: continued lines are joined, comments and heredocs left out.
  * Source: moby/buildkit, frontend/dockerfile/parser (parser.go, directives.go, split_command.go).
  */
 export function parseDockerfile(text: string): ParsedDockerfile {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
-  // The parser itself takes a shebang for a comment.
+  // BuildKit reads a shebang as a comment.
   const escapeToken = directive(lines, "escape", "#", 0)?.value === "`" ? "`" : "\\";
   const skipped = lines[0]?.startsWith("#!") ? 1 : 0;
   const found = directive(lines, "syntax", "#", skipped) ?? directive(lines, "syntax", "//", skipped);
@@ -170,7 +170,7 @@ export function parseDockerfile(text: string): ParsedDockerfile {
   return { escapeToken, ...(syntax && { syntax }), instructions: readInstructions(lines, escapeToken) };
 }
 
-/** Parser directives stand before everything else; what is none ends them. */
+/** Parser directives come first; any other line ends them. */
 function directive(lines: readonly string[], name: string, mark: string, skipped: number) {
   for (const [index, line] of lines.entries()) {
     if (index < skipped) continue;
@@ -192,7 +192,7 @@ function readInstructions(lines: readonly string[], escapeToken: string): Instru
     if (instruction === undefined) continue;
     instructions.push(instruction);
     for (const { word, chomps } of heredocsOf(instruction, text, escapeToken))
-      at = behindHeredoc(lines, at, word, chomps);
+      at = lineAfterHeredoc(lines, at, word, chomps);
   }
   return instructions;
 }
@@ -207,7 +207,7 @@ function logicalLine(lines: readonly string[], from: number, escapeToken: string
   let next = from + 1;
   for (; isContinued && next < lines.length; next += 1) {
     const line = lines[next] ?? "";
-    // Inside an instruction comments and empty lines are passed over.
+    // Inside an instruction comments and empty lines are skipped.
     if (isComment(line) || line.trim() === "") continue;
     const more = withoutContinuation(line, escapeToken);
     text += more.text;
@@ -216,7 +216,7 @@ function logicalLine(lines: readonly string[], from: number, escapeToken: string
   return { text, line: from + 1, next };
 }
 
-/** The escape character at the end of a line continues it, unless another one stands before it. */
+/** An escape character at the end of a line continues it, unless it is escaped itself. */
 function withoutContinuation(line: string, escapeToken: string): { text: string; isContinued: boolean } {
   const trimmed = line.replace(/[ \t]+$/, "");
   const isContinued = trimmed.endsWith(escapeToken) && trimmed.at(-2) !== escapeToken;
@@ -258,7 +258,7 @@ function flagAt(text: string, escapeToken: string): { word: string; length: numb
   return { word, length: text.length };
 }
 
-/** The heredocs that begin in an instruction; the lines behind it belong to them. */
+/** The heredocs that begin in an instruction. */
 function heredocsOf({ keyword, rest }: Instruction, text: string, escapeToken: string) {
   const inner = keyword === "onbuild" ? parseInstruction(rest, escapeToken, 0) : { keyword, rest };
   if (inner === undefined || !["add", "copy", "run"].includes(inner.keyword)) return [];
@@ -283,7 +283,7 @@ function isJsonList(text: string): boolean {
   }
 }
 
-function behindHeredoc(lines: readonly string[], from: number, word: string, chomps: boolean): number {
+function lineAfterHeredoc(lines: readonly string[], from: number, word: string, chomps: boolean): number {
   for (let at = from; at < lines.length; at += 1) {
     const line = lines[at] ?? "";
     if ((chomps ? line.replace(/^\t+/, "") : line) === word) return at + 1;

@@ -3,28 +3,27 @@ import { parseImageReference } from "../../../broker/references/image-reference.
 import { parseDockerfile, type Source, type Stage, stagesOf } from "./dockerfile-stages.js";
 import { type Mention, type Place, unsetVariable } from "./mention.js";
 
-/** What the name of a further build context stands for. */
+/** What an additional build context is. */
 export type NamedContext = { image: string } | "no-image";
 
 export type DockerfileInput = {
   file: string;
   text: string;
-  /** Arguments that the build is given. */
+  /** Build arguments. */
   buildArgs: ReadonlyMap<string, string>;
-  /** Platforms that it is built for; none is the machine's own. */
+  /** Platforms of the build; empty: the machine's. */
   platforms: readonly string[];
-  /** The stage that is built; without one it is the last. */
+  /** The stage to build; the last by default. */
   target?: string | undefined;
   /** By name, in lower case. */
   contexts?: ReadonlyMap<string, NamedContext>;
 };
 
-const way = "Give it with --build-arg.";
-const platformWay = "Say for which platforms with --platform.";
+const hint = "Pass it with --build-arg.";
+const platformHint = "Name the platforms with --platform.";
 
 /**
- * The images that a build of this Dockerfile pulls: its frontend, and what the stages need that the target depends on, as
- * BuildKit finds them. Sources: Dockerfile reference; docs.docker.com, "Multi-stage builds"; moby/buildkit,
+ * The images that a build of this Dockerfile pulls: its frontend, and those of the stages that the target depends on. Sources: Dockerfile reference; docs.docker.com, "Multi-stage builds"; moby/buildkit,
  * frontend/dockerfile/dockerfile2llb/convert.go.
  */
 export function mentionsOfDockerfile(input: DockerfileInput): Mention[] {
@@ -45,17 +44,19 @@ export function mentionsOfDockerfile(input: DockerfileInput): Mention[] {
 type Build = {
   input: DockerfileInput;
   stages: readonly Stage[];
-  /** The number of the stage that each stage is built on; absent for an image. */
+  /** The index of the stage that each stage is built on; absent for an image. */
   baseOf: ReadonlyMap<number, number>;
   platform: string | undefined;
 };
 
 function mentionsFor(input: DockerfileInput, stages: readonly Stage[], platform: string | undefined): Mention[] {
   const last = stages.length - 1;
-  if (last < 0) return [{ file: input.file, line: 1, by: "FROM", unresolved: "It has no FROM." }];
+  if (last < 0) return [{ file: input.file, line: 1, by: "FROM", unresolved: "The Dockerfile has no FROM." }];
   const target = input.target === undefined ? last : findStage(stages, input.target);
   if (target === undefined)
-    return [{ file: input.file, line: 1, by: "--target", unresolved: `It has no stage "${input.target}".` }];
+    return [
+      { file: input.file, line: 1, by: "--target", unresolved: `The Dockerfile has no stage "${input.target}".` },
+    ];
   const build = { input, stages, baseOf: basesOf(stages), platform };
   const mentions: Mention[] = [];
   const seen = new Set<number>();
@@ -69,11 +70,11 @@ function mentionsFor(input: DockerfileInput, stages: readonly Stage[], platform:
   return mentions;
 }
 
-/** Adds what a stage pulls. @returns the stages that it needs */
+/** Adds the images that a stage pulls. @returns the stages that it needs */
 function readStage(build: Build, stage: Stage, number: number, mentions: Mention[]): number[] {
   const { input, stages, baseOf } = build;
   const at = { file: input.file, line: stage.line, by: "FROM" };
-  // A context with the name of a stage stands for all of it.
+  // A context with the name of a stage replaces it.
   const replacement = stage.name === undefined ? undefined : contextNamed(input, stage.name);
   if (replacement !== undefined) {
     addContext(build, at, replacement, stage.platform, mentions);
@@ -97,7 +98,7 @@ function readStage(build: Build, stage: Stage, number: number, mentions: Mention
 /** `COPY --from` names a stage by its name or its number, and `RUN --mount` by its name. */
 function stageOfSource(stages: readonly Stage[], { name, by }: Source): number | { wrong: string } | undefined {
   if (by === "COPY --from" && /^\d+$/.test(name)) {
-    return Number(name) < stages.length ? Number(name) : { wrong: `It has no stage number ${name}.` };
+    return Number(name) < stages.length ? Number(name) : { wrong: `The Dockerfile has no stage number ${name}.` };
   }
   return findStage(stages, name);
 }
@@ -136,14 +137,14 @@ function addImage(
     addContext(build, at, context, platform, mentions);
     return;
   }
-  // A variable without a value is empty. That makes no image of its own of most references.
+  // A variable without a value is empty, which makes most references invalid.
   const [missing] = unset;
   const isValid = typeof parseImageReference(text) !== "string";
   if (missing !== undefined && !(isValid && !isPlatformArgument(missing)))
-    mentions.push({ ...at, unresolved: unsetVariable(missing, isPlatformArgument(missing) ? platformWay : way) });
-  else if (text === "") mentions.push({ ...at, unresolved: "It names no image." });
+    mentions.push({ ...at, unresolved: unsetVariable(missing, isPlatformArgument(missing) ? platformHint : hint) });
+  else if (text === "") mentions.push({ ...at, unresolved: "No image is named." });
   else if (at.by !== "FROM" && text.includes("$"))
-    mentions.push({ ...at, unresolved: "Variables are not put in their places here: name a stage instead." });
+    mentions.push({ ...at, unresolved: "BuildKit does not replace variables here. Name a stage instead." });
   else mentions.push(pulled(at, text, platform ?? build.platform));
 }
 
@@ -164,7 +165,7 @@ const pulled = (at: Place, reference: string, platform: string | undefined): Men
   ...(platform !== undefined && { platforms: [platform] }),
 });
 
-/** The context of that name: for an image, whatever way its name is written. */
+/** The context of that name; the name of an image may be written in short or full form. */
 function contextNamed({ contexts }: DockerfileInput, name: string): NamedContext | undefined {
   const direct = contexts?.get(name.toLowerCase());
   if (direct !== undefined || contexts === undefined) return direct;
@@ -177,7 +178,7 @@ function fullName(name: string): string | undefined {
   return typeof image === "string" ? undefined : JSON.stringify(image);
 }
 
-/** How Node calls architectures, and how images do. Source: Node.js documentation, process.arch; OCI image specification. */
+/** Architectures by their names in Node. Source: Node.js documentation, process.arch; OCI image specification. */
 const architectures: Readonly<Record<string, string>> = {
   x64: "amd64",
   ia32: "386",
@@ -188,13 +189,12 @@ const architectures: Readonly<Record<string, string>> = {
   riscv64: "riscv64",
 };
 
-/** The platform of the builder: the machine's own. */
 const buildPlatform = `linux/${architectures[arch] ?? arch}`;
 
 /**
  * Arguments that `FROM` sees without a declaration.
  * Source: Dockerfile reference, "Automatic platform ARGs in the global scope"; moby/buildkit, dockerfile2llb/platform.go.
- * @param platform - that the build is for; without one the arguments of the target have no value here
+ * @param platform - of the build; without it the TARGET arguments have no value
  */
 export function predefinedArguments(
   platform: string | undefined,

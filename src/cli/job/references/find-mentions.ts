@@ -9,7 +9,7 @@ import type { Variables } from "./shell-lexer.js";
 export type Tree = {
   directory: string;
   buildArgs: ReadonlyMap<string, string>;
-  /** What builds and services are for that say nothing themselves. */
+  /** The platforms of builds and services that name none. */
   platforms: readonly string[];
   variables: Variables;
   profiles: readonly string[] | undefined;
@@ -19,14 +19,14 @@ export type Tree = {
 
 export type Found = {
   mentions: readonly Mention[];
-  /** Files and services that take no part, for people. */
+  /** Files and services that were not read, as sentences. */
   notes: readonly string[];
 };
 
 /**
- * Every place below a folder that names an image which a build and a run pull: of compose projects, with the Dockerfiles
- * that they build; and of other Dockerfiles. Those get the arguments of the command, and of a `.docker_build_args` beside
- * them (as foundriesio/ci-scripts has it).
+ * Finds every image that builds and runs below a folder pull: those of compose projects and the Dockerfiles that they
+ * build, and those of other Dockerfiles. A Dockerfile gets the arguments of the command and of a `.docker_build_args`
+ * in its folder (as in foundriesio/ci-scripts).
  * @throws CommandFailure when the folder cannot be read
  */
 export async function findMentions(tree: Tree): Promise<Found> {
@@ -39,7 +39,7 @@ export async function findMentions(tree: Tree): Promise<Found> {
   const { directory, platforms, variables, profiles } = tree;
   const found = await findFiles(directory);
   const { projects, unused } = await composeProjects(directory, found.composeFiles, variables);
-  const notes = unused.map((file) => `${file} is not read: docker compose reads it only where it is named with -f.`);
+  const notes = unused.map((file) => `${file} was not read: docker compose reads it only when it is named with -f.`);
   const read: ReadProject[] = [];
   for (const files of projects) {
     // A file that another project includes or extends belongs to that project.
@@ -49,7 +49,9 @@ export async function findMentions(tree: Tree): Promise<Found> {
   const mentions = read.flatMap(({ result }) => result.mentions);
   for (const { files, result } of read)
     if (result.left.length > 0)
-      notes.push(`${files[0]}: not read: ${result.left.join(", ")}. Name their profiles with --profile.`);
+      notes.push(
+        `${files[0]}: not read: ${result.left.join(", ")}. To read these services, name their profiles with --profile.`,
+      );
   const readOne = async (path: string, build: Partial<ComposeBuild>): Promise<Mention[] | undefined> => {
     const opened = await openDockerfile(directory, path);
     if (opened === undefined) return undefined;
@@ -67,7 +69,7 @@ export async function findMentions(tree: Tree): Promise<Found> {
     if ("text" in dockerfile) {
       const buildArgs = new Map([...build.buildArgs, ...tree.buildArgs]);
       const inner = mentionsOfDockerfile({ ...build, buildArgs, file: dockerfile.file, text: dockerfile.text });
-      // The text begins on the line behind its name.
+      // The text begins on the line after its key.
       mentions.push(...inner.map((mention) => ({ ...mention, line: mention.line + dockerfile.line })));
       continue;
     }
@@ -81,20 +83,20 @@ export async function findMentions(tree: Tree): Promise<Found> {
 
 type ReadProject = { files: readonly string[]; result: ComposeResult };
 
-/** The Dockerfiles that no project decides about. The notes say why others are not read. */
+/** The Dockerfiles that no project builds. The notes say why others are not read. */
 function dockerfilesAlone(found: readonly string[], projects: readonly ReadProject[], notes: string[]): string[] {
   return found.filter((file) => {
     const usual = usualName(file);
     if (projects.some(({ result }) => result.dockerfiles.has(usual))) return false;
     const isHidden = usual !== file && found.includes(usual);
-    if (isHidden) notes.push(`${file} is not read: ${usual} is beside it.`);
-    else if (isOfProject(file, projects)) notes.push(`${file} is not read: no service is built from it.`);
+    if (isHidden) notes.push(`${file} was not read: docker reads ${usual}, which is in the same folder.`);
+    else if (isOfProject(file, projects)) notes.push(`${file} was not read: no service is built from it.`);
     else return true;
     return false;
   });
 }
 
-/** `docker build` takes `dockerfile` where there is no `Dockerfile`. Source: moby/buildkit, frontend/dockerui/config.go. */
+/** `docker build` reads `dockerfile` when there is no `Dockerfile`. Source: moby/buildkit, frontend/dockerui/config.go. */
 const usualName = (file: string): string => file.replace(/(?<=^|\/)dockerfile$/, "Dockerfile");
 
 async function openDockerfile(directory: string, path: string): Promise<{ file: string; text: string } | undefined> {
@@ -105,9 +107,9 @@ async function openDockerfile(directory: string, path: string): Promise<{ file: 
   return undefined;
 }
 
-const unreadable = (file: string): Mention => ({ file, line: 1, by: "FROM", unresolved: "It cannot be read." });
+const unreadable = (file: string): Mention => ({ file, line: 1, by: "FROM", unresolved: "The file cannot be read." });
 
-/** A project that builds something says what is built of the files below it. */
+/** A project with builds decides which Dockerfiles below it are built. */
 function isOfProject(file: string, projects: readonly ReadProject[]): boolean {
   return projects.some(({ files, result }) => {
     const folder = posix.dirname(files[0] ?? "");
@@ -125,7 +127,7 @@ async function buildArgsBeside(directory: string, file: string): Promise<[string
   });
 }
 
-/** Each place and image once, with all the platforms that it is pulled for. */
+/** Each place and image once, with all its platforms. */
 function joined(mentions: readonly Mention[]): Mention[] {
   const found = new Map<string, Mention>();
   for (const mention of mentions) {
@@ -147,13 +149,13 @@ function byPlace(a: Mention, b: Mention): number {
 const dockerfileName =
   /^(?:dockerfile$|(?:Dockerfile|Containerfile)(?:\.(?!dockerignore$|containerignore$)[^.].*)?$)|\.(?:D|d)ockerfile$/s;
 const composeName = /^(?:docker-)?compose(?:\.[\w.-]+)?\.ya?ml$/;
-const passedOver: ReadonlySet<string> = new Set([".git", "node_modules", ".venv", "__pycache__"]);
+const skippedFolders: ReadonlySet<string> = new Set([".git", "node_modules", ".venv", "__pycache__"]);
 const maxFolders = 20_000;
 
 export type FoundFiles = { dockerfiles: string[]; composeFiles: string[] };
 
 /**
- * Finds Dockerfiles and compose files by their names, in a folder and below it. Links are not followed.
+ * Finds Dockerfiles and compose files by their names in a folder and its subfolders. Links are not followed.
  * @returns paths relative to the folder, with slashes, in order
  * @throws CommandFailure when the folder cannot be read
  */
@@ -166,14 +168,14 @@ export async function findFiles(directory: string): Promise<FoundFiles> {
     if (looked > maxFolders)
       throw new CommandFailure(
         exitCodes.failed,
-        `${directory} has more than ${maxFolders} folders. Name one with less in it.`,
+        `${directory} has more than ${maxFolders} folders. Name a smaller folder.`,
       );
     const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch((error: unknown) => {
       throw new CommandFailure(exitCodes.failed, `${join(directory, folder)} cannot be read (${systemReason(error)}).`);
     });
     for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory() && !passedOver.has(entry.name)) folders.push(path);
+      if (entry.isDirectory() && !skippedFolders.has(entry.name)) folders.push(path);
       if (!entry.isFile()) continue;
       if (dockerfileName.test(entry.name)) found.dockerfiles.push(path);
       if (composeName.test(entry.name)) found.composeFiles.push(path);

@@ -1,9 +1,9 @@
 import type { Variables } from "./shell-lexer.js";
 
-/** A text with its variables in place. */
+/** A text with its variables replaced. */
 export type Interpolated = {
   text: string;
-  /** Variables that had no value; they are empty in the text. */
+  /** Variables without a value; they are empty in the text. */
   unset: readonly string[];
   /** Why compose refuses the text. */
   wrong?: string;
@@ -12,9 +12,8 @@ export type Interpolated = {
 const name = /^[A-Za-z_][A-Za-z0-9_]*/;
 
 /**
- * Puts variables in their places as compose does in its files and in `.env`: `$NAME`, `${NAME}`, and with a word of its
- * own `${NAME-word}`, `${NAME+word}`, `${NAME?word}`, each also with a colon, for which empty counts as unset. `$$` is a
- * dollar. Sources: compose specification, "Interpolation"; compose-spec/compose-go, template/template.go.
+ * Replaces variables as compose does in its files and in `.env`: `$NAME`, `${NAME}`, `${NAME-word}`, `${NAME+word}`,
+ * `${NAME?word}`; with a colon before the sign, empty counts as unset. `$$` is a dollar. Sources: compose specification, "Interpolation"; compose-spec/compose-go, template/template.go.
  */
 export function interpolate(text: string, variables: Variables): Interpolated {
   let result = "";
@@ -38,12 +37,12 @@ export function interpolate(text: string, variables: Variables): Interpolated {
 
 type Found = Interpolated & { length: number };
 
-/** @param rest - what stands behind the dollar */
+/** @param rest - the text after the dollar */
 function substitution(rest: string, variables: Variables): Found {
   if (rest.startsWith("$")) return { text: "$", unset: [], length: 1 };
   if (!rest.startsWith("{")) {
     const plain = name.exec(rest)?.[0];
-    // A dollar in front of something else is a dollar.
+    // Any other dollar is literal.
     if (plain === undefined) return { text: "$", unset: [], length: 0 };
     return { ...variableValue(plain, variables), length: plain.length };
   }
@@ -54,7 +53,7 @@ function substitution(rest: string, variables: Variables): Found {
   return { ...withWord(variable, inner.slice(variable.length), variables), length: end + 1 };
 }
 
-const invalid: Interpolated = { text: "", unset: [], wrong: "A substitution with a dollar and braces is not valid." };
+const invalid: Interpolated = { text: "", unset: [], wrong: "A variable substitution in braces is not valid." };
 
 function variableValue(variable: string, variables: Variables): Interpolated {
   const value = variables(variable);
@@ -82,7 +81,7 @@ function withWord(variable: string, operation: string, variables: Variables): In
 const requiredSentence = (variable: string, word: string): string =>
   `The variable ${variable} must have a value${word === "" ? "" : ` (${word})`}.`;
 
-/** The brace that ends this one, past those of variables inside its word. */
+/** The index of the matching brace. */
 function closingBrace(text: string): number {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -94,8 +93,8 @@ function closingBrace(text: string): number {
 }
 
 /**
- * Reads a `.env` file as compose does: `NAME=value` or `NAME: value`, with comments, quotes over several lines, and
- * variables of the environment and of the lines before. A name alone is taken from the environment.
+ * Reads a `.env` file as compose does: `NAME=value` or `NAME: value`, with comments, multi-line quotes, and variables of
+ * the environment and of earlier lines. A name alone takes its value from the environment.
  * Sources: docs.docker.com, "Interpolation", ".env file syntax"; compose-spec/compose-go, dotenv/parser.go.
  */
 export function parseDotEnv(text: string, environment: Variables): Map<string, string> {
@@ -107,7 +106,7 @@ export function parseDotEnv(text: string, environment: Variables): Map<string, s
     if (rest === "") return values;
     const [head, name = "", mark] = /^(?:export[ \t]+)?([\p{L}\p{N}_.[\]-]+)[ \t]*([=:]|\n|$)/u.exec(rest) ?? [];
     if (head === undefined) {
-      // Compose refuses the file; what stands in it before counts.
+      // Compose refuses the file; the lines before count.
       rest = rest.replace(/^[^\n]*/, "");
       continue;
     }
@@ -149,7 +148,7 @@ const escapes: Readonly<Record<string, string>> = {
   v: "\v",
   '"': '"',
   "\\": "\\",
-  // Compose's own way to write a dollar.
+  // A literal dollar for `interpolate`.
   $: "$$",
 };
 

@@ -1,6 +1,6 @@
-/** A place in a file that names an image, or where it cannot be told which one. */
+/** A place in a file that names an image. */
 export type Mention = {
-  /** Relative to the folder that was looked through, with slashes. */
+  /** Relative to the searched folder, with slashes. */
   file: string;
   /** From 1. */
   line: number;
@@ -9,15 +9,15 @@ export type Mention = {
 } & (
   | {
       reference: string;
-      /** Those that it is pulled for; absent where that is the machine's own. */
+      /** The platforms that it is pulled for; absent: the machine's. */
       platforms?: readonly string[];
     }
-  /** Why it cannot be told which image is meant. */
+  /** Why the image is not known. */
   | { unresolved: string }
-  /** What was not looked at, and why: images may be named there. */
+  /** What was not checked, and why. It may name images. */
   | { passedOver: string }
 );
 
 export type Place = Pick<Mention, "file" | "line" | "by">;
 
-export const unsetVariable = (name: string, way: string): string => `The variable ${name} has no value here. ${way}`;
+export const unsetVariable = (name: string, hint: string): string => `The variable ${name} has no value. ${hint}`;

@@ -7,16 +7,14 @@ export type ReportForm = (typeof reportForms)[number];
 
 export type Weight = "pass" | "note" | "fail";
 
-/** Whether a reference fails the check. One that no entry covers may be public: it fails only where that is asked for. */
+/** Whether a reference fails the check. One that no entry covers may be public, so it fails only with `requireCovered`. */
 export function weightOf({ outcome }: Checked, requireCovered: boolean): Weight {
   if (outcome === "ok") return "pass";
-  // Images may be named where nobody looked.
-  if (outcome === "passed-over") return requireCovered ? "fail" : "note";
-  if (outcome === "not-covered") return requireCovered ? "fail" : "note";
+  if (outcome === "passed-over" || outcome === "not-covered") return requireCovered ? "fail" : "note";
   return "fail";
 }
 
-/** The report as text, in the form that was asked for. */
+/** The report as text. */
 export function report(form: ReportForm, checked: readonly Checked[], requireCovered: boolean): string {
   const weighed = checked.map((one) => ({ ...one, weight: weightOf(one, requireCovered) }));
   switch (form) {
@@ -108,6 +106,6 @@ function githubLine(one: Weighed): string[] {
   return [`::${command} file=${property(file)},line=${line},title=${property(title)}::${data(one.message)}`];
 }
 
-// The text is made visible before it is escaped: the runner takes the escapes back.
+// Control characters are replaced before the text is escaped: the runner undoes the escapes.
 const data = (text: string): string =>
   visibleInline(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");

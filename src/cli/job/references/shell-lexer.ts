@@ -1,4 +1,4 @@
-/** What a variable stands for; `undefined` for one that is not set. */
+/** The value of a variable; `undefined` when it is not set. */
 export type Variables = (name: string) => string | undefined;
 
 export type LexerOptions = {
@@ -7,9 +7,9 @@ export type LexerOptions = {
   variables: Variables;
   /** Keep the quotes. */
   rawQuotes?: boolean;
-  /** Keep what escapes. */
+  /** Keep the escape characters. */
   rawEscapes?: boolean;
-  /** Leave variables without a value as they are written. */
+  /** Leave variables without a value unreplaced. */
   keepUnset?: boolean;
 };
 
@@ -20,15 +20,15 @@ export type Lexed = {
   unset: readonly string[];
 };
 
-/** The text is no word of a shell; BuildKit would end with this. */
+/** BuildKit would refuse the text with this error. */
 class LexerFailure extends Error {}
 
 type State = LexerOptions & { text: string; at: number; unset: Set<string>; rawEscapes: boolean };
 
 /**
- * Takes quotes and escapes out of a text and puts variables in their places, as BuildKit does.
+ * Removes quotes and escapes from a text and replaces variables, as BuildKit does.
  * Source: moby/buildkit, frontend/dockerfile/shell/lex.go; Dockerfile reference, "Environment replacement".
- * @returns a sentence that says what is wrong, for a text that BuildKit refuses
+ * @returns a sentence about the error, for a text that BuildKit refuses
  */
 export function lex(text: string, options: LexerOptions): Lexed | string {
   const state = { ...options, text, at: 0, unset: new Set<string>(), rawEscapes: options.rawEscapes === true };
@@ -74,7 +74,7 @@ function until(state: State, stop: string | undefined): { result: string; words:
       state.at += 1;
     }
   }
-  if (stop !== undefined) throw new LexerFailure(`A "${stop}" is missing.`);
+  if (stop !== undefined) throw new LexerFailure(`A closing "${stop}" is missing.`);
   return { result, words: word === "" ? words : [...words, word] };
 }
 
@@ -130,7 +130,7 @@ function dollar(state: State): string {
   return sign === "/" ? replaced(state, name) : modified(state, name, sign);
 }
 
-const badSubstitution = (): LexerFailure => new LexerFailure("A substitution with a dollar and braces is not valid.");
+const badSubstitution = (): LexerFailure => new LexerFailure("A variable substitution in braces is not valid.");
 
 function modified(state: State, name: string, first: string): string {
   const emptyIsUnset = first === ":";
@@ -148,7 +148,7 @@ function modified(state: State, name: string, first: string): string {
     case "+":
       return isSet ? word : "";
     case "?":
-      if (!isSet) throw new LexerFailure(`${name}: ${word === "" ? "it must have a value" : word}.`);
+      if (!isSet) throw new LexerFailure(`${name}: ${word === "" ? "this variable must have a value" : word}.`);
       return value;
     default: {
       const isLongest = word.startsWith(sign);
@@ -170,7 +170,7 @@ function replaced(state: State, name: string): string {
 }
 
 function badPattern(): never {
-  throw new LexerFailure("The pattern of a substitution is not valid.");
+  throw new LexerFailure("The pattern of a variable substitution is not valid.");
 }
 
 function rawUntil(state: State, stop: string, rawEscapes: boolean): string {
@@ -207,7 +207,7 @@ function patternSource(pattern: string, isLongest: boolean): string | undefined 
     else if (character === "?") source += ".";
     else if (character === "\\") {
       const next = pattern.charAt(at + 1);
-      // What ends the substitution is escaped for it alone.
+      // These are escaped only because they would end the substitution.
       if (next === "}" || next === "/") continue;
       if (!["*", "?", "\\"].includes(next) || next === "") return undefined;
       source += `\\${next}`;
@@ -217,13 +217,13 @@ function patternSource(pattern: string, isLongest: boolean): string | undefined 
   return source;
 }
 
-/** Without the part at the beginning that the pattern fits. */
+/** Without the prefix that matches the pattern. */
 export function removePrefix(value: string, pattern: string, isLongest: boolean): string | undefined {
   const source = patternSource(pattern, isLongest);
   return source === undefined ? undefined : value.replace(new RegExp(`^(?:${source})`, "u"), "");
 }
 
-/** Without the part at the end that the pattern fits. */
+/** Without the suffix that matches the pattern. */
 export function removeSuffix(value: string, pattern: string, isLongest: boolean): string | undefined {
   const source = patternSource(pattern, true);
   if (source === undefined) return undefined;
@@ -233,7 +233,7 @@ export function removeSuffix(value: string, pattern: string, isLongest: boolean)
   return start === undefined ? value : value.slice(0, start);
 }
 
-/** With the first part that the pattern fits replaced, or all of them. */
+/** With the first match of the pattern replaced, or all of them. */
 export function replacePattern(value: string, pattern: string, by: string, all: boolean): string | undefined {
   const source = patternSource(pattern, true);
   return source === undefined ? undefined : value.replace(new RegExp(source, all ? "gu" : "u"), () => by);

@@ -4,15 +4,15 @@ import { readFailures } from "../registry-token.js";
 import { askForTokens, type JobClient, type Wanted } from "../request-tokens.js";
 import type { Mention } from "./mention.js";
 
-/** What a tree of files needs tokens for, and the registries of which it needs none. */
+/** What to request tokens for, and the registries that need none. */
 export type WantedFor = {
   requests: readonly { registry: string; repositories: readonly string[] }[];
-  /** No entry, or no grant, is for them: they are pulled from without a login. */
+  /** No entry or no grant covers them: images are pulled from them without a login. */
   withoutLogin: readonly string[];
 };
 
 /**
- * Finds out which of the registries that are mentioned the caller can have tokens for, and for which repositories to ask.
+ * Finds the registries among the mentions that the caller may have tokens for, and the repositories to request.
  * @throws CommandFailure when the service does not answer
  */
 export async function wantedFor(
@@ -41,8 +41,8 @@ export async function wantedFor(
 }
 
 /**
- * Those of these registries that a grant of the caller speaks of, though not of every repository. The service decides it:
- * a grant can name a registry by its host or by the id of an entry.
+ * The registries that a grant of the caller names, for other repositories. Only the service knows: a grant can name a
+ * registry by its host or by the id of an entry.
  */
 async function grantedRegistries(client: JobClient, registries: readonly string[]): Promise<string[]> {
   const answer = await askForTokens(client, {
@@ -55,7 +55,7 @@ async function grantedRegistries(client: JobClient, registries: readonly string[
   return registries.filter((registry) => !beyond.some((failure) => failure.registry === registry));
 }
 
-/** The repositories of each registry that are mentioned, by host. What is no reference is passed over. */
+/** The mentioned repositories by host. Texts that are not references are left out. */
 function repositoriesOf(mentions: readonly Mention[]): Map<string, string[]> {
   const byHost = new Map<string, Set<string>>();
   for (const mention of mentions) {

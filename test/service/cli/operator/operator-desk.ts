@@ -44,7 +44,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
           err += `${line}\n`;
         },
         note: (line) => {
-          if (given.person.isThere) err += `${line}\n`;
+          if (given.person.isAtTerminal) err += `${line}\n`;
         },
       },
       paint: paintFor(false),
@@ -70,7 +70,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
     recordText(`${out}\n${err}`);
     return { exitCode, out, err };
   };
-  const nobody = { isThere: false, ask: () => noAnswer("ask"), askHidden: () => noAnswer("askHidden") };
+  const nobody = { isAtTerminal: false, ask: () => noAnswer("ask"), askHidden: () => noAnswer("askHidden") };
   return {
     directory,
     environment: desk,
@@ -84,7 +84,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
         return answer === undefined ? noAnswer(question) : Promise.resolve(answer);
       };
       const said = await start(args, {
-        person: { isThere: true, ask, askHidden: ask },
+        person: { isAtTerminal: true, ask, askHidden: ask },
         readInput: () => noAnswer("standard input"),
       });
       return { ...said, asked };

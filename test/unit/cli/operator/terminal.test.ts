@@ -66,8 +66,8 @@ describe("whoever sits at the terminal", () => {
   test("is nobody where input or output is no terminal", () => {
     const { input, output } = seat();
     const interrupt = () => undefined;
-    expect(personAt({ input: new PassThrough(), output, interrupt }).isThere).toBe(false);
-    expect(personAt({ input, output: new PassThrough(), interrupt }).isThere).toBe(false);
+    expect(personAt({ input: new PassThrough(), output, interrupt }).isAtTerminal).toBe(false);
+    expect(personAt({ input, output: new PassThrough(), interrupt }).isAtTerminal).toBe(false);
   });
 });
 

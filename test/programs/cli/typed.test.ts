@@ -93,7 +93,7 @@ describe("a command of a job", () => {
   test("explain prints the claims of the token, but none of a person, and its times by the service's clock", async () => {
     const done = await run("http", "ci", "explain");
     expect(done.stdout).toMatch(
-      /Clock of the service: .*\nIssued: .* ago\nExpires: .* s ago \(this alone refuses it\)/,
+      /Clock of the service: .*\nIssued: .* ago\nExpires: .* s ago \(the token is refused for this\)/,
     );
     expect(JSON.parse(done.stdout.slice(done.stdout.indexOf("\n{")))).toMatchObject({
       ...{ iss: "https://ci.example.test", sub: "repo:acme/app", ref: "refs/heads/main", repository_id: "7" },

@@ -125,7 +125,7 @@ describe.skipIf(isMissing)(
       await close();
       const at = (url: string) => copy(machineOf(job.token, { FACTORY_SECRETS_URL: url }));
       const [down, slow] = await Promise.all([at(`http://127.0.0.1:${port}`), whileAnswering(() => undefined, at)]);
-      const nothing = `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Tried for 20 s.\n`;
+      const nothing = `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Gave up after 20 s.\n`;
       expect(down).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(nothing) });
       expect(slow).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("did not answer within") });
     });

@@ -68,8 +68,8 @@ describe("docker-credential-factory-secrets get", () => {
 
   test.each([
     ["a registry beyond the job's grants", "quay.io", /This job was opened for less/],
-    ["a registry that gives a bearer", bearerHost, /a credential helper can only hand a password to docker/],
-    ["no registry at all", "", /named no registry/],
+    ["a registry that gives a bearer", bearerHost, /a credential helper can pass only a password to docker/],
+    ["no registry at all", "", /named no valid registry/],
   ])(
     "refuses %s on standard output and for people to read, in words that docker does not take for none",
     async (_, server, sentence) => {
@@ -94,7 +94,7 @@ describe("docker-credential-factory-secrets get", () => {
 
   test("says what is missing when it is not set up", async () => {
     const done = await machine.helper("get", passwordHost, { FACTORY_SECRETS_URL: "" });
-    expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^Where is the service\?/) });
+    expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^The URL of the service is not set\./) });
   });
 });
 
@@ -107,7 +107,7 @@ describe("the other commands of a helper", () => {
 
   test("store is refused, and so is a command that is none", async () => {
     const stored = await machine.helper("store", '{"ServerURL":"x","Username":"y","Secret":"z"}');
-    expect(stored).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("No docker login is needed") });
+    expect(stored).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("docker login is not needed") });
     const none = await machine.helper("rename", "");
     expect(none).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("Usage: docker-credential-") });
   });
@@ -124,7 +124,7 @@ describe("configure-docker", () => {
     machine.writeConfig({ credsStore: "desktop", credHelpers: { "other.example.com": "desktop" } });
     const done = await machine.run(["configure-docker"]);
     expect(done).toMatchObject({ exitCode: 0, stdout: `${passwordHost}\n` });
-    expect(done.stderr).toContain(`${bearerHost} gives a bearer`);
+    expect(done.stderr).toContain(`${bearerHost}: not configured. It gives a bearer token`);
     expect(machine.readConfig()).toEqual({
       credsStore: "desktop",
       credHelpers: { "other.example.com": "desktop", [passwordHost]: "factory-secrets" },

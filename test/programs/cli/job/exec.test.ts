@@ -98,7 +98,7 @@ describe("ci exec", () => {
 
   test("says 125 when the command was not started", async () => {
     const missing = await machine.run(["ci", "exec", "--", "no-such-program"]);
-    expect(missing).toMatchObject({ exitCode: 125, stderr: "no-such-program: there is no such program in PATH.\n" });
+    expect(missing).toMatchObject({ exitCode: 125, stderr: "no-such-program: this program is not in PATH.\n" });
     const refused = await machine.run(["ci", "exec", "--registry", "quay.io", "--", "true"]);
     expect(refused).toMatchObject({ exitCode: 125, stdout: "" });
     expect(machine.files()).toEqual([]);

@@ -84,7 +84,7 @@ describe("the job's identity", () => {
       tokens: [{ registry: bearerHost }],
     });
     const missing = await explained({ ...buildkite, PATH: join(process.execPath, "..") });
-    expect(missing).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("no buildkite-agent in PATH") });
+    expect(missing).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("is not in PATH. Add its folder") });
     const refused = await explained({
       ...buildkite,
       PATH: `${folder}:${machine.environment.PATH}`,
@@ -105,14 +105,14 @@ describe("the job's identity", () => {
     expect(await identity?.present(1_000)).toBe(next);
     // A folder can be read by nobody as a file, not even by root.
     expect(() => projectedToken(machine.home).find({ environment: {}, settings })).toThrow(
-      "cannot be read by this user",
+      "exists and this user cannot read it",
     );
   });
 
   test("when there is none, the sentence lists all that was looked for", async () => {
     const done = await machine.run(["ci", "login"]);
     expect(done).toMatchObject({ exitCode: 3, stdout: "" });
-    expect(done.stderr).toMatch(/^This job has no identity\. Looked for, in this order:\n/);
+    expect(done.stderr).toMatch(/^This job has no identity\. Set one of these; the first that is set is used:\n/);
     expect(done.stderr.match(/^ {2}- \S+/gm)).toEqual([
       "  - FACTORY_SECRETS_TOKEN",
       "  - FACTORY_SECRETS_ID_TOKEN",
@@ -123,7 +123,7 @@ describe("the job's identity", () => {
   });
 
   test.each([
-    ["a line end inside", "fsj_one\nfsj_two", "holds blanks or other characters that no token has"],
+    ["a line end inside", "fsj_one\nfsj_two", "contains blanks or other characters that no token has"],
     ["both names", "fsj_one", "FACTORY_SECRETS_TOKEN and FACTORY_SECRETS_TOKEN_FILE are both set. Keep one."],
   ])("with %s is a mistake, and is not quoted", async (what, token, sentence) => {
     const file = what === "both names" ? { FACTORY_SECRETS_TOKEN_FILE: "/dev/null" } : {};
@@ -195,7 +195,7 @@ describe("GitHub's ID token", () => {
     const expired = { iat: nowSeconds() - 900, nbf: nowSeconds() - 900, exp: nowSeconds() - 600 };
     const done = await machine.run(["ci", "login"], { environment: { FACTORY_SECRETS_ID_TOKEN: idToken(expired) } });
     expect(done).toMatchObject({ exitCode: 4 });
-    expect(done.stderr).toMatch(/It expired at \d{4}-\S+Z: ask the CI system for a new one/);
+    expect(done.stderr).toMatch(/It expired at \d{4}-\S+Z\. Request the ID token from the CI system/);
   });
 });
 

@@ -106,8 +106,8 @@ describe("ci login", () => {
   });
 
   test.each([
-    ["no JSON", '{"auths": {', /is no JSON object\. It is left as it is/],
-    ["auths that are a list", '{"auths": []}', /"auths" in .* is no JSON object/],
+    ["no JSON", '{"auths": {', /is not a JSON object\. It was not changed/],
+    ["auths that are a list", '{"auths": []}', /"auths" in .* is not a JSON object/],
   ])("leaves a config.json with %s as it is", async (_, text, sentence) => {
     machine.writeConfig(text);
     const refused = await machine.run(["ci", "login"]);
@@ -130,7 +130,10 @@ describe("ci login", () => {
   test("writes nothing for a host that docker asks our helper for", async () => {
     machine.writeConfig({ credHelpers: { [passwordHost]: "factory-secrets" } });
     const done = await machine.run(["ci", "login"]);
-    expect(done).toMatchObject({ exitCode: 0, stderr: expect.stringContaining(`${passwordHost}: docker asks`) });
+    expect(done).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringContaining(`${passwordHost}: not written, because docker gets`),
+    });
     expect(machine.readConfig()).toMatchObject({ auths: { [bearerHost]: {} } });
     expect(Object.keys(JSON.parse(readFileSync(machine.configPath, "utf8")).auths)).toEqual([bearerHost]);
   });
@@ -152,7 +155,7 @@ describe("ci logout", () => {
     config.auths[passwordHost] = { auth: "bWU6bXk=" };
     machine.writeConfig(config);
     const done = await machine.run(["ci", "logout"]);
-    expect(done.stderr).toContain(`${passwordHost}: somebody has logged in there since.`);
+    expect(done.stderr).toContain(`${passwordHost}: kept, because another login has replaced ours.`);
     expect(machine.readConfig()).toEqual({ auths: { [passwordHost]: { auth: "bWU6bXk=" } } });
   });
 

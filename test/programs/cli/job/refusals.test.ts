@@ -31,7 +31,7 @@ describe("what a person reads", () => {
     const done = await login([], { FACTORY_SECRETS_TOKEN: token });
     expect(done).toMatchObject({ exitCode: 4, stdout: "" });
     expect(done.stderr).toMatch(
-      /^The service does not accept the job token in FACTORY_SECRETS_TOKEN\. The job that it was made for has ended or expired, or the token is not copied whole\. Open a new job\.\n\(unauthenticated, request \S+\)\n$/,
+      /^The service does not accept the job token in FACTORY_SECRETS_TOKEN\. Its job has ended or expired, or the token is not copied whole\. Open a new job: factory-secrets jobs open NAME\n\(unauthenticated, request \S+\)\n$/,
     );
     expect(machine.files()).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe("what a person reads", () => {
   test.each([
     [["--repository", "acme/base"], "--repository needs exactly one --registry"],
     [["--registry", bearerHost, "--repository", "Acme/Base"], "(invalid-request"],
-    [["--timeout", "0"], "--timeout is a whole number of seconds"],
+    [["--timeout", "0"], "--timeout takes a whole number of seconds"],
     [["--url", "secrets.example.com"], "must be an http:// or https:// URL"],
     [["--ca-file", "/no/such/file"], "--ca-file names a file that cannot be read: /no/such/file"],
     [["--no-such-option"], "unknown option '--no-such-option'"],
@@ -91,9 +91,12 @@ describe("what a person reads", () => {
 
   test("of settings that are missing", async () => {
     const url = await login([], { FACTORY_SECRETS_URL: "" });
-    expect(url).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^Where is the service\? Set /) });
+    expect(url).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/^The URL of the service is not set\. Set /),
+    });
     const name = await login([], { FACTORY_SECRETS_FACTORY: "" });
-    expect(name).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^Which factory\? Set /) });
+    expect(name).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^No factory is named\. Set /) });
   });
 });
 
@@ -105,7 +108,7 @@ describe("a service", () => {
     expect(done).toMatchObject({ exitCode: 6 });
     expect(done.stderr).toBe(
       `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Trying again for up to 2 s ...\n` +
-        `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Tried for 2 s (--timeout).\n`,
+        `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Gave up after 2 s (--timeout).\n`,
     );
   });
 
@@ -152,7 +155,7 @@ describe("a service", () => {
     // Elsewhere is somebody else: the token does not follow.
     expect(done).toMatchObject({
       exitCode: 6,
-      stderr: expect.stringContaining("answered 307 and not as factory-secrets"),
+      stderr: expect.stringContaining("answered 307, but not as factory-secrets"),
     });
   });
 
@@ -209,7 +212,7 @@ describe("a service", () => {
       (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>Welcome</html>"),
       (url) => login(["--url", url]),
     );
-    expect(done).toMatchObject({ exitCode: 6, stderr: expect.stringContaining("Is FACTORY_SECRETS_URL right?") });
+    expect(done).toMatchObject({ exitCode: 6, stderr: expect.stringContaining("Check FACTORY_SECRETS_URL or --url.") });
     expect(done.stderr).not.toContain("Welcome");
   });
 
@@ -225,7 +228,7 @@ describe("a service", () => {
     writeFileSync(caFile, authority.caPem);
     const refused = await login(["--url", url]);
     expect(refused).toMatchObject({ exitCode: 6 });
-    expect(refused.stderr).toContain("is not trusted here");
+    expect(refused.stderr).toContain("that this machine does not trust");
     expect(refused.stderr).toContain("Set FACTORY_SECRETS_CA_FILE");
     const reached = { exitCode: 5, stderr: expect.stringContaining("Reached.") };
     expect(await login(["--url", url, "--ca-file", caFile])).toMatchObject(reached);

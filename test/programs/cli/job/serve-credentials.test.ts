@@ -84,7 +84,7 @@ describe("ci serve-credentials", () => {
     expect(refused.stderr).toContain("This job was opened for less");
     const missing = await machine.run(["ci", "serve-credentials", "--", "no-such-program"]);
     expect(missing).toMatchObject({ exitCode: 125 });
-    expect(missing.stderr).toContain("no such program");
+    expect(missing.stderr).toContain("this program is not in PATH");
     const path = `/v1/factories/${factory.factory.name}/jobs/${job.id}`;
     await factory.service.as(factory.service.operatorToken).delete(path).expect(204);
     const ended = await serve("console.log('started')");

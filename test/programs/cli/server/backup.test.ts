@@ -53,7 +53,10 @@ describe("backup --out", () => {
   it("overwrites nothing", async () => {
     await writeFile(file("mine"), "mine");
     const { code, err } = await runHere(settings, "backup", "--out", file("mine"));
-    expect({ code, err }).toEqual({ code: 1, err: `${file("mine")} exists. Nothing is overwritten.\n` });
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: `${file("mine")} exists. It was not overwritten; name another file with --out.\n`,
+    });
     expect(await readFile(file("mine"), "utf8")).toBe("mine");
   });
 
@@ -118,7 +121,7 @@ describe("restore --in", () => {
   it("refuses another file than the one whose sum was given, and a file that is not there", async () => {
     const other = ["--sha256", "0".repeat(64)];
     const { code, err } = await runHere(intoEmpty(), "restore", "--in", file("a"), ...other);
-    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("This is another backup") });
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("is another backup") });
     expect(await runHere(keyed(), "restore", "--in", file("none"))).toMatchObject({
       code: 2,
       err: `${file("none")} cannot be read (there is no such file or folder).\n`,

@@ -19,7 +19,7 @@ test("audit export writes the events of the factory to a new file, for its owner
   expect(events.length).toBeGreaterThan(0);
   expect(statSync(out).mode & 0o777).toBe(0o600);
   const again = await desk.run(["audit", "export", "--out", out]);
-  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. Nothing is overwritten.\n` });
+  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. It was not overwritten; name another file.\n` });
 });
 
 test("audit export --format cef writes an event a line", async () => {

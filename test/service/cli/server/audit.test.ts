@@ -55,7 +55,7 @@ describe("audit export and verify", () => {
 
   test("say so when the key was not given", async () => {
     const { out } = await audit("verify", "--file", file("whole.ndjson"));
-    expect(out).toContain("not given with --public-key");
+    expect(out).toContain("no --public-key was given");
   });
 
   test("name the first break, and what a checkpoint covers before it, with exit code 1", async () => {
@@ -75,7 +75,7 @@ describe("audit export and verify", () => {
     await writeFile(file("kept.ndjson"), lines.join("\n"));
     const given = ["--file", file("whole.ndjson"), "--checkpoint"];
     const one = await audit("verify", ...given, file("kept.note"));
-    expect(one).toMatchObject({ code: 0, out: expect.stringContaining("Kept:      1 of your checkpoints fits\n") });
+    expect(one).toMatchObject({ code: 0, out: expect.stringContaining("Compared:  1 of your checkpoints fits\n") });
     const more = await audit("verify", ...given, file("kept.note"), file("kept.ndjson"));
     expect(more.out).toContain(`${notesIn(lines).length + 1} of your checkpoints fit`);
   });
@@ -109,8 +109,8 @@ describe("audit export and verify", () => {
   });
 
   test.each([
-    ["an empty file", () => "", "there is no checkpoint in the files"],
-    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "there is no checkpoint in the files"],
+    ["an empty file", () => "", "the files contain no checkpoint"],
+    ["events alone", (line: string) => line.startsWith('{"type":"event"'), "the files contain no checkpoint"],
     [
       "the checkpoint of another log",
       (line: string) => line.startsWith('{"type":"checkpoint"'),
@@ -124,7 +124,7 @@ describe("audit export and verify", () => {
     const given = ["--file", file("only-one.ndjson"), "--checkpoint", file("not-kept")];
     const { code, out, err } = await audit("verify", ...given);
     expect({ code, out, err }).toMatchObject({ code: 2, out: "", err: expect.stringContaining(said) });
-    expect(err).toContain("Nothing was compared with your checkpoints");
+    expect(err).toContain("Your checkpoints (--checkpoint) could not be compared");
     await rm(file("two.ndjson"));
     await rm(file("only-one.ndjson"));
   });
@@ -142,7 +142,7 @@ describe("audit export and verify", () => {
     expect(await audit("verify", "--file", "README.md")).toEqual({
       code: 2,
       out: "",
-      err: "README.md: this is not an export of the audit in NDJSON.\n",
+      err: "README.md is not an export of the audit in NDJSON. To make one: factory-secrets audit export --out audit.ndjson\n",
     });
     await audit("export", "--format", "cef", "--out", file("whole.cef"));
     expect(await audit("verify", "--file", file("whole.cef"))).toMatchObject({ code: 2 });
@@ -165,7 +165,7 @@ describe("audit export and verify", () => {
     const before = await readFile(file("whole.ndjson"));
     expect(await audit("export", "--out", file("whole.ndjson"))).toMatchObject({
       code: 1,
-      err: `${file("whole.ndjson")} exists. Nothing is overwritten.\n`,
+      err: `${file("whole.ndjson")} exists. It was not overwritten; name another file.\n`,
     });
     expect(await readFile(file("whole.ndjson"))).toEqual(before);
     expect(await audit("export", "--out", file("no/folder"))).toMatchObject({

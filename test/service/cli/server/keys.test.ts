@@ -42,7 +42,7 @@ describe("keys", () => {
     expect(code).toBe(0);
     expect(out.split("\n")).toEqual([
       expect.stringMatching(`^${keyed.first}  active  env:FACTORY_SECRETS_KEY  wraps \\d data keys`),
-      `${keyed.second}  new  env:SECOND_KEY  add it: npx factory-secrets keys add ${keyed.second}`,
+      `${keyed.second}  new  env:SECOND_KEY  to add it: npx factory-secrets keys add ${keyed.second}`,
       "",
     ]);
   });
@@ -64,7 +64,7 @@ describe("keys", () => {
       [["activate", keyed.second], /was not added yet. Add it first: npx factory-secrets keys add/],
       [["retire", keyed.first], /is the active one/],
       [["rewrap", keyed.first], /is the active one/],
-      [["rotate-data-key", "--factory", "nobody"], /There is no factory nobody/],
+      [["rotate-data-key", "--factory", "nobody"], /There is no factory "nobody"/],
     ] as const) {
       const { code, err, out } = await keys(...argv);
       expect({ code, out }).toEqual({ code: 1, out: "" });
@@ -80,8 +80,8 @@ describe("keys", () => {
     expect((await keys("retire", first)).err).toMatch(/still wraps \d data keys/);
     const { code, out } = await keys("rewrap", "--per-second", "1000");
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining(`keys retire ${first}`) });
-    expect((await keys("rewrap")).out).toBe("Everything is wrapped by the active key.\n");
-    expect((await keys("retire", first)).out).toContain("may leave the settings");
+    expect((await keys("rewrap")).out).toBe("Nothing to do: the active key wraps everything.\n");
+    expect((await keys("retire", first)).out).toContain("You may remove it from the settings");
     expect((await keys("list")).out).toMatch(new RegExp(`${first}  retired  env:FACTORY_SECRETS_KEY\n`));
     const { wrapped } = await openEverything(keyed.service.database, await keyed.ring());
     expect([...wrapped.keys()]).toEqual([second]);
@@ -90,7 +90,7 @@ describe("keys", () => {
   it("rotate-data-key seals a factory's values anew, and says how many", async () => {
     const before = await openEverything(keyed.service.database, await keyed.ring());
     const { code, out } = await keys("rotate-data-key", "--factory", "acme");
-    expect({ code, out }).toEqual({ code: 0, out: "Sealed 2 versions of acme anew. The old data key is gone.\n" });
+    expect({ code, out }).toEqual({ code: 0, out: "Resealed 2 versions of acme. The old data key is destroyed.\n" });
     const after = await openEverything(keyed.service.database, await keyed.ring());
     expect(after.values).toEqual(before.values);
     expect([...after.dataKeys.values()]).not.toEqual([...before.dataKeys.values()]);

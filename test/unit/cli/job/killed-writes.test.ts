@@ -19,7 +19,7 @@ describe("a folder of a job's files", () => {
     await write(file("registry-1", "ci:first"));
     // It ends before it comes to the second file.
     const broken = write(file("no-such-folder/file", "x"), file("registry-1", "ci:second"));
-    await expect(broken).rejects.toThrow("cannot be written to (there is no such file or folder)");
+    await expect(broken).rejects.toThrow("cannot be written (there is no such file or folder)");
     expect(readFileSync(join(directory, "registry-1"), "utf8")).toBe("ci:first");
     expect(await write(file("registry-1", "ci:third"))).toMatchObject({ written: ["registry-1"], kept: [] });
     expect(readFileSync(join(directory, "registry-1"), "utf8")).toBe("ci:third");

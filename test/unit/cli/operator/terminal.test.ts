@@ -38,7 +38,7 @@ describe("whoever sits at the terminal", () => {
     const { input, person } = seat();
     const answer = person.askHidden("Value: ");
     input.write("-----BEGIN\rnot-a-real-key\r-----END\r");
-    await expect(answer).rejects.toThrow("That has several lines. Give it with --from-file FILE.");
+    await expect(answer).rejects.toThrow("The input has several lines. Pass it with --from-file FILE.");
   });
 
   test("answers one question after the other", async () => {
@@ -55,12 +55,12 @@ describe("whoever sits at the terminal", () => {
     const interrupted = seat();
     const never = interrupted.person.askHidden("Value: ");
     interrupted.input.write("\u0003");
-    await expect(never).rejects.toThrow("No answer was given.");
+    await expect(never).rejects.toThrow("The input ended without an answer.");
     expect(interrupted.interrupts()).toBe(1);
     const ended = seat();
     const nothing = ended.person.ask("Go on? ");
     ended.input.end();
-    await expect(nothing).rejects.toThrow("No answer was given.");
+    await expect(nothing).rejects.toThrow("The input ended without an answer.");
   });
 
   test("is nobody where input or output is no terminal", () => {

@@ -21,7 +21,7 @@ test("operator-token makes no database where the server has none", async () => {
   const written = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   expect(await run(["operator-token"])).toBe(1);
   expect(written).toHaveBeenCalledExactlyOnceWith(
-    `There is no data at ${data}. Run it in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.\n`,
+    `There is no data at ${data}. Run the command in the clone, or set FACTORY_SECRETS_DATA_DIR as for the server.\n`,
   );
   expect(await readdir(directory)).toEqual([]);
 });

@@ -30,7 +30,7 @@ describe("check", () => {
     put("Dockerfile", `FROM ${bearerHost}/acme/base:multi AS base`, "FROM alpine", "COPY --from=base /a /b");
     put("compose.yml", `services: {a: {image: "${passwordHost}/acme/app:single"}}`);
     const done = await check();
-    expect(done).toMatchObject({ exitCode: 0, stderr: "3 looked at, 0 cannot be pulled.\n" });
+    expect(done).toMatchObject({ exitCode: 0, stderr: "Checked 3, of which 0 cannot be pulled.\n" });
     expect(done.stdout).toMatch(/^WHERE +IMAGE +OUTCOME +ENTRY +PLATFORMS\n/);
     expect(done.stdout).toMatch(
       /Dockerfile:1 +ghcr\.io\/acme\/base:multi +ok +ghcr\.io +linux\/amd64,linux\/arm64\/v8\n/,
@@ -108,7 +108,7 @@ describe("ci login --for", () => {
     const done = await login({ FACTORY_SECRETS_TOKEN: (await factory.openJob()).token });
     expect(done).toMatchObject({ exitCode: 0 });
     expect(machine.readConfig()).toEqual({ auths: { [bearerHost]: { registrytoken: expect.any(String) } } });
-    expect(done.stderr).toContain("docker.io: no registry entry is for it");
+    expect(done.stderr).toContain("docker.io: no registry entry or no grant of this job covers it");
     const repositories = ["acme/app", "acme/base"];
     expect((await factory.events("registry-token.issued")).at(-1)).toMatchObject({
       registry: bearerHost,

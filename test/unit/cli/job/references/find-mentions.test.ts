@@ -79,9 +79,7 @@ describe("a Dockerfile", () => {
 
   test("says which argument has no value, and takes those beside it as ci-scripts does", async () => {
     put("Dockerfile", "ARG NAME", "FROM ghcr.io/acme/$NAME");
-    expect(await find()).toEqual([
-      "Dockerfile:2 FROM ? The variable NAME has no value here. Give it with --build-arg.",
-    ]);
+    expect(await find()).toEqual(["Dockerfile:2 FROM ? The variable NAME has no value. Pass it with --build-arg."]);
     put(".docker_build_args", "# ours", "NAME=base");
     expect(await find()).toEqual(["Dockerfile:2 FROM ghcr.io/acme/base"]);
     expect(await find({ buildArgs: [["NAME", "given"]] })).toEqual(["Dockerfile:2 FROM ghcr.io/acme/given"]);
@@ -90,7 +88,7 @@ describe("a Dockerfile", () => {
   test("that names its base by the platform has one for each that is asked for", async () => {
     put("Dockerfile", "FROM ghcr.io/acme/base-$TARGETARCH:1");
     expect(await find()).toEqual([
-      "Dockerfile:1 FROM ? The variable TARGETARCH has no value here. Say for which platforms with --platform.",
+      "Dockerfile:1 FROM ? The variable TARGETARCH has no value. Name the platforms with --platform.",
     ]);
     expect(await find({ platforms: ["linux/amd64", "linux/arm64"] })).toEqual([
       "Dockerfile:1 FROM ghcr.io/acme/base-amd64:1",
@@ -132,7 +130,7 @@ describe("a compose file", () => {
       "app/docker-compose.yml:2 image ghcr.io/acme/base:8",
       "app/docker-compose.yml:5 image ghcr.io/acme/app:8",
       "app/docker-compose.yml:9 image hub.example.com/three:$literal",
-      "app/docker-compose.yml:14 image ? The variable UNSET has no value here. Set it in the environment or in the .env beside the file.",
+      "app/docker-compose.yml:14 image ? The variable UNSET has no value. Set it in the environment or in the .env next to the file.",
     ]);
   });
 
@@ -196,9 +194,9 @@ describe("a compose file", () => {
     put("b/compose.yml", "x0: &x0 [a]", ...lots, "services: *x9");
     put("c/compose.yml", "services: {a: {image: alpine}}");
     expect(await find()).toEqual([
-      "b/compose.yml:1 compose ? It is no valid YAML.",
+      "b/compose.yml:1 compose ? This is not valid YAML.",
       "c/compose.yml:1 image alpine",
-      expect.stringMatching(/^compose.yml:\d compose \? It is no valid YAML\.$/),
+      expect.stringMatching(/^compose.yml:\d compose \? This is not valid YAML\.$/),
     ]);
   });
 });
@@ -242,7 +240,7 @@ describe("what a build pulls", () => {
     const base = ["Dockerfile:1 FROM ghcr.io/acme/base:1", "Dockerfile:2 COPY --from ghcr.io/acme/onbuild:1"];
     expect(await find()).toEqual([...base, "Dockerfile:6 FROM ghcr.io/acme/last:1"]);
     expect(await find({ target: "APP" })).toEqual(base);
-    expect(await find({ target: "none" })).toEqual(['Dockerfile:1 --target ? It has no stage "none".']);
+    expect(await find({ target: "none" })).toEqual(['Dockerfile:1 --target ? The Dockerfile has no stage "none".']);
   });
 
   test("is read past comments, empty lines, quotes, and a backslash in front of another", async () => {

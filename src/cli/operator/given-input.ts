@@ -104,9 +104,7 @@ async function pipedValue({ readInput, terminal }: OperatorContext): Promise<Buf
   const value = await readInput();
   // A password with a line end does not work, but values are stored byte for byte.
   if (/^[^\n]+\n$/.test(value.toString("latin1")))
-    terminal.say(
-      "Note: the value ends with a line end, as `echo` adds it. To leave it out, use `printf %s`.",
-    );
+    terminal.say("Note: the value ends with a line end, as `echo` adds it. To leave it out, use `printf %s`.");
   return value;
 }
 

@@ -180,12 +180,7 @@ describe("the command line that the service offers", () => {
     expect(ours.filter((name) => !isExpected(name))).toEqual([]);
     expect(ours).not.toContain("cli/factory-secrets");
     const packages = new Set([...listed.matchAll(/^package\/node_modules\/([^/]+)\//gm)].map(([, name]) => name));
-    expect([...packages].toSorted()).toEqual([
-      "@jmespath-community",
-      "commander",
-      "fastest-levenshtein",
-      "yaml",
-    ]);
+    expect([...packages].toSorted()).toEqual(["@jmespath-community", "commander", "fastest-levenshtein", "yaml"]);
   });
 });
 

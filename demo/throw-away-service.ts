@@ -6,8 +6,8 @@ import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { locateCluster } from "../src/db/embedded/cluster-home.js";
-import { findPostmaster } from "../src/db/embedded/find-postmaster.js";
-import { stopPostmaster } from "../src/db/embedded/run-postmaster.js";
+import { findPostmaster, stopPostmaster } from "../src/db/embedded/postmaster.js";
+
 import { settingNames } from "../src/settings/settings.js";
 
 type Look<T> = () => T | undefined | Promise<T | undefined>;

@@ -9,12 +9,12 @@ import {
   BackupRefused,
   type BackupTable,
   endOfRows,
+  LineCursor,
   maxHeaderBytes,
   readHeader,
   trailer,
   trailerBytes,
 } from "./format.js";
-import { LineCursor } from "./line-cursor.js";
 
 /** What becomes of the rows of a part: lines of `COPY`'s text format, in chunks. To be read to the end. */
 export type TakeRows = (table: BackupTable, rows: AsyncIterable<Buffer>) => Promise<void>;

@@ -1,4 +1,4 @@
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import type { Asked } from "./decide-demands.js";
 

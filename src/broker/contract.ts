@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { RegistryName, RepositoryName } from "../core/grant.js";
-import { RegistryTypeName } from "../factory-config/entry-contract.js";
+import { RegistryTypeName } from "../factory-config/contract.js";
 import { RegistryFailure, Timestamp } from "../http/contract.js";
 
 const Repositories = z

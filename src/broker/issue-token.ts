@@ -1,5 +1,5 @@
 import type { AwsWire } from "../audit/events.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { createPauses, startEach } from "../core/pauses.js";

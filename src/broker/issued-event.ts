@@ -1,8 +1,8 @@
 import type { AuditEvent, AwsWire } from "../audit/events.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
-import { principalOf } from "../factory-config/principal-of.js";
+import { principalOf } from "../factory-config/entry.js";
 import type { Demand } from "./decide-demands.js";
 import type { Product } from "./product.js";
 import type { Minted } from "./provider.js";

@@ -1,4 +1,4 @@
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import { Problem } from "../core/problem.js";
 import { FactoryParams } from "../http/contract.js";
 import { json, PreparedJson, route } from "../http/route.js";

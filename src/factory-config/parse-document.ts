@@ -1,13 +1,19 @@
 import type { Invalid } from "../core/problem.js";
 import { secretNamePattern } from "../http/contract.js";
-import { type Locate, locator, readDocumentText } from "./document-text.js";
+import {
+  type Locate,
+  locateRegistries,
+  locator,
+  type Registries,
+  readDocumentText,
+  registriesKey,
+} from "./document-text.js";
+import { lineEnd } from "./edit-text.js";
 import type { RegistryEntry } from "./entry.js";
 import { type Findings, inDocumentOrder } from "./findings.js";
-import { locateRegistries, type Registries, registriesKey } from "./locate-registries.js";
 import { parseEntry } from "./parse-entry.js";
 import { readYaml } from "./read-yaml.js";
-import { remarkOnDocumentKeys } from "./remark-on-keys.js";
-import { lineEnd } from "./text-edits.js";
+import { remarkOnDocumentKeys } from "./remarks.js";
 import { type JsonValue, treeToJson } from "./tree-to-json.js";
 import { type Decoration, kindOf, pairOf, resolved, type Span, type YamlNode, type YamlTree } from "./yaml-tree.js";
 

@@ -1,12 +1,18 @@
 import { nearestName } from "../core/nearest-name.js";
 import { secretNamePattern } from "../http/contract.js";
-import { checkEntry, type EntryFields, entryOf, type FieldRemark } from "./check-entry.js";
-import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
-import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
-import { fieldsOfType } from "./entry-contract.js";
-import { keyOfField, secretKeyOf } from "./entry-keys.js";
+import {
+  checkEntry,
+  type EntryFields,
+  entryOf,
+  type FieldRemark,
+  keylessFieldsOf,
+  principalFieldOf,
+} from "./check-entry.js";
+import { fieldsOfType } from "./contract.js";
+import { keyOfField, type RegistryEntry, type RegistryType, registryTypes, secretKeyOf } from "./entry.js";
+
 import type { Findings } from "./findings.js";
-import { remarkOnEntryKeys, slipOf } from "./remark-on-keys.js";
+import { remarkOnEntryKeys, slipOf } from "./remarks.js";
 import {
   kindOf,
   pairOf,

@@ -1,9 +1,8 @@
 import { Composer, CST, type Document, type ErrorCode, Lexer, Parser, type YAMLError } from "yaml";
 import type { Invalid } from "../core/problem.js";
-import { buildTree } from "./build-tree.js";
 import type { Locate } from "./document-text.js";
 import { type Finding, inDocumentOrder } from "./findings.js";
-import type { YamlTree } from "./yaml-tree.js";
+import { buildTree, type YamlTree } from "./yaml-tree.js";
 
 /** How deep lists and mappings may nest. Factory configs use four or five levels. */
 export const maxDepth = 64;

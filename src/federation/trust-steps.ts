@@ -1,11 +1,9 @@
 import { createHash } from "node:crypto";
 import { awsPartitionOf } from "../core/aws-partitions.js";
 import { ecrHost } from "../core/cloud-hosts.js";
-import type { AwsEntry, AzureEntry, GarEntry } from "../factory-config/entry.js";
-import { principalOf } from "../factory-config/principal-of.js";
-import { awsAudience, azureAudience, garAudience } from "./audiences.js";
-import type { FederationEntry, TrustStep } from "./contract.js";
-import { subjectOf } from "./subject.js";
+import { type AwsEntry, type AzureEntry, type GarEntry, principalOf } from "../factory-config/entry.js";
+import type { FederationEntry, TrustStep } from "./routes.js";
+import { awsAudience, azureAudience, garAudience, subjectOf } from "./sign-assertion.js";
 
 /** An entry that a cloud can trust. */
 export type CloudEntry = AwsEntry | AzureEntry | GarEntry;

@@ -1,11 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 import type { Caller, FactoryRef } from "../core/caller.js";
-import type { ErrorShape } from "../core/error-shape.js";
 import type { Permission } from "../core/permissions.js";
-import type { ProblemCode } from "../core/problem.js";
+import type { ErrorShape, ProblemCode } from "../core/problem.js";
+import type { Tag } from "./openapi.js";
 import type { PageRequest } from "./page.js";
-import type { Tag } from "./tags.js";
 
 // This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
 

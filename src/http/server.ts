@@ -10,16 +10,15 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem } from "../core/problem.js";
-import type { Drain } from "./drain.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
+import { drain } from "./read-body.js";
 import { createRequestId, requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
-import { drain } from "./unread-body.js";
 import { isOnWire, mountWire, type Wire } from "./wire.js";
 
 /**
@@ -259,4 +258,25 @@ function answerClientError(error: ClientError, socket: Duplex): void {
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/**
+ * Whether this replica is about to stop. From then on `/readyz` is 503, so proxies send their requests elsewhere, and
+ * each answer closes its connection, so clients that keep theirs come back to another replica. Nothing is refused yet.
+ */
+export type Drain = {
+  readonly begun: boolean;
+  begin(): void;
+};
+
+export function createDrain(): Drain {
+  let begun = false;
+  return {
+    get begun() {
+      return begun;
+    },
+    begin() {
+      begun = true;
+    },
+  };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { PrismaClient } from "../db/database.js";

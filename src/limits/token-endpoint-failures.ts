@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterPostgres, type RateLimiterRes } from "rate-limiter-flexible";
 import { atMost } from "../core/at-most.js";
-import { byDatabaseClock } from "../db/by-database-clock.js";
 import type { Database } from "../db/database.js";
+import { byDatabaseClock } from "../db/measure-clock.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import { type RequestedBy, requestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { WireRequest } from "../http/wire.js";

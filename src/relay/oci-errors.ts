@@ -1,5 +1,4 @@
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem, type ProblemCode, type ProblemExtras } from "../core/problem.js";
+import { type ErrorShape, Problem, type ProblemCode, type ProblemExtras } from "../core/problem.js";
 
 /** Error codes of the distribution specification, and those that docker's registry has beside them. */
 export type OciCode =

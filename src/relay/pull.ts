@@ -1,6 +1,6 @@
 import type { AuditEvent } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import { requestedBy } from "../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../audit/record.js";
+
 import { byCurrentFacts, decideAgain, observeStale } from "../broker/by-current-facts.js";
 import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
 import { openedBy, type SecretRef } from "../broker/issued-event.js";

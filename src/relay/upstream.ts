@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import type { Demand } from "../broker/decide-demands.js";
 import { cacheKey } from "../broker/issue-token.js";
 import type { SecretRef } from "../broker/issued-event.js";

@@ -7,7 +7,7 @@ import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
 import { watchDatabaseClock } from "../db/measure-clock.js";
 import { Withdrawals } from "../db/withdrawals.js";
-import { createDrain, type Drain } from "../http/drain.js";
+import { createDrain, type Drain } from "../http/server.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
 import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
@@ -20,14 +20,14 @@ import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { type Parts, routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
 import { startAuditLog } from "./start-audit-log.js";
-import { createAwsDeps } from "./wiring/aws.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { createIdentity, unrecorded } from "./wiring/identity.js";
-import { startKeyUpkeep } from "./wiring/keys.js";
+import { createAwsDeps, createSigning, startKeyUpkeep } from "./wiring/keys.js";
+
 import { createLimits } from "./wiring/limits.js";
 import { createRelay } from "./wiring/relay.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
-import { createSigning } from "./wiring/signing.js";
+
 import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { configuredKeys } from "../crypto/configured-keys.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
-import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import { configuredKeys, type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+
 import { parseKey, readKeyFileIfPresent } from "../crypto/read-key.js";
 import type { PrismaClient } from "../db/database.js";
 import { parseAddressRanges } from "../outbound/addresses.js";

@@ -12,12 +12,12 @@ import type { Workloads } from "../identity/oidc/workloads.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import type { routes } from "./routes.js";
 import type { startAuditLog } from "./start-audit-log.js";
-import type { createAwsDeps } from "./wiring/aws.js";
 import type { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
-import type { startKeyUpkeep } from "./wiring/keys.js";
+import type { createAwsDeps, createSigning, startKeyUpkeep } from "./wiring/keys.js";
+
 import type { createLimits } from "./wiring/limits.js";
 import type { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
-import type { createSigning } from "./wiring/signing.js";
+
 import type { createSystemDeps } from "./wiring/system.js";
 
 /** What all routes together need. */

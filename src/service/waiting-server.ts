@@ -4,8 +4,8 @@ import { createHttpServer } from "../http/server.js";
 import { openTlsCertificate } from "../http/tls-certificate.js";
 import type { Logger } from "../observability/log.js";
 import type { Settings } from "../settings/settings.js";
-import { healthz, readyz } from "./health/routes.js";
-import { listen } from "./listen.js";
+import { healthz, readyz } from "./health.js";
+import { listen } from "./servers.js";
 import { databaseAway } from "./wiring/system.js";
 
 /** What listens while the service waits for its database. */

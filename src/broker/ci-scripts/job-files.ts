@@ -1,6 +1,6 @@
 import { dockerHubHost } from "../../core/normalise-host.js";
 import type { Failure } from "../../core/problem.js";
-import { registriesFile } from "../../secrets/job-names.js";
+import { registriesFile } from "../../secrets/refuse-names.js";
 import type { MintedToken } from "../provider.js";
 import type { DeliveredSecret } from "./deliver-secrets.js";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { RegistryName, RepositoryName } from "../../core/grant.js";
-import { RegistryTypeName } from "../../factory-config/entry-contract.js";
+import { RegistryTypeName } from "../../factory-config/contract.js";
 
 /** Each named repository costs a call or two. */
 const maxRepositories = 10;

@@ -1,4 +1,4 @@
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { RequestedBy } from "../../audit/record.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";

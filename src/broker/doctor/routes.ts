@@ -1,10 +1,10 @@
 import type { z } from "zod";
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
 import type { ProblemCode } from "../../core/problem.js";
 import { json, type RequestFacts, route } from "../../http/route.js";
 import { SecretParams } from "../../secrets/contract.js";
-import { SecretVersionParams } from "../../secrets/versions/contract.js";
+import { SecretVersionParams } from "../../secrets/versions/routes.js";
 import { DoctorReport, DoctorRequest } from "./contract.js";
 import { type DoctorDeps, examineSecret } from "./examine-secret.js";
 import { reportView } from "./report-view.js";

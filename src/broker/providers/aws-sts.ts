@@ -1,6 +1,6 @@
 import { awsPartitionForm } from "../../core/aws-partitions.js";
 import { Problem } from "../../core/problem.js";
-import { awsAudience } from "../../federation/audiences.js";
+import { awsAudience } from "../../federation/sign-assertion.js";
 import type { AwsKeys, AwsRole } from "../secret-formats/aws-credentials.js";
 import { awsClientConfig } from "./aws-clients.js";
 import { type AwsFailure, awsFailureOf, awsProblem, isAccessDenied } from "./aws-errors.js";

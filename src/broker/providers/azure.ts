@@ -1,6 +1,6 @@
 import { Problem } from "../../core/problem.js";
 import type { AzureEntry } from "../../factory-config/entry.js";
-import { azureAudience } from "../../federation/audiences.js";
+import { azureAudience } from "../../federation/sign-assertion.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import { type MintedToken, type MintRequest, type RegistryProvider, secretOf } from "../provider.js";
 import type { AzurePrincipal } from "../secret-formats/azure-principal.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Problem } from "../../core/problem.js";
 import type { GarEntry } from "../../factory-config/entry.js";
-import { garAudience } from "../../federation/audiences.js";
+import { garAudience } from "../../federation/sign-assertion.js";
 import { ForeignToken, optionalMember, StatedSeconds } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
 import type { MintRequest } from "../provider.js";

@@ -1,4 +1,4 @@
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import { FactoryParams } from "../../http/contract.js";
 import { json, route } from "../../http/route.js";
 import { type CheckDeps, checkReferences } from "./check-references.js";

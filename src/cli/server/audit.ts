@@ -1,6 +1,6 @@
-import { exportCef } from "../../audit/log/cef.js";
 import { pem } from "../../audit/log/checkpoint.js";
-import { exportNdjson } from "../../audit/log/export.js";
+import { exportCef, exportNdjson } from "../../audit/log/export.js";
+
 import { cutSum, pruneAudit } from "../../audit/log/prune.js";
 import { countSealed, installationId, logRange, signedLogs } from "../../audit/log/read-log.js";
 import { AuditSealer, countUnsealed } from "../../audit/log/sealer.js";

@@ -3,7 +3,7 @@ import { access, type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { Writable } from "node:stream";
 import type { AuditWriter } from "../../audit/record.js";
-import { type Made, makeBackup } from "../../backup/make/make-backup.js";
+import { type Made, makeBackup } from "../../backup/make-backup.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { errorCode, systemReason } from "../../core/error-code.js";
 import { readMigrations, tablesOf } from "../../db/migrate.js";

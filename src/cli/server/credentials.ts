@@ -7,7 +7,7 @@ import { type KeyUse, keyUses } from "../../identity/oauth/keys/key-use.js";
 import { signingKeyOf } from "../../identity/oauth/keys/next-step.js";
 import { announceKey, rotateSigningKey as rotateKey } from "../../identity/oauth/keys/rotate-signing-key.js";
 import { readSigningKeys, type StoredSigningKey } from "../../identity/oauth/keys/store.js";
-import { claimInstallation } from "../../service/health/store.js";
+import { claimInstallation } from "../../service/health.js";
 import { openKeys } from "../../service/key-source.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { dataDirectoryOf, type ServerDeps, withDatabase } from "./with-database.js";

@@ -4,10 +4,10 @@ import { AuditWriter } from "../../audit/record.js";
 import { activateKey, addKey, retireKey, wrapsText } from "../../keys/change-keys.js";
 import { type ListedKey, listKeys } from "../../keys/list-keys.js";
 import { findFactoryRef } from "../../keys/store.js";
-import { runTask } from "../../keys/tasks/run-task.js";
-import { startReseal, startRewrap } from "../../keys/tasks/start-task.js";
+import { runTask, startReseal, startRewrap, type TaskDeps, workOf } from "../../keys/tasks/run-task.js";
+
 import { claimTask, findTask, releaseTask, type TaskRow } from "../../keys/tasks/store.js";
-import { type TaskDeps, workOf } from "../../keys/tasks/work-of.js";
+
 import { FactoryKeys } from "../../secrets/factory-keys.js";
 import { openKeys } from "../../service/key-source.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";

@@ -1,4 +1,4 @@
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { lightPage, newestFirst, pageOf } from "../../http/page.js";

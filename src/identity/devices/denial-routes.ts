@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";

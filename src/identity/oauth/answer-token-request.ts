@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
+
 import { isPermission, type Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";

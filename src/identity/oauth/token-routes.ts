@@ -1,4 +1,4 @@
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import { permissions } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import { oauthErrors } from "../../http/oauth-errors.js";

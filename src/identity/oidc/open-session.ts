@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Permission } from "../../core/permissions.js";

@@ -1,5 +1,5 @@
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
+
 import type { FactoryRef } from "../../core/caller.js";
 import { keySourceId } from "./fetch-key-set.js";
 import { boundedText, type RuleVerdict } from "./judge-rules.js";

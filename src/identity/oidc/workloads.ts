@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
+
 import type { Caller } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KeyUnavailable } from "../../crypto/key-encryption-key.js";
-import { readKnownKeys } from "../../crypto/store.js";
-import { proveActiveKey } from "../prove-active-key.js";
+import { readKnownKeys } from "../../crypto/open-key-ring.js";
+import { proveActiveKey } from "../change-keys.js";
 import { forgetReplica, reportReplica } from "../store.js";
-import { runTask } from "./run-task.js";
+import { runTask, type TaskDeps, workOf } from "./run-task.js";
 import { claimTask, listIdleTasks, releaseTask } from "./store.js";
-import { type TaskDeps, workOf } from "./work-of.js";
 
 const tickMs = 2_000;
 const checkKeysMs = 30_000;

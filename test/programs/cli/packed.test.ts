@@ -89,12 +89,9 @@ describe("the command line that the service offers", () => {
     expect(exported.stderr).toMatch(/^Wrote .*factory\.ndjson: \d+ events of the factory [\w-]+\.\n$/);
     await run(bin, ["audit", "export", "--installation", "--out", ofAll], { env: environment });
     writeFileSync(keys, (await run(bin, ["audit", "keys"], { env: environment })).stdout);
-    for (const [file, whose] of [
-      [ofFactory, "factory"],
-      [ofAll, "installation"],
-    ] as const) {
+    for (const file of [ofFactory, ofAll]) {
       const verified = await run(bin, ["audit", "verify", "--file", file, "--public-key", keys], { env: bare() });
-      expect(verified.stdout).toMatch(new RegExp(`^Log: +${whose} `));
+      expect(verified.stdout).toMatch(/^Log: +\S.* \d+ events, index 0 to \d+, /);
       expect(verified.stdout).toContain("OK: no event was altered, removed, inserted, re-ordered or truncated.\n");
       const lines = readFileSync(file, "utf8").split("\n");
       writeFileSync(file, lines.filter((line) => !line.includes('"index":2,')).join("\n"));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditSealer } from "../../../src/audit/log/sealer.js";
 import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { leftOut } from "../../../src/backup/left-out.js";
+import { leftOut } from "../../../src/backup/format.js";
 import { verifyDatabase } from "../../../src/cli/server/audit.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../../src/db/database.js";

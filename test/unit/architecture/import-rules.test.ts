@@ -4,15 +4,15 @@ import { readSourceFiles, type SourceFile } from "./source-files.js";
 /** Where a package may be imported: folders and files of src/. Every package that src/ imports is listed. */
 const placesOfPackages: Record<string, readonly string[]> = {
   express: ["http/", "service/app.ts"],
-  "zod-openapi": ["http/openapi.ts", "http/share-components.ts", "http/schema-tidying.ts"],
+  "zod-openapi": ["http/openapi.ts", "http/share-components.ts"],
   zod: [""],
-  "zod/v4/core": ["http/schema-tidying.ts"],
+  "zod/v4/core": ["http/openapi.ts"],
   yaml: ["factory-config/", "http/openapi.ts", "cli/job/references/", "cli/operator/", "cli/client/print-document.ts"],
   jsonwebtoken: ["identity/oauth/", "federation/sign-assertion.ts"],
   jose: ["identity/oidc/"],
   "@peculiar/x509": ["identity/devices/"],
   "rate-limiter-flexible": ["limits/"],
-  "@smithy/signature-v4": ["aws/signature/signature-of.ts"],
+  "@smithy/signature-v4": ["aws/signature.ts"],
   "@aws-sdk/client-kms": ["crypto/sources/aws-kms.ts"],
   "@aws-sdk/client-ecr": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
   "@aws-sdk/client-ecr-public": ["broker/providers/aws-ecr.ts", "broker/providers/aws-ecr-probes.ts"],
@@ -23,7 +23,7 @@ const placesOfPackages: Record<string, readonly string[]> = {
   "ipaddr.js": ["outbound/", "limits/", "settings/"],
   pg: ["db/", "audit/record.ts", "backup/"],
   // A backup is rows as Postgres itself writes and reads them.
-  "pg-copy-streams": ["backup/make/store.ts", "backup/restore/store.ts"],
+  "pg-copy-streams": ["backup/make-backup.ts", "backup/restore-backup.ts"],
   "@prisma/adapter-pg": ["db/database.ts"],
   pino: ["observability/log.ts"],
   "prom-client": ["observability/metrics.ts"],
@@ -73,12 +73,12 @@ const mayImport: Record<string, readonly string[]> = {
     ...common,
     "outbound/",
     "factory-config/",
-    "federation/audiences.ts",
+    "federation/sign-assertion.ts",
     "secrets/open-secret.ts",
     // The doctor's paths are those of secrets and their versions.
     "secrets/contract.ts",
-    "secrets/versions/contract.ts",
-    "secrets/job-names.ts",
+    "secrets/versions/routes.ts",
+    "secrets/refuse-names.ts",
     "identity/callers.ts",
     "limits/",
   ],
@@ -125,7 +125,7 @@ const mayImport: Record<string, readonly string[]> = {
   // A key can be elsewhere, and is asked through the dialer.
   crypto: ["core/", "db/database.ts", "outbound/"],
   db: ["core/", "settings/settings.ts"],
-  limits: ["core/", "db/database.ts", "db/by-database-clock.ts"],
+  limits: ["core/", "db/database.ts", "db/measure-clock.ts"],
   outbound: ["core/"],
   observability: ["core/", "settings/settings.ts", "outbound/outbound.ts", "factory-config/entry.ts"],
 };
@@ -144,7 +144,6 @@ const isWithin = (path: string, places: readonly string[]): boolean =>
 const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
   [/^(service\/main|cli\/factory-secrets|service\/documents\/document-thread)\.ts$/, "a program begins with it"],
   [/^identity\/oidc\/templates\//, "one of a family: a file for each template"],
-  [/^settings\/\w+-settings\.ts$/, "one of a family: a file for each group of settings"],
   [/(^|[/-])routes\.ts$/, "the list of all routes takes the routes of each feature"],
   [/^broker\/doctor\/report-view\.ts$/, "its shape has the name of the schema that the routes declare"],
   [/^broker\/providers\/aws-iam\.ts$/, "the only file that may load that SDK"],
@@ -153,8 +152,6 @@ const reasonsToStandAlone: readonly (readonly [RegExp, string])[] = [
     /^broker\/(doctor\/require-passed|unserved-registries|secret-formats\/check-other-cloud)\.ts$/,
     "the service's wiring",
   ],
-  [/^db\/by-database-clock\.ts$/, "the limits', of the database"],
-  [/^factory-config\/mentions-of\.ts$/, "the service's wiring"],
   [/^http\/oauth-errors\.ts$/, "a form of errors, of the pipe"],
   [/^outbound\/certificate-authorities\.ts$/, "the settings', of the dialer"],
   [/^(identity\/oauth\/sweep|secrets\/deleted\/sweep-deleted)\.ts$/, "the service's sweep, of each feature"],
@@ -300,7 +297,7 @@ describe("the code of src/", () => {
   test("asks the database only in the features, the audit and db/", () => {
     const isAbove = ({ path, feature }: SourceFile): boolean =>
       ["core", "http", "outbound", "limits", "settings", "observability", "service"].includes(feature) &&
-      !["service/health/store.ts", "limits/token-endpoint-failures.ts"].includes(path);
+      !["service/health.ts", "limits/token-endpoint-failures.ts"].includes(path);
     // `$transaction` is no query: an operation says with it what belongs together.
     const queries = /\b(?:prisma|transaction)\.(?!\$transaction\b)[$\w]+|\$(?:query|execute)Raw\w*|\bpool\.query\b/g;
     expect(found(queries, isAbove)).toEqual([]);

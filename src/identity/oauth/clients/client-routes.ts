@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import type { AuditWriter } from "../../../audit/record.js";
-import { requestedBy } from "../../../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../../../audit/record.js";
+
 import { databaseNow } from "../../../core/database-clock.js";
 import { isPermission, isRole } from "../../../core/permissions.js";
 import { Problem } from "../../../core/problem.js";

@@ -1,5 +1,5 @@
-import type { AuditWriter } from "../../../audit/record.js";
-import { requestedBy } from "../../../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../../../audit/record.js";
+
 import type { PrismaClient } from "../../../db/database.js";
 import { FactoryIdParams } from "../../../http/contract.js";
 import { route } from "../../../http/route.js";

@@ -1,6 +1,6 @@
 import type { EventBody } from "../../../audit/events.js";
-import type { AuditWriter } from "../../../audit/record.js";
-import type { RequestedBy } from "../../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../../audit/record.js";
+
 import type { KeyRing } from "../../../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../../../db/database.js";
 import { type KeyUse, signsSeconds } from "./key-use.js";

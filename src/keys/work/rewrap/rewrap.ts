@@ -1,9 +1,9 @@
 import { EnvelopeError } from "../../../crypto/envelope.js";
 import type { KeyEncryptionKey } from "../../../crypto/key-encryption-key.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
-import { countWrapped } from "../../../crypto/store.js";
+import { countWrapped } from "../../../crypto/open-key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
-import { openStoredKey, wrapStoredKey } from "../../stored-key.js";
+import { openStoredKey, wrapStoredKey } from "../../store.js";
 import type { KeyWork } from "../../tasks/run-task.js";
 import { type MovedKey, readWrapped, replaceWrapped, type StoredKey } from "./store.js";
 

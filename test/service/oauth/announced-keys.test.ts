@@ -111,7 +111,7 @@ describe("signing-keys rotate --purpose federation", () => {
     expect((signsFrom?.getTime() ?? 0) - Date.now()).toBeGreaterThan(2 * dayMs - 60_000);
     expect((await replica().forSigning()).id).toBe(id);
     expect(await idsOf(replica())).toEqual(expect.arrayContaining([id, keyId]));
-    await expect(rotate(false)).rejects.toThrow("waits for its turn");
+    await expect(rotate(false)).rejects.toThrow("is published already");
     const lines = await listSigningKeys(deps.prisma);
     expect(lines).toEqual([
       expect.stringMatching(new RegExp(`^${keyId}  federation  RS256  made .* signs from `)),

@@ -9,7 +9,7 @@ const [elsewhere = "", inClone = ""] = text.split("\nOnly in the clone");
 const commandsIn = (part: string): string[][] =>
   [...part.matchAll(/^\| `([a-z -]+)` \|/gm)].map(([, command = ""]) => command.split(" "));
 
-test("the packed program leads from each command of the clone to it, and from no other", async () => {
+test("the packed program says where to run each command that only the clone has", async () => {
   const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   const commands = commandsIn(inClone);
   expect(commands.length).toBeGreaterThan(10);
@@ -22,11 +22,11 @@ test("the packed program leads from each command of the clone to it, and from no
   expect(commandsIn(elsewhere).filter((command) => clonePointer(command) !== undefined)).toEqual([]);
 });
 
-test("what needs no settings of the server is no command of the clone", () => {
+test("a command that needs no settings of the server is not only in the clone", () => {
   for (const name of ["tail", "verify", "export", "keys"]) expect(clonePointer(["audit", name])).toBeUndefined();
 });
 
-test("a word that is no command anywhere is an unknown command still", async () => {
+test("any other word is an unknown command", async () => {
   const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   expect(await run(["audit", "verfy"])).toBe(2);
   expect(err.mock.calls.join("")).toContain("Unknown command `audit verfy`");

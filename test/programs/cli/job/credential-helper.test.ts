@@ -71,7 +71,7 @@ describe("docker-credential-factory-secrets get", () => {
     ["a registry that gives a bearer", bearerHost, /a credential helper can pass only a password to docker/],
     ["no registry at all", "", /named no valid registry/],
   ])(
-    "refuses %s on standard output and for people to read, in words that docker does not take for none",
+    "refuses %s on standard output and for people to read, in words that docker does not read as "no credentials"",
     async (_, server, sentence) => {
       const done = await machine.helper("get", server);
       expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(sentence) });
@@ -105,7 +105,7 @@ describe("the other commands of a helper", () => {
     expect(JSON.parse(done.stdout)).toEqual({ [passwordHost]: "factory-secrets" });
   });
 
-  test("store is refused, and so is a command that is none", async () => {
+  test("store and an unknown command are refused", async () => {
     const stored = await machine.helper("store", '{"ServerURL":"x","Username":"y","Secret":"z"}');
     expect(stored).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("docker login is not needed") });
     const none = await machine.helper("rename", "");

@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => machine.close());
 
-test("shows who asks whom, what may be pulled, and why the rest may not", async () => {
+test("shows the service and the identity, what may be pulled, and why the rest may not", async () => {
   const whole = await factory.machine();
   const done = await whole.run(["ci", "explain"]);
   expect(done).toMatchObject({ exitCode: 5, stderr: "" });

@@ -62,7 +62,7 @@ describe("the job's identity", () => {
     expect(JSON.parse(done.stdout)).toMatchObject({ identity: "the job token in FACTORY_SECRETS_TOKEN" });
   });
 
-  test("is the token that somebody set, before what is just there", async () => {
+  test("is the token that a person set, before what the CI system sets", async () => {
     const { token } = await factory.openJob();
     const done = await explained({ FACTORY_SECRETS_TOKEN: token, FACTORY_SECRETS_ID_TOKEN: idToken() });
     expect(JSON.parse(done.stdout)).toMatchObject({ identity: "the job token in FACTORY_SECRETS_TOKEN" });
@@ -109,7 +109,7 @@ describe("the job's identity", () => {
     );
   });
 
-  test("when there is none, the sentence lists all that was looked for", async () => {
+  test("when there is none, the sentence lists what to set", async () => {
     const done = await machine.run(["ci", "login"]);
     expect(done).toMatchObject({ exitCode: 3, stdout: "" });
     expect(done.stderr).toMatch(/^This job has no identity\. Set one of these; the first that is set is used:\n/);

@@ -149,7 +149,7 @@ describe("ci logout", () => {
     expect(machine.files()).toEqual(["home/.docker/config.json"]);
   });
 
-  test("leaves an entry that somebody has written over since", async () => {
+  test("leaves an entry that another login has replaced", async () => {
     await machine.run(["ci", "login"]);
     const config = JSON.parse(readFileSync(machine.configPath, "utf8"));
     config.auths[passwordHost] = { auth: "bWU6bXk=" };

@@ -101,7 +101,7 @@ describe("what a person reads", () => {
 });
 
 describe("a service", () => {
-  test("that is down is asked again until patience runs out", async () => {
+  test("that is down is asked again until the timeout", async () => {
     const { port, close } = await listenOnLoopback(createServer());
     await close();
     const done = await login(["--timeout", "2"], { FACTORY_SECRETS_URL: `http://127.0.0.1:${port}` });
@@ -207,7 +207,7 @@ describe("a service", () => {
     expect(tries).toBe(1);
   });
 
-  test("that is no factory-secrets is told apart, and nothing of its page is shown", async () => {
+  test("that is not factory-secrets is recognised, and its page is not shown", async () => {
     const done = await whileAnswering(
       (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>Welcome</html>"),
       (url) => login(["--url", url]),

@@ -57,7 +57,7 @@ test("audit export that breaks off says so, and leaves no half of a file", async
   expect(readdirSync(desk.directory)).not.toContain("half.ndjson");
 });
 
-test("audit export of what is another page is no export", async () => {
+test("audit export refuses the page of another server", async () => {
   const { desk } = served;
   const out = join(desk.directory, "page.ndjson");
   const done = await whileAnswering(

@@ -122,7 +122,7 @@ describe("config edit", () => {
     expect((await config("get")).out).toBe(documentOf("ghcr.io"));
   });
 
-  test("does not undo what somebody else has published meanwhile, and keeps the text", async () => {
+  test("does not undo what others published meanwhile, and keeps the text", async () => {
     await put("ghcr.io");
     const meanwhile = `${served.service.url}/v1/factories/${served.desk.environment.FACTORY_SECRETS_FACTORY}/config`;
     const mine = join(served.desk.directory, "mine");

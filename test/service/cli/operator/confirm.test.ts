@@ -60,7 +60,7 @@ test.each([
   "secrets verify x",
   "registries add --from-file -",
   "trust-rules explain",
-])("%s asks and reads nothing before it is known whose factory is meant", async (command) => {
+])("%s asks and reads nothing before the factory is known", async (command) => {
   const args = [...command.split(" "), "--url", "http://127.0.0.1:9"];
   const elsewhere = openOperatorDesk({ FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
   expect(await elsewhere.runWith([], args)).toEqual({

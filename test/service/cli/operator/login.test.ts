@@ -43,7 +43,7 @@ describe("login", () => {
     expect(await desk.run(["secrets", "list"])).toMatchObject({ exitCode: 0 });
   });
 
-  test("asks whoever sits there, without showing the token", async () => {
+  test("asks the person at the terminal, without showing the token", async () => {
     const token = await apiToken(factory);
     const done = await desk.runWith([service.url, token], ["login"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["URL of the service: ", "Token (not shown): "] });
@@ -69,7 +69,7 @@ describe("login", () => {
     expect(() => kept()).toThrow();
   });
 
-  test("names what holds a URL that is none", async () => {
+  test("names the option or setting with an invalid URL", async () => {
     const sentence = "must be an http:// or https:// URL without a user, a query or a fragment.\n";
     expect(await desk.run(["login", "--url", "localhost:8080"])).toMatchObject({
       exitCode: 2,
@@ -165,7 +165,7 @@ describe("a login that is kept", () => {
   });
 });
 
-test("what is no file of logins is left as it is", async () => {
+test("a file that is not one of logins is not changed", async () => {
   mkdirSync(join(desk.directory, "logins"));
   for (const text of ["not JSON", '{"logins":[{"url":"https://secrets.example.com"}]}']) {
     writeFileSync(path(), text);

@@ -57,7 +57,7 @@ describe("secrets set", () => {
     expect(await isStored("piped", `${value}\n`)).toBe(true);
   });
 
-  test("asks for it twice, unseen, where somebody sits", async () => {
+  test("asks for it twice at a terminal, without echo", async () => {
     const value = secretValue();
     const done = await desk.runWith([value, value], ["secrets", "set", "typed"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Value of typed (not shown): ", "Once more: "] });

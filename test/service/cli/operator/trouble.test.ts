@@ -95,7 +95,7 @@ describe("what an operator reads", () => {
 });
 
 describe("a service", () => {
-  test("that is down is asked again until patience runs out", async () => {
+  test("that is down is asked again until the timeout", async () => {
     const { port, close } = await listenOnLoopback(createServer());
     await close();
     const done = await list(`http://127.0.0.1:${port}`, "--timeout", "3");
@@ -138,7 +138,7 @@ describe("a service", () => {
     expect(seen).toEqual([]);
   });
 
-  test("that is none of ours is told apart, with 200 too, and nothing of its page is shown", async () => {
+  test("that is not factory-secrets is recognised, with 200 too, and its page is not shown", async () => {
     for (const status of [200, 403, 404]) {
       const done = await whileAnswering(
         (_, response) => response.writeHead(status, { "content-type": "text/html" }).end("<html>Welcome</html>"),
@@ -212,7 +212,7 @@ describe("a service", () => {
     expect(await count("secrets", "set", "x")).toBe(1);
   });
 
-  test("that says that somebody else was first is asked again to write, when it says", async () => {
+  test("that says that another writer was first is asked again after Retry-After", async () => {
     let tries = 0;
     await whileAnswering(
       (_, response) => {

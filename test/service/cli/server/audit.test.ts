@@ -138,7 +138,7 @@ describe("audit export and verify", () => {
     expect(await audit("verify", ...given)).toMatchObject({ code: 2, out: "" });
   });
 
-  test("tell a file that is no export at all from one that was altered", async () => {
+  test("tell a file that is not an export from one that was altered", async () => {
     expect(await audit("verify", "--file", "README.md")).toEqual({
       code: 2,
       out: "",
@@ -248,7 +248,7 @@ describe("two audit rotate-key at once", () => {
 });
 
 describe("audit prune", () => {
-  test("refuses a time that is none, or to come", async () => {
+  test("refuses an invalid time and one in the future", async () => {
     for (const time of ["yesterday", "2100-01-01T00:00:00Z"]) {
       expect(await audit("prune", "--before", time)).toMatchObject({ code: 2 });
     }

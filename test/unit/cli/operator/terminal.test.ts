@@ -25,7 +25,7 @@ function seat() {
   };
 }
 
-describe("whoever sits at the terminal", () => {
+describe("the person at the terminal", () => {
   test("is not shown what they type when it is hidden", async () => {
     const { input, person, shown } = seat();
     const answer = person.askHidden("Token: ");
@@ -63,7 +63,7 @@ describe("whoever sits at the terminal", () => {
     await expect(nothing).rejects.toThrow("The input ended without an answer.");
   });
 
-  test("is nobody where input or output is no terminal", () => {
+  test("is not there when input or output is not a terminal", () => {
     const { input, output } = seat();
     const interrupt = () => undefined;
     expect(personAt({ input: new PassThrough(), output, interrupt }).isAtTerminal).toBe(false);

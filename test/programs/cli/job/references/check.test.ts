@@ -85,7 +85,7 @@ describe("check", () => {
     },
   );
 
-  test("says in a sentence that there is nothing, that there is no such folder, that the service is down", async () => {
+  test("says in a sentence when no file names an image, the folder does not exist, or the service is down", async () => {
     put("README", "");
     expect(await check()).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("names an image.") });
     const nowhere = await machine.run(["check", "--dir", join(treeOf(), "no")]);

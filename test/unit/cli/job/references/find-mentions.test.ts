@@ -188,7 +188,7 @@ describe("a compose file", () => {
     expect(await find({ profiles: ["*"] })).toHaveLength(3);
   });
 
-  test("that is no YAML, or is a bomb of aliases, is told of and spoils nothing else", async () => {
+  test("that is not YAML, or expands aliases without end, is reported and the other files are read", async () => {
     put("compose.yml", "services: [");
     const lots = Array.from({ length: 9 }, (_, n) => `x${n + 1}: &x${n + 1} [${`*x${n},`.repeat(9)}]`);
     put("b/compose.yml", "x0: &x0 [a]", ...lots, "services: *x9");

@@ -71,7 +71,7 @@ describe("docker-credential-factory-secrets get", () => {
     ["a registry that gives a bearer", bearerHost, /a credential helper can pass only a password to docker/],
     ["no registry at all", "", /named no valid registry/],
   ])(
-    "refuses %s on standard output and for people to read, in words that docker does not read as "no credentials"",
+    "refuses %s on standard output and for people to read, in words that docker does not read as missing credentials",
     async (_, server, sentence) => {
       const done = await machine.helper("get", server);
       expect(done).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(sentence) });

@@ -4,7 +4,6 @@ import type { ClientName } from "../../settings/client-names.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
-/** How a command reaches the service. */
 export type Connection = {
   /** Without a slash at its end. */
   url: string;

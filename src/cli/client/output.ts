@@ -82,7 +82,6 @@ export type Terminal = {
   command(line: string, stream?: "out" | "err"): void;
 };
 
-/** The standard streams of this process. */
 export function standardTerminal(): Terminal {
   const say = (line: string): void => writeErr(`${visibleInline(line)}\n`);
   return {

@@ -5,7 +5,6 @@ export const outputForms = ["table", "json", "yaml"] as const;
 
 export type OutputForm = (typeof outputForms)[number];
 
-/** A value as JSON or YAML. */
 export async function documentOf(form: Exclude<OutputForm, "table">, value: unknown): Promise<string> {
   if (form === "json") return JSON.stringify(value, undefined, 2);
   // Loaded only for YAML: a job that logs in does not need it.

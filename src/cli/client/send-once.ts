@@ -23,7 +23,6 @@ export type Answer = {
   etag: string | undefined;
   /** The `Date` header: the clock of the service. */
   date: Date | undefined;
-  /** Target of a redirect. */
   location: string | undefined;
 
   text: string;

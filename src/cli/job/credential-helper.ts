@@ -13,7 +13,6 @@ export type HelperDeps = {
   environment: Environment;
   /** docker's configuration folder. */
   dockerDirectory: string;
-  /** Where logins are cached. */
   cacheDirectory: string;
   now: Date;
   /** Shows a line to the person who runs docker. */

@@ -83,7 +83,6 @@ export function viewOfExplanation({ exitCode: _, tokens, ...others }: Explanatio
   return { ...others, tokens: tokens.map(viewOf) };
 }
 
-/** For a person. */
 export function explanationText(explanation: Explanation): string {
   const { service, factory, identity, tokens, problem, failures, claims, times = [] } = explanation;
   const parts = [`Service:  ${service}\nFactory:  ${factory}\nIdentity: ${identity}`];

@@ -26,7 +26,6 @@ export function findIdentity(deps: FindDeps): JobIdentity {
   );
 }
 
-/** The identity of a job. */
 export type JobIdentity = {
   /** For messages: "the job token in FACTORY_SECRETS_TOKEN". */
   description: string;
@@ -42,7 +41,6 @@ export type JobIdentity = {
 
 export type FindDeps = { environment: Environment; settings: Pick<ClientSettings, "audience" | "authorities"> };
 
-/** One kind of identity. */
 export type IdentitySource = {
   /** What to set, for the message when no identity is found. */
   lookedFor: string;

@@ -27,7 +27,6 @@ import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js"
 import { runWithLogin } from "./run-command.js";
 import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
 
-/** How `ci token` prints a token. */
 const tokenFormats = ["secret", "json", "docker-config"] as const;
 
 type TokenFormat = (typeof tokenFormats)[number];

@@ -50,7 +50,6 @@ async function removeLoginRecord(directory: string): Promise<void> {
 }
 
 export type LoggedIn = {
-  /** The file that was changed. */
   configPath: string;
   tokens: readonly RegistryToken[];
   /** Hosts for which docker asks our credential helper: nothing was written for them. */

@@ -53,7 +53,6 @@ function secretTexts({ name, content }: JobFile): string[] {
   return colon === -1 || text.includes("\n") ? [text] : [text, text.slice(colon + 1)];
 }
 
-/** A file of `/secrets`. */
 export type JobFile = { name: string; content: Buffer };
 
 /** The list of registries, which every job gets. */

@@ -7,7 +7,6 @@ import { explainAnswer, explainFailures } from "./explain-answer.js";
 import type { JobIdentity } from "./find-identity.js";
 import { type RegistryFailure, type RegistryToken, readFailures, readTokens } from "./registry-token.js";
 
-/** What a job asks with. */
 export type JobClient = { settings: ClientSettings; identity: JobIdentity; terminal: Pick<Terminal, "say" | "note"> };
 
 /** What to ask for. Without `registries`: everything that this job may have. */

@@ -146,7 +146,6 @@ type Operations = {
 
 const installation: Argument = ["--installation", "of the installation; needs an operator token"];
 
-/** `audit checkpoint|prove`. */
 export const logRows: readonly Row[] = [
   {
     words: "audit checkpoint",

@@ -47,12 +47,10 @@ type ArgumentUse = {
 /** A sentence in which `{name}` is an argument or a member of the reply, or a function that makes one. */
 type Sentence = string | ((shown: Values) => string);
 
-/** One command. */
 export type Row = {
   /** As it is typed, with its operands: `secrets show <name>`. */
   words: string;
   about: string;
-  /** Operands that `knownOperands` does not describe. */
   operands?: readonly Argument[];
   options?: readonly Argument[];
   /** Further sentences for the help. */
@@ -88,7 +86,6 @@ export type Row = {
   runLocally?: (run: LocalRun) => Promise<void>;
 };
 
-/** Groups of commands by their words. */
 export type Groups = Readonly<Record<string, readonly [about: string, example: string]>>;
 
 /** The commands of a table, in its order. */
@@ -270,7 +267,6 @@ async function readSecret(run: Run, row: Row, shown: Values): Promise<Values> {
   return valueMembers(await readValue(run.context, source, filledIn(row.value, shown)));
 }
 
-/** All pages of a list. */
 async function printList(run: Run, id: OperationId, columns: string, values: Values = {}): Promise<void> {
   const items = await listAll(run.client, id, values);
   await run.print({ items }, () => tableOf(run.context.paint, items, columns));

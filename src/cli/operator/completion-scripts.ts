@@ -49,7 +49,6 @@ complete -o default -F ${functionName} ${program}
 `;
 }
 
-/** The values of an option. */
 function bashValueCases(functionName: string, { path, options }: Node): string[] {
   return options.flatMap(({ names, takesValue, choices, kind }) => {
     if (!takesValue) return [];

@@ -30,7 +30,6 @@ export function completionCommand(): Command {
 
 /** What can follow on a command line. */
 export type Node = {
-  /** Kind of its first operand. */
   operand: Kind | undefined;
   /** Path of the command, such as `/secrets/set`; empty for the program. */
   path: string;
@@ -39,16 +38,12 @@ export type Node = {
 };
 
 export type Flag = {
-  /** `--output`, `-o`. */
   names: readonly string[];
   about: string;
-  /** Takes a value. */
   takesValue: boolean;
-  /** Allowed values. */
   choices: readonly string[];
   /** The value is the path of a file. */
   isFile: boolean;
-  /** Kind of its value. */
   kind?: Kind | undefined;
 };
 

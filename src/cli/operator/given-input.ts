@@ -8,7 +8,6 @@ import { isObject, type JsonObject } from "../client/json-value.js";
 import { harmless } from "../client/output.js";
 import type { OperatorContext } from "./operator-client.js";
 
-/** Where a value can come from. */
 type ValueSource = { fromFile?: string | undefined; argument?: string | undefined };
 
 /**
@@ -123,7 +122,6 @@ function whyUnreadable(path: string, error: unknown): string {
   return `${path} cannot be read (${systemReason(error)}).`;
 }
 
-/** The person at the terminal. */
 export type Person = {
   /** Whether input and output are a terminal. */
   isAtTerminal: boolean;

@@ -26,9 +26,7 @@ export type OperatorContext = {
   /** Colours for `terminal.out`. */
   paint: Paint;
   person: Person;
-  /** All of standard input. */
   readInput(): Promise<Buffer>;
-  /** Where logins are kept. */
   loginDirectory: string;
 };
 
@@ -85,7 +83,6 @@ export async function openClient(
   return { connection, factory: factory ?? login?.factory, identity, terminal };
 }
 
-/** What a command needs at least. */
 export type Needs = "credential" | "service";
 
 /** The named factory. @throws CommandFailure when none was named */
@@ -122,7 +119,6 @@ function notLoggedIn(url: string | undefined, factory: string | undefined): Comm
   );
 }
 
-/** A credential. */
 export type OperatorIdentity = {
   /** For messages: `ofEnvironment`, or the login. */
   description: string;

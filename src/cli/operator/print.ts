@@ -42,7 +42,6 @@ export async function printData(
 
 export const formOf = ({ json, output = "table" }: OutputFlags): OutputForm => (json === true ? "json" : output);
 
-/** Whether a program reads the output. */
 export const isForProgram = (flags: OutputFlags): boolean => formOf(flags) !== "table" || flags.query !== undefined;
 
 /**
@@ -100,7 +99,6 @@ function cellOf(value: unknown): string {
   return oneLine(typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
-/** A line for each member. */
 export function detailsOf(value: unknown): string {
   const members = isObject(value) ? Object.entries(value) : [];
   const width = Math.max(0, ...members.map(([name]) => name.length));
@@ -111,7 +109,6 @@ export function detailsOf(value: unknown): string {
 export const filledIn = (sentence: string, values: unknown): string =>
   sentence.replace(/\{(\w+)\}/g, (_, name: string) => cellAt(values, name));
 
-/** Prints the warnings of a reply. */
 export function sayWarnings({ say }: Pick<Terminal, "say">, body: unknown): void {
   for (const warning of [...listAt(body, "warnings"), ...listAt(body, "findings")]) {
     const at = sentenceAt(warning, "at");

@@ -6,14 +6,12 @@ import { holdLock, replaceFile } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, parseJson, textAt } from "../client/json-value.js";
 
-/** A login that `factory-secrets login` saved. */
 export type SavedLogin = {
   url: string;
   /** The factory when none is named. */
   factory?: string;
   /** The credential is an operator's, for any factory. */
   anyFactory: boolean;
-  /** Path of further authorities, PEM. */
   caFile?: string;
 } & SavedCredential;
 
@@ -57,7 +55,6 @@ export async function saveLogin(directory: string, login: SavedLogin): Promise<s
   return pathIn(directory);
 }
 
-/** Forgets these logins. */
 export async function forgetLogins(directory: string, forgotten: readonly SavedLogin[]): Promise<void> {
   await changeLogins(directory, (logins) =>
     logins.filter((login) => !forgotten.some((other) => isSamePlace(other, login))),

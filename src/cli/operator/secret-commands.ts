@@ -213,7 +213,6 @@ export const secretRows: readonly Row[] = [
   },
 ];
 
-/** `secrets doctor`. */
 async function examine(run: Run): Promise<void> {
   const flags = run.given<{ version?: string; registry?: string; repository?: readonly string[] }>();
   const { version, registry, repository: repositories } = flags;

@@ -14,7 +14,6 @@ const linesOf = (text: string): string[] => text.split("\n").filter((line) => li
 
 const collect = (value: string, earlier: readonly string[] = []): string[] => [...earlier, value];
 
-/** How the files are read. */
 export type TreeFlags = {
   buildArg?: readonly string[];
   platform?: readonly string[];

@@ -17,7 +17,6 @@ export type Project = {
   services: ReadonlyMap<string, Tree>;
   /** Files that could not be read. */
   mentions: readonly Mention[];
-  /** All files that were read. */
   files: ReadonlySet<string>;
   variables: Variables;
   /** The folder that its paths are relative to. */

@@ -5,7 +5,6 @@ import type { NamedContext } from "./dockerfile.js";
 import { type Mention, type Place, unsetVariable } from "./mention.js";
 import type { Variables } from "./shell-lexer.js";
 
-/** A build of a compose file. */
 export type ComposeBuild = {
   at: Place;
   /** A path, or the text of an inline Dockerfile. */

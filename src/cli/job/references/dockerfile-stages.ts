@@ -95,7 +95,6 @@ function splitWords(text: string, escapeToken: string): string[] {
   return word === "" ? words : [...words, word];
 }
 
-/** The instruction inside `ONBUILD`. */
 function triggerOf({ rest, line }: Instruction, escapeToken: string): Instruction {
   const [, keyword = "", after = ""] = /^(\S+)\s*(.*)$/s.exec(rest) ?? [];
   const flags: string[] = [];
@@ -135,13 +134,11 @@ function flagOf(flags: readonly string[], name: string): string | undefined {
   return flags.find((flag) => flag.startsWith(`--${name}=`))?.slice(name.length + 3);
 }
 
-/** One instruction of a Dockerfile. */
 export type Instruction = {
   /** In lower case. */
   keyword: string;
   /** The leading `--from=x`, without quotes and escapes. */
   flags: readonly string[];
-  /** The text after the flags. */
   rest: string;
   /** Of its first line, from 1. */
   line: number;

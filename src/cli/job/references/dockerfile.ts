@@ -9,7 +9,6 @@ export type NamedContext = { image: string } | "no-image";
 export type DockerfileInput = {
   file: string;
   text: string;
-  /** Build arguments. */
   buildArgs: ReadonlyMap<string, string>;
   /** Platforms of the build; empty: the machine's. */
   platforms: readonly string[];

@@ -1,6 +1,5 @@
 import type { Variables } from "./shell-lexer.js";
 
-/** A text with its variables replaced. */
 export type Interpolated = {
   text: string;
   /** Variables without a value; they are empty in the text. */
@@ -81,7 +80,6 @@ function withWord(variable: string, operation: string, variables: Variables): In
 const requiredSentence = (variable: string, word: string): string =>
   `The variable ${variable} must have a value${word === "" ? "" : ` (${word})`}.`;
 
-/** The index of the matching brace. */
 function closingBrace(text: string): number {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {

@@ -14,7 +14,6 @@ export function weightOf({ outcome }: Checked, requireCovered: boolean): Weight 
   return "fail";
 }
 
-/** The report as text. */
 export function report(form: ReportForm, checked: readonly Checked[], requireCovered: boolean): string {
   const weighed = checked.map((one) => ({ ...one, weight: weightOf(one, requireCovered) }));
   switch (form) {

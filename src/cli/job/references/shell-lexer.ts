@@ -5,9 +5,7 @@ export type LexerOptions = {
   /** The backslash, or the backtick of the escape directive. */
   escapeToken: string;
   variables: Variables;
-  /** Keep the quotes. */
   rawQuotes?: boolean;
-  /** Keep the escape characters. */
   rawEscapes?: boolean;
   /** Leave variables without a value unreplaced. */
   keepUnset?: boolean;
@@ -16,7 +14,6 @@ export type LexerOptions = {
 export type Lexed = {
   text: string;
   words: readonly string[];
-  /** Variables that had no value. */
   unset: readonly string[];
 };
 

@@ -3,7 +3,7 @@ import { AuditSealer } from "../../../src/audit/log/sealer.js";
 import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { leftOut } from "../../../src/backup/format.js";
-import { verifyDatabase } from "../../../src/cli/audit/audit-work.js";
+import { verifyDatabase } from "../../../src/cli/server/audit.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../../src/db/database.js";
 import { createStoredValues } from "../../support/crash/stored-values.js";

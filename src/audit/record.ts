@@ -136,7 +136,7 @@ export class AuditWriter {
   }
 
   /**
-   * Writes an event if its factory still has the generation under which it was decided and the caller still stands, and
+   * Writes an event if its factory still has the generation under which it was decided and the caller is still valid, and
    * resolves when it is durable. One round trip tells a fresh decision from a stale one.
    */
   writeIfCurrent(event: AuditEvent, condition: Condition): Promise<Outcome> {

@@ -165,7 +165,7 @@ const keysRefused = (): Problem =>
     "These keys are not valid: their job has ended or expired, their registry entry is gone, or they are not copied whole. Ask for new ones in a job that runs.",
   );
 
-/** The sentences for an invalid token, and for an entry that went away meanwhile, speak of other things than keys. */
+/** The sentences for an invalid token, and for an entry that went away in the meantime, speak of other things than keys. */
 export function asKeysRefused(error: unknown): unknown {
   const isOfKeys = error instanceof Problem && (error.code === "unauthenticated" || error.code === "registry-unknown");
   return isOfKeys ? keysRefused() : error;

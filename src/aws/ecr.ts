@@ -57,7 +57,7 @@ const body = {
 
 const error = (description: string): ReplySpec => ({ description, content: { [amzJson]: AwsErrorReply } });
 
-// To a client that speaks Amazon ECR's protocol; whoever else comes is told a problem.
+// To a client that speaks Amazon ECR's protocol; other callers get a problem.
 const replies = {
   200: { description: "The token.", content: { [amzJson]: EcrTokenReply } },
   400: error("The request is not valid, or the cloud refuses the stored credential."),

@@ -80,7 +80,7 @@ export async function jobForKeys(
   return job;
 }
 
-/** Gives out the keys of a job for an entry. The audit keeps that somebody has them, and their id. */
+/** Gives out the keys of a job for an entry. The audit keeps that someone has them, and their id. */
 export async function giveKeys(
   deps: MakeKeysDeps,
   input: { job: Caller; entry: AwsEntry; caller: Caller; factory: FactoryRef; requested: RequestedBy },
@@ -189,7 +189,7 @@ export function renderConfig(pairs: readonly Pair[]): AwsFiles {
 
 /**
  * A credentials file for programs that read nothing else. A `[services]` section is an error in it, so that every AWS call
- * of whoever reads it comes to this service.
+ * of the one who reads it comes to this service.
  */
 export function renderCredentialsFile(pair: Pair, publicUrl: string): AwsFiles {
   return { credentialsFile: `${credentials("default", pair)}endpoint_url = ${publicUrl}\n` };
@@ -211,7 +211,7 @@ function credentials(profile: string, pair: Pair): string {
 
 /**
  * Answers the formats of registry-tokens that AWS programs read.
- * @throws Problem `not-representable` for a caller who is no job, whose keys these would be; those of `awsEntries`
+ * @throws Problem `not-representable` for a caller who is not a job, whose keys these would be; those of `awsEntries`
  */
 export async function answerAwsFiles(deps: MakeKeysDeps, input: AwsFilesInput): Promise<AwsFiles> {
   const { factory, caller, format, requested } = input;

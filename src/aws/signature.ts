@@ -47,7 +47,7 @@ export const toleranceMs = 5 * 60 * 1000;
 const authorization =
   /^AWS4-HMAC-SHA256 +Credential=([A-Za-z0-9_-]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request, *SignedHeaders=([a-z0-9;_-]{1,2000}), *Signature=([0-9a-f]{64})$/;
 
-/** These change what is asked for, so whoever changed them would have asked for something else. */
+/** These change what is asked for, so anyone who changed them would have asked for something else. */
 const alwaysSigned = ["host", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"];
 
 /**

@@ -9,7 +9,7 @@ export const formatVersion = 1;
 
 const formatName = "factory-secrets-backup";
 
-/** Commands print what stands in a file of anybody's: nothing of it leads the terminal. */
+/** Commands print what is in a file of anybody's: nothing of it leads the terminal. */
 const Text = z.string().refine(hasNoControls);
 
 const Table = z.strictObject({ name: Text, columns: z.array(Text).min(1), rows: z.int().min(0) });
@@ -42,16 +42,16 @@ const AnyHeader = z.object({ format: z.literal(formatName), version: z.int() });
 /** From which transaction on the events of a backup wait to be sealed. */
 export const firstWaiting = 1;
 
-/** More than any header needs: whoever names the wrong file waits for no line end through gigabytes. */
+/** More than any header needs: anyone who names the wrong file waits for no line end through gigabytes. */
 export const maxHeaderBytes = 1024 * 1024;
 
 const trailerPrefix = "hmac-sha256:";
 export const trailerBytes = trailerPrefix.length + 64 + 1;
 
-/** What stands behind the rows of each part, as in a file of `COPY`. */
+/** What follows the rows of each part, as in a file of `COPY`. */
 export const endOfRows = "\\.";
 
-/** A backup cannot be made, or a file is none that can be restored. The message is a sentence for the operator. */
+/** A backup cannot be made, or a file is not one that can be restored. The message is a sentence for the operator. */
 export class BackupRefused extends Error {
   override readonly name = "BackupRefused";
 }
@@ -60,7 +60,7 @@ export const headerLine = (header: BackupHeader): string => `${JSON.stringify(he
 
 export const trailer = (hmac: string): string => `${trailerPrefix}${hmac}\n`;
 
-/** @throws BackupRefused when it is no header, or one of a newer release */
+/** @throws BackupRefused when it is not a header, or one of a newer release */
 export function readHeader(line: string): BackupHeader {
   const json = jsonOf(line);
   const any = AnyHeader.safeParse(json);
@@ -128,7 +128,7 @@ export class LineCursor {
     }
   }
 
-  /** The next line, without its end. @returns `undefined` when there is none of at most `maxBytes` */
+  /** The next line, without its end. @returns `undefined` when no line has at most `maxBytes` */
   async line(maxBytes: number): Promise<string | undefined> {
     const parts: Buffer[] = [];
     let length = 0;

@@ -146,7 +146,7 @@ async function* linesOf(
       onProgress(done + ofPart);
       yield chunk;
     }
-    // Both were read in one snapshot. A difference would make a file that nobody can restore.
+    // Both were read in one snapshot. A difference would make a file that no one can restore.
     if (ofPart !== part.rows) throw new Error(`${part.table} gave ${ofPart} rows of ${part.rows}`);
     done += ofPart;
     yield Buffer.from(`${endOfRows}\n`);
@@ -185,7 +185,7 @@ export async function holdMigrations(client: pg.ClientBase): Promise<boolean> {
   return rows[0]?.held === true;
 }
 
-/** Begins a transaction that sees the database as it is now, whatever is written meanwhile. */
+/** Begins a transaction that sees the database as it is now, whatever is written in the meantime. */
 export async function beginSnapshot(client: pg.ClientBase): Promise<void> {
   await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${withoutLimits}; ${plainText}`);
 }

@@ -24,8 +24,8 @@ export type ReadBackup = { header: BackupHeader; sha256: string };
 
 /**
  * Reads a backup from its first byte to its last and checks that a service which held one of `keys` wrote all of it.
- * The rows are given away before the end is known to be good: whoever keeps them must be able to take them back.
- * @throws BackupRefused when it is none, of a newer format, cut short or altered, or its key is not among `keys`; and
+ * The rows are given away before the end is known to be good: anyone who keeps them must be able to take them back.
+ * @throws BackupRefused when it is not one, of a newer format, cut short or altered, or its key is not among `keys`; and
  *   what `takeRows` throws
  */
 export async function readBackup(

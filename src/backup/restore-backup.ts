@@ -11,7 +11,7 @@ import { type ReadBackup, readBackup } from "./read-backup.js";
 /** They live for a build or a login: what ended since the backup must not live again, so all of them end. */
 const shortLived = ["job", "oauth-session", "oidc-session"];
 
-/** They live until somebody withdraws them. */
+/** They live until someone withdraws them. */
 export const longLived = ["operator", "api-token", "oauth-client"] as const;
 
 export type Restored = {
@@ -108,7 +108,7 @@ async function refuseLaterSchema(client: pg.ClientBase, ofBackup: ReadonlySet<st
   );
 }
 
-/** Whose database it is nobody knows then: it may be named by mistake. */
+/** Whose database it is no one knows then: it may be named by mistake. */
 async function refuseOthers(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
   const other = await firstOther(client, [...tablesOf(migrations), "_prisma_migrations"]);
   if (other !== undefined) throw notEmpty(`it holds ${other}, which is none of this service`);
@@ -165,7 +165,7 @@ export async function readApplied(client: pg.ClientBase): Promise<string[]> {
 }
 
 /**
- * The first table, view or sequence of the schema that is none of these tables. What belongs to them or to an extension
+ * The first table, view or sequence of the schema that is not one of these tables. What belongs to them or to an extension
  * does not count. Source: the kinds and dependencies of the catalogs pg_class and pg_depend.
  */
 export async function firstOther(client: pg.ClientBase, tables: readonly string[]): Promise<string | undefined> {

@@ -190,7 +190,7 @@ function keyChanged(cause: KeyUnavailable): Problem {
   );
 }
 
-// The cause is for the log: where the key is is nobody's business but the operator's.
+// The cause is for the log: where the key is is no one's business but the operator's.
 function keyUnavailable(cause: KeyUnavailable): Problem {
   return new Problem("key-unavailable", "The key-encryption key cannot be used just now. Try again.", {
     retryAfterSeconds: 5,

@@ -230,7 +230,7 @@ const change = route(
   },
   async ({ prisma, audit }: Reader & { audit: AuditWriter }, { caller, factory, body, request }) => {
     const precondition = preconditionOf(request);
-    // Settings are always there: whoever wants them absent wants what cannot be.
+    // Settings are always there: anyone who wants them absent wants what cannot be.
     const ifVersion = precondition === "absent" ? -1 : precondition === "present" ? undefined : precondition;
     const row = await prisma.$transaction(async (transaction) => {
       const changed = await changeSettings(transaction, factory.id, body, ifVersion);

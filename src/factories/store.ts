@@ -38,7 +38,7 @@ export async function listFactories(prisma: PrismaClient, { size, after: [after]
 }
 
 export async function findFactory(prisma: PrismaClient, name: string) {
-  // What no factory can be called is no question for Postgres, which fails on a NUL.
+  // What no factory can be called is not a question for Postgres, which fails on a NUL.
   if (!FactoryName.safeParse(name).success) return undefined;
   return prisma.factory.findFirst({ select: shown, where: { name, deletedAt: null } });
 }
@@ -52,7 +52,7 @@ export async function factoryOfName(prisma: PrismaClient, name: string) {
  * Ends a factory: its secrets, configs, trust rules, device authorities and data keys are gone for good, its credentials
  * are withdrawn. What stays is its row, so that the name is never given out again, and the audit.
  * @returns the generation that it raised, or `undefined` when the factory was gone already
- * @throws deadlock (40P01), foreign key violation (23503, 23001) when others write in it meanwhile: nothing was erased
+ * @throws deadlock (40P01), foreign key violation (23503, 23001) when others write in it in the meantime: nothing was erased
  */
 export async function eraseFactory(transaction: Transaction, id: string): Promise<bigint | undefined> {
   // In the order of those who write secrets, publish configs and withdraw credentials, who all take the factory last.
@@ -119,7 +119,7 @@ const maxAttempts = 5;
 const disturbed = new Set(["40P01", "23503", "23001"]);
 
 /**
- * Deletes a factory with all that is in it, on every replica, whoever writes in it at the same time.
+ * Deletes a factory with all that is in it, on every replica, no matter who writes in it at the same time.
  * @throws Problem `not-found` when it is gone already
  */
 export async function deleteFactory(deps: Deps, input: Input): Promise<void> {

@@ -266,7 +266,7 @@ type Principal =
   | { workloadIdentityProvider: string; serviceAccount?: string }
   | Record<never, never>;
 
-/** Checks what stands in the place of a secret, and gives it in the form that an entry has it in. */
+/** Checks what is in the place of a secret, and gives it in the form that an entry has it in. */
 export function checkKeyless(
   type: RegistryType,
   fields: EntryFields,

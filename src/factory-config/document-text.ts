@@ -98,7 +98,7 @@ export const registriesKey = "container_registries";
 
 /**
  * Where a document keeps its registry entries. `list`: the document is the list itself, as older ones are.
- * `empty`: a list belongs there and none stands there yet (no document, no key, or a key without a value).
+ * `empty`: a list belongs there and none is there yet (no document, no key, or a key without a value).
  */
 export type Registries =
   | { shape: "list"; sequence: YamlSequence }
@@ -106,7 +106,7 @@ export type Registries =
   | { shape: "mapping"; root: YamlMapping; pair: YamlPair | undefined; sequence: undefined }
   | { shape: "mapping"; root: undefined; pair: undefined; sequence: undefined };
 
-/** Finds the entries; gives the node that stands in their place when it cannot hold any. */
+/** Finds the entries; gives the node that is in their place when it cannot hold any. */
 export function locateRegistries(tree: YamlTree): { found: Registries } | { unfit: YamlNode } {
   const { root } = tree;
   if (root === undefined) return { found: { shape: "mapping", root, pair: undefined, sequence: undefined } };

@@ -222,7 +222,7 @@ function writeAnew(
 }
 
 /**
- * The ways to take entry `index` out of a document, the best first: its lines with the comments in them, or what stands
+ * The ways to take entry `index` out of a document, the best first: its lines with the comments in them, or what is
  * between two commas. The last entry leaves `[]` behind, which every reader knows to be an empty list.
  */
 export function removalsOf(parsed: ParsedTree, index: number): TextEdit[][] {
@@ -262,7 +262,7 @@ function cutFlowItem(text: string, sequence: YamlSequence, index: number): TextE
   return [cut(commaBefore, commaBefore + 1), cutWithLine(text, node.start, node.end)];
 }
 
-/** Cuts the whole lines when nothing else stands on them, else up to the next item. */
+/** Cuts the whole lines when nothing else is on them, else up to the next item. */
 function cutWithLine(text: string, start: number, end: number): TextEdit {
   if (isFirstInLine(text, start) && isLastInLine(text, end)) return cut(lineStart(text, start), nextLine(text, end));
   const [blank = ""] = /^ */.exec(text.slice(end)) ?? [];
@@ -316,12 +316,12 @@ export function columnOf(text: string, offset: number): number {
   return offset - lineStart(text, offset);
 }
 
-/** Says whether nothing but spaces stands before `offset` in its line. */
+/** Says whether nothing but spaces precedes `offset` in its line. */
 export function isFirstInLine(text: string, offset: number): boolean {
   return /^ *$/.test(text.slice(lineStart(text, offset), offset));
 }
 
-/** Says whether nothing but blanks and a comment stands after `offset` in its line. */
+/** Says whether nothing but blanks and a comment follows `offset` in its line. */
 export function isLastInLine(text: string, offset: number): boolean {
   return /^[ \t]*(?:[ \t]#.*)?$/.test(text.slice(offset, lineEnd(text, offset)));
 }

@@ -64,7 +64,7 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
   if (type === undefined) return undefined;
   const fields = readFields(node, type, findings);
   const hasSecret = pairOf(node, secretKeyOf[type]) !== undefined;
-  // What stands in a secret's place may be wrong, and that is said; then nobody has to be told that a secret is missing.
+  // What is in a secret's place may be wrong, and that is said; then no one has to be told that a secret is missing.
   const secretName = hasSecret || !namesPrincipal(node, type) ? readSecretName(node, type, findings) : undefined;
   const checked = checkEntry(type, fields, hasSecret);
   for (const problem of checked.problems) {

@@ -132,7 +132,7 @@ function checkSecrets(config: DocumentContent, held: Held, allowMissing: boolean
 
 const asRemark = ({ at, reason }: Invalid): ConfigRemark => ({ at, message: reason });
 
-// Whoever may write the config alone must not be able to send any secret to a host of their own.
+// Anyone who may write the config alone must not be able to send any secret to a host of their own.
 function checkDestinations(caller: Caller, added: readonly Destination[]): void {
   if (added.length === 0 || caller.permissions.has("secrets:write")) return;
   const list = added

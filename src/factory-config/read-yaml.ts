@@ -55,7 +55,7 @@ export function readYaml(text: string, locate: Locate): ReadYaml {
   return findings.length > 0 ? refused(inDocumentOrder(findings, locate)) : buildTree(text, document, locate);
 }
 
-/** Asked first, because parsing and composing take long for each part, and whoever sends it need not write much. */
+/** Asked first, because parsing and composing take long for each part, and anyone who sends it need not write much. */
 function hasTooManyParts(text: string): boolean {
   let parts = 0;
   for (const lexeme of new Lexer().lex(text)) {
@@ -106,7 +106,7 @@ function childrenOf(token: CST.Token): CST.Token[] {
 
 /**
  * The composer makes an `Error` of each mistake, and their stacks are what takes the time: seconds for a document of
- * nothing but commas. Nothing else runs meanwhile, so nobody misses theirs.
+ * nothing but commas. Nothing else runs in the meantime, so no one misses theirs.
  */
 function withoutStacks<T>(compose: () => T): T {
   const limit = Error.stackTraceLimit;

@@ -116,7 +116,7 @@ function keysOfType(type: RegistryType): readonly string[] {
   return ["type", secretKeyOf[type], ...fieldsOfType[type].map((field) => keyOfField[field])];
 }
 
-/** The key of an entry that stands in the place of a known one that is missing. */
+/** The key of an entry that is in the place of a known one that is missing. */
 export function slipOf(node: YamlMapping, key: string): { key: string; start: number } | undefined {
   return node.pairs.find((pair) => !knownEntryKeys.includes(pair.key) && meantKey(pair.key, [key]) === key);
 }

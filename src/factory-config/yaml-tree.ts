@@ -217,7 +217,7 @@ function spanOf(node: { range: readonly [number, number, number] }): Span {
   return { start: node.range[0], end: node.range[1] };
 }
 
-/** A block scalar's range goes on over the blank lines after it, which are nobody's to edit. */
+/** A block scalar's range goes on over the blank lines after it, which are no one's to edit. */
 function contentEnd(text: string, start: number, end: number): number {
   return start + text.slice(start, end).trimEnd().length;
 }

@@ -81,9 +81,9 @@ export type TrustStep = z.output<typeof TrustStep>;
 
 const idPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Whether there is a factory of this id. A deleted one is none. */
+/** Whether there is a factory of this id. A deleted factory does not count. */
 async function factoryExists(prisma: PrismaClient, id: string): Promise<boolean> {
-  // What no id looks like is no question for Postgres, which fails on it.
+  // What no id looks like is not a question for Postgres, which fails on it.
   if (!idPattern.test(id)) return false;
   return (await prisma.factory.findFirst({ select: { id: true }, where: { id, deletedAt: null } })) !== null;
 }

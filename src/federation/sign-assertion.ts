@@ -61,7 +61,7 @@ export function subjectOf(factoryId: string, entryId: string): string {
 
 /**
  * The public URL as the base of issuers, which clouds fetch over https only. Only what the operator said will do: where
- * the service listens is no name that a cloud can reach.
+ * the service listens is not a name that a cloud can reach.
  * @param publicUrl - `FACTORY_SECRETS_PUBLIC_URL`, without a slash at its end
  * @throws Problem `federation-unavailable`
  */

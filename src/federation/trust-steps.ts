@@ -10,7 +10,7 @@ export type CloudEntry = AwsEntry | AzureEntry | GarEntry;
 
 type Trusted = { issuer: string; subject: string; audience: string };
 
-/** What one entry's cloud has to be told. What the entry does not say yet stands in capitals. */
+/** What one entry's cloud has to be told. What the entry does not say yet is in capitals. */
 export function describeTrust(issuer: string, factoryId: string, entry: CloudEntry): FederationEntry {
   const { id, type } = entry;
   const principal = principalOf(entry);

@@ -26,7 +26,7 @@ const Value = z.string().nullable().meta({ description: "1 to 65,536 bytes; `nul
 
 /** What is wrong with a value, in a sentence that names its secret: fioctl shows nothing else of the answer. */
 function mistakeOf(name: string, value: string | null): string | undefined {
-  // A name that is none may be anything, a value too: it is not quoted.
+  // A name that is not one may be anything, a value too: it is not quoted.
   if (value === null || !secretNamePattern.test(name)) return undefined;
   if (value === "") return `the value of "${name}" is empty. To delete the secret: fioctl secrets update ${name}=`;
   if (!value.isWellFormed()) return `the value of "${name}" holds a lone surrogate, which is no Unicode text`;

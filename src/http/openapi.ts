@@ -164,7 +164,7 @@ function replyOf(spec: ReplySpec) {
   };
 }
 
-/** What every route can answer, whoever calls it. */
+/** What every route can answer, no matter who calls it. */
 const codesOfEveryRoute: readonly ProblemCode[] = [
   "method-not-allowed",
   "header-too-large",
@@ -227,7 +227,7 @@ function problemsOf(route: AnyRoute, shared: Responses) {
 
 const responseReference = (name: string) => ({ $ref: `#/components/responses/${name}` as const });
 
-/** Written out at each operation, the problems would be two thirds of the document. One that stands once stays there. */
+/** Written out at each operation, the problems would be two thirds of the document. One that appears once stays there. */
 function sharedProblems(routes: readonly AnyRoute[]): Responses {
   const all = routes.flatMap(problemStatusesOf).map(([, codes]) => [responseName(codes), codes] as const);
   const names = all.map(([name]) => name);
@@ -263,7 +263,7 @@ type Override = Exclude<CreateDocumentOptions["override"], undefined>;
  * Says less where zod says more than a client generator can use: for `zod-openapi`'s `override`, called for each schema.
  */
 export const tidySchema: Override = ({ jsonSchema, zodSchema, io }) => {
-  // A `$ref` alone is what generators follow; OpenAPI 3.0 needs `allOf` only where something stands beside it.
+  // A `$ref` alone is what generators follow; OpenAPI 3.0 needs `allOf` only where something is beside it.
   const [only, ...others] = jsonSchema.allOf ?? [];
   if (only?.$ref !== undefined && others.length === 0 && Object.keys(jsonSchema).length === 1) {
     delete jsonSchema.allOf;

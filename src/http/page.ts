@@ -42,7 +42,7 @@ const Asked = z.looseObject({ pageSize: z.number(), pageToken: z.string().option
 /**
  * Reads which page is asked for.
  * @param query - as the route has validated it
- * @returns `undefined` when the route is no list
+ * @returns `undefined` when the route is not a list
  * @throws Problem `invalid-request` for a token that was not made for this list, factory and filters
  */
 export async function pageRequest(

@@ -44,7 +44,7 @@ async function parseBody(bytes: Buffer, spec: BodySpec): Promise<unknown> {
   }
 }
 
-// The media types that curl and browsers send when nobody chose one, and that no JSON client sends by itself.
+// The media types that curl and browsers send when no one chose one, and that no JSON client sends by itself.
 function checkMediaType(spec: BodySpec, header: string | undefined): void {
   const given = header?.split(";", 1)[0]?.trim().toLowerCase();
   if (given === undefined) return;
@@ -183,7 +183,7 @@ function collect(request: IncomingMessage, source: Readable, maxBytes: number): 
     const finish = (settle: () => void): void => {
       source.off("data", take).off("end", end).off("error", fail);
       request.off("close", breakOff);
-      // What comes after a refusal stays unread. It must not end the process by an error that nobody hears.
+      // What comes after a refusal stays unread. It must not end the process by an error that no one hears.
       source.on("error", () => undefined);
       settle();
     };
@@ -218,7 +218,7 @@ const maxFields = 50;
 
 /**
  * Reads a form as `application/x-www-form-urlencoded` is written (https://url.spec.whatwg.org/#urlencoded-parsing), but
- * strictly: percent signs that decode to nothing, bytes that are not UTF-8 and a field that stands twice are refused,
+ * strictly: percent signs that decode to nothing, bytes that are not UTF-8 and a field that appears twice are refused,
  * where a lenient reader and another one behind it could see two different requests (RFC 6749, section 3.2).
  * @returns the fields that have a value
  * @throws Problem `malformed-body` or `invalid-request`; neither quotes a value
@@ -249,7 +249,7 @@ const malformed = (): Problem =>
 
 /** @returns the text that was form-encoded, or `undefined` when it was not */
 export function decodeFormText(text: string): string | undefined {
-  // A byte that is no ASCII should have been encoded, and is read as nothing else here.
+  // A byte outside of ASCII should have been encoded, and is read as nothing else here.
   if (/[^\x21-\x7e]/.test(text)) return undefined;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));

@@ -196,7 +196,7 @@ function classesOf(app: express.Express, drain?: Drain) {
     declare readonly ip: string | undefined;
   }
   class Response extends ServerResponse<Request> {
-    // Every answer passes here, whoever writes it and whenever its request came.
+    // Every answer passes here, no matter who writes it and whenever its request came.
     override writeHead(status: number, first?: string | Headers, second?: Headers): this {
       if (drain?.begun) this.shouldKeepAlive = false;
       return typeof first === "string" ? super.writeHead(status, first, second) : super.writeHead(status, first);
@@ -214,7 +214,7 @@ function routingProblem(error: unknown): Problem {
   return asProblem(error);
 }
 
-/** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
+/** Connections that are closed with the answer that is being held back. What they send in the meantime is not looked at. */
 const condemned = new WeakSet<Duplex>();
 
 // A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
@@ -235,7 +235,7 @@ type ClientError = Error & { code?: string };
 
 // Node has not made a reply object here: the bytes go to the socket.
 function answerClientError(error: ClientError, socket: Duplex): void {
-  // A handshake that failed leaves nobody who could read an answer.
+  // A handshake that failed leaves no one who could read an answer.
   const isHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? "");
   if (isHandshake || error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();

@@ -6,12 +6,12 @@ import { FilterText } from "./contract.js";
 /** A body can have thousands of members that are unknown, and comparing them with those that are known is slow. */
 const maxCompared = 20;
 
-/** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
+/** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by no one. */
 const maxInDetail = 3;
 
 /**
  * Parses what came from outside.
- * @param at what stands in front of each pointer: `""` for the body, `query`, `path`
+ * @param at what precedes each pointer: `""` for the body, `query`, `path`
  * @throws Problem `invalid-request`, naming every place that is wrong and never what stood there
  */
 export function validate<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
@@ -28,7 +28,7 @@ function invalidOf(schema: z.ZodType, issue: z.core.$ZodIssue, at: string): Inva
   return { at: `${at}${path}`, reason: reasonOf(schema, issue) };
 }
 
-// Zod's own sentences quote no value, but they do quote keys, and what stands where a key should may be a secret.
+// Zod's own sentences quote no value, but they do quote keys, and what is where a key should may be a secret.
 function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   if (issue.code !== "unrecognized_keys") return issue.message;
   const known = fieldsAt(schema, issue.path);
@@ -41,7 +41,7 @@ function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
 
 /**
  * One of these names in a filter. A mistyped one would find nothing, which looks like an answer: it is refused, with the
- * nearest name. Names are grouped by what stands in front of their dot.
+ * nearest name. Names are grouped by what precedes their dot.
  */
 export const KnownName = (names: readonly string[], told: { what: string; listedIn: string }) =>
   FilterText(64).superRefine((name, context) => {
@@ -57,7 +57,7 @@ export const KnownName = (names: readonly string[], told: { what: string; listed
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /**
- * The names of the fields that an object at this place of a schema can have, for a message that helps whoever
+ * The names of the fields that an object at this place of a schema can have, for a message that helps anyone who
  * mistyped one; none when there is no object at that place.
  */
 export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
@@ -71,14 +71,14 @@ export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): strin
   return Object.keys(place.properties ?? {});
 }
 
-// A schema with an id of its own stands under $defs, and here only its name.
+// A schema with an id of its own is under $defs, and here only its name.
 function resolve(root: JsonSchema, schema: JsonSchema): JsonSchema {
   const definition = schema.$ref === undefined ? undefined : root.$defs?.[schema.$ref.replace("#/$defs/", "")];
   return definition ?? schema;
 }
 
 /**
- * What is wrong at one place of the input, in words for whoever wrote it; a schema's own message goes before it. What
+ * What is wrong at one place of the input, in words for the one who wrote it; a schema's own message goes before it. What
  * stood there is never quoted: it may be a secret.
  * @returns `undefined` for what zod itself says well enough
  */
@@ -126,7 +126,7 @@ const units: Readonly<Record<string, readonly [one: string, many: string]>> = {
 const kindNamed = (expected: string): string => kinds[expected] ?? `of the type ${expected}`;
 
 function butWas(input: unknown): string {
-  // What a query held that is no number.
+  // What a query held that is not a number.
   if (Number.isNaN(input)) return "";
   if (input === null) return ", not null";
   if (Array.isArray(input)) return ", not a list";

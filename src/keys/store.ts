@@ -7,7 +7,7 @@ import { FactoryName } from "../http/contract.js";
 import type { MovedKey, StoredKey } from "./work/rewrap/store.js";
 
 /**
- * Unwraps a stored key of any kind. Whoever has the bytes erases them.
+ * Unwraps a stored key of any kind. Anyone who has the bytes erases them.
  * @throws EnvelopeError, Problem `key-unavailable` as `KeyRing.unwrap`
  */
 export async function openStoredKey(keys: KeyRing, keyEncryptionKeyId: string, key: StoredKey): Promise<Buffer> {
@@ -84,7 +84,7 @@ function keyRow(row: {
 }
 
 /**
- * Lets one at a time change the states of keys. Whoever writes something that a key has wrapped waits too, and is
+ * Lets one at a time change the states of keys. Anyone who writes something that a key has wrapped waits too, and is
  * waited for: what is counted after this is all there is.
  */
 export async function lockKeys(transaction: Transaction): Promise<void> {
@@ -147,7 +147,7 @@ export async function heldByReplicas(prisma: PrismaClient): Promise<string[][]> 
 
 /** A factory that is not deleted. */
 export async function findFactoryRef(prisma: PrismaClient, name: string): Promise<FactoryRef | undefined> {
-  // What no factory can be called is no question for Postgres, which fails on a NUL.
+  // What no factory can be called is not a question for Postgres, which fails on a NUL.
   if (!FactoryName.safeParse(name).success) return undefined;
   const where = { name, deletedAt: null };
   return (await prisma.factory.findFirst({ select: { id: true, name: true }, where })) ?? undefined;

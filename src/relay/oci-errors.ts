@@ -85,7 +85,7 @@ export const commonHeaders = { "Docker-Distribution-API-Version": "registry/2.0"
 
 const maxReasonLength = 160;
 
-/** RFC 9112, section 4: one line of visible ASCII. Short, as it stands in front of a log line. */
+/** RFC 9112, section 4: one line of visible ASCII. Short, as it precedes a log line. */
 function reasonPhrase(sentence: string): string {
   const ascii = sentence.replace(/[^\x20-\x7e]+/g, "?");
   return ascii.length <= maxReasonLength ? ascii : `${ascii.slice(0, maxReasonLength - 3).trimEnd()}...`;

@@ -139,7 +139,7 @@ async function answerOf(deps: UpstreamDeps, question: UpstreamQuestion, reply: O
 }
 
 /**
- * Where the registry sends the client for a blob. The address is judged as if this service called it, since whoever runs
+ * Where the registry sends the client for a blob. The address is judged as if this service called it, since anyone who runs
  * a registry could otherwise send clients of this service into the networks that they are in.
  */
 async function redirectedTo(

@@ -106,7 +106,7 @@ export function createApp(input: {
   };
 }
 
-/** What stands in front of every handler, and the relay, which has no other. */
+/** What precedes every handler, and the relay, which has no other. */
 function createFront(
   input: Pick<Parts, "prisma" | "keys" | "audit" | "generations" | "facts" | "callers" | "factoryKeys"> &
     Pick<Parts, "aws" | "life" | "limits" | "minting" | "signing" | "workloads" | "publicUrl"> &
@@ -158,8 +158,8 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
 
 /**
  * How clients reach the service: what the operator says, else the address that it listens on. Never taken from `Host`,
- * which whoever asks can choose.
- * @param server - the main one, which listens by the time that somebody asks
+ * which anyone who asks can choose.
+ * @param server - the main one, which listens by the time that someone asks
  */
 function publicUrlOf(settings: Pick<Settings, "publicUrl" | "host" | "tls">, server: Server): string {
   if (settings.publicUrl !== undefined) return settings.publicUrl;

@@ -60,7 +60,7 @@ const lastRetryMs = 30_000;
 /**
  * `openKeys`, again and again while the active key does not answer: a replica that starts while a KMS is down comes up
  * with it.
- * @throws KeyFormatError; KeyUnavailable when it is asked to stop meanwhile
+ * @throws KeyFormatError; KeyUnavailable when it is asked to stop in the meantime
  */
 export async function openKeysPatiently(
   prisma: PrismaClient,
@@ -91,7 +91,7 @@ export function keyFiles(keys: KeyRing): string[] {
  */
 function createKeyOutbound(settings: Settings["outbound"]) {
   const { ranges } = parseAddressRanges("0.0.0.0/0,::/0");
-  // Everything waits for a key: once it answers again, no long pause stands in between.
+  // Everything waits for a key: once it answers again, no long pause is in between.
   const circuit = { failureLimit: 5, pauseMs: 1_000, maxPauseMs: 5_000 };
   return createOutbound({ ...settings, allowAddresses: ranges, circuit });
 }

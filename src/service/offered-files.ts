@@ -184,7 +184,7 @@ const getCommandLineFile = route(
     const asked = withVersion(params.file, cli);
     const offered = [cli, helper].find((one) => one && [one.file, `${one.file}.sha256`].includes(asked));
     if (offered === undefined) throw cli ? noSuchFile(cli, helper) : notPacked();
-    // Without a charset: a tarball is no text.
+    // Without a charset: a tarball is binary.
     const headers = { ...headersOf(offered), "Content-Type": fileType };
     const { file, content, sha256 } = offered;
     if (isHeld(request, offered)) return { status: 304, headers: headersOf(offered) };
@@ -219,7 +219,7 @@ export async function readOffered(directory: URL): Promise<OfferedCli | undefine
   return undefined;
 }
 
-/** The credential helper for machines without Node: a script, offered as it stands in clients/. */
+/** The credential helper for machines without Node: a script, offered as it is in clients/. */
 export const helperFile = "docker-credential-factory-secrets";
 
 export const readOfferedHelper = (): Promise<OfferedFile> => readFileOf(new URL("clients/", packageRoot), helperFile);

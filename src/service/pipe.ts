@@ -97,7 +97,7 @@ export function createPipe(input: {
 
 /**
  * Makes the guard in front of everything: an address that has sent too many bad credentials gets no further with one
- * that nobody knows. Whoever sits behind the same address with a credential that has worked before goes through.
+ * that no one knows. Anyone who sits behind the same address with a credential that has worked before goes through.
  */
 export function createGuard(input: {
   callers: Callers;

@@ -39,7 +39,7 @@ async function start(environment: NodeJS.ProcessEnv): Promise<void> {
   const askedToStop = new AbortController();
   const hurry = new AbortController();
   const askToStop = (code: number, mayDrain: boolean): void => {
-    // Before it has started, and without a database, nobody is sent here. A second signal ends the drain.
+    // Before it has started, and without a database, no one is sent here. A second signal ends the drain.
     if (!mayDrain || stop === undefined || exitCode !== undefined) hurry.abort();
     exitCode ??= code;
     askedToStop.abort();
@@ -67,7 +67,7 @@ async function start(environment: NodeJS.ProcessEnv): Promise<void> {
       askToStop(1, false);
     },
   }).catch((error: unknown) => {
-    // Ctrl-C in a terminal ends initdb too: that is no failure.
+    // Ctrl-C in a terminal ends initdb too: that is not a failure.
     throw askedToStop.signal.aborted ? new StoppedWhileStarting() : error;
   });
   const start = { settings, database, log, stopping: askedToStop.signal, patiently, waitingServer };

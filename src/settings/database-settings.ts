@@ -69,7 +69,7 @@ function transitToken(reader: Reader): TransitToken | undefined {
   const text = reader.text("FACTORY_SECRETS_TRANSIT_TOKEN");
   if (text === undefined) return undefined;
   const path = reader.pathOf("FACTORY_SECRETS_TRANSIT_TOKEN");
-  // The token itself is read again for each call: whoever keeps the file renews it.
+  // The token itself is read again for each call: anyone who keeps the file renews it.
   if (path !== undefined) return { kind: "file", path };
   if (/^[\x21-\x7e]+$/.test(text)) return { kind: "text", text };
   reader.mistake("FACTORY_SECRETS_TRANSIT_TOKEN holds characters that no token has.");

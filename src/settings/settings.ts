@@ -127,7 +127,7 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * Tells of a key that is none, beside other mistakes. Alone it is left to who has asked the database, and can say which
+ * Tells of a key that is not one, beside other mistakes. Alone it is left to who has asked the database, and can say which
  * key is needed.
  */
 function checkKey({ text, mistake }: Reader): void {

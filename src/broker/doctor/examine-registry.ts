@@ -31,7 +31,7 @@ export type ExaminedRegistry = {
 // The longest way is a dozen calls of at most 5 s each, of which most are made side by side.
 const deadlineMs = 20_000;
 
-/** Tries a credential at one registry. Nothing is sent to a place that nobody approved for the secret. */
+/** Tries a credential at one registry. Nothing is sent to a place that no one approved for the secret. */
 export async function examineRegistry(
   doctors: Doctors,
   { entry, host, isApproved }: Selected,

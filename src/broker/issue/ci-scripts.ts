@@ -122,7 +122,7 @@ const maxDelivered = 100;
 const maxDeliveredBytes = 1024 * 1024;
 
 /**
- * Opens the secrets that are flagged for delivery, for a caller that is to have them. The audit row of each stands before
+ * Opens the secrets that are flagged for delivery, for a caller that is to have them. The audit row of each precedes
  * it is opened, and is written only if the caller was read in the generation that the factory still has and was not
  * withdrawn: for a job that has ended nothing is opened, on whichever replica it ended.
  * @returns by name; none for a caller that is not to have them

@@ -165,7 +165,7 @@ export async function readFacts(
 }
 
 /**
- * The generation that the factory has now, and whether a caller still stands: what the conditional audit row would look
+ * The generation that the factory has now, and whether a caller is still valid: what the conditional audit row would look
  * at, for an answer that has none. `undefined` when the factory is gone.
  */
 export async function readPresent(

@@ -70,7 +70,7 @@ function admission({ tokenRequests }: BrokerDeps, caller: Caller): () => void {
   };
 }
 
-/** Who mints ahead of time, when nobody waits. */
+/** Who mints ahead of time, when no one waits. */
 const refresher: Actor = { kind: "service", id: "", name: "refresh" };
 
 /** Tokens of one request that are minted at a time: each needs the database, which others need too. */
@@ -232,7 +232,7 @@ async function findStale<T extends Minted>(
   return outcomes.find((outcome) => !outcome.written);
 }
 
-/** Secrets were opened for tokens that now go to nobody: those stay in the cache, and the openings in the audit. */
+/** Secrets were opened for tokens that now go to no one: those stay in the cache, and the openings in the audit. */
 async function recordKept<T extends Minted>(
   { deps, product, input }: Asking<T>,
   caller: Caller,

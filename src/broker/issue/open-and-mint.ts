@@ -47,7 +47,7 @@ export type MintInput = {
   secret: SecretRef | undefined;
   demand: Demand;
   requested: { requestId?: string; clientRequestId?: string; address?: string };
-  /** `refresh` when nobody waits: the token is minted ahead of its time. */
+  /** `refresh` when no one waits: the token is minted ahead of its time. */
   purpose: "issue" | "refresh";
 };
 

@@ -18,7 +18,7 @@ export type Minting<T extends Minted> = {
   /** Called before `mint`, by the one caller that has it minted; those who wait for the same token are not asked. */
   admit(): void;
   mint(): Promise<T>;
-  /** Mints ahead of time, when nobody waits. */
+  /** Mints ahead of time, when no one waits. */
   refresh(): Promise<T>;
 };
 
@@ -66,7 +66,7 @@ export class TokenCache<T extends Minted> {
       if (minTtlSeconds !== undefined && minTtlSeconds > lifeSeconds(cached))
         throw ttlNotAvailable(cached, minTtlSeconds);
       if (isLongEnough(cached, minTtlSeconds, now)) {
-        // Its failure costs nothing while the token lives; whoever comes after that hears of it.
+        // Its failure costs nothing while the token lives; anyone who comes after that hears of it.
         if (now >= cached.refreshAfter) void this.#mint(key, minting.refresh).catch(() => undefined);
         return { cached, fromCache: true };
       }

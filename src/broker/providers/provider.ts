@@ -26,7 +26,7 @@ export type MintRequest<E extends RegistryEntry = RegistryEntry> = {
   repositories: readonly string[] | undefined;
   /** The caller accepts a token that reaches more than `repositories`; the reply then says `scopeEnforcedBy: none`. */
   allowBroader: boolean;
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when no one waits for the answer any more. */
   signal: AbortSignal;
 };
 

@@ -61,7 +61,7 @@ export function readJson<S extends z.ZodType>(upstream: string, reply: OutboundR
   return parsed.data;
 }
 
-/** The body as JSON, or `undefined` when it is none. */
+/** The body as JSON, or `undefined` when it is not one. */
 export function parseJsonBody(reply: OutboundReply): unknown {
   return parseForeignJson(reply.body);
 }

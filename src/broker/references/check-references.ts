@@ -120,7 +120,7 @@ async function tokenFor(
     });
     return tokens[0]?.token ?? new Problem("tokens-unavailable", "The registry gave no token.");
   } catch (error) {
-    // A caller who was withdrawn meanwhile is told so, not what became of each reference.
+    // A caller who was withdrawn in the meantime is told so, not what became of each reference.
     if (!(error instanceof Problem) || error.code === "unauthenticated" || error.code === "not-found") throw error;
     return error;
   }

@@ -105,7 +105,7 @@ async function exchange(
 async function platformsOf(manifest: OutboundReply, ask: Ask): Promise<readonly string[] | undefined> {
   const body = parseJsonBody(manifest);
   const index = Index.safeParse(body);
-  // What is of an unknown platform is no image: buildx puts its attestations there.
+  // What is of an unknown platform is not an image: buildx puts its attestations there.
   if (index.success) {
     // One that names no platform may be for any.
     const isTold = index.data.manifests.every(({ platform }) => platform !== undefined && platform.os !== "");

@@ -14,7 +14,7 @@ const what: Readonly<Record<RegistryType, string>> = {
 };
 
 /**
- * Says what a registry entry of `type` will not be able to use in `text`, so that whoever writes the secret hears it
+ * Says what a registry entry of `type` will not be able to use in `text`, so that anyone who writes the secret hears it
  * then and not when a job fails. An empty list: it has the right form. Never quotes the text.
  */
 export function checkCredentialText(type: RegistryType, text: string): CredentialWarning[] {

@@ -80,7 +80,7 @@ export async function writeNewFile(path: string, pieces: AsyncIterable<string>):
 const staleAfterMs = 10_000;
 const giveUpAfterMs = 30_000;
 
-/** `isStillMine`: no other process has taken the lock for a stale one meanwhile. */
+/** `isStillMine`: no other process has taken the lock for a stale one in the meantime. */
 type Lock = { isStillMine(): Promise<boolean> };
 
 /**

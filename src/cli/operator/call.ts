@@ -132,7 +132,7 @@ export async function explainProblem(
   const lines = [
     wrongFactory ?? headline(client, code, answer),
     ...itemLines(answer.body),
-    // A login made meanwhile is not used.
+    // A login made in the meantime is not used.
     ...(isOfEnvironment ? [`The command used ${ofEnvironment}, which wins over a login.`] : []),
     ...(pathMayBeWrong ? [pathHint(connection.url).trim()] : []),
     ...[hintsOfCodes[code]].filter((hint) => hint !== undefined),

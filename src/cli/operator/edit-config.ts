@@ -18,7 +18,7 @@ type Draft = { path: string; before: string; ifMatch: string | undefined };
 const firstDocument = "container_registries: []\n";
 
 /**
- * `config edit`: opens the config in the editor, and publishes the result unless the config was changed meanwhile. A text
+ * `config edit`: opens the config in the editor, and publishes the result unless the config was changed in the meantime. A text
  * that cannot be published can be edited again.
  * @throws CommandFailure; the text is then kept, and the message names the file
  */
@@ -95,7 +95,7 @@ async function publish(run: Run, query: Values, draft: Draft, text: string): Pro
 }
 
 function put({ client }: Run, query: Values, { ifMatch }: Draft, text: string): Promise<Answer> {
-  // Must not undo what others have published meanwhile.
+  // Must not undo what others have published in the meantime.
   const condition = ifMatch === undefined ? { "If-None-Match": "*" } : { "If-Match": ifMatch };
   return send(client, "putConfig", { ...query, ...condition }, { body: Buffer.from(text, "utf8") });
 }

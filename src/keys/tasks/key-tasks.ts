@@ -12,9 +12,9 @@ const checkKeysMs = 30_000;
 const retrySeconds = 10;
 
 /**
- * What a replica does for keys in the background: it tells the others which ones it holds, works on tasks that nobody
+ * What a replica does for keys in the background: it tells the others which ones it holds, works on tasks that no one
  * works on (they are taken up after a crash, by whichever replica is first), and asks keys that are elsewhere whether
- * they still answer and are still those that were added, so that `/readyz` tells of it before somebody needs them.
+ * they still answer and are still those that were added, so that `/readyz` tells of it before someone needs them.
  */
 export class KeyTasks {
   readonly #deps: TaskDeps & { onError: (error: unknown, what: string) => void };
@@ -32,7 +32,7 @@ export class KeyTasks {
     this.#loop = Promise.all([this.#tickUntilClosed(), this.#proveActiveKey()]);
   }
 
-  /** Works on a task, if nobody does yet. */
+  /** Works on a task, if no one does yet. */
   begin(id: string): void {
     if (this.#running.has(id) || this.#stopping.signal.aborted) return;
     const running = this.#work(id).finally(() => this.#running.delete(id));

@@ -134,12 +134,12 @@ const idleMs = 200;
 /** A row still needs what was to be removed: 23503 until Postgres 17, 23001 since 18. */
 const stillNeeded = new Set(["23503", "23001"]);
 
-/** The service, when nobody asks: a task goes on after whoever began it has gone. */
+/** The service, when no one asks: a task goes on after its caller has left. */
 const service = { kind: "service", id: "", name: "factory-secrets" } as const;
 
 /**
  * Works on a task that `holder` has claimed, until it is done, another has it, or `signal` ends it. Killed at any point,
- * nothing is lost: whoever claims it next goes on with what is left.
+ * nothing is lost: anyone who claims it next goes on with what is left.
  * @throws what a batch throws (`Problem` `key-unavailable`, the database's errors); the task stays
  */
 export async function runTask(
@@ -171,7 +171,7 @@ export async function runTask(
   return "stopped";
 }
 
-/** @returns false when something has come to be left meanwhile */
+/** @returns false when something has come to be left in the meantime */
 async function end({ prisma, audit }: RunDeps, id: string, work: KeyWork, done: number): Promise<boolean> {
   try {
     await prisma.$transaction(async (transaction) => {
@@ -206,7 +206,7 @@ async function fail({ prisma }: RunDeps, id: string, problem: string): Promise<"
   return "ended";
 }
 
-/** What whoever works on tasks needs. */
+/** Dependencies of a key task. */
 export type TaskDeps = RunDeps & { keys: KeyRing; factoryKeys: FactoryKeys };
 
 export function workOf(deps: TaskDeps, subject: TaskSubject): KeyWork {

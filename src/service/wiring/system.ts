@@ -59,7 +59,7 @@ async function compressedOpenApi(): Promise<OpenApiFiles> {
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");
 
-/** Remembers an answer for a second, whoever asks: making it takes milliseconds, and anybody can ask. */
+/** Remembers an answer for a second, no matter who asks: making it takes milliseconds, and anybody can ask. */
 function forASecond<T>(make: () => Promise<T>): () => Promise<T> {
   let made: { value: Promise<T>; until: number } | undefined;
   return () => {

@@ -29,7 +29,7 @@ export function awsClientConfig(
   };
 }
 
-// Without keys only calls are made that nobody signs. Were one signed after all, it must not be by what the SDK finds.
+// Without keys only calls are made that no one signs. Were one signed after all, it must not be by what the SDK finds.
 export function credentialsOf(keys: AwsKeys | undefined) {
   if (keys === undefined) return () => Promise.reject(new Error("this call is not signed"));
   const { accessKeyId, secretAccessKey, sessionToken } = keys;
@@ -37,7 +37,7 @@ export function credentialsOf(keys: AwsKeys | undefined) {
 }
 
 // The very hosts that STS, ECR and ECR Public answer on. A suffix would not do: `*.s3.amazonaws.com` and
-// `ec2-*.compute.amazonaws.com` belong to whoever rents them.
+// `ec2-*.compute.amazonaws.com` belong to the one who rents them.
 export const serviceNames = {
   dnsSuffix: ["sts", "sts-fips", "api.ecr", "api.ecr-fips", "ecr-fips", "api.ecr-public", "api.ecr-public-fips"],
   dualStackDnsSuffix: [

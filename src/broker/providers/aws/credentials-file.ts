@@ -69,7 +69,7 @@ export function resolveAwsProfile(profiles: AwsProfiles, name: string): FormatRe
   let current = name;
   for (;;) {
     const profile = profiles.get(current);
-    // The name comes from the entry or from a `source_profile` whose form was checked: it is no secret.
+    // The name comes from the entry or from a `source_profile` whose form was checked: it is not a secret.
     if (profile === undefined) return mistake(`It has no profile [${current}].`);
     const mayUseOwnKeys = profile.roleArn === undefined || visited.has(current);
     if (mayUseOwnKeys) {
@@ -170,7 +170,7 @@ const allowedKeys: ReadonlySet<string> = new Set([
 ]);
 
 // Keys that AWS programs know, and what they would do with them. Only a name of this table is ever repeated to a person:
-// what stands before an equals sign in a damaged file can be half of a secret, base64 ends in one.
+// what precedes an equals sign in a damaged file can be half of a secret, base64 ends in one.
 const refusedKeys: ReadonlyMap<string, string> = new Map([
   ["credential_process", "it runs a program"],
   ["credential_source", "it uses the identity of the machine"],

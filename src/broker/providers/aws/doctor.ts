@@ -93,7 +93,7 @@ async function checkNarrowing(
   provider: RegistryProvider<AwsEntry>,
   { examination, registry }: AwsExamination,
 ): Promise<Check[]> {
-  // Whoever wants to can pull from it: there is nothing to limit.
+  // Anyone who wants to can pull from it: there is nothing to limit.
   if (registry?.public === true) return [];
   const repositories = examination.repositories ?? [nowhere];
   const look = async (): Promise<Check> => {

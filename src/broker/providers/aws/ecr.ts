@@ -101,7 +101,7 @@ const lookedFor: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether the session may push to a repository, found out without a push: it asks for the end of an upload that nobody
+ * Whether the session may push to a repository, found out without a push: it asks for the end of an upload that no one
  * began. Every policy for pushing has that action (Amazon ECR User Guide, "IAM permissions for pushing an image").
  */
 export async function mayPushToEcr(probe: EcrProbe, repository: string): Promise<boolean> {

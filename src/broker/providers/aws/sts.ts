@@ -92,7 +92,7 @@ export async function assumeRole(
   return session;
 }
 
-/** Assumes a role that takes the word of this factory's issuer, for as long as the role allows. Nobody signs this call. */
+/** Assumes a role that takes the word of this factory's issuer, for as long as the role allows. No one signs this call. */
 export async function assumeRoleWithWebIdentity(
   sts: Sts,
   { roleArn, assert }: FederatedRole,

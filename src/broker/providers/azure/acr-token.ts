@@ -51,7 +51,7 @@ export function askAcrWithPassword(
   return outbound.request({ url, headers: { authorization }, signal });
 }
 
-/** The registry's host. @throws Problem `registry-required` when nobody names it, `destination-refused` for another cloud's */
+/** The registry's host. @throws Problem `registry-required` when no one names it, `destination-refused` for another cloud's */
 export function readAcrHost(request: Pick<AzureRequest, "host" | "entry">): string {
   if (request.host === undefined) {
     throw new Problem(

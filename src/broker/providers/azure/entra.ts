@@ -139,7 +139,7 @@ const meanings: ReadonlyMap<number, string> = new Map([
 
 const transientCodes: ReadonlySet<number> = new Set([90033, 90034, 50196]);
 
-/** The AADSTS code of an Entra error reply and what it means, or `undefined` when the reply is none. */
+/** The AADSTS code of an Entra error reply and what it means, or `undefined` when the reply is not one. */
 export function explainEntraError(body: unknown): { code: number; sentence: string; isTransient: boolean } | undefined {
   const parsed = entraError.safeParse(body);
   if (!parsed.success) return undefined;

@@ -4,7 +4,7 @@ import { acrHost } from "../../../core/cloud-hosts.js";
 // A registry can be set to refuse tokens for Azure Resource Manager; then the second audience opens it.
 export const registryAudience = "https://containerregistry.azure.net";
 
-/** The cloud of an Azure registry host, or `undefined` when it is none. */
+/** The cloud of an Azure registry host, or `undefined` when it is not one. */
 export function azureCloudOf(host: string): AzureCloud | undefined {
   const registry = acrHost(host);
   return registry === undefined ? undefined : azureClouds[registry.cloud];

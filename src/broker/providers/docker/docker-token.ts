@@ -32,7 +32,7 @@ const maxManifestBytes = 1024 * 1024;
 /**
  * Asks the registry, without a credential, how it wants to be spoken to. One that lets everybody in at `/v2/` may still
  * ask for a credential at its repositories.
- * @throws Problem `destination-refused` when it names a token service elsewhere, `upstream-invalid` when it is no registry
+ * @throws Problem `destination-refused` when it names a token service elsewhere, `upstream-invalid` when it is not a registry
  */
 export async function findChallenge(
   deps: RealmDeps,
@@ -110,7 +110,7 @@ export function readRealmToken(realmHost: string, reply: OutboundReply, nowMs: n
 }
 
 /**
- * Some token services hand back what they were given, plain or in base64: that is no narrow token, it is the secret.
+ * Some token services hand back what they were given, plain or in base64: that is not a narrow token, it is the secret.
  * @throws Problem `nothing-to-mint`
  */
 export function refuseStoredCredential(registry: string, bearer: string, { password }: UserPassword): void {
@@ -156,7 +156,7 @@ const maxChallenges = 16;
 
 /**
  * Reads all challenges of all `WWW-Authenticate` headers (RFC 9110, section 11.6.1): several may stand in one header,
- * and a comma inside quotes separates nothing. What cannot be read ends its header; what stands before it counts.
+ * and a comma inside quotes separates nothing. What cannot be read ends its header; what precedes it counts.
  */
 export function parseChallenges(headers: readonly string[]): HeaderChallenge[] {
   return headers.flatMap(parseHeader).slice(0, maxChallenges);
@@ -213,7 +213,7 @@ const knownRealms: readonly AllowedRealm[] = [
 /**
  * Judges the realm that a registry named. Credentials go there when it is on the registry's own host (any port: a
  * self-hosted GitLab has its realm on 443 and its registry elsewhere), a known pair, or one that the operator allowed:
- * otherwise whoever runs the registry, or stands in front of it, could have them sent anywhere.
+ * otherwise anyone who runs the registry, or precedes it, could have them sent anywhere.
  * @param registry `host` or `host:port` of the registry
  * @throws Problem `upstream-invalid` or `destination-refused`
  */

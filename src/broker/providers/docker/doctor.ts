@@ -91,7 +91,7 @@ function narrowingOf({ registry, credential }: Visit, bearer: string): Check {
 /** The stored credential goes to the jobs themselves. */
 async function examinePassedOn(visit: Visit): Promise<Examined> {
   const { deps, examination, registry } = visit;
-  // Says whether the operator's settings allow it; that calls nobody.
+  // Says whether the operator's settings allow it; that calls no one.
   const provider = createGenericProvider(deps);
   await provider.mint({ ...examination, repositories: undefined, allowBroader: true, assert: assertNothing });
   const named = (examination.repositories ?? []).map((name) => apiRepositoryOf(registry, name));

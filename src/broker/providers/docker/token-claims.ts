@@ -22,7 +22,7 @@ export type TokenClaims = { expiresAtMs?: StatedEnd; access?: TokenAccess };
 /**
  * Reads the claims of a registry token without verifying it: the registry's key is not ours to know, and the token came
  * from the registry itself over TLS. An opaque token gives no claims. Each claim is read by itself, so that one that
- * cannot be read hides no other. In a payload in which a member stands twice, readers differ about which counts: no
+ * cannot be read hides no other. In a payload in which a member appears twice, readers differ about which counts: no
  * claim of it is readable.
  */
 export function readTokenClaims(token: string): TokenClaims {

@@ -100,7 +100,7 @@ type Asked = {
 
 const pulling = "artifactregistry.repositories.downloadArtifacts";
 const pushing = ["artifactregistry.repositories.uploadArtifacts", "artifactregistry.repositories.deleteArtifacts"];
-// Whoever may do these may do everything, in a step or two.
+// Anyone who may do these may do everything, in a step or two.
 const administration = ["resourcemanager.projects.setIamPolicy", "iam.serviceAccountKeys.create"];
 
 /** What the account may do in its project, or in those of the named repositories. */

@@ -61,7 +61,7 @@ export function createGarProvider(deps: GarDeps): RegistryProvider<GarEntry> {
   return { mint };
 }
 
-/** The registry's host. @throws Problem `registry-required` when nobody names it, `destination-refused` for another cloud's */
+/** The registry's host. @throws Problem `registry-required` when no one names it, `destination-refused` for another cloud's */
 export function readGarHost(request: Pick<MintRequest<GarEntry>, "host" | "entry">): string {
   const { host, entry } = request;
   if (host === undefined) {

@@ -16,7 +16,7 @@ export function rewrapWork({ prisma, keys }: { prisma: PrismaClient; keys: KeyRi
   const broken: string[] = [];
   let isRoundOver = false;
   return {
-    // Made the active one again meanwhile: what it wraps is where it belongs.
+    // Made the active one again in the meantime: what it wraps is where it belongs.
     count: async () => ((await keys.active()).id === keyId ? 0 : countWrapped(prisma, keyId)),
     async batch(most) {
       const by = await keys.active();

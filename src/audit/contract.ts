@@ -119,7 +119,7 @@ export const AuditEvent = z
     sha256: z.string().optional(),
     damaged: z.literal(true).optional().meta({
       description:
-        "Its stored bytes are none that the service writes: somebody altered the database. What is shown is from the columns beside them.",
+        "The service does not write such bytes: somebody altered the database. What is shown comes from the columns beside them.",
     }),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });

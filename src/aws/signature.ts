@@ -97,7 +97,7 @@ export function claimedService(authorizationHeader: string | undefined): string 
 function readTime(request: SignedRequest, date: string): { signedAt: string; at: Date } {
   const signedAt = onlyHeader(request, "x-amz-date") ?? "";
   const at = dateOf(signedAt);
-  if (Number.isNaN(at.getTime())) throw refused("X-Amz-Date is missing, or is no time.");
+  if (Number.isNaN(at.getTime())) throw refused("X-Amz-Date is missing or not a time.");
   if (!signedAt.startsWith(date)) throw refused("The date of the signature's scope is not that of X-Amz-Date.");
   return { signedAt, at };
 }

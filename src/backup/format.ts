@@ -65,7 +65,7 @@ export function readHeader(line: string): BackupHeader {
   const json = jsonOf(line);
   const any = AnyHeader.safeParse(json);
   if (!any.success && line.startsWith(beginning)) throw alteredBackup();
-  if (!any.success) throw new BackupRefused("This is no backup of factory-secrets.");
+  if (!any.success) throw new BackupRefused("This is not a backup of factory-secrets.");
   if (any.data.version > formatVersion) {
     throw new BackupRefused(
       `This backup has the format ${any.data.version}, and this release reads none above ${formatVersion}. Restore it with the release that made it, or a newer one.`,

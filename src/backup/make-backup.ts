@@ -62,7 +62,7 @@ async function lookAround(deps: Deps, client: pg.ClientBase): Promise<Found> {
   if (!origin || !active) throw new BackupRefused("There is nothing to back up: no service was ever started here.");
   for (const { name } of all)
     if (!deps.knownTables.has(name) && !leftOut.has(name))
-      deps.say(`The table ${name} is none of this release's, and not in the backup.`);
+      deps.say(`The table ${name} does not belong to this release and is not in the backup.`);
   const isChained = tables.some(({ name }) => name === "audit_seals");
   const parts: CountedPart[] = [];
   for (const table of inOrderOfNeed(tables)) {

@@ -37,7 +37,7 @@ export async function readBackup(
   const cursor = new LineCursor(summed(chunks, sums));
   try {
     const first = await cursor.line(maxHeaderBytes);
-    if (first === undefined) throw new BackupRefused("This is no backup of factory-secrets.");
+    if (first === undefined) throw new BackupRefused("This is not a backup of factory-secrets.");
     const header = readHeader(first);
     sums.authenticateWith(await openBackupKey(keys, header));
     await readRows(cursor, header, takeRows);

@@ -111,7 +111,7 @@ async function refuseLaterSchema(client: pg.ClientBase, ofBackup: ReadonlySet<st
 /** Whose database it is no one knows then: it may be named by mistake. */
 async function refuseOthers(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {
   const other = await firstOther(client, [...tablesOf(migrations), "_prisma_migrations"]);
-  if (other !== undefined) throw notEmpty(`it holds ${other}, which is none of this service`);
+  if (other !== undefined) throw notEmpty(`it holds ${other}, which does not belong to this service`);
 }
 
 async function refuseRows(client: pg.ClientBase, migrations: readonly Migration[]): Promise<void> {

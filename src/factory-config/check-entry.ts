@@ -198,7 +198,7 @@ function checkGar(fields: EntryFields, problems: FieldRemark[]): Registry {
 }
 
 function reasonOfGarHost(host: string, before: readonly string[]): string | undefined {
-  if (before.includes(host)) return "This host stands in the list already.";
+  if (before.includes(host)) return "This host is in the list already.";
   if (isGarHost(host)) return undefined;
   const forms = "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io.";
   return reasonOfHost(host, forms);

@@ -137,7 +137,7 @@ const sentences = {
   BLOCK_AS_IMPLICIT_KEY:
     "A key and its value that is itself a mapping or list cannot share a line. Is the next line indented too far?",
   BLOCK_IN_FLOW: "A block list or mapping cannot stand between brackets or braces.",
-  DUPLICATE_KEY: "This key stands twice in one mapping.",
+  DUPLICATE_KEY: "This key appears twice in one mapping.",
   IMPOSSIBLE: "YAML cannot be read here.",
   KEY_OVER_1024_CHARS: "A key has more than 1,024 characters. Is a colon missing or a quote not closed?",
   MISSING_CHAR:
@@ -150,7 +150,7 @@ const sentences = {
   RESOURCE_EXHAUSTION: "The document nests too deep.",
   TAB_AS_INDENT: "A tab cannot indent. Use spaces.",
   TAG_RESOLVE_FAILED: "This tag is not known or does not fit its value. Remove it; quotes make any value text.",
-  UNEXPECTED_TOKEN: "Something stands here that YAML does not expect. Is a quote, a bracket or an indent wrong?",
+  UNEXPECTED_TOKEN: "YAML does not expect what is here. Is a quote, a bracket or an indent wrong?",
   BAD_COLLECTION_TYPE: "The tag does not fit a list or mapping. Remove it.",
 } as const satisfies Record<ErrorCode, string>;
 

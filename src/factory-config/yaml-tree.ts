@@ -139,7 +139,7 @@ function buildAlias(build: Build, name: string, span: Span): YamlNode {
   if (target !== undefined && target !== "open") return { ...span, kind: "alias", target };
   const reason =
     target === "open"
-      ? "This alias stands inside what it names, so it has no end. Remove it."
+      ? "This alias is inside what it names, so it has no end. Remove it."
       : "This alias has no anchor before it.";
   build.invalid.push({ offset: span.start, reason });
   return nothingAt(span.start);
@@ -179,7 +179,7 @@ function reasonOfDuplicate(build: Build, first: YamlPair, second: YamlPair): str
   const where = build.locate(first.start);
   const asWritten = (pair: YamlPair) => build.text.slice(pair.start, pair.keyEnd);
   return asWritten(first) === asWritten(second)
-    ? `This key stands in the same mapping at ${where} already. Keep one of the two.`
+    ? `This key is in the same mapping at ${where} already. Keep one of the two.`
     : `This key is the same as the one at ${where}: quotes do not make it another. Keep one of the two.`;
 }
 

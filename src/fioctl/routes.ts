@@ -29,7 +29,7 @@ function mistakeOf(name: string, value: string | null): string | undefined {
   // A name that is not one may be anything, a value too: it is not quoted.
   if (value === null || !secretNamePattern.test(name)) return undefined;
   if (value === "") return `the value of "${name}" is empty. To delete the secret: fioctl secrets update ${name}=`;
-  if (!value.isWellFormed()) return `the value of "${name}" holds a lone surrogate, which is no Unicode text`;
+  if (!value.isWellFormed()) return `the value of "${name}" holds a lone surrogate, which is not Unicode text`;
   const bytes = Buffer.byteLength(value);
   return bytes > maxValueBytes ? `the value of "${name}" has ${bytes} bytes; the most is ${maxValueBytes}` : undefined;
 }
@@ -86,7 +86,7 @@ const credentialsPage = route(
     path: "/settings/credentials",
     trailingSlash: "both",
     tag: "fioctl",
-    summary: "Where `fioctl login` sends whoever has no client yet: how to make one",
+    summary: "Where `fioctl login` sends users without a client: how to make one",
     auth: "anyone",
     replies: { 200: { description: "Commands.", content: { "text/plain": z.string() } } },
     problems: [],
@@ -96,7 +96,7 @@ const credentialsPage = route(
 
 const howToMakeAClient = (url: string): string => `fioctl asks for the ID and the secret of an OAuth client.
 
-Whoever administers your factory makes one, FACTORY and NAME being yours:
+An administrator of your factory makes one, FACTORY and NAME being yours:
 
   curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" \\
     -H 'Content-Type: application/json' -d '{"name":"NAME","roles":["operator"]}'

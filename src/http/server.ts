@@ -42,8 +42,7 @@ function ambiguousHeaders({ rawHeaders, httpVersion }: IncomingMessage): Problem
   return authorizations > 1 ? twice("Authorization") : undefined;
 }
 
-const twice = (name: string): Problem =>
-  new Problem("invalid-request", `The header ${name} stands here more than once.`);
+const twice = (name: string): Problem => new Problem("invalid-request", `The header ${name} appears more than once.`);
 
 function countSingles(rawHeaders: readonly string[]): { hosts: number; authorizations: number } {
   let hosts = 0;

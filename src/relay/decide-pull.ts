@@ -26,7 +26,7 @@ export function demandFor(
   if (demand?.host === undefined || others.length > 0) {
     throw new Problem(
       "registry-required",
-      `"${registry}" is no host of a registry. Name the image by its registry's host.`,
+      `"${registry}" is not the host of a registry. Name the image by its registry's host.`,
     );
   }
   return { ...demand, host: demand.host };

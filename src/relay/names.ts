@@ -144,7 +144,7 @@ const inDockerHub = (registry: string | undefined, parts: readonly string[]): re
 function namespaceOf(query: URLSearchParams, ownHosts: readonly string[]): string | undefined {
   const [given, ...more] = query.getAll("ns");
   if (given === undefined || given === "") return undefined;
-  if (more.length > 0) throw new OciProblem("NAME_INVALID", "invalid-request", "The parameter ns stands here twice.");
+  if (more.length > 0) throw new OciProblem("NAME_INVALID", "invalid-request", "The parameter ns appears twice.");
   if (ownHosts.includes(given.toLowerCase())) return undefined;
   const host = normaliseHost(given);
   if (!host.ok)
@@ -163,7 +163,7 @@ function hostOfPath(part: string): string | undefined {
 
 function checkedDigest(text: string): string {
   if (digestOf.test(text)) return text;
-  throw new OciProblem("DIGEST_INVALID", "invalid-request", "This is no digest of SHA-256 or SHA-512.");
+  throw new OciProblem("DIGEST_INVALID", "invalid-request", "This is not a SHA-256 or SHA-512 digest.");
 }
 
 function passedOn(query: URLSearchParams): URLSearchParams {

@@ -78,7 +78,7 @@ function listenMistake(code: string | undefined, { host, port, setting }: Listen
   if (code === "EADDRINUSE") return `${host}:${port} is taken by another program. Choose another ${setting}.`;
   if (code === "EACCES") return `This user may not listen on port ${port}. Choose another ${setting}.`;
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN")
-    return `HOST is ${host}, which is no address of this machine. Use 127.0.0.1, or 0.0.0.0 for all of them.`;
+    return `HOST is ${host}, which is not an address of this machine. Use 127.0.0.1, or 0.0.0.0 for all of them.`;
   return undefined;
 }
 

@@ -16,7 +16,7 @@ export function databaseSettings({ text, mistake }: Reader): Settings["database"
     // The URL holds a password, so the sentence does not.
     if (value !== undefined && !/^postgres(ql)?:\/\//.test(value)) mistake(`${name} must begin with postgresql://`);
     else if (value !== undefined && !URL.canParse(value))
-      mistake(`${name} is no URL. Write special characters of the password as percent and two digits: / as %2F.`);
+      mistake(`${name} is not a URL. Write special characters of the password as percent and two digits: / as %2F.`);
     else if (value !== undefined) checkFiles(name, new URL(value), mistake);
   }
   if (url !== undefined) return { kind: "external", url, directUrl: directUrl ?? url };

@@ -53,7 +53,7 @@ function trustedProxies({ text, mistake }: Reader): string[] {
   const proxies = listOf(text("FACTORY_SECRETS_TRUSTED_PROXIES"));
   for (const proxy of proxies) {
     if (!ipaddr.isValid(proxy) && !ipaddr.isValidCIDR(proxy)) {
-      mistake(`FACTORY_SECRETS_TRUSTED_PROXIES: "${proxy}" is no address and no CIDR, such as 10.0.0.0/8.`);
+      mistake(`FACTORY_SECRETS_TRUSTED_PROXIES: "${proxy}" is neither an address nor a CIDR, such as 10.0.0.0/8.`);
     }
   }
   return proxies;
@@ -97,7 +97,7 @@ function deviceProxies({ text, mistake }: Reader): DeviceProxySettings | undefin
   const header = text("FACTORY_SECRETS_DEVICE_CERT_HEADER") ?? "X-Forwarded-Client-Cert";
   for (const address of addresses) {
     if (!ipaddr.isValid(address) && !ipaddr.isValidCIDR(address))
-      mistake(`FACTORY_SECRETS_DEVICE_PROXIES: "${address}" is no address and no CIDR, such as 10.0.0.0/8.`);
+      mistake(`FACTORY_SECRETS_DEVICE_PROXIES: "${address}" is neither an address nor a CIDR, such as 10.0.0.0/8.`);
   }
   if (!/^[A-Za-z0-9-]{1,64}$/.test(header))
     mistake("FACTORY_SECRETS_DEVICE_CERT_HEADER must be the name of a header, such as X-SSL-Client-Cert.");

@@ -65,7 +65,7 @@ const tooSlow = unknown("login", `No answer within ${deadlineMs / 1_000} s. Try 
 const notApproved = (secretName: string, entryId: string): Check =>
   failed(
     "destination",
-    `Nobody with secrets:write has approved sending "${secretName}" to ${entryId}, so it was not sent. Let one publish the config.`,
+    `No caller with secrets:write has approved sending "${secretName}" to ${entryId}, so it was not sent. Let one publish the config.`,
   );
 
 /** The doctor of each type of entry. */

@@ -129,7 +129,7 @@ export function secretFor(facts: FactoryFacts, { entry, isApproved }: Demand): S
   if (isApproved) return secret;
   throw new Problem(
     "destination-not-approved",
-    `Nobody with secrets:write has approved sending "${secretName}" to ${id}. Let one publish the config.`,
+    `No caller with secrets:write has approved sending "${secretName}" to ${id}. Let one publish the config.`,
   );
 }
 

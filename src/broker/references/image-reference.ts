@@ -26,15 +26,16 @@ export function parseImageReference(text: string): ImageReference | string {
   const [name = "", digest, ...rest] = text.split("@");
   if (rest.length > 0) return "It has more than one @.";
   if (digest !== undefined && !digestPattern.test(digest))
-    return "What stands behind the @ is no digest of SHA-256 or SHA-512.";
+    return "The part after @ is not a SHA-256 or SHA-512 digest.";
   const colon = name.lastIndexOf(":");
   const hasTag = colon > name.lastIndexOf("/");
   const tag = hasTag ? name.slice(colon + 1) : undefined;
-  if (tag !== undefined && !tagPattern.test(tag)) return "Its tag is none: 1 to 128 letters, digits, _ . and -.";
+  if (tag !== undefined && !tagPattern.test(tag))
+    return "Its tag is not valid: use 1 to 128 letters, digits, _ . and -.";
   const place = splitHost(hasTag ? name.slice(0, colon) : name);
   if (typeof place === "string") return place;
   if (place.repository.length > maxPathLength || !path.test(place.repository))
-    return "The name of its repository is none: lower-case letters and digits, with . _ - between them and / between parts.";
+    return "Its repository name is not valid: use lower-case letters and digits, with . _ - between them and / between parts.";
   return {
     ...place,
     ...(tag !== undefined && { tag }),

@@ -50,7 +50,7 @@ const kinds: readonly Kind[] = [
   {
     shape: z.object({ type: z.literal("impersonated_service_account") }),
     sentence:
-      "It impersonates a service account with a login of somebody else. Make a key: gcloud iam service-accounts keys create key.json --iam-account=EMAIL",
+      "It impersonates a service account with another account's login. Make a key: gcloud iam service-accounts keys create key.json --iam-account=EMAIL",
   },
   {
     shape: z.object({ privateKeyData: text }),

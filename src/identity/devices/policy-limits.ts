@@ -30,4 +30,4 @@ export function checkMayLetIn(maker: Pick<Maker, "permissions">): void {
 }
 
 export const beyond = (what: string): Problem =>
-  new Problem("forbidden", `Devices never get more than whoever lets them in has: ${what}`);
+  new Problem("forbidden", `Devices never get more than the caller who registers them has: ${what}`);

@@ -9,7 +9,7 @@ import { findProvenClient, type ProvenClient } from "./clients/store.js";
 export const invalidClient = (): Problem =>
   new Problem(
     "invalid-client",
-    "This client_id and client_secret are not valid: mistyped, expired or withdrawn. Ask whoever gave them to you.",
+    "This client_id and client_secret are not valid: mistyped, expired or withdrawn. Ask the person who gave them to you.",
   );
 
 /** Where a request to the token endpoint can say which client it comes from. */

@@ -132,7 +132,7 @@ export function lintAudience(rule: JudgedRule): Finding[] {
   const isOrganization = hostOf(rule.issuer) === "oidc.circleci.com" && rule.issuer.endsWith(`/${rule.audience}`);
   const whose = others?.whose ?? (isOrganization ? "CircleCI's default" : undefined);
   if (whose === undefined) return [];
-  const message = `This audience is ${whose}: whoever is shown such a token can bring it here. Use a name of this installation's own, such as its URL, and let jobs ask for that.`;
+  const message = `This audience is ${whose}: anyone who receives such a token can use it here. Use a name of this installation's own, such as its URL, and let jobs ask for that.`;
   return [warning("shared-audience", message, "/audience")];
 }
 

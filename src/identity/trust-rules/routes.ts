@@ -21,7 +21,7 @@ const TemplateClaim = z
     use: z.enum(["identity", "narrowing", "name"]).meta({
       id: "ClaimUse",
       description:
-        "`identity`: never given to anybody else. `narrowing`: says which of its runs. `name`: can change hands, and identifies nobody.",
+        "`identity`: never given to anybody else. `narrowing`: says which of its runs. `name`: can change hands, and identifies no one.",
     }),
     about: z.string(),
   })
@@ -90,7 +90,7 @@ const addTrustRule = route(
     tag: "Access",
     summary: "Make a trust rule",
     description:
-      "Whoever brings an ID token of this issuer for this audience, on whose claims all conditions hold, may pull what the grants say. A rule that would let strangers in is refused, with what to add.",
+      "An ID token of this issuer, for this audience, whose claims meet all conditions may pull what the grants say. A rule that would let strangers in is refused, with what to add.",
     auth: { permission: "access:write" },
     isCostly: true,
     params: FactoryParams,

@@ -53,7 +53,7 @@ export const RotationReport = z
 
 export const RotationReportQuery = z.strictObject({
   expiresBefore: Timestamp.optional().meta({ description: "Only those whose credential ends before this time." }),
-  unusedSince: Timestamp.optional().meta({ description: "Only those that nobody has used since this time." }),
+  unusedSince: Timestamp.optional().meta({ description: "Only those that were not used since this time." }),
   rotatedBefore: Timestamp.optional().meta({ description: "Only those that were last rotated before this time." }),
 });
 

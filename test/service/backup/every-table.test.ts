@@ -93,7 +93,7 @@ it("nothing that means something in one Postgres alone goes into another", async
 it("a table of somebody else is told of, and left alone", async () => {
   await client.query("CREATE TABLE of_somebody_else (id int); INSERT INTO of_somebody_else VALUES (1)");
   const { made, said } = await backUp(service);
-  expect(said).toEqual(["The table of_somebody_else is none of this release's, and not in the backup."]);
+  expect(said).toEqual(["The table of_somebody_else does not belong to this release and is not in the backup."]);
   expect(made.header.tables.map(({ name }) => name)).not.toContain("of_somebody_else");
   await client.query("DROP TABLE of_somebody_else");
 });

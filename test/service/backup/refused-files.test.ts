@@ -252,7 +252,7 @@ describe("a restore", () => {
     const database = await createTestDatabase("empty");
     await inDatabase(database.url, make);
     await expect(restore(database.url, bytes)).rejects.toThrow(
-      "The database is not empty: it holds foo, which is none of this service. Nothing was changed.",
+      "The database is not empty: it holds foo, which does not belong to this service. Nothing was changed.",
     );
     expect(await relationsIn(database.url)).toEqual(["foo"]);
     await database.drop();

@@ -131,7 +131,7 @@ describe("an entry that is not valid", () => {
       "line 3, column 19",
       "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io. For another, use type generic.",
     ],
-    ["gar", "hosts: [gcr.io, GCR.io]", "", "line 3, column 19", "This host stands in the list already."],
+    ["gar", "hosts: [gcr.io, GCR.io]", "", "line 3, column 19", "This host is in the list already."],
     ["gar", "hosts: [gcr.io, 1]", "", "line 3, column 19", "A host must be text; found a number."],
     [
       "gar",

@@ -258,7 +258,7 @@ function readLine(raw: string, line: number, section: string | undefined): IniLi
   if (!/^[\x20-\x7e\t]*$/.test(raw)) return "it holds a character that is not printable ASCII.";
   if (/^[ \t]/.test(raw)) return "it is indented, which continues the line before; remove the spaces.";
   if (raw.startsWith("[")) return readSectionHead(raw, line);
-  if (section === undefined) return "it stands before the first profile; put a line [default] above it.";
+  if (section === undefined) return "this line is outside any profile. Start the file with [default].";
   const equals = raw.indexOf("=");
   if (equals === -1) return "it has no equals sign.";
   const key = raw.slice(0, equals).trim();

@@ -203,7 +203,10 @@ export async function checkPrivileges(
     const simulated = { principalArn, actions: administration };
     const answer = await simulateRights({ outbound, nowMs }, examination, where, simulated);
     if (answer === "may-not-ask") {
-      return passed("over-privileged", "It may not ask IAM what it may do. An administrator may, so it is none.");
+      return passed(
+        "over-privileged",
+        "It may not ask IAM what it may do. An administrator may, so it is not an administrator.",
+      );
     }
     if (answer === "unknown-principal") {
       return unknown("over-privileged", "IAM does not tell what it may do. Look at its policies in the console.");

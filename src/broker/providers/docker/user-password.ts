@@ -24,8 +24,8 @@ export function parsePair(text: string, form: string): FormatResult<UserPassword
   const password = line.slice(colon + 1);
   if ([user, password].some((part) => part !== part.trim()))
     mistakes.push(`There is a blank before or after the user or the password: write ${form}.`);
-  if (colon === 0) mistakes.push(`Nothing stands before the colon: write ${form}.`);
-  if (colon !== -1 && password === "") mistakes.push(`Nothing stands after the colon: write ${form}.`);
+  if (colon === 0) mistakes.push(`There is no text before the colon: write ${form}.`);
+  if (colon !== -1 && password === "") mistakes.push(`There is no text after the colon: write ${form}.`);
   return mistakes.length === 0 ? { ok: true, value: { user, password } } : { ok: false, mistakes };
 }
 

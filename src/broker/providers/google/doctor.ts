@@ -73,7 +73,10 @@ async function checkToken(
         "A job's token may read from storage and do nothing else, whatever the account may. It is not limited to repositories: Google has no such token.",
       );
     }
-    return warned("narrowing", "A job's token has further scopes than reading from storage. Tell whoever runs this.");
+    return warned(
+      "narrowing",
+      "A job's token has further scopes than reading from storage. Tell the operator of this service.",
+    );
   });
   return { check, email };
 }
@@ -188,7 +191,7 @@ function pushOf(all: readonly Rights[]): Check {
   if (all.some((rights) => rights?.some((right) => pushing.includes(right)))) {
     return warned(
       "push",
-      "The account may push or delete images, and jobs only pull. Its tokens for jobs cannot, but whoever has this key can. Give it roles/artifactregistry.reader alone.",
+      "The account may push or delete images, and jobs only pull. Its tokens for jobs cannot, but anyone with this key can. Give it roles/artifactregistry.reader alone.",
     );
   }
   if (all.every((rights) => rights === undefined)) {

@@ -14,7 +14,7 @@ export const buildkite: RuleTemplate = {
       claim: "build_branch",
       type: "text",
       use: "narrowing",
-      about: "The branch, as whoever began the build named it.",
+      about: "The branch, as named by the person who began the build.",
     },
     { claim: "build_tag", type: "text", use: "narrowing", about: "The tag." },
     { claim: "build_source", type: "text", use: "narrowing", about: "webhook, ui, api, schedule, trigger_job" },

@@ -51,7 +51,7 @@ function lint(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "any-branch",
-        `Any branch is let in: whoever can push one. Add {"claim": "${ref}", "equals": "refs/heads/main"}.`,
+        `Any branch is accepted, so anyone who can push one gets tokens. Add {"claim": "${ref}", "equals": "refs/heads/main"}.`,
       ),
     );
   }
@@ -59,7 +59,7 @@ function lint(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "ssh-rerun",
-        `Whoever may run a job again with SSH has a shell beside its token. Add {"claim": "${sshRerun}", "equalsBoolean": false}.`,
+        `Anyone who may rerun a job with SSH has a shell beside its token. Add {"claim": "${sshRerun}", "equalsBoolean": false}.`,
       ),
     );
   }

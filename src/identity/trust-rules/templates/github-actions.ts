@@ -23,7 +23,7 @@ export const githubActions: RuleTemplate = {
     { claim: "ref_protected", type: "text", use: "narrowing", about: "The text true when the ref is protected." },
     { claim: "event_name", type: "text", use: "narrowing", about: "What began the run: push, pull_request, ..." },
     { claim: "runner_environment", type: "text", use: "narrowing", about: "github-hosted or self-hosted" },
-    { claim: "actor_id", type: "text", use: "narrowing", about: "Whoever began the run." },
+    { claim: "actor_id", type: "text", use: "narrowing", about: "The account that began the run." },
     { claim: "run_id", type: "text", use: "narrowing", about: "The run." },
     { claim: "sub", type: "text", use: "name", about: "Made of names; an organization can change its form." },
     { claim: "repository", type: "text", use: "name", about: "OWNER/NAME: free again once it is renamed or deleted." },
@@ -68,7 +68,7 @@ function lintWhich(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "any-branch",
-        "Any branch and any workflow of the repository is let in: whoever can push a branch. Add environment, ref or job_workflow_ref.",
+        "Any branch and any workflow of the repository is accepted, so anyone who can push a branch gets tokens. Add environment, ref or job_workflow_ref.",
       ),
     );
   } else if (!isWorkflow && !binds(rule, "environment", "event_name")) {
@@ -86,7 +86,7 @@ function lintWhich(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "workflow-at-any-ref",
-        "The workflow is taken at any branch, so whoever can push a branch there can change what it does. End the glob with @refs/heads/main, @refs/tags/v* or a commit.",
+        "The workflow is taken at any branch, so anyone who can push a branch there can change what it does. End the glob with @refs/heads/main, @refs/tags/v* or a commit.",
       ),
     );
   }
@@ -104,7 +104,7 @@ function lintWhat(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "pull-requests",
-        "Pull requests are let in: code that nobody has reviewed gets what the rule grants. On pull_request_target strangers' forks are among them.",
+        "Pull requests are let in: unreviewed code gets what the rule grants. On pull_request_target strangers' forks are among them.",
       ),
     );
   }

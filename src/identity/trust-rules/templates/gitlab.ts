@@ -18,7 +18,7 @@ export const gitlab: RuleTemplate = {
     { claim: "ci_config_ref_uri", type: "text", use: "narrowing", about: "The file of the pipeline, and its ref." },
     { claim: "runner_environment", type: "text", use: "narrowing", about: "gitlab-hosted or self-hosted" },
     { claim: "runner_id", type: "number", use: "narrowing", about: "The runner." },
-    { claim: "user_id", type: "text", use: "narrowing", about: "Whoever began the job." },
+    { claim: "user_id", type: "text", use: "narrowing", about: "The account that began the job." },
     { claim: "sub", type: "text", use: "name", about: "Made of names; a project can change its form." },
     { claim: "project_path", type: "text", use: "name", about: "Free again once it is moved or deleted." },
     { claim: "namespace_path", type: "text", use: "name", about: "Free again once it is moved or deleted." },
@@ -50,7 +50,7 @@ function lint(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "any-branch",
-        'Any branch is let in: whoever can push one. Add {"claim": "ref_protected", "equals": "true"} (the text, not the boolean).',
+        'Any branch is accepted, so anyone who can push one gets tokens. Add {"claim": "ref_protected", "equals": "true"} (the text, not the boolean).',
       ),
     );
   }
@@ -66,9 +66,7 @@ function lint(rule: JudgedRule): Finding[] {
     (asked) => asked.kind === "any-of" && asked.values.includes("merge_request_event"),
   );
   if (isMergeRequest) {
-    findings.push(
-      warning("pull-requests", "Merge requests are let in: code that nobody has reviewed gets what the rule grants."),
-    );
+    findings.push(warning("pull-requests", "Merge requests are let in: unreviewed code gets what the rule grants."));
   }
   return findings;
 }

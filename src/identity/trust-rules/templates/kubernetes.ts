@@ -55,7 +55,7 @@ function lint(rule: JudgedRule): Finding[] {
     findings.push(
       warning(
         "recreated",
-        `Whoever may delete the account and make one of the same name is let in. Add {"claim": "${uid}", "equals": "..."} (kubectl get serviceaccount NAME -o jsonpath={.metadata.uid}).`,
+        `Anyone who may delete the account and make one of the same name is accepted. Add {"claim": "${uid}", "equals": "..."} (kubectl get serviceaccount NAME -o jsonpath={.metadata.uid}).`,
       ),
     );
   }
@@ -69,7 +69,9 @@ function lint(rule: JudgedRule): Finding[] {
     );
   }
   if (binds(rule, "/kubernetes.io/pod/name")) {
-    findings.push(warning("name-can-change-hands", "Whoever may make pods in the namespace can choose their names."));
+    findings.push(
+      warning("name-can-change-hands", "Anyone who may make pods in the namespace can choose their names."),
+    );
   }
   return findings;
 }

@@ -94,8 +94,8 @@ describe("what people store in the place of a credential", () => {
       '{"ServerURL":"ghcr.io","Username":"me","Secret":"x"}',
       "It is the reply of a docker credential helper",
     ],
-    ["generic", "me:$GHCR_TOKEN", "a variable's name or a placeholder"],
-    ["generic", "me:***", "a variable's name or a placeholder"],
+    ["generic", "me:$GHCR_TOKEN", "It holds a variable's name or a placeholder"],
+    ["generic", "me:***", "It holds a variable's name or a placeholder"],
   ] as const)("is named: for %s, %j", (type, text, sentence) => {
     const introduction = /^A registry entry uses this secret as [\w ]+\. /;
     const [warning] = checkCredentialText(type, text);

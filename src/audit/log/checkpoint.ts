@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { canonicalBase64 } from "./tree.js";
 
 // Checkpoints: signed notes (C2SP signed-note) about the head of a tree (C2SP tlog-checkpoint).
 
@@ -63,7 +64,8 @@ export function readCheckpoint(note: string): (TreeHead & { text: string; signat
   const lines = note.endsWith("\n") ? note.slice(end + 2, -1).split("\n") : [];
   const signatures = lines.flatMap((line) => {
     const [, name = "", base64 = ""] = signatureForm.exec(line) ?? [];
-    return name === "" ? [] : [{ name, bytes: Buffer.from(base64, "base64") }];
+    const bytes = canonicalBase64(base64);
+    return name === "" || bytes === undefined ? [] : [{ name, bytes }];
   });
   if (origin === undefined || root === undefined || lines.length === 0 || signatures.length !== lines.length)
     return undefined;

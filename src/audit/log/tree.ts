@@ -4,6 +4,12 @@ import { hash } from "node:crypto";
 
 const hashBytes = 32;
 
+/** Decodes base64. @returns `undefined` for any text but the one that encodes the bytes: others could hide a change */
+export function canonicalBase64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.toString("base64") === text ? bytes : undefined;
+}
+
 /**
  * The right edge of a tree: the roots of its complete subtrees, from the largest, which is the leftmost, to the smallest.
  * There is one for each bit of `size` that is set. It is all that is needed to append, and to compute the root.

@@ -7,7 +7,7 @@ import {
   type TreeHead,
 } from "./checkpoint.js";
 import { readEvent } from "./read-event.js";
-import { append, emptyEdge, leafHash, type RightEdge, readEdge, rootOf } from "./tree.js";
+import { append, canonicalBase64, emptyEdge, leafHash, type RightEdge, readEdge, rootOf } from "./tree.js";
 
 /** The first place at which an export is not what was sealed. The message is a sentence for the person who checks. */
 export class AuditBroken extends Error {
@@ -95,7 +95,8 @@ class ExportVerifier {
     const [beginning, log = "", index = "", member] = eventForm.exec(line.toString("latin1", 0, beginningLength)) ?? [];
     if (beginning !== undefined && line.at(-1) === 0x7d) {
       const told = line.subarray(beginning.length, -1);
-      const leaf = member === "event" ? told : Buffer.from(told.toString("latin1").slice(1, -1), "base64");
+      const leaf = member === "event" ? told : canonicalBase64(told.toString("latin1").slice(1, -1));
+      if (leaf === undefined) this.#fail("the bytes of an event are not base64");
       this.#events += 1;
       this.#run((verifier) => verifier.event({ log, index: Number(index), leaf }));
     } else this.#takeOther(jsonOf(line));
@@ -190,7 +191,7 @@ class LogVerifier {
   cut(note: string, edge: readonly string[]): void {
     if (this.#tree.size > 0) reject("the cut must be the first line of its log");
     const head = this.#open(note, "the cut");
-    const bytes = Buffer.concat(edge.map((node) => Buffer.from(node, "base64")));
+    const bytes = Buffer.concat(edge.map((node) => canonicalBase64(node) ?? reject("the cut is not base64")));
     this.#tree = edgeOf(head.size, bytes);
     this.#from = head.size;
     this.#keptBeforeCut = this.#kept.filter(({ size }) => size < head.size).length;

@@ -136,6 +136,21 @@ describe("in an export is found", () => {
     expect(await breakOf(lines, { kept: [forged] })).toBe("a checkpoint that you kept has a wrong signature");
   });
 
+  it("a signature that is written otherwise, though it decodes to the same bytes", async () => {
+    const text = `${lines.slice(0, indexOfEvent(1)).join("\n")}\n${lines.at(-1)}\n`;
+    const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    // The last character before the padding has two bits that decode to nothing.
+    const other = text.replace(
+      /([A-Za-z0-9+/])=(?=\\n")/,
+      (_, last: string) => `${alphabet[alphabet.indexOf(last) ^ 1]}=`,
+    );
+    expect(other).not.toBe(text);
+    async function* rewritten() {
+      yield other;
+    }
+    await expect(verifyExport(rewritten())).rejects.toThrow(AuditBroken);
+  });
+
   it("every other byte of every line, but in the ids of events, which no leaf holds", async () => {
     const text = `${lines.slice(0, indexOfEvent(1)).join("\n")}\n${lines.at(-1)}\n`;
     const ids = [...text.matchAll(/"id":"[0-9a-f]{32}"/g)].map(({ index }) => index);

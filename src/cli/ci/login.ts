@@ -4,7 +4,7 @@ import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { objectAt, parseJson, textAt } from "../client/json-value.js";
 import { hasMark, withMark } from "../client/marks.js";
 import { replaceFile } from "../client/replace-file.js";
-import { authOf, keyOfHost, markOf, withAuths } from "./docker-config/auth-entries.js";
+import { authOf, keyOfHost, markOf, type RegistryLogin, withAuths } from "./docker-config/auth-entries.js";
 import { changeDockerConfig, readDockerConfig } from "./docker-config/config-file.js";
 import { ownHelper, refuseStore, storeFor } from "./docker-config/credential-stores.js";
 import type { RegistryFailure, RegistryToken } from "./registry-token.js";
@@ -60,11 +60,23 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
   const named = wanted.requests?.map(({ registry }) => registry) ?? wanted.registries;
   await refuseStoreForAll(directory, configPath, named);
   const { tokens, failures } = await requestTokens(client, wanted);
-  const written: RegistryToken[] = [];
+  return { configPath, ...(await writeLogins(directory, tokens)), failures };
+}
+
+/**
+ * Writes logins into `auths`, and what `logout` has to know of them.
+ * @throws CommandFailure when docker would not read what is written
+ */
+export async function writeLogins<Login extends RegistryLogin>(
+  directory: string,
+  tokens: readonly Login[],
+): Promise<{ tokens: readonly Login[]; asksItself: readonly string[] }> {
+  const configPath = join(directory, "config.json");
+  const written: Login[] = [];
   const asksItself: string[] = [];
   await changeDockerConfig(directory, async (config, realDirectory) => {
     for (const token of tokens) refuseStore(config, token.registry, configPath);
-    const isOurs = ({ registry }: RegistryToken): boolean => storeFor(config, registry) === ownHelper;
+    const isOurs = ({ registry }: Login): boolean => storeFor(config, registry) === ownHelper;
     // The change is made again when the lock was lost.
     written.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter((token) => !isOurs(token)));
     asksItself.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter(isOurs).map(({ registry }) => registry));
@@ -80,7 +92,7 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
     });
     return withAuths(config, written);
   });
-  return { configPath, tokens: written, asksItself, failures };
+  return { tokens: written, asksItself };
 }
 
 /** What was removed, and what was not because somebody has put something else there since. */

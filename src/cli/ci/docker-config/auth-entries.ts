@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { dockerHubHost, normaliseHost } from "../../../core/normalise-host.js";
 import { isObject, type JsonObject, objectAt, textAt } from "../../client/json-value.js";
-import type { Credential, RegistryToken } from "../registry-token.js";
+import type { Credential } from "../registry-token.js";
 import type { DockerConfig } from "./config-file.js";
 
 /** docker's own key for Docker Hub in a config.json (docker/cli, cli/config/configfile). */
@@ -31,8 +31,10 @@ export function authOf(credential: Credential): JsonObject {
 export const basicOf = (username: string, password: string): string =>
   Buffer.from(`${username}:${password}`, "utf8").toString("base64");
 
+export type RegistryLogin = { registry: string } & Credential;
+
 /** Adds an entry for each token, in place of what stands there for that registry. */
-export function withAuths(config: DockerConfig, tokens: readonly RegistryToken[]): DockerConfig {
+export function withAuths(config: DockerConfig, tokens: readonly RegistryLogin[]): DockerConfig {
   const added = Object.fromEntries(tokens.map((token) => [keyOfHost(token.registry), authOf(token)]));
   return { ...config, auths: { ...objectAt(config, "auths"), ...added } };
 }

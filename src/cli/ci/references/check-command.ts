@@ -4,6 +4,7 @@ import { CommandFailure, exitCodes } from "../../client/command-failure.js";
 import { type CommandContext, openClient } from "../command-context.js";
 import { checkMentions } from "./check-mentions.js";
 import { findMentions } from "./find-mentions.js";
+import type { Mention } from "./mention.js";
 import { type ReportForm, report, reportForms, weightOf } from "./report.js";
 
 const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
@@ -74,8 +75,27 @@ export async function runCheck(context: CommandContext, flags: CheckFlags): Prom
   return failing > 0 ? exitCodes.failed : exitCodes.done;
 }
 
+/**
+ * What Dockerfiles and compose files name. Says what is not read, and what cannot be told.
+ * @throws CommandFailure when the folder cannot be read, or an option makes no sense
+ */
+export async function readTree(
+  context: CommandContext,
+  directory: string,
+  flags: TreeFlags,
+): Promise<readonly Mention[]> {
+  const { mentions, notes } = await mentionsBelow(context, directory, flags);
+  for (const note of notes) context.terminal.say(note);
+  for (const mention of mentions)
+    if (!("reference" in mention))
+      context.terminal.say(
+        `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
+      );
+  return mentions;
+}
+
 /** @throws CommandFailure when the folder cannot be read, or an option makes no sense */
-export function mentionsBelow({ environment }: CommandContext, directory: string, flags: TreeFlags) {
+function mentionsBelow({ environment }: CommandContext, directory: string, flags: TreeFlags) {
   const { buildArg = [], platform: platforms = [], profile: profiles, target } = flags;
   const buildArgs = new Map(
     buildArg.map((text): [string, string] => {

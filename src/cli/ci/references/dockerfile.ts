@@ -5,7 +5,7 @@ import { type Mention, type Place, unsetVariable } from "./mention.js";
 import { isPlatformArgument, predefinedArguments } from "./platforms.js";
 
 /** What the name of a further build context stands for. */
-export type NamedContext = { image: string } | "no-image";
+export type NamedContext = { name: string; image: string } | "no-image";
 
 export type DockerfileInput = {
   file: string;
@@ -156,10 +156,10 @@ function addContext(
   mentions: Mention[],
 ): void {
   if (context === "no-image" || context.image === "scratch") return;
-  mentions.push(pulled(at, context.image, platform ?? build.platform));
+  mentions.push({ ...pulled(at, context.image, platform ?? build.platform), context: context.name });
 }
 
-const pulled = (at: Place, reference: string, platform: string | undefined): Mention => ({
+const pulled = (at: Place, reference: string, platform: string | undefined) => ({
   ...at,
   reference,
   ...(platform !== undefined && { platforms: [platform] }),

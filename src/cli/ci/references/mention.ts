@@ -11,12 +11,19 @@ export type Mention = {
       reference: string;
       /** Those that it is pulled for; absent where that is the machine's own. */
       platforms?: readonly string[];
+      /** The services of compose projects that run it, or are built from it. */
+      services?: readonly ComposeService[];
+      /** The name of the build context through which the Dockerfile means it. */
+      context?: string;
     }
   /** Why it cannot be told which image is meant. */
   | { unresolved: string }
   /** What was not looked at, and why: images may be named there. */
   | { passedOver: string }
 );
+
+/** A service, and the first file of its project. */
+export type ComposeService = { project: string; name: string };
 
 export type Place = Pick<Mention, "file" | "line" | "by">;
 

@@ -162,6 +162,32 @@ describe("who may pull what", () => {
     expect((await tokenFor(relay.service.url, basic("", token), [scope()])).scope).toBe("");
   });
 
+  it("judges what ns and the path say together, and asks for nothing else", async () => {
+    const authorization = `Bearer ${(await relay.openJob(["acme/app"])).token}`;
+    const { name: factory } = relay.factory;
+    for (const path of [
+      // The registry is the one of ns, and the other one is a part of the repository's name.
+      `/v2/${factory}/quay.io/acme/app/manifests/1?ns=ghcr.io`,
+      `/v2/${name()}/manifests/1?ns=${encodeURIComponent(otherHost)}`,
+      `/v2/${factory}/acme/app/manifests/1?ns=${encodeURIComponent(otherHost)}`,
+    ]) {
+      const reply = await ask(path, { authorization });
+      expect([path, reply.status, errorOf(reply).code]).toEqual([path, 403, "DENIED"]);
+    }
+    expect(relay.registry.asked).toEqual([]);
+  });
+
+  it("takes a token of the relay in no factory but its own", async () => {
+    const other = await relay.service.createFactory();
+    const { token } = await relay.openJob();
+    const authorization = await bearer(token);
+    expect((await ask(`/v2/${name()}/manifests/1`, { authorization })).status).toBe(200);
+    relay.registry.asked.length = 0;
+    const reply = await ask(`/v2/${other.name}/ghcr.io/acme/app/manifests/1`, { authorization });
+    expect([reply.status, errorOf(reply).code]).toEqual([404, "NAME_UNKNOWN"]);
+    expect(relay.registry.asked).toEqual([]);
+  });
+
   it("refuses a credential that lacks the permission", async () => {
     const { token } = await relay.service.createApiToken(relay.factory.name, ["secrets:list"]);
     const reply = await ask(`/v2/${name()}/manifests/1`, { authorization: `Bearer ${token}` });
@@ -348,6 +374,16 @@ describe("what is no pull", () => {
     ["GET", "/Upper/manifests/1", 400],
     ["GET", "/manifests/1?ns=ghcr.io&ns=quay.io", 400],
     ["GET", "/manifests/1?ns=not_a_host", 400],
+    ["GET", "/./manifests/1", 400],
+    ["GET", "/%2E%2E%2f%2e%2e/manifests/1", 400],
+    ["GET", "/..%2f/manifests/1", 400],
+    ["GET", "\\..\\base/manifests/1", 400],
+    ["GET", "/x;/manifests/1", 400],
+    ["GET", "/manifests/..", 404],
+    ["GET", "/manifests/%2e%2e", 404],
+    ["GET", `/blobs/${digest}/../../manifests/1`, 400],
+    ["GET", `/blobs/uploads/?mount=${digest}`, 404],
+    ["PUT", `/blobs/${digest}`, 405],
     ["GET", "/manifests/1/", 404],
     ["GET", "/tags/list/", 404],
     ["GET", "/tags/other", 404],

@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { runProgram } from "../../support/programs/run-to-end.js";
@@ -28,6 +31,13 @@ const withoutSuite =
     : "";
 const helm = process.env.FACTORY_SECRETS_TEST_HELM;
 const withoutHelm = helm === undefined ? " (skipped: FACTORY_SECRETS_TEST_HELM does not name helm)" : "";
+
+/** A folder with buildkitd and buildctl. */
+const buildkit = process.getuid?.() === 0 ? process.env.FACTORY_SECRETS_TEST_BUILDKIT : undefined;
+const withoutBuildkit =
+  buildkit === undefined
+    ? " (skipped: FACTORY_SECRETS_TEST_BUILDKIT names no folder with buildkitd and buildctl, or this is not root)"
+    : "";
 
 type Relayed = { registry: PrivateRegistry; service: TestService; factory: { id: string; name: string } };
 
@@ -188,6 +198,30 @@ describe.skipIf(isMissing)(`through the relay, from a docker-registry${whyMissin
       expect(await machine.run(["ci", "login", "--relay"])).toMatchObject({ exitCode: 0 });
     });
 
+    test.skipIf(buildkit === undefined)(
+      `BuildKit builds the Dockerfile as it is, by build contexts and by a mirror of its configuration${withoutBuildkit}`,
+      async () => {
+        const { service, factory } = relayed;
+        const relay = new URL(service.url).host;
+        const { stdout } = await machine.run(["ci", "relay", "--for", folder, "--format", "buildx"]);
+        // What buildx makes of its flag --build-context=NAME=IMAGE.
+        const contexts = stdout
+          .trim()
+          .split("\n")
+          .map((flag) => `--opt=context:${flag.slice("--build-context=".length)}`);
+        const plain = `[registry."${relay}"]\n  http = true\n`;
+        const mirror = `[registry."${host}"]\n  mirrors = ["${relay}/${factory.name}"]\n`;
+        const ofJob = { DOCKER_CONFIG: dirname(machine.configPath), PATH: process.env.PATH ?? "", HOME: machine.home };
+        for (const [config, options] of [
+          [plain, contexts],
+          [`${plain}${mirror}`, []],
+        ] as const) {
+          const built = await buildWithBuildkit({ home, config, folder, options, environment: ofJob });
+          expect(built).toMatchObject({ exitCode: 0 });
+        }
+      },
+    );
+
     test.skipIf(podman === undefined)(`podman builds the Dockerfile as it is${withoutPodman}`, async () => {
       const { storage, policy } = await podmanStorage(home);
       const build = ["build", "--no-cache", "--pull=always", "--signature-policy", policy, folder];
@@ -222,4 +256,32 @@ async function runSuite(image: Awaited<ReturnType<typeof tinyImage>>, environmen
   const lines = [...stdout.matchAll(/^ *OCI Conformance Test\/(\S+): (Pass|FAIL|Error)/gm)];
   const of = (outcome: RegExp) => lines.filter(([, , said = ""]) => outcome.test(said)).map(([, name]) => name);
   return { passed: of(/Pass/), failed: of(/FAIL|Error/) };
+}
+
+/** Builds a folder's Dockerfile with a daemon of its own, which has nothing in its store. */
+async function buildWithBuildkit(build: {
+  home: string;
+  config: string;
+  folder: string;
+  options: readonly string[];
+  environment: Readonly<Record<string, string>>;
+}) {
+  const directory = await folderIn(build.home);
+  const configFile = join(directory, "buildkitd.toml");
+  await writeFile(configFile, build.config);
+  const address = `unix://${join(directory, "socket")}`;
+  const worker = ["--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false"];
+  const args = ["--root", join(directory, "root"), "--addr", address, "--config", configFile, ...worker];
+  const daemon = spawn(join(buildkit ?? "", "buildkitd"), args, { stdio: ["ignore", "ignore", "pipe"] });
+  const exited = once(daemon, "exit");
+  try {
+    for await (const line of createInterface({ input: daemon.stderr })) if (line.includes("running server")) break;
+    daemon.stderr.resume();
+    const local = [`--local=context=${build.folder}`, `--local=dockerfile=${build.folder}`];
+    const command = ["--addr", address, "build", "--frontend=dockerfile.v0", ...local, ...build.options];
+    return await runProgram(join(buildkit ?? "", "buildctl"), command, build.environment);
+  } finally {
+    daemon.kill("SIGTERM");
+    await exited;
+  }
 }

@@ -17,6 +17,7 @@ import { type Load, measureLoad, median } from "./measure-load.js";
 import { openSession, signIdToken } from "./other-callers.js";
 import { createLoads, openApiToken, openJob, prepareFactory, tokenRequest } from "./prepare-factory.js";
 import { type Memory, readMemory } from "./read-memory.js";
+import { prepareRelay } from "./relay-load.js";
 import { type Results, renderReport } from "./report.js";
 
 const { values: options } = parseArgs({
@@ -168,6 +169,7 @@ async function runComparisons(
     { name: "a warm token, by a device over mutual TLS", load: loads.warmTokenOfDevice },
     { name: "a secret write, 500 names", load: loads.secretWrite },
     { name: "a list of 50 secrets", load: loads.secretList },
+    { name: "a relayed manifest from memory, with its audit row", load: relayed },
     { name: "a cold token, instant cloud", load: loads.coldToken },
   ].filter(({ name }) => name.includes(options.only));
   for (const load of [bare, ...subjects.map((subject) => subject.load)])

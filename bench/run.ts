@@ -125,7 +125,7 @@ async function startAgain(directory: string, environment: Record<string, string>
   return { service: await start(directory, environment, nodeOptions), startMs: median(times) };
 }
 
-/** As many jobs, each with a token of its own, ask at once for what nobody has asked for before. */
+/** As many jobs, each with a token of its own, ask at once for what no one has asked for before. */
 async function runBurst(api: Api, url: string, operatorToken: string): Promise<Results["burst"]> {
   const jobs: string[] = [];
   while (jobs.length < jobsAtOnce) {

@@ -115,7 +115,7 @@ async function digestOf(paths) {
 async function listFiles(path) {
   if (!(await stat(path)).isDirectory()) return [path];
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  // The stamp is no source.
+  // The stamp is not a source.
   return entries
     .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));

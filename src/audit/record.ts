@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { Standing } from "../core/caller.js";
 import { GroupCommit } from "../db/group-commit.js";
+import type { RequestFacts } from "../http/route.js";
 import { type Kind, type Others, RepeatedEvents } from "./counted-events.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
 
@@ -135,7 +136,7 @@ export class AuditWriter {
   }
 
   /**
-   * Writes an event if its factory still has the generation under which it was decided and the caller still stands, and
+   * Writes an event if its factory still has the generation under which it was decided and the caller is still valid, and
    * resolves when it is durable. One round trip tells a fresh decision from a stale one.
    */
   writeIfCurrent(event: AuditEvent, condition: Condition): Promise<Outcome> {
@@ -188,3 +189,17 @@ function conditionColumns({ generation, standing }: Condition) {
     serial: standing.serial,
   };
 }
+
+/** Which request made an event happen, and from where it came. */
+export type RequestedBy = { requestId: string; clientRequestId?: string; address: string };
+
+/** What the audit remembers of a request. */
+export const requestedBy = ({
+  id,
+  clientId,
+  address,
+}: Pick<RequestFacts, "id" | "clientId" | "address">): RequestedBy => ({
+  requestId: id,
+  ...(clientId !== undefined && { clientRequestId: clientId }),
+  address,
+});

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { EnvelopeError, keyBytes } from "../crypto/envelope.js";
 import type { KeyEncryptionKey } from "../crypto/key-encryption-key.js";
 import { KeyRing } from "../crypto/key-ring.js";
-import type { KnownKey } from "../crypto/store.js";
+import type { KnownKey } from "../crypto/open-key-ring.js";
 import { alteredBackup, type BackupHeader, BackupRefused } from "./format.js";
 
 // The bytes of a key-encryption key can be in a KMS, which derives nothing from them. So each backup has a key of its

@@ -9,12 +9,12 @@ import {
   BackupRefused,
   type BackupTable,
   endOfRows,
+  LineCursor,
   maxHeaderBytes,
   readHeader,
   trailer,
   trailerBytes,
 } from "./format.js";
-import { LineCursor } from "./line-cursor.js";
 
 /** What becomes of the rows of a part: lines of `COPY`'s text format, in chunks. To be read to the end. */
 export type TakeRows = (table: BackupTable, rows: AsyncIterable<Buffer>) => Promise<void>;
@@ -24,8 +24,8 @@ export type ReadBackup = { header: BackupHeader; sha256: string };
 
 /**
  * Reads a backup from its first byte to its last and checks that a service which held one of `keys` wrote all of it.
- * The rows are given away before the end is known to be good: whoever keeps them must be able to take them back.
- * @throws BackupRefused when it is none, of a newer format, cut short or altered, or its key is not among `keys`; and
+ * The rows are given away before the end is known to be good: anyone who keeps them must be able to take them back.
+ * @throws BackupRefused when it is not one, of a newer format, cut short or altered, or its key is not among `keys`; and
  *   what `takeRows` throws
  */
 export async function readBackup(

@@ -62,7 +62,7 @@ function refusalOfForm(input: string): string | undefined {
   return undefined;
 }
 
-/** What stands around the host when someone wrote a whole URL. */
+/** What is around the host when someone wrote a whole URL. */
 function extraParts(input: string): string[] {
   const { scheme, userinfo, rest } = splitUrl(input);
   const parts: string[] = [];

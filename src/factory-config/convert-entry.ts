@@ -1,8 +1,7 @@
 import type { Invalid } from "../core/problem.js";
-import { checkEntry, entryOf } from "./check-entry.js";
-import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
+import { checkEntry, entryOf, keylessFieldsOf, principalFieldOf } from "./check-entry.js";
+import type { RegistryEntryInput, RegistryEntryView } from "./contract.js";
 import type { GarEntry, RegistryEntry } from "./entry.js";
-import type { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
 import { refusalOfSecretName } from "./parse-entry.js";
 
 export type EntryFromInput = { ok: true; entry: RegistryEntry } | { ok: false; invalid: Invalid[] };

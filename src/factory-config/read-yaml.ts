@@ -1,9 +1,8 @@
 import { Composer, CST, type Document, type ErrorCode, Lexer, Parser, type YAMLError } from "yaml";
 import type { Invalid } from "../core/problem.js";
-import { buildTree } from "./build-tree.js";
 import type { Locate } from "./document-text.js";
 import { type Finding, inDocumentOrder } from "./findings.js";
-import type { YamlTree } from "./yaml-tree.js";
+import { buildTree, type YamlTree } from "./yaml-tree.js";
 
 /** How deep lists and mappings may nest. Factory configs use four or five levels. */
 export const maxDepth = 64;
@@ -56,7 +55,7 @@ export function readYaml(text: string, locate: Locate): ReadYaml {
   return findings.length > 0 ? refused(inDocumentOrder(findings, locate)) : buildTree(text, document, locate);
 }
 
-/** Asked first, because parsing and composing take long for each part, and whoever sends it need not write much. */
+/** Asked first, because parsing and composing take long for each part, and anyone who sends it need not write much. */
 function hasTooManyParts(text: string): boolean {
   let parts = 0;
   for (const lexeme of new Lexer().lex(text)) {
@@ -107,7 +106,7 @@ function childrenOf(token: CST.Token): CST.Token[] {
 
 /**
  * The composer makes an `Error` of each mistake, and their stacks are what takes the time: seconds for a document of
- * nothing but commas. Nothing else runs meanwhile, so nobody misses theirs.
+ * nothing but commas. Nothing else runs in the meantime, so no one misses theirs.
  */
 function withoutStacks<T>(compose: () => T): T {
   const limit = Error.stackTraceLimit;

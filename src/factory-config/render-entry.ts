@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
 import { ecrHost } from "../core/cloud-hosts.js";
-import type { RegistryEntry } from "./entry.js";
-import { keyOfField, secretKeyOf } from "./entry-keys.js";
+import { keyOfField, type RegistryEntry, secretKeyOf } from "./entry.js";
+
 import type { JsonValue } from "./tree-to-json.js";
 
 /** One key of an entry in the document. `implied`: another field tells it, so that it need not be written. */

@@ -2,10 +2,10 @@ import type { IncomingMessage } from "node:http";
 import type express from "express";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { type DatabaseTrouble, databaseTrouble } from "../core/database-errors.js";
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem } from "../core/problem.js";
-import { pageRequest } from "./page.js";
-import type { PageTokens } from "./page-tokens.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
+import { type PageTokens, pageRequest } from "./page.js";
+
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
 import {

@@ -10,16 +10,15 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem } from "../core/problem.js";
-import type { Drain } from "./drain.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
+import { drain } from "./read-body.js";
 import { createRequestId, requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
-import { drain } from "./unread-body.js";
 import { isOnWire, mountWire, type Wire } from "./wire.js";
 
 /**
@@ -197,7 +196,7 @@ function classesOf(app: express.Express, drain?: Drain) {
     declare readonly ip: string | undefined;
   }
   class Response extends ServerResponse<Request> {
-    // Every answer passes here, whoever writes it and whenever its request came.
+    // Every answer passes here, no matter who writes it and whenever its request came.
     override writeHead(status: number, first?: string | Headers, second?: Headers): this {
       if (drain?.begun) this.shouldKeepAlive = false;
       return typeof first === "string" ? super.writeHead(status, first, second) : super.writeHead(status, first);
@@ -215,7 +214,7 @@ function routingProblem(error: unknown): Problem {
   return asProblem(error);
 }
 
-/** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
+/** Connections that are closed with the answer that is being held back. What they send in the meantime is not looked at. */
 const condemned = new WeakSet<Duplex>();
 
 // A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
@@ -236,7 +235,7 @@ type ClientError = Error & { code?: string };
 
 // Node has not made a reply object here: the bytes go to the socket.
 function answerClientError(error: ClientError, socket: Duplex): void {
-  // A handshake that failed leaves nobody who could read an answer.
+  // A handshake that failed leaves no one who could read an answer.
   const isHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? "");
   if (isHandshake || error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
@@ -259,4 +258,25 @@ function answerClientError(error: ClientError, socket: Duplex): void {
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/**
+ * Whether this replica is about to stop. From then on `/readyz` is 503, so proxies send their requests elsewhere, and
+ * each answer closes its connection, so clients that keep theirs come back to another replica. Nothing is refused yet.
+ */
+export type Drain = {
+  readonly begun: boolean;
+  begin(): void;
+};
+
+export function createDrain(): Drain {
+  let begun = false;
+  return {
+    get begun() {
+      return begun;
+    },
+    begin() {
+      begun = true;
+    },
+  };
 }

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type express from "express";
 import type { Caller, FactoryRef } from "../core/caller.js";
-import type { ErrorShape } from "../core/error-shape.js";
-import type { Problem } from "../core/problem.js";
+import type { ErrorShape, Problem } from "../core/problem.js";
+
 import { asProblem, type Pipe, refusalCodes } from "./mount.js";
 import { requestFacts } from "./request-facts.js";
 import type { RequestFacts } from "./route.js";

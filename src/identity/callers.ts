@@ -1,18 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { type Withdrawals, withdrawnCredential } from "../db/withdrawals.js";
-import { callerWeight } from "./caller-weight.js";
 import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";
 import type { AccessTokens } from "./oauth/access-tokens.js";
-import type { Workloads } from "./oidc/workloads.js";
 import { findCallerByHash, findCallerById, isStoredToken, type StoredCaller } from "./store.js";
 import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
+import type { Workloads } from "./trust-rules/workloads.js";
 
 const maxRememberedBytes = 64 * 1_024 * 1_024;
 
@@ -234,4 +233,18 @@ function strictBase64(text: string): string | undefined {
   if (bytes.toString("base64") !== text) return undefined;
   const decoded = bytes.toString("latin1");
   return /^[\x21-\x7e]+$/.test(decoded) ? decoded : undefined;
+}
+
+/** A caller without grants, and what remembers it. */
+const bytesOfCaller = 1_024;
+/** Short texts in objects take about four times the memory of their JSON. */
+const bytesOfCharacter = 4;
+
+/**
+ * How many bytes of memory a caller takes while it is remembered, about. One has no grants, the next has a hundred lines
+ * of a hundred repositories each: a memory that counted both as one would be full long after the machine's.
+ * @param held - what else is kept with it
+ */
+export function callerWeight({ grants, evidence }: Caller, held?: unknown): number {
+  return bytesOfCaller + bytesOfCharacter * JSON.stringify([grants, evidence, held]).length;
 }

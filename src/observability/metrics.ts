@@ -131,7 +131,7 @@ export class Metrics {
     this.#relay.digestsWrong.inc({ of });
   }
 
-  /** Shows, whenever somebody looks, how many blobs the relay is sending. */
+  /** Shows how many blobs the relay is sending. */
   watchRelayStreams(open: () => number): void {
     new Gauge({
       name: "factory_secrets_relay_streams",
@@ -155,7 +155,7 @@ export class Metrics {
     });
   }
 
-  /** Shows, whenever somebody looks, how far the sealer is behind. A database that is away shows nothing. */
+  /** Shows how far the sealer is behind. A database that is away shows nothing. */
   watchAuditSealing(backlog: () => Promise<number | undefined>): void {
     new Gauge({
       name: "factory_secrets_audit_unsealed_events",
@@ -169,7 +169,7 @@ export class Metrics {
     });
   }
 
-  /** Shows, whenever somebody looks, how far each outside place of the audit is behind. A database that is away shows none. */
+  /** Shows how far each outside place of the audit is behind. A database that is away shows none. */
   watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
     new Gauge({
       name: "factory_secrets_audit_shipping_lag_events",

@@ -25,7 +25,7 @@ export type Dialer = {
   /** Gives a `Problem` (`destination-refused`, `upstream-unreachable`, `upstream-timeout`) or the socket's error. */
   connect: buildConnector.connector;
   /**
-   * Judges a host as a call to it would, without connecting: for an address that somebody else is told to call.
+   * Judges a host as a call to it would, without connecting: for an address that someone else is told to call.
    * @throws Problem `destination-refused`, `upstream-timeout`, or the resolver's error
    */
   judge(wanted: HostAndPort): Promise<void>;
@@ -108,7 +108,7 @@ async function resolveHost(host: string, resolve: ResolveHost): Promise<readonly
 }
 
 // A host written as an address is called only where the operator named it: cloud registries have names, and their
-// certificates are for those, so whoever writes an address mistyped or probes.
+// certificates are for those, so anyone who writes an address mistyped or probes.
 function refusalOf(wantedHost: string, address: string, allowed: readonly AddressRange[]): string | undefined {
   const refusal = refusalOfAddress(address, allowed);
   if (refusal !== undefined || isIP(wantedHost) === 0 || isInRanges(address, allowed)) return refusal;

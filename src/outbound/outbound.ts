@@ -66,7 +66,7 @@ export type OpenRequest = {
 /** The beginning of a reply of any status, redirects too. The body must be read or destroyed. */
 export type OpenReply = Omit<OutboundReply, "body"> & { url: URL; body: Readable };
 
-/** One call that ended, for metrics. `host` is `host:port` as asked for; tenants name it, so it is no metric label. */
+/** One call that ended, for metrics. `host` is `host:port` as asked for; tenants name it, so it is not a metric label. */
 export type OutboundCall = {
   host: string;
   outcome: "answered" | "server-error" | "timeout" | "unreachable" | "invalid" | "refused" | "circuit-open" | "aborted";
@@ -236,7 +236,7 @@ async function send(agent: Agent, url: URL, wanted: OutboundRequest, signal: Abo
     signal,
   });
   if (reply.statusCode >= 300 && reply.statusCode <= 399) {
-    // Its body is not read: whoever redirects us has nothing else to say.
+    // Its body is not read: anyone who redirects us has nothing else to say.
     reply.body.on("error", () => undefined).destroy();
     throw new Problem("upstream-invalid", `${url.hostname} answered with a redirect. Redirects are not followed.`);
   }
@@ -254,7 +254,7 @@ async function begin(agent: Agent, url: URL, wanted: OpenRequest, signal: AbortS
     method: wanted.method,
     // A compressed body would have another length and digest than the one that was asked for.
     headers: { "user-agent": "factory-secrets", "accept-encoding": "identity", ...wanted.headers },
-    // Whoever reads the body knows how long it may stand still.
+    // Anyone who reads the body knows how long it may stand still.
     bodyTimeout: 0,
     signal,
   });

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import { type RequestedBy, requestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { WireRequest } from "../http/wire.js";
@@ -40,14 +40,14 @@ export async function authenticatePull(
   const { token, user } = presented;
   if (deps.relayTokens.isOurs(token)) return ofRelayToken(deps, asked, token);
   const judgedFor = factory ?? user;
-  // Without a factory there is nobody to judge an ID token; with the challenge its client asks for a token of ours.
+  // Without a factory there is no one to judge an ID token; with the challenge its client asks for a token of ours.
   if (judgedFor === undefined && deps.callers.isForeign(token)) return undefined;
   const caller = await ofToken(deps, token, () => deps.callers.withToken(token, judgedFor, requestedBy(asked.facts)));
   return { caller, holder: undefined, names: undefined };
 }
 
 /**
- * Who asks for a token of the relay. An ID token is exchanged for a session: a token of ours must name somebody who can
+ * Who asks for a token of the relay. An ID token is exchanged for a session: a token of ours must name someone who can
  * be looked up.
  * @param factory - whose rules judge an ID token when the user name does not say it
  * @throws Problem `unauthenticated`, `too-many-requests`
@@ -90,7 +90,7 @@ export function requirePermission(caller: Caller): void {
     throw new Problem("forbidden", `This credential lacks the permission ${permission}.`);
 }
 
-/** What a request without a credential is told. Every pull begins so: it is no failed authentication. */
+/** What a request without a credential is told. Every pull begins so: it is not a failed authentication. */
 export const missingCredential = (isForDevices: boolean): Problem =>
   new Problem(
     "unauthenticated",
@@ -129,7 +129,7 @@ function tokenIn({ headers }: IncomingMessage): Presented | undefined {
   if (scheme.toLowerCase() === "bearer") return { token: value };
   const text = Buffer.from(value, "base64").toString("utf8");
   const colon = text.indexOf(":");
-  // As the user name stands in front of the first colon, the password can have more of them (RFC 7617, section 2).
+  // The user name ends at the first colon, so the password can contain more (RFC 7617, section 2).
   const [user, token] = [text.slice(0, Math.max(0, colon)), text.slice(colon + 1)];
   if (colon === -1 || token === "") return undefined;
   return user === "" ? { token } : { token, user };
@@ -169,5 +169,5 @@ async function ofToken({ callers }: CallerDeps, token: string, find: () => Promi
 
 const isRefusal = (error: unknown): boolean => error instanceof Problem && error.code === "unauthenticated";
 
-/** The one 401, for a token that was good once: whoever has it did not guess, and its next pull is no attack. */
+/** The one 401, for a token that was good once: anyone who has it did not guess, and its next pull is not an attack. */
 const ended = (): Problem => invalidCredential(new CredentialRefused("ended", false));

@@ -1,6 +1,6 @@
-import { type Demand, decideDemands, secretFor } from "../broker/decide-demands.js";
-import type { FactoryFacts } from "../broker/factory-facts.js";
-import type { SecretRef } from "../broker/issued-event.js";
+import { type Demand, decideDemands, secretFor } from "../broker/issue/decide-demands.js";
+import type { FactoryFacts } from "../broker/issue/factory-facts.js";
+import type { SecretRef } from "../broker/issue/issued-event.js";
 import type { Caller } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import { CredentialRefused } from "../identity/invalid-credential.js";

@@ -42,12 +42,12 @@ const maxQueryLength = 2_000;
  * Reads what a request is for. The path is taken as it was sent: no name or digest needs a character that is
  * percent-encoded, and one that was decoded could be read in two ways.
  * @param ownHosts - how the relay itself is called: containerd sends that as `ns` when no other registry is meant
- * @throws OciProblem for a path that is none of the protocol, and for a malformed name or digest
+ * @throws OciProblem for a path that is not one of the protocol, and for a malformed name or digest
  */
 export function parseAsked(path: string, query: URLSearchParams, ownHosts: readonly string[]): Asked {
   if (path === "/v2/" || path === "/v2") return { what: "ping" };
   if (path === "/v2/token") return { what: "token" };
-  // Greedy: a part of the name can be called like what stands behind it.
+  // Greedy: a part of the name can be called like what follows it.
   const [, name, kind, rest] =
     /^\/v2\/(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(path) ?? /^\/v2\/(.+)\/(tags)\/(list)$/.exec(path) ?? [];
   if (name === undefined || rest === undefined) throw noOperation();

@@ -1,5 +1,4 @@
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem, type ProblemCode, type ProblemExtras } from "../core/problem.js";
+import { type ErrorShape, Problem, type ProblemCode, type ProblemExtras } from "../core/problem.js";
 
 /** Error codes of the distribution specification, and those that docker's registry has beside them. */
 export type OciCode =
@@ -86,7 +85,7 @@ export const commonHeaders = { "Docker-Distribution-API-Version": "registry/2.0"
 
 const maxReasonLength = 160;
 
-/** RFC 9112, section 4: one line of visible ASCII. Short, as it stands in front of a log line. */
+/** RFC 9112, section 4: one line of visible ASCII. Short, as it precedes a log line. */
 function reasonPhrase(sentence: string): string {
   const ascii = sentence.replace(/[^\x20-\x7e]+/g, "?");
   return ascii.length <= maxReasonLength ? ascii : `${ascii.slice(0, maxReasonLength - 3).trimEnd()}...`;

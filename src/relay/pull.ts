@@ -1,9 +1,9 @@
 import type { AuditEvent } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import { requestedBy } from "../audit/requested-by.js";
-import { byCurrentFacts, decideAgain, observeStale } from "../broker/by-current-facts.js";
-import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
-import { openedBy, type SecretRef } from "../broker/issued-event.js";
+import { type AuditWriter, requestedBy } from "../audit/record.js";
+
+import { byCurrentFacts, decideAgain, observeStale } from "../broker/issue/by-current-facts.js";
+import type { FactoryFacts, Facts } from "../broker/issue/factory-facts.js";
+import { openedBy, type SecretRef } from "../broker/issue/issued-event.js";
 import { type Actor, actorOf, type Caller, type FactoryRef, standingOf } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";

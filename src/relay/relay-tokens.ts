@@ -2,8 +2,12 @@ import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { atMost } from "../core/at-most.js";
-import { RegisteredClaims, SignedTokens, type SignedTokensDeps } from "../identity/oauth/signed-tokens.js";
-import { maxRelayTokenSeconds } from "../identity/oauth/token-life.js";
+import {
+  maxRelayTokenSeconds,
+  RegisteredClaims,
+  SignedTokens,
+  type SignedTokensDeps,
+} from "../identity/oauth/signed-tokens.js";
 
 /** Distribution specification, auth/jwt: what may be done. Only `pull` exists. */
 const Access = z.strictObject({

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import type { FactoryFacts, Facts } from "../broker/factory-facts.js";
+import type { FactoryFacts, Facts } from "../broker/issue/factory-facts.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
-import { parseForm } from "../http/parse-form.js";
-import { readBytes } from "../http/read-bytes.js";
+import { parseForm, readBytes } from "../http/read-body.js";
+
 import type { WireRequest } from "../http/wire.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import { authenticateForToken, type CallerDeps, type Presented, presentedBy, requirePermission } from "./callers.js";

@@ -1,14 +1,15 @@
 import { Readable } from "node:stream";
-import type { RequestedBy } from "../audit/requested-by.js";
-import type { Demand } from "../broker/decide-demands.js";
-import { cacheKey } from "../broker/issue-token.js";
-import type { SecretRef } from "../broker/issued-event.js";
-import { type MintDeps, openAndMint } from "../broker/open-and-mint.js";
-import type { HeldProduct } from "../broker/product.js";
-import { apiHostOf, apiRepositoryOf } from "../broker/providers/token-realm.js";
+import type { RequestedBy } from "../audit/record.js";
+import type { Demand } from "../broker/issue/decide-demands.js";
+import { cacheKey } from "../broker/issue/issue-token.js";
+import type { SecretRef } from "../broker/issue/issued-event.js";
+
+import { type MintDeps, openAndMint } from "../broker/issue/open-and-mint.js";
+import type { HeldProduct } from "../broker/issue/products.js";
+import type { CachedToken } from "../broker/issue/token-cache.js";
+import { apiHostOf, apiRepositoryOf } from "../broker/providers/docker/docker-token.js";
 import type { UpstreamCredential } from "../broker/providers/upstream-credential.js";
 import { throwUnlessAnswered, upstreamRefused } from "../broker/providers/upstream-reply.js";
-import type { CachedToken } from "../broker/token-cache.js";
 import type { Actor, FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
@@ -138,7 +139,7 @@ async function answerOf(deps: UpstreamDeps, question: UpstreamQuestion, reply: O
 }
 
 /**
- * Where the registry sends the client for a blob. The address is judged as if this service called it, since whoever runs
+ * Where the registry sends the client for a blob. The address is judged as if this service called it, since anyone who runs
  * a registry could otherwise send clients of this service into the networks that they are in.
  */
 async function redirectedTo(

@@ -3,9 +3,9 @@ import { Problem } from "../core/problem.js";
 import { fingerprint, sealSecret } from "../crypto/envelope.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import { notCurrent, type Precondition } from "../http/preconditions.js";
-import { type Deliverer, deliveryRefusal } from "./delivery/deliverability.js";
-import type { SecretChange, SecretHead } from "./secret-change.js";
-import type { UnwrappedKeys } from "./unwrapped-keys.js";
+import { type Deliverer, deliveryRefusal } from "./delivery.js";
+import type { UnwrappedKeys } from "./factory-keys.js";
+import type { SecretChange, SecretHead } from "./write-statement.js";
 
 type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
 

@@ -1,8 +1,8 @@
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
-import { findUndeletable } from "./deleted/store.js";
-import { isDelivered } from "./delivery/store.js";
+import { findUndeletable } from "./deleted/undelete-secret.js";
+import { isDelivered } from "./delivery.js";
 import { type OpenDeps, openSecretVersion } from "./open-secret.js";
 import { findHead } from "./versions/store.js";
 

@@ -1,6 +1,6 @@
 import type { EventBody } from "../audit/events.js";
-import type { AuditRow, AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { AuditRow, AuditWriter, RequestedBy } from "../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
@@ -8,15 +8,14 @@ import { createPauses } from "../core/pauses.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
 import type { Precondition } from "../http/preconditions.js";
-import { namedIsNotDelivered } from "./delivery/deliverability.js";
+import { namedIsNotDelivered } from "./delivery.js";
 import type { FactoryKeys } from "./factory-keys.js";
-import { jobNameWarnings, refuseJobNames } from "./job-names.js";
 import { planChange, refusalOf, type SecretItem } from "./plan-change.js";
+import { jobNameWarnings, refuseJobNames } from "./refuse-names.js";
 import { type ConfigVersion, type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
-import type { SecretChange, SecretHead, WriteOutcome } from "./secret-change.js";
 import type { SecretHeads } from "./secret-heads.js";
-import type { SecretWriter } from "./secret-writer.js";
 import { expiryWarnings, type SecretWarning } from "./value-warnings.js";
+import type { SecretChange, SecretHead, SecretWriter, WriteOutcome } from "./write-statement.js";
 
 export type SecretsDeps = {
   audit: AuditWriter;

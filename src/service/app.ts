@@ -1,13 +1,13 @@
 import type { Server } from "node:http";
 import { AuditWriter } from "../audit/record.js";
-import { Facts } from "../broker/factory-facts.js";
+import { Facts } from "../broker/issue/factory-facts.js";
 import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
 import { watchDatabaseClock } from "../db/measure-clock.js";
 import { Withdrawals } from "../db/withdrawals.js";
-import { createDrain, type Drain } from "../http/drain.js";
+import { createDrain, type Drain } from "../http/server.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
 import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
@@ -20,14 +20,14 @@ import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
 import { type Parts, routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
 import { startAuditLog } from "./start-audit-log.js";
-import { createAwsDeps } from "./wiring/aws.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { createIdentity, unrecorded } from "./wiring/identity.js";
-import { startKeyUpkeep } from "./wiring/keys.js";
+import { createAwsDeps, createSigning, startKeyUpkeep } from "./wiring/keys.js";
+
 import { createLimits } from "./wiring/limits.js";
 import { createRelay } from "./wiring/relay.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
-import { createSigning } from "./wiring/signing.js";
+
 import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {
@@ -106,7 +106,7 @@ export function createApp(input: {
   };
 }
 
-/** What stands in front of every handler, and the relay, which has no other. */
+/** What precedes every handler, and the relay, which has no other. */
 function createFront(
   input: Pick<Parts, "prisma" | "keys" | "audit" | "generations" | "facts" | "callers" | "factoryKeys"> &
     Pick<Parts, "aws" | "life" | "limits" | "minting" | "signing" | "workloads" | "publicUrl"> &
@@ -158,8 +158,8 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
 
 /**
  * How clients reach the service: what the operator says, else the address that it listens on. Never taken from `Host`,
- * which whoever asks can choose.
- * @param server - the main one, which listens by the time that somebody asks
+ * which anyone who asks can choose.
+ * @param server - the main one, which listens by the time that someone asks
  */
 function publicUrlOf(settings: Pick<Settings, "publicUrl" | "host" | "tls">, server: Server): string {
   if (settings.publicUrl !== undefined) return settings.publicUrl;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { configuredKeys } from "../crypto/configured-keys.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
-import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import { configuredKeys, type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+
 import { parseKey, readKeyFileIfPresent } from "../crypto/read-key.js";
 import type { PrismaClient } from "../db/database.js";
 import { parseAddressRanges } from "../outbound/addresses.js";
@@ -60,7 +60,7 @@ const lastRetryMs = 30_000;
 /**
  * `openKeys`, again and again while the active key does not answer: a replica that starts while a KMS is down comes up
  * with it.
- * @throws KeyFormatError; KeyUnavailable when it is asked to stop meanwhile
+ * @throws KeyFormatError; KeyUnavailable when it is asked to stop in the meantime
  */
 export async function openKeysPatiently(
   prisma: PrismaClient,
@@ -91,7 +91,7 @@ export function keyFiles(keys: KeyRing): string[] {
  */
 function createKeyOutbound(settings: Settings["outbound"]) {
   const { ranges } = parseAddressRanges("0.0.0.0/0,::/0");
-  // Everything waits for a key: once it answers again, no long pause stands in between.
+  // Everything waits for a key: once it answers again, no long pause is in between.
   const circuit = { failureLimit: 5, pauseMs: 1_000, maxPauseMs: 5_000 };
   return createOutbound({ ...settings, allowAddresses: ranges, circuit });
 }

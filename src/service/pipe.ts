@@ -1,15 +1,15 @@
 import type { UnknownCallers } from "../audit/counted-events.js";
-import type { AuditWriter } from "../audit/record.js";
-import { requestedBy } from "../audit/requested-by.js";
-import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
-import type { AwsKeys } from "../aws/keys/aws-keys.js";
+import { type AuditWriter, requestedBy } from "../audit/record.js";
+
+import { awsErrorShapeOf } from "../aws/aws-errors.js";
+import type { AwsKeys } from "../aws/aws-keys.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { Database } from "../db/database.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
-import type { PageTokens } from "../http/page-tokens.js";
+import type { PageTokens } from "../http/page.js";
 import type { RefuseEarly } from "../http/server.js";
 import { isOnWire, type Wire } from "../http/wire.js";
 import type { Callers } from "../identity/callers.js";
@@ -97,7 +97,7 @@ export function createPipe(input: {
 
 /**
  * Makes the guard in front of everything: an address that has sent too many bad credentials gets no further with one
- * that nobody knows. Whoever sits behind the same address with a credential that has worked before goes through.
+ * that no one knows. Anyone who sits behind the same address with a credential that has worked before goes through.
  */
 export function createGuard(input: {
   callers: Callers;

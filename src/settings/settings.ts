@@ -1,18 +1,16 @@
-import { parseShipTo, type ShipTo } from "../audit/shipping/ship-to.js";
-import type { parseAllowedRealms } from "../broker/providers/operator-hosts.js";
-import type { ConfiguredKey } from "../crypto/configured-keys.js";
+import { parseShipTo, type ShipTo } from "../audit/shipping/targets.js";
+import type { parseAllowedRealms } from "../broker/providers/docker/generic.js";
+import type { ConfiguredKey } from "../crypto/open-key-ring.js";
 import { isKey } from "../crypto/read-key.js";
 import type { TransitToken } from "../crypto/sources/transit.js";
 import type { TlsFiles } from "../http/tls-certificate.js";
 import type { OutboundSettings } from "../outbound/outbound.js";
-import { databaseSettings } from "./database-settings.js";
-import { type DeviceSettings, deviceSettings } from "./device-settings.js";
-import { keySettings } from "./key-settings.js";
-import { limitSettings, relaySettings } from "./limit-settings.js";
-import { listenerSettings } from "./listener-settings.js";
-import { operatorHosts, outboundSettings } from "./outbound-settings.js";
+import { databaseSettings, keySettings } from "./database-settings.js";
+import { type DeviceSettings, deviceSettings, listenerSettings, tlsSettings } from "./listener-settings.js";
+
+import { limitSettings, operatorHosts, outboundSettings, relaySettings } from "./outbound-settings.js";
+
 import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./reader.js";
-import { tlsSettings } from "./tls-settings.js";
 
 /** Every setting, as docs/settings.md lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
 export const settingNames = {
@@ -129,7 +127,7 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * Tells of a key that is none, beside other mistakes. Alone it is left to who has asked the database, and can say which
+ * Tells of a key that is not one, beside other mistakes. Alone it is left to who has asked the database, and can say which
  * key is needed.
  */
 function checkKey({ text, mistake }: Reader): void {

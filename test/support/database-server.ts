@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import type { TestProject } from "vitest/node";
 import { lockDirectory } from "../../src/db/embedded/directory-lock.js";
-import { findPostmaster } from "../../src/db/embedded/find-postmaster.js";
 import { openEmbeddedPostgres } from "../../src/db/embedded/open-embedded-postgres.js";
-import { stopPostmaster } from "../../src/db/embedded/run-postmaster.js";
+import { findPostmaster, stopPostmaster } from "../../src/db/embedded/postmaster.js";
+
 import { applyMigrations } from "../../src/db/migrate.js";
 
 declare global {

@@ -57,7 +57,7 @@ export function watchTurns(): () => number {
 
 const histogram = monitorEventLoopDelay({ resolution: 1 });
 
-/** Sends requests from a thread of its own and says how long the event loop of this one was held meanwhile. */
+/** Sends requests from a thread of its own and says how long the event loop of this one was held in the meantime. */
 export class FarClient {
   readonly #thread = new Worker(sender, { eval: true });
 

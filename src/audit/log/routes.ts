@@ -3,9 +3,9 @@ import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryParams, FilterText, Timestamp } from "../../http/contract.js";
 import { route, StreamedText } from "../../http/route.js";
-import { exportCef } from "./cef.js";
 import { pem } from "./checkpoint.js";
-import { type ExportReader, exportNdjson } from "./export.js";
+import { type ExportReader, exportCef, exportNdjson } from "./export.js";
+
 import { proveEvent } from "./prove.js";
 import { installationId, logRange, signedLogs } from "./read-log.js";
 import type { AuditSealer } from "./sealer.js";

@@ -166,7 +166,7 @@ async function leaseShipment(
   return row?.number;
 }
 
-/** Remembers what has arrived. A process that lost its lease meanwhile changes nothing: what it sent is sent again. */
+/** Remembers what has arrived. A process that lost its lease in the meantime changes nothing: what it sent is sent again. */
 async function advanceShipment(
   prisma: PrismaClient,
   { target, holder, number }: { target: string; holder: string; number: bigint },

@@ -1,12 +1,12 @@
 import { ecrHost } from "../../core/cloud-hosts.js";
 import type { GenericEntry } from "../../factory-config/entry.js";
-import { type Minted, type MintRequest, secretOf } from "../provider.js";
-import { basicAuthorization, parseUserPassword, type UserPassword } from "../secret-formats/user-password.js";
 import { mintToken, type ProviderDeps, type Providers } from "./create-providers.js";
-import { findChallenge, readRealmToken, realmUrl } from "./docker-token.js";
+import { apiRepositoryOf, findChallenge, readRealmToken, realmUrl } from "./docker/docker-token.js";
+import { scopeGranted } from "./docker/token-claims.js";
+import { basicAuthorization, parseUserPassword, type UserPassword } from "./docker/user-password.js";
+import { type Minted, type MintRequest, secretOf } from "./provider.js";
 import { checkRepositoryNames } from "./repository-names.js";
-import { scopeGranted } from "./scope-demand.js";
-import { apiRepositoryOf } from "./token-realm.js";
+
 import { secretMalformed, throwUnlessAnswered, upstreamRefused } from "./upstream-reply.js";
 
 /**

@@ -1,13 +1,13 @@
 import { startEach } from "../../core/pauses.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
-import type { KnownEntry } from "../factory-facts.js";
-import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
-import type { Products } from "../products.js";
-import type { MintedToken } from "../provider.js";
-import { grantsSpeakOf, selectRegistry } from "../select-registry.js";
-import type { CheckedReference } from "./contract.js";
+import { grantsSpeakOf, selectRegistry } from "../issue/decide-demands.js";
+import type { KnownEntry } from "../issue/factory-facts.js";
+import { type BrokerDeps, type IssueInput, issueTokens } from "../issue/issue-token.js";
+import type { Products } from "../issue/products.js";
+import type { MintedToken } from "../providers/provider.js";
 import { type Found, findManifest, type RegistryAccess } from "./find-manifest.js";
 import { type ImageReference, parseImageReference } from "./image-reference.js";
+import type { CheckedReference } from "./routes.js";
 
 export type CheckDeps = BrokerDeps & Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess };
 
@@ -120,7 +120,7 @@ async function tokenFor(
     });
     return tokens[0]?.token ?? new Problem("tokens-unavailable", "The registry gave no token.");
   } catch (error) {
-    // A caller who was withdrawn meanwhile is told so, not what became of each reference.
+    // A caller who was withdrawn in the meantime is told so, not what became of each reference.
     if (!(error instanceof Problem) || error.code === "unauthenticated" || error.code === "not-found") throw error;
     return error;
   }

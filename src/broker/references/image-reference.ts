@@ -17,10 +17,10 @@ const digestPattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const maxPathLength = 255;
 
 /**
- * Reads a reference as docker does (distribution/reference, `ParseNormalizedNamed`): what stands before the first slash
+ * Reads a reference as docker does (distribution/reference, `ParseNormalizedNamed`): what precedes the first slash
  * is a host only if it has a dot or a colon in it, or is `localhost`; without a host it is Docker Hub's; without a tag
  * and a digest it is `latest`.
- * @returns a sentence that says what is wrong, for a text that is no reference
+ * @returns a sentence that says what is wrong, for a text that is not a reference
  */
 export function parseImageReference(text: string): ImageReference | string {
   const [name = "", digest, ...rest] = text.split("@");

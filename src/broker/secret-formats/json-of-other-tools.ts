@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RegistryType } from "../../factory-config/entry.js";
 import { parseForeignJson } from "../../outbound/foreign-json.js";
-import type { FormatResult } from "./format-result.js";
+import type { FormatResult } from "./check-credential-text.js";
 
 type Parse = (text: string) => FormatResult<unknown>;
 type Kind = { shape: z.ZodType; sentence: string };

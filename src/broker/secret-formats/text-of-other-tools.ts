@@ -1,5 +1,5 @@
 import type { RegistryType } from "../../factory-config/entry.js";
-import type { FormatResult } from "./format-result.js";
+import type { FormatResult } from "./check-credential-text.js";
 
 type Parse = (text: string) => FormatResult<unknown>;
 

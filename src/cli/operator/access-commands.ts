@@ -19,18 +19,18 @@ export const jobRows: readonly Row[] = [
   {
     words: "jobs open <name>",
     about: "open a job and print its token, alone on a line",
-    operands: [["<name>", "what people call it"]],
+    operands: [["<name>", "a name for people"]],
     options: [
       [
         "--ttl <seconds>",
-        "how long its token lives: 60 to 86400, or a length such as 2h; 3600 by default",
+        "lifetime of its token: 60 to 86400, or a length such as 2h; 3600 by default",
         { to: "ttlSeconds", read: ttlOf },
       ],
       ["--deliver-secrets", "its /secrets contain the secrets marked for delivery; the default without grants"],
-      ["--no-deliver-secrets", "they do not"],
+      ["--no-deliver-secrets", "its /secrets do not contain them"],
       [
         "--grant <host[=repository,...]>",
-        "it may pull from there; without any: from everywhere; may be repeated",
+        "what it may pull; everything without this option; may be repeated",
         { to: "grants", read: grantOf },
       ],
     ],
@@ -58,7 +58,7 @@ function ttlOf(text: string): number {
   if (seconds !== undefined) return seconds;
   throw new CommandFailure(
     exitCodes.usage,
-    "--ttl is a whole number of seconds from 60 to 86400, or a length such as 2h.",
+    "--ttl takes a whole number of seconds from 60 to 86400, or a length such as 2h.",
   );
 }
 
@@ -74,12 +74,12 @@ async function endJobs(run: Run): Promise<void> {
     const jobId = await idOfJob(run.client, job);
     await call(run.client, "endJob", { id: jobId });
     items.push({ id: jobId });
-    run.context.terminal.say(`Ended ${jobId}. Registry tokens that it was given stay valid until they expire.`);
+    run.context.terminal.say(`Ended the job ${jobId}. Its registry tokens stay valid until they expire.`);
   }
   if (run.isForProgram) await run.print({ items }, () => "");
 }
 
-/** The id of a running job. @throws CommandFailure when none has that name, or several have */
+/** The id of a running job. @throws CommandFailure when no job has that name, or several have it */
 async function idOfJob(client: OperatorClient, job: string): Promise<string> {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(job)) return job;
   const running = await listAll(client, "listJobs");
@@ -88,7 +88,7 @@ async function idOfJob(client: OperatorClient, job: string): Promise<string> {
   if (found !== undefined && others.length === 0) return found;
   const why =
     found === undefined
-      ? `No running job is named "${job}". To see them: factory-secrets jobs list`
+      ? `No running job is named "${job}". To see the running jobs: factory-secrets jobs list`
       : `Several running jobs are named "${job}". Name one by its id: ${ids.join(", ")}`;
   throw new CommandFailure(exitCodes.usage, why);
 }
@@ -98,7 +98,7 @@ const readPolicy = (path: string, { context }: Run) => readDocument(context, pat
 export const deviceRows: readonly Row[] = [
   {
     words: "devices authorities list",
-    about: "all of them",
+    about: "all authorities",
     calls: "listDeviceAuthorities",
     columns: "id name subject expiresAt fingerprint",
   },
@@ -111,14 +111,18 @@ export const deviceRows: readonly Row[] = [
   {
     words: "devices authorities add <name>",
     about: "accept the devices of an authority",
-    operands: [["<name>", "what people call it"]],
+    operands: [["<name>", "a name for people"]],
     options: [
       [
         "--certificates <file>",
-        "PEM: its root and intermediates; - is standard input",
+        "its root and intermediates, PEM; - is standard input",
         { isRequired: true, read: async (path, { context }) => (await readGivenFile(context, path)).toString("utf8") },
       ],
-      ["--policy <file>", "what its devices may pull, YAML or JSON; without it, from everywhere", { read: readPolicy }],
+      [
+        "--policy <file>",
+        "what its devices may pull, YAML or JSON; everything without this option",
+        { read: readPolicy },
+      ],
     ],
     calls: "createDeviceAuthority",
     example: "factory-secrets devices authorities add 'line 1' --certificates ca.pem --policy policy.yml",
@@ -145,7 +149,7 @@ export const deviceRows: readonly Row[] = [
     about: "refuse the devices of an authority from now on",
     calls: "deleteDeviceAuthority",
     confirm: "Every device of the authority {id} would be refused.",
-    says: "Removed {id}.",
+    says: "Removed the authority {id}.",
   },
   {
     words: "devices denied",
@@ -156,21 +160,21 @@ export const deviceRows: readonly Row[] = [
   {
     words: "devices deny [device]",
     about: "deny a device, whatever its certificate, or one certificate",
-    operands: [["[device]", "its id, the CN of its certificates", { to: "deviceId" }]],
+    operands: [["[device]", "its id: the CN of its certificates", { to: "deviceId" }]],
     options: [
       ["--authority <id>", "of the certificate with this --serial", { to: "authorityId" }],
       ["--serial <number>", "one certificate, in hexadecimal"],
-      ["--reason <text>", "for those who read it later"],
+      ["--reason <text>", "kept with the denial"],
     ],
     calls: "denyDevice",
     example: "factory-secrets devices deny 7f3b2c1d-0000-4000-8000-000000000000 --reason stolen",
   },
   {
     words: "devices allow <id>",
-    about: "take a denial back",
-    operands: [["<id>", "id of the denial, as `denied` shows it"]],
+    about: "remove a denial",
+    operands: [["<id>", "id of the denial, from `devices denied`"]],
     calls: "allowDeviceAgain",
-    says: "Took the denial {id} back.",
+    says: "Removed the denial {id}.",
   },
 ];
 
@@ -208,7 +212,7 @@ const rowsOf = ({ group, one, calls, shownOnce, example }: Kind): Row[] => [
   {
     words: `${group} create <name>`,
     about: `make an ${one} and print its credential, alone on a line`,
-    operands: [["<name>", "what people call it"]],
+    operands: [["<name>", "a name for people"]],
     options: [
       ["--role <role>", "a set of permissions, see `roles`; may be repeated", { to: "roles" }],
       ["--permission <permission>", "such as secrets:list; may be repeated", { to: "permissions" }],
@@ -221,10 +225,10 @@ const rowsOf = ({ group, one, calls, shownOnce, example }: Kind): Row[] => [
   },
   {
     words: `${group} rm <id>`,
-    about: `withdraw an ${one}: it stops working at once`,
+    about: `withdraw an ${one}; it stops working at once`,
     calls: calls.remove,
     confirm: `The ${one} {id} would stop working.`,
-    says: "Withdrew {id}.",
+    says: `Withdrew the ${one} {id}.`,
   },
 ];
 
@@ -258,10 +262,10 @@ export const credentialRows: readonly Row[] = [
   {
     words: "oauth-clients rm-secret <id> <secret-id>",
     about: "take a secret from a client: it stops working at once",
-    operands: [["<secret-id>", "id of the secret, as `show` has it"]],
+    operands: [["<secret-id>", "id of the secret, from `oauth-clients show`"]],
     calls: "removeOAuthClientSecret",
-    confirm: "The secret {secretId} would stop working.",
-    says: "Removed {secretId}.",
+    confirm: "The secret {secretId} of the client {id} would stop working.",
+    says: "Removed the secret {secretId}.",
     example: `factory-secrets oauth-clients rm-secret ${exampleId} 018f3c1e-0000-7000-8000-000000000001`,
   },
   {
@@ -283,7 +287,7 @@ export const factoryRows: readonly Row[] = [
   },
   {
     words: "factories create <name>",
-    about: "make a factory; its name is never given out again",
+    about: "make a factory; its name can never be used for another",
     operands: [["<name>", "lower-case letters, digits and dashes"]],
     calls: "createFactory",
     prints: "Created {name}, {id}.",
@@ -294,8 +298,8 @@ export const factoryRows: readonly Row[] = [
     about: "delete a factory with all that is in it, for good",
     operands: [factoryName],
     calls: "deleteFactory",
-    confirm: "{factory} and every secret in it would be destroyed, for good.",
-    says: "Deleted {factory}.",
+    confirm: "The factory {factory} and every secret in it would be destroyed for good.",
+    says: "Deleted the factory {factory}.",
     example: "factory-secrets factories rm acme",
   },
   {
@@ -303,7 +307,7 @@ export const factoryRows: readonly Row[] = [
     about: "show the factory's settings, or change those that are named",
     options: [
       ["--keep-versions <number>", "how many versions of each secret are kept"],
-      ["--rotation-grace-seconds <number>", "how long the version before is guarded from being destroyed"],
+      ["--rotation-grace-seconds <number>", "how long the previous version cannot be destroyed"],
     ],
     calls: "changeFactorySettings",
     showsWith: "getFactorySettings",

@@ -31,7 +31,7 @@ export const apiRow: Row = {
     ["--input <file>", "the whole body; - is standard input"],
     ["--paginate", "all pages of a list"],
   ],
-  more: "The operations and their fields are those of openapi.yaml. The factory is a field too; without it, it is that of\n--factory or the login. A list of texts is one --field for each; a member that is an object is given as JSON. Nothing is\nasked before a deletion.",
+  more: "openapi.yaml describes the operations and their fields. The field factory is that of --factory or the login by default.\nPass one --field for each text of a list, and JSON for a member that is an object. You are not asked to confirm a\ndeletion.",
   runLocally: callAny,
   example:
     "factory-secrets api\nfactory-secrets api createJob --field name=nightly --field ttlSeconds=600\nfactory-secrets api getFederation --query issuer",
@@ -80,7 +80,7 @@ function operationNamed(given: string): OperationId {
   );
 }
 
-/** The values of the fields, as the operation's document types them. */
+/** The values of the fields, with the types of the operation. */
 async function fieldsOf(run: Run, id: OperationId): Promise<Values> {
   const { field = [], rawField = [] } = run.given<ApiFlags>();
   const values: Record<string, unknown> = {};
@@ -104,7 +104,7 @@ async function fieldsOf(run: Run, id: OperationId): Promise<Values> {
 function nameAndText(field: string): [name: string, text: string] {
   const at = field.indexOf("=");
   if (at > 0) return [field.slice(0, at), field.slice(at + 1)];
-  throw new CommandFailure(exitCodes.usage, "A field is written NAME=VALUE.");
+  throw new CommandFailure(exitCodes.usage, `"${oneLine(field)}" is not a field. Write --field NAME=VALUE.`);
 }
 
 function unknownField(id: OperationId, name: string): CommandFailure {
@@ -123,7 +123,7 @@ async function wholeBody(run: Run, id: OperationId, path: string, values: Values
   if (member !== undefined)
     throw new CommandFailure(
       exitCodes.usage,
-      `--input is the whole body, and ${member} is a member of it. Pass one of them.`,
+      `--input is the whole body, so --field ${member} cannot be given too. Pass one of them.`,
     );
   return readGivenFile(run.context, path);
 }
@@ -131,7 +131,7 @@ async function wholeBody(run: Run, id: OperationId, path: string, values: Values
 async function callForJson(run: Run, id: OperationId, values: Values, body?: Buffer): Promise<void> {
   const answer = await send(run.client, id, values, { ...(body && { body }) });
   const isDone = answer.status >= 200 && answer.status <= 299;
-  // OAuth and AWS have errors of their own form, which is what a caller of them wants to see.
+  // Errors of OAuth and AWS operations have another form, and are printed as they are.
   if (!isDone && (!isObject(answer.body) || textAt(answer.body, "code") !== undefined))
     throw await explainProblem(run.client, answer, {});
   if (answer.status !== 204) await printJson(run, answer.body);
@@ -141,7 +141,7 @@ async function callForJson(run: Run, id: OperationId, values: Values, body?: Buf
   run.finish(exitCodes.refused);
 }
 
-/** A reply that is not JSON is printed as it comes. */
+/** Prints a reply that is not JSON as it comes. */
 async function callForText(run: Run, id: OperationId, values: Values, body?: Buffer): Promise<void> {
   const isBinary = operationOf(id).reply === "application/octet-stream";
   let isTaken = false;

@@ -23,7 +23,7 @@ type TailFlags = OutputFlags & {
 };
 
 const pollMs = 2_000;
-/** A page of the audit. An event may be committed after one with a higher id, but not after two hundred. */
+/** An event may be committed after one with a higher id, but not after this many. */
 const pageSize = 200;
 
 export const tailRow: Row = {
@@ -31,7 +31,7 @@ export const tailRow: Row = {
   about: "the last events, oldest first",
   options: [
     ["-f, --follow", "continue with new events, until Ctrl-C"],
-    ["-n, --lines <number>", "how many, at most 200; without it 20, or with --since all"],
+    ["-n, --lines <number>", "how many, at most 200; 20 by default, all with --since"],
     ["--secret <name>", "only events about this secret"],
     ["--actor <id>", "only events of the credential with this id"],
     ["--action <action>", "only this action, such as registry-token.issued"],
@@ -49,25 +49,25 @@ export const tailRow: Row = {
     "factory-secrets audit tail --follow --action registry-token.issued\nfactory-secrets audit tail --since 2h --outcome refused",
 };
 
-/** @param pauseMs - between two looks */
+/** @param pauseMs - between two requests */
 async function tail(run: Run, pauseMs: number): Promise<void> {
   const flags = run.given<TailFlags>();
   const lines = flags.lines === undefined ? 20 : Number(flags.lines);
   if (!Number.isInteger(lines) || lines < 1 || lines > pageSize)
-    throw new CommandFailure(exitCodes.usage, `--lines is a whole number from 1 to ${pageSize}.`);
+    throw new CommandFailure(exitCodes.usage, `--lines takes a whole number from 1 to ${pageSize}.`);
   const range = rangeOf(flags);
   const isWhole = flags.lines === undefined && range.from !== undefined;
-  const looked = { ...flags, ...range };
+  const filters = { ...flags, ...range };
   const seen = new Set<string>();
-  const first = await newEvents(run, looked, seen, isWhole ? Number.POSITIVE_INFINITY : 1);
+  const first = await newEvents(run, filters, seen, isWhole ? Number.POSITIVE_INFINITY : 1);
   await printEvents(run, flags, isWhole ? first : first.slice(-lines));
   while (flags.follow === true) {
     await sleep(pauseMs);
-    await printEvents(run, flags, await newEvents(run, looked, seen, Number.POSITIVE_INFINITY));
+    await printEvents(run, flags, await newEvents(run, filters, seen, Number.POSITIVE_INFINITY));
   }
 }
 
-/** The time range, as the API takes it. Read once, so that `2h` means the same time while events are followed. */
+/** The time range for the API. Read once, so that `2h` stays the same time while following. */
 function rangeOf({ since, until, from, to }: TailFlags): { from: string | undefined; to: string | undefined } {
   if (since !== undefined && from !== undefined)
     throw new CommandFailure(exitCodes.usage, "--since and --from are the same. Pass one of them.");
@@ -107,8 +107,8 @@ async function newEvents({ client }: Run, flags: TailFlags, seen: Set<string>, m
 const idOf = (event: unknown): string => textAt(event, "id") ?? "";
 
 /**
- * Keeps the last two pages of what was seen, a Set being in the order of its adding. A look ends with the page that holds
- * an event that was seen, so it reaches no further back.
+ * Keeps the last two pages of seen events (a Set keeps the order of insertion). A request ends at a page with a seen
+ * event, so it reaches no further back.
  */
 function forgetOldest(seen: Set<string>): void {
   const tooMany = seen.size - 2 * pageSize;
@@ -126,10 +126,10 @@ async function printEvents(run: Run, flags: TailFlags, events: readonly unknown[
   }
 }
 
-/** Members that are columns, or say nothing to a person. */
+/** Members that are columns, or do not help a person. */
 const notShown = ["id", "at", "action", "outcome", "actor", "factory", "requestId", "clientRequestId", "address"];
 
-/** @param namesFactory - the events are of several */
+/** @param namesFactory - the events are of several factories */
 function lineOf(paint: Paint, event: unknown, namesFactory: boolean): string {
   const outcome = cellAt(event, "outcome");
   const actor = objectAt(event, "actor");

@@ -1,8 +1,8 @@
-import { askPatiently } from "../client/ask-patiently.js";
+import { askWithRetries, explainForeignAnswer, explainNoAnswer, pathHint } from "../client/ask-with-retries.js";
 import { CommandFailure, type ExitCode, exitCodes } from "../client/command-failure.js";
-import { explainSilence, explainStranger, pathHint } from "../client/explain-stranger.js";
+
 import { isObject, listAt, sentenceAt, textAt } from "../client/json-value.js";
-import { type Answer, NoAnswer, type Question, sendOnce } from "../client/send-once.js";
+import { type Answer, type HttpRequest, NoAnswer, sendOnce } from "../client/send-once.js";
 import type { OperationId } from "./generated/operations.js";
 import { hasParameter, operationOf, requestOf, type Values } from "./operation.js";
 import { factoryOf, type OperatorClient, ofEnvironment } from "./operator-client.js";
@@ -10,18 +10,18 @@ import { factoryOf, type OperatorClient, ofEnvironment } from "./operator-client
 export type CallOptions = {
   /** The whole body, instead of its members. */
   body?: Buffer;
-  /** Takes a reply piece by piece, which may be of any length. */
-  take?: Question["take"];
-  encoding?: Question["encoding"];
-  /** What a refusal may name as a way out of it, and what that is on the command line; `hintsOfCommands` without it. */
+  /** Takes a reply of any length piece by piece. */
+  take?: HttpRequest["take"];
+  encoding?: HttpRequest["encoding"];
+  /** Hints for refusals; `hintsOfCommands` by default. */
   hints?: Hints;
 };
 
-/** By a part of the service's sentence. */
+/** The hint for the command line, by a part of the service's sentence. */
 type Hints = Readonly<Record<string, string>>;
 
 /**
- * Calls an operation of the API, and returns whatever the service answers.
+ * Calls an operation of the API, and returns any answer.
  * @param values - by name, as `requestOf` takes them. The factory is the client's unless it is among them.
  * @throws CommandFailure when the service does not answer
  */
@@ -37,9 +37,9 @@ export async function send(
   const { isOpen } = operationOf(id);
   const isRead = request.method === "GET";
   try {
-    return await askPatiently(
+    return await askWithRetries(
       terminal,
-      connection.patienceMs,
+      connection.giveUpAfterMs,
       async (timeoutMs) =>
         sendOnce({
           ...request,
@@ -53,15 +53,15 @@ export async function send(
           take,
           encoding,
         }),
-      isRead ? "whatever-failed" : "what-was-not-done",
+      isRead ? "any-failure" : "only-if-not-done",
     );
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
-    const failure = explainSilence(error, connection);
-    if (isRead || error.isUnread) throw failure;
+    const failure = explainNoAnswer(error, connection);
+    if (isRead || error.isNotRead) throw failure;
     throw new CommandFailure(
       failure.exitCode,
-      `${failure.message}\nThe service may have done it all the same. Check before you repeat the command.`,
+      `${failure.message}\nThe service may have done it anyway. Check before you repeat the command.`,
     );
   }
 }
@@ -77,7 +77,7 @@ export async function call(
   if (answer.status < 200 || answer.status > 299) throw await explainProblem(client, answer, options.hints);
   // A proxy's or another server's page can say 200 too.
   const isJson = answer.status === 204 || operationOf(id).reply !== "application/json" || isObject(answer.body);
-  if (!isJson) throw explainStranger(client.connection.url, answer);
+  if (!isJson) throw explainForeignAnswer(client.connection.url, answer);
   return answer;
 }
 
@@ -94,7 +94,7 @@ export async function listAll(
     const { body } = await call(client, id, { ...values, ...paging });
     items.push(...listAt(body, "items"));
     pageToken = textAt(body, "nextPageToken");
-    if (pageToken !== undefined && items.length % 2_000 === 0) client.terminal.note(`${items.length} so far ...`);
+    if (pageToken !== undefined && items.length % 2_000 === 0) client.terminal.note(`${items.length} items so far ...`);
   } while (pageToken !== undefined);
   return items;
 }
@@ -105,15 +105,15 @@ export const hintsOfCommands: Hints = {
   "allowUnusable=true": "On this command line: --allow-unusable.",
 };
 
-/** What to do about a code, whatever the sentence says. */
+/** The next step for a code. */
 const hintsOfCodes: Readonly<Record<string, string>> = {
-  "precondition-failed": "It has been changed since. Look at it again, then repeat the command.",
+  "precondition-failed": "It was changed meanwhile. Look at it again, then repeat the command.",
   "destination-not-approved": "To see what your token may do: factory-secrets whoami",
 };
 
 /**
- * Turns a refusal into the message for a person: the service's own sentence, one line for each thing that is not valid,
- * and the id that finds the request in the service's log.
+ * The message for a refusal: the service's sentence, one line for each invalid value, and the request id, which finds the
+ * request in the service's log.
  */
 export async function explainProblem(
   client: OperatorClient,
@@ -122,7 +122,7 @@ export async function explainProblem(
 ): Promise<CommandFailure> {
   const { connection, identity } = client;
   const code = textAt(answer.body, "code");
-  if (code === undefined) return explainStranger(connection.url, answer);
+  if (code === undefined) return explainForeignAnswer(connection.url, answer);
   const requestId = sentenceAt(answer.body, "requestId");
   const wrongFactory = code === "not-found" ? await explainFactory(client) : undefined;
   const detail = sentenceAt(answer.body, "detail") ?? "";
@@ -132,8 +132,8 @@ export async function explainProblem(
   const lines = [
     wrongFactory ?? headline(client, code, answer),
     ...itemLines(answer.body),
-    // A login made since does not count then.
-    ...(isOfEnvironment ? [`This is ${ofEnvironment}, which wins over a login.`] : []),
+    // A login made in the meantime is not used.
+    ...(isOfEnvironment ? [`The command used ${ofEnvironment}, which wins over a login.`] : []),
     ...(pathMayBeWrong ? [pathHint(connection.url).trim()] : []),
     ...[hintsOfCodes[code]].filter((hint) => hint !== undefined),
     ...named.map(([, hint]) => hint),
@@ -143,7 +143,7 @@ export async function explainProblem(
   return new CommandFailure(exitCode, lines.join("\n"));
 }
 
-/** What is not valid, and which registries failed: one a line. */
+/** One line for each invalid value and each failed registry. */
 function itemLines(problem: unknown): string[] {
   const invalid = listAt(problem, "invalid").map(
     (item) => `  ${sentenceAt(item, "at") ?? ""}: ${sentenceAt(item, "reason") ?? ""}`,
@@ -156,8 +156,8 @@ function itemLines(problem: unknown): string[] {
 
 function headline({ identity }: OperatorClient, code: string, answer: Answer): string {
   if (code === "unauthenticated")
-    return `The service does not accept ${identity.description}: it was withdrawn, has expired, or is not copied whole. Log in again: factory-secrets login`;
-  const detail = sentenceAt(answer.body, "detail") ?? "The service gives no reason.";
+    return `The service does not accept ${identity.description}: it was withdrawn, has expired, or is not copied whole. To log in again: factory-secrets login`;
+  const detail = sentenceAt(answer.body, "detail") ?? "The service gave no reason.";
   const title = sentenceAt(answer.body, "title");
   // With a list of items the detail may only join them.
   const [first] = listAt(answer.body, "invalid");
@@ -165,10 +165,10 @@ function headline({ identity }: OperatorClient, code: string, answer: Answer): s
   return title !== undefined && reason !== undefined && detail.includes(reason) ? `${title}:` : detail;
 }
 
-/** Whether it is the factory that was not found: the service answers 404 for all that is in another's. */
+/** The sentence for a wrong factory: the service answers 404 for everything in the factory of another. */
 async function explainFactory({ connection, identity, factory }: OperatorClient): Promise<string | undefined> {
   if (factory === undefined) return undefined;
-  const timeoutMs = Math.min(5_000, connection.patienceMs);
+  const timeoutMs = Math.min(5_000, connection.giveUpAfterMs);
   const look = async (id: OperationId): Promise<Answer> => {
     const { path, method, headers } = requestOf(id, hasParameter(id, "factory") ? { factory } : {});
     const authorization = `Bearer ${await identity.present(timeoutMs)}`;
@@ -181,7 +181,6 @@ async function explainFactory({ connection, identity, factory }: OperatorClient)
       return own === factory ? undefined : `${identity.description} is for the factory "${own}", not for "${factory}".`;
     return (await look("getFactory")).status === 404 ? `There is no factory "${factory}".` : undefined;
   } catch (error) {
-    // The service's own sentence is enough.
     if (error instanceof NoAnswer || error instanceof CommandFailure) return undefined;
     throw error;
   }

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import type { ConnectionFlags } from "../client/client-settings.js";
 import { exitCodes } from "../client/command-failure.js";
 import { listAt, textAt } from "../client/json-value.js";
-import { maskTexts, warnOfPrinting } from "../client/mask.js";
+import { maskTexts, warnOfPrinting } from "../client/output.js";
 import { outputForms } from "../client/print-document.js";
 import { type CallOptions, call, hintsOfCommands, listAll } from "./call.js";
 import type { OperationId } from "./generated/operations.js";
@@ -11,16 +11,16 @@ import { hasParameter, operationOf, typedValue, typeOfValue, type Values } from 
 import { factoryOf, type Needs, type OperatorClient, type OperatorContext, openClient } from "./operator-client.js";
 import { detailsOf, filledIn, isForProgram, type OutputFlags, printData, sayWarnings, tableOf } from "./print.js";
 
-/** How a command gets what it works with, and where it reports an exit code of its own. */
+/** Opens the context of a command, and takes an exit code other than 0. */
 export type CommandDeps = { open: () => OperatorContext; finish: (exitCode: number) => void };
 
-/** What a command works with before it knows the service. */
+/** What a command works with before it connects. */
 export type LocalRun = {
   context: OperatorContext;
   operands: readonly string[];
   /** The options that were given, by their names in camel case. */
   given: <Flags extends object>() => Flags & Record<string, unknown>;
-  /** Prints data as `--output`, `--json` and `--query` ask for it, or else the text for a person. */
+  /** Prints data as `--output`, `--json` and `--query` say, else the text for a person. */
   print: (data: unknown, text: () => string) => Promise<void>;
   isForProgram: boolean;
   finish: CommandDeps["finish"];
@@ -31,64 +31,61 @@ export type LocalRun = {
 /** What a command that calls the API works with. */
 export type Run = LocalRun & { client: OperatorClient };
 
-/** An operand or an option: its form in commander (`<name>`, `--stage`), what it is, and where its value goes. */
+/** An operand or option: its form in commander (`<name>`, `--stage`), description, and where its value goes. */
 export type Argument = readonly [form: string, about: string, use?: ArgumentUse];
 
 type ArgumentUse = {
-  /** The parameter or member of the operation; without it, the one of the argument's own name in camel case. */
+  /** The parameter or member of the operation; by default the argument's name in camel case. */
   to?: string;
-  /** Turns what was given into the value. */
+  /** Turns the given text into the value. */
   read?: (given: string, run: Run) => unknown;
   /** The words that it may be. */
   choices?: readonly string[];
   isRequired?: true;
 };
 
-/** A sentence in which `{name}` is an argument or a member of the reply, or a function that makes it of them. */
+/** A sentence in which `{name}` is an argument or a member of the reply, or a function that makes one. */
 type Sentence = string | ((shown: Values) => string);
 
-/** One command. */
 export type Row = {
   /** As it is typed, with its operands: `secrets show <name>`. */
   words: string;
   about: string;
-  /** Those of the operands that `knownOperands` does not describe. */
   operands?: readonly Argument[];
   options?: readonly Argument[];
-  /** More of what there is to know, in whole sentences. */
+  /** Further sentences for the help. */
   more?: string;
-  /** Command lines that can be run, one a line. Without them it is the words, with an id where they have one. */
+  /** Command lines that can be run, one a line; by default the words, with an example id. */
   example?: string;
-  /** The operation that the command calls with its arguments. */
+  /** The operation to call with the arguments. */
   calls?: OperationId;
-  /** The operation to call instead, where no option is given. */
+  /** The operation to call instead when no option is given. */
   showsWith?: OperationId;
-  /** What is called and shown instead, with this flag. */
+  /** What to call and show instead, with this flag. */
   instead?: { flag: string; calls: OperationId; columns: string };
-  /** The prompt for a secret value, which goes into the body. */
+  /** Prompt for a secret value, which goes into the body. */
   value?: string;
-  /** What would happen, for a question before the call. */
+  /** What would happen: asks for confirmation before the call. */
   confirm?: Sentence;
   /** The columns of a table, as `tableOf` takes them. */
   columns?: string;
   /** The member of the reply that holds the rows of the table. */
   list?: string;
-  /** What is printed, instead of the members of the reply or before its table. */
+  /** Printed instead of the members of the reply, or before its table. */
   prints?: Sentence;
-  /** What is said on standard error. */
+  /** Printed on standard error. */
   says?: Sentence;
-  /** The member of the reply that holds a credential, which is printed alone on a line. */
+  /** The member of the reply with a credential, which is printed alone on a line. */
   shownOnce?: string;
-  /** Whether the reply says no: the exit code is 1 then. */
+  /** Whether the exit code is 1 for this reply. */
   isNo?: (reply: unknown) => boolean;
   hints?: CallOptions["hints"];
-  /** What it does instead of one call. */
+  /** Replaces `calls` where one call is not enough. */
   run?: (run: Run) => Promise<void>;
   /** The same, for a command that may not need the service. */
   runLocally?: (run: LocalRun) => Promise<void>;
 };
 
-/** Groups of commands by their words, with what they are about and an example. */
 export type Groups = Readonly<Record<string, readonly [about: string, example: string]>>;
 
 /** The commands of a table, in its order. */
@@ -100,9 +97,9 @@ export function commandsOf(deps: CommandDeps, rows: readonly Row[], groups: Grou
     for (let depth = 1; depth < words.length; depth += 1) {
       const [about, example] = groups[words.slice(0, depth).join(" ")] ?? ["", ""];
       const name = words[depth - 1] ?? "";
-      const known = parent.commands.find((one) => one.name() === name);
-      const group = known ?? groupOf(name, about, example);
-      if (known === undefined) parent.addCommand(group);
+      const existing = parent.commands.find((one) => one.name() === name);
+      const group = existing ?? groupOf(name, about, example);
+      if (existing === undefined) parent.addCommand(group);
       parent = group;
     }
     parent.addCommand(commandOf(deps, row));
@@ -123,7 +120,7 @@ export const operandsOf = ({ words, operands = [] }: Row): readonly Argument[] =
   words
     .split(" ")
     .filter(isOperand)
-    .map((form) => [...operands, ...knownOperands].find(([known]) => known === form) ?? [form, ""]);
+    .map((form) => [...operands, ...knownOperands].find(([one]) => one === form) ?? [form, ""]);
 
 export const groupOf = (name: string, about: string, example: string): Command =>
   new Command(name).description(about).addHelpText("after", exampleText(example));
@@ -145,9 +142,9 @@ export function commandOf(deps: CommandDeps, row: Row): Command {
     .option("--json", "the same as --output json")
     .option("--query <expression>", "print only what this JMESPath expression selects of the JSON")
     .option("--url <url>", "where the service is (FACTORY_SECRETS_URL, or the login)")
-    .option("--factory <name>", "whose factory (FACTORY_SECRETS_FACTORY, or the login)")
+    .option("--factory <name>", "name of the factory (FACTORY_SECRETS_FACTORY, or the login)")
     .option("--ca-file <path>", "further authorities to trust, PEM (FACTORY_SECRETS_CA_FILE, or the login)")
-    .option("--timeout <seconds>", "how long to keep trying; 60 by default");
+    .option("--timeout <seconds>", "how long to retry; 60 by default");
   return command
     .addHelpText("after", `${more === undefined ? "" : `\n${more}\n`}${exampleText(example)}`)
     .action(() => start(deps, row, command));
@@ -157,7 +154,7 @@ function optionsOf({ options = [], value, confirm: asks }: Row): readonly Argume
   return [
     ...(value === undefined ? [] : [fromFile]),
     ...options,
-    ...(asks === undefined ? [] : [["-y, --yes", "do not ask"] as const]),
+    ...(asks === undefined ? [] : [["-y, --yes", "do not ask for confirmation"] as const]),
   ];
 }
 
@@ -191,7 +188,7 @@ async function start(deps: CommandDeps, row: Row, command: Command): Promise<voi
 
 async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
   const { context, client } = run;
-  // Before anything is asked or read.
+  // A missing factory is reported before a prompt.
   if (hasParameter(id, "factory") && !operandsOf(row).some(([, , use]) => use?.to === "factory")) factoryOf(client);
   const { instead, ...plain } = row;
   if (instead !== undefined && run.given()[instead.flag] === true)
@@ -211,7 +208,7 @@ async function runCall(run: Run, row: Row, id: OperationId): Promise<void> {
   });
   sayWarnings(context.terminal, body);
   const all = { ...shown, ...(typeof body === "object" ? body : {}), status };
-  // A deletion has no reply. What was deleted is all that there is to print.
+  // A deletion has no reply, so what was deleted is printed.
   if (operationOf(id).reply === undefined) {
     if (run.isForProgram) await run.print(values, () => "");
   } else if (row.shownOnce !== undefined) {
@@ -234,7 +231,7 @@ function textOf({ context }: Run, { prints, columns, list = "items" }: Row, body
 const sentenceOf = (sentence: Sentence, shown: Values): string =>
   typeof sentence === "string" ? filledIn(sentence, shown) : sentence(shown);
 
-/** What goes to the operation, by the operation's names; and all that was given, by the names of the arguments too. */
+/** `values` for the operation, by its names; `shown` has all given arguments, by their own names too. */
 async function readArguments(run: Run, row: Row, id: OperationId): Promise<{ values: Values; shown: Values }> {
   const given = run.given();
   const operation = operationOf(id);
@@ -270,21 +267,20 @@ async function readSecret(run: Run, row: Row, shown: Values): Promise<Values> {
   return valueMembers(await readValue(run.context, source, filledIn(row.value, shown)));
 }
 
-/** All pages of a list. */
 async function printList(run: Run, id: OperationId, columns: string, values: Values = {}): Promise<void> {
   const items = await listAll(run.client, id, values);
   await run.print({ items }, () => tableOf(run.context.paint, items, columns));
 }
 
 /**
- * Prints a credential that is shown this once: alone on a line, so that it can be captured, or within the whole reply.
- * @param member - of the reply that holds it
+ * Prints a credential that is shown only once: alone on a line, to be captured, or within the whole reply.
+ * @param member - the member of the reply with the credential
  */
 async function printCredential(run: Run, reply: unknown, member: string, sentence: string): Promise<void> {
   const { environment, terminal } = run.context;
   const credential = textAt(reply, member) ?? "";
   maskTexts(environment, terminal, [credential]);
   warnOfPrinting(environment, terminal);
-  terminal.say(`${sentence} It is shown only now.`);
+  terminal.say(`${sentence} The credential is shown only now.`);
   await run.print(reply, () => credential);
 }

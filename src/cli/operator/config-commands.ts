@@ -21,7 +21,7 @@ export const configRows: readonly Row[] = [
   {
     words: "config get",
     about: "print the document, byte for byte; with --output json or table, the entries found in it",
-    options: [["--version <number>", "that version, not the current one"]],
+    options: [["--version <number>", "this version instead of the current one"]],
     run: getConfig,
     example: "factory-secrets config get > factory-config.yml",
   },
@@ -29,7 +29,7 @@ export const configRows: readonly Row[] = [
     words: "config edit",
     about: "open the document in your editor, check it, publish it",
     options: [reason, allowMissing],
-    more: "The editor is VISUAL, EDITOR or vi. What cannot be published can be edited again, and is never lost.",
+    more: "The editor is VISUAL, EDITOR or vi. A text that cannot be published can be edited again, and is kept in a file.",
     run: editConfig,
     example: 'EDITOR="code --wait" factory-secrets config edit --reason "one more registry"',
   },
@@ -118,7 +118,7 @@ export const registryRows: readonly Row[] = [
   },
   {
     words: "registries set <id>",
-    about: "change an entry; what is not named stays, unless a file gives the whole",
+    about: "change an entry; other members stay, unless a file gives the whole entry",
     operands: [entryId],
     options: [...entryOptions, entryFile, reason, allowMissing],
     run: changeEntry,
@@ -154,7 +154,7 @@ async function getConfig(run: Run): Promise<void> {
     const { text } = await call(client, id, { version });
     if (!isVisible(text))
       context.terminal.say(
-        "Some characters of the document act on terminals. They are printed as \\uXXXX; `config edit` opens its exact bytes.",
+        "The document contains characters that act on terminals. They are printed as \\uXXXX; `config edit` opens the exact bytes.",
       );
     context.terminal.out(text.replace(/\n$/, ""));
     return;
@@ -163,7 +163,6 @@ async function getConfig(run: Run): Promise<void> {
   await run.print(body, () => tableOf(context.paint, listAt(body, "entries"), entryColumns));
 }
 
-/** Findings go to standard output, as compilers write them. */
 async function checkConfig(run: Run): Promise<void> {
   const [path = ""] = run.operands;
   const { text, answer } = await sendDocument(run, { dryRun: true });
@@ -224,7 +223,7 @@ async function printEntry(run: Run, verb: string, body: unknown): Promise<void> 
 
 type EntryFlags = { type?: string; host?: readonly string[]; fromFile?: string };
 
-/** `url` is a member of an entry, and `--url` is the service: a token must not go to a registry by that mistake. */
+/** `url` is a member of an entry and `--url` the service: the mix-up must not send a token to a registry. */
 function refuseUrlOfRegistry({ client, given }: Run): void {
   const { host = [], fromFile } = given<EntryFlags>();
   const { hostname } = new URL(client.connection.url);
@@ -233,14 +232,14 @@ function refuseUrlOfRegistry({ client, given }: Run): void {
   if (host.length > 0 || fromFile !== undefined || !isRegistry.test(hostname)) return;
   throw new CommandFailure(
     exitCodes.usage,
-    `--url is where factory-secrets is, and ${hostname} looks like a registry. Nothing was sent. Name the registry with --host ${hostname}.`,
+    `--url is the URL of factory-secrets, and ${hostname} looks like a registry. Nothing was sent. Name the registry with --host ${hostname}.`,
   );
 }
 
-/** The members that name what trusts the factory, where an entry has no secret. */
+/** The members of an entry without a secret. */
 const keyless = ["awsRoleArn", "azureClientId", "garWorkloadIdentityProvider", "garServiceAccount"];
 
-/** The entry as the API takes it: what is named, over what a file holds or what is there. */
+/** The entry for the API: the options, over the file or the present entry. */
 async function entryOf({ context, given }: Run, present: JsonObject): Promise<JsonObject> {
   const { fromFile, host = [], type } = given<EntryFlags>();
   const base = fromFile === undefined ? present : await readDocument(context, fromFile);
@@ -251,7 +250,7 @@ async function entryOf({ context, given }: Run, present: JsonObject): Promise<Js
   if (fromFile === undefined && Object.keys(said).length === 0)
     throw new CommandFailure(
       exitCodes.usage,
-      "Name a member of the entry, such as --secret NAME, or pass --from-file FILE.",
+      "No member of the entry was given. Pass one, such as --secret NAME, or --from-file FILE.",
     );
   const replaced = [
     ...(host.length > 0 ? ["url", "hosts"] : []),
@@ -262,7 +261,7 @@ async function entryOf({ context, given }: Run, present: JsonObject): Promise<Js
   return { ...Object.fromEntries(kept), ...said };
 }
 
-/** What the options name, by the members of the API. */
+/** The options, by the members of the API. */
 function namedMembers(flags: JsonObject): JsonObject {
   const members = entryOptions.map(([form, , use]) => [use?.to ?? nameOf(form), flags[nameOf(form)]]);
   return Object.fromEntries(members.filter(([, found]) => found !== undefined));

@@ -12,15 +12,15 @@ import type { Run } from "./command.js";
 import type { Values } from "./operation.js";
 import { sayWarnings } from "./print.js";
 
-/** Where the text is while it is edited, and what it was made from. */
+/** The file that is edited, and the document that it was made from. */
 type Draft = { path: string; before: string; ifMatch: string | undefined };
 
 const firstDocument = "container_registries: []\n";
 
 /**
- * `config edit`: opens the config in the editor, and publishes the result unless the config was changed meanwhile. What
- * cannot be published can be edited again.
- * @throws CommandFailure; the text is then kept, and the message says where
+ * `config edit`: opens the config in the editor, and publishes the result unless the config was changed in the meantime. A text
+ * that cannot be published can be edited again.
+ * @throws CommandFailure; the text is then kept, and the message names the file
  */
 export async function editConfig(run: Run): Promise<void> {
   const { reason, allowMissingSecrets } = run.given<{ reason?: string; allowMissingSecrets?: boolean }>();
@@ -37,7 +37,7 @@ export async function editConfig(run: Run): Promise<void> {
     else await publish(run, query, draft, text);
   } catch (error) {
     text = await readFile(draft.path, "utf8").catch(() => text);
-    if (text !== draft.before) throw keeping(error, draft.path);
+    if (text !== draft.before) throw withKeptText(error, draft.path);
     await rm(directory, { recursive: true });
     throw error;
   }
@@ -68,20 +68,20 @@ async function editUntilValid(run: Run, query: Values, draft: Draft): Promise<st
     const answer = await put(run, { ...query, dryRun: true }, draft, text);
     if (answer.status === 200) {
       const lines = findingLines(draft.path, answer, text);
-      if (lines.length === 0 || !(await wantsToEdit(run, lines, "It can be published, with these warnings.")))
+      if (lines.length === 0 || !(await wantsToEdit(run, lines, "The document can be published, with these warnings.")))
         return text;
       continue;
     }
     if (!isAboutDocument(answer)) throw await explainProblem(client, answer);
     const lines = findingLines(draft.path, answer, text);
-    if (!(await wantsToEdit(run, lines, "It cannot be published like this.")))
+    if (!(await wantsToEdit(run, lines, "The document cannot be published like this.")))
       throw new CommandFailure(exitCodes.refused, "Nothing was published.");
   }
 }
 
 async function wantsToEdit({ context }: Run, lines: readonly string[], sentence: string): Promise<boolean> {
   for (const line of [...lines, sentence]) context.terminal.say(line);
-  if (!context.person.isThere) return false;
+  if (!context.person.isAtTerminal) return false;
   return !/^n(o)?$/i.test(await context.person.ask("Edit again? [Y/n] "));
 }
 
@@ -95,12 +95,12 @@ async function publish(run: Run, query: Values, draft: Draft, text: string): Pro
 }
 
 function put({ client }: Run, query: Values, { ifMatch }: Draft, text: string): Promise<Answer> {
-  // So that what others have published meanwhile is not undone.
+  // Must not undo what others have published in the meantime.
   const condition = ifMatch === undefined ? { "If-None-Match": "*" } : { "If-Match": ifMatch };
   return send(client, "putConfig", { ...query, ...condition }, { body: Buffer.from(text, "utf8") });
 }
 
-function keeping(error: unknown, path: string): CommandFailure {
+function withKeptText(error: unknown, path: string): CommandFailure {
   const message = error instanceof Error ? error.message : String(error);
   return new CommandFailure(
     error instanceof CommandFailure ? error.exitCode : exitCodes.failed,
@@ -109,18 +109,17 @@ function keeping(error: unknown, path: string): CommandFailure {
 }
 
 /**
- * Opens a file in the person's editor and waits for its end. VISUAL and EDITOR are commands with arguments of their
- * own, read by a shell, as git reads them.
- * @throws CommandFailure when it ends badly
+ * Opens a file in the editor and waits for its end. VISUAL and EDITOR may have arguments; a shell parses them, as in git.
+ * @throws CommandFailure when the editor fails
  */
 async function runEditor(environment: Environment, path: string): Promise<void> {
   const editor = environment.VISUAL || environment.EDITOR || "vi";
   const isWindows = process.platform === "win32";
-  // The path is an argument of its own: no shell reads it.
+  // The path is a separate argument, so the shell does not parse it.
   const [program, args] = isWindows
     ? (["cmd.exe", ["/d", "/s", "/c", `${editor} "${path}"`]] as const)
     : (["sh", ["-c", `${editor} "$@"`, editor, path]] as const);
-  // Ctrl-C is the editor's while it runs.
+  // Ctrl-C belongs to the editor while it runs.
   const ignore = (): void => undefined;
   process.on("SIGINT", ignore);
   const child = spawn(program, args, { stdio: "inherit", env: environment, windowsVerbatimArguments: isWindows });
@@ -130,7 +129,7 @@ async function runEditor(environment: Environment, path: string): Promise<void> 
   if (code !== 0)
     throw new CommandFailure(
       exitCodes.failed,
-      `The editor (${editor}) ended with exit code ${code}. Set EDITOR to another.`,
+      `The editor (${editor}) ended with exit code ${code}. Set EDITOR to another editor.`,
     );
 }
 
@@ -147,7 +146,7 @@ export function findingLines(file: string, { body }: Answer, document: string): 
   const warnings = listAt(body, "warnings").map(
     (item) => `${placeIn(file, item)}: warning: ${sentenceAt(item, "message") ?? ""}`,
   );
-  // Of an empty document there is a sentence and no place.
+  // An empty document has a sentence and no place.
   const detail = invalid.length === 0 ? sentenceAt(body, "detail") : undefined;
   return [...(detail === undefined ? [] : [`${file}: ${detail}`]), ...invalid, ...warnings];
 }
@@ -156,23 +155,23 @@ export function findingLines(file: string, { body }: Answer, document: string): 
 export function writtenSentence(body: unknown): string {
   const version = isObject(body) ? String(body.version) : "";
   return isObject(body) && body.unchanged === true
-    ? `Version ${version} has the same content already.`
+    ? `Nothing was published: version ${version} has the same content.`
     : `Published version ${version}.`;
 }
 
 /**
- * The line that a finding is about, and how far it and the one before it are indented: a slip shows so. Where the line
- * after it is indented too far, the parser finds the fault in this one: then that line is shown.
+ * The line of a finding, with its indent and that of the line before, which shows a wrong indent. When the line after is
+ * indented too far, the parser reports this line: then that one is shown.
  */
 function excerpt(document: string, item: unknown): string {
   const { line } = lineAndColumn(item);
   const lines = document.split(/\r?\n/);
   const at = (line ?? 0) - 1;
-  if (!saysSomething(lines[at])) return "";
-  const after = lines.findIndex((text, index) => index > at && saysSomething(text));
+  if (!hasContent(lines[at])) return "";
+  const after = lines.findIndex((text, index) => index > at && hasContent(text));
   const isAfter = after !== -1 && hasValue(lines[at]) && indentOf(lines[after]) > indentOf(lines[at]);
   const shown = isAfter ? after : at;
-  const before = isAfter ? at : lines.slice(0, at).findLastIndex(saysSomething);
+  const before = isAfter ? at : lines.slice(0, at).findLastIndex(hasContent);
   const text = visibleInline((lines[shown] ?? "").trim().slice(0, maxShown));
   const beside = before === -1 ? "" : `; line ${before + 1} by ${indentOf(lines[before])}`;
   return ` (line ${shown + 1}: "${text}", indented by ${indentOf(lines[shown])}${beside})`;
@@ -180,12 +179,12 @@ function excerpt(document: string, item: unknown): string {
 
 const maxShown = 80;
 
-const saysSomething = (line = ""): boolean => line.trim() !== "" && !/^\s*#/.test(line);
+const hasContent = (line = ""): boolean => line.trim() !== "" && !/^\s*#/.test(line);
 
-/** A key and its value: what is indented further below it is of no key. */
+/** A key with a value on its line: a deeper indent below it is wrong. */
 const hasValue = (line = ""): boolean => /:\s+[^\s#|>]/.test(line);
 
-/** To the key: the dash of a list belongs to the indent. */
+/** The column of the key: a dash of a list belongs to the indent. */
 const indentOf = (line = ""): number => /^\s*(?:- +)*/.exec(line)?.[0].length ?? 0;
 
 function lineAndColumn(item: unknown): { line?: number; column?: number } {

@@ -8,13 +8,12 @@ import { isObject, type JsonObject } from "../client/json-value.js";
 import { harmless } from "../client/output.js";
 import type { OperatorContext } from "./operator-client.js";
 
-/** Where a value can come from. */
 type ValueSource = { fromFile?: string | undefined; argument?: string | undefined };
 
 /**
- * Reads a value, byte for byte: from a file, from standard input, or, at a terminal, typed twice without being shown.
+ * Reads a value byte for byte: from a file, from standard input, or at a terminal from a hidden prompt, twice.
  * @param what - for the prompt: "Value of aws_creds"
- * @throws CommandFailure when there is none
+ * @throws CommandFailure when it is empty or not given
  */
 export async function readValue(context: OperatorContext, source: ValueSource, what: string): Promise<Buffer> {
   const value = await bytesOf(context, source, what, "value");
@@ -22,7 +21,7 @@ export async function readValue(context: OperatorContext, source: ValueSource, w
   return value;
 }
 
-/** Reads a credential to present, such as a token or a client's secret. Blanks around it are removed. */
+/** Reads a credential, such as a token or a client's secret. Surrounding blanks are removed. */
 export async function readCredential(context: OperatorContext, source: ValueSource, what: string): Promise<string> {
   const text = (await bytesOf(context, source, what, "credential")).toString("utf8").trim();
   if (/^[\x21-\x7e]+$/.test(text)) return text;
@@ -51,7 +50,7 @@ export async function readInput(input: AsyncIterable<Uint8Array>, name: string):
     bytes += part.length;
     parts.push(part);
     if (bytes > maxInputMiB * 1024 * 1024)
-      throw new CommandFailure(exitCodes.usage, `${name} has more than ${maxInputMiB} MiB.`);
+      throw new CommandFailure(exitCodes.usage, `${name} has more than ${maxInputMiB} MiB, which is the limit.`);
   }
   return Buffer.concat(parts);
 }
@@ -96,15 +95,15 @@ async function bytesOf(
     );
     return Buffer.from(argument, "utf8");
   }
-  if (context.person.isThere) return typedValue(context, what, kind === "value" ? "twice" : "once");
+  if (context.person.isAtTerminal) return typedValue(context, what, kind === "value" ? "twice" : "once");
   return kind === "value" ? pipedValue(context) : context.readInput();
 }
 
 async function pipedValue({ readInput, terminal }: OperatorContext): Promise<Buffer> {
   const value = await readInput();
-  // A password with a line end opens nothing. It is stored all the same, byte for byte.
+  // A password with a line end does not work, but values are stored byte for byte.
   if (/^[^\n]+\n$/.test(value.toString("latin1")))
-    terminal.say("Note: the value ends with a line end, which `echo` adds. Use `printf %s` to leave it out.");
+    terminal.say("Note: the value ends with a line end, as `echo` adds it. To leave it out, use `printf %s`.");
   return value;
 }
 
@@ -123,29 +122,28 @@ function whyUnreadable(path: string, error: unknown): string {
   return `${path} cannot be read (${systemReason(error)}).`;
 }
 
-/** The person at the terminal. */
 export type Person = {
   /** Whether input and output are a terminal. */
-  isThere: boolean;
+  isAtTerminal: boolean;
   ask(question: string): Promise<string>;
-  /** What is typed is not shown. One line. */
+  /** One line, which is not echoed. */
   askHidden(question: string): Promise<string>;
 };
 
-type Seat = {
+type Streams = {
   input: NodeJS.ReadableStream & { isTTY?: boolean };
   output: NodeJS.WritableStream & { isTTY?: boolean };
-  /** Ctrl-C, which the terminal does not turn into a signal while a line is read. */
+  /** Called for Ctrl-C, which is not a signal while a line is read. */
   interrupt: () => void;
 };
 
-/** The lines of a pasted text arrive one right after the other. */
+/** The lines of a pasted text arrive within this time. */
 const pasteMs = 50;
 
-export function personAt({ input, output, interrupt }: Seat): Person {
+export function personAt({ input, output, interrupt }: Streams): Person {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   return {
-    isThere: input.isTTY === true && output.isTTY === true,
+    isAtTerminal: input.isTTY === true && output.isTTY === true,
     async ask(question) {
       const [answer = ""] = await readLines({ input, shown: output, interrupt, pasteMs: 0 }, () =>
         output.write(harmless(question)),
@@ -157,17 +155,17 @@ export function personAt({ input, output, interrupt }: Seat): Person {
         output.write(harmless(question)),
       );
       output.write("\n");
-      // Taken line by line, a pasted key would be stored as its first line.
+      // Else a pasted key would be stored as its first line.
       if (lines.length > 1)
-        throw new CommandFailure(exitCodes.usage, "That has several lines. Give it with --from-file FILE.");
+        throw new CommandFailure(exitCodes.usage, "The input has several lines. Pass it with --from-file FILE.");
       return lines[0] ?? "";
     },
   };
 }
 
-type Reading = Pick<Seat, "input" | "interrupt"> & { shown: NodeJS.WritableStream; pasteMs: number };
+type Reading = Pick<Streams, "input" | "interrupt"> & { shown: NodeJS.WritableStream; pasteMs: number };
 
-/** One line, and those that come with it. @throws CommandFailure when the input ends without any */
+/** One line, and those pasted with it. @throws CommandFailure when the input ends first */
 function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => void): Promise<string[]> {
   const lines: string[] = [];
   const reader = createInterface({ input, output: shown, terminal: true, historySize: 0 });
@@ -181,7 +179,7 @@ function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => voi
     });
     reader.on("close", () => {
       if (lines.length > 0) resolve(lines);
-      else reject(new CommandFailure(exitCodes.usage, "No answer was given."));
+      else reject(new CommandFailure(exitCodes.usage, "The input ended without an answer."));
     });
     ask();
   });
@@ -194,7 +192,7 @@ function readLines({ input, shown, interrupt, pasteMs }: Reading, ask: () => voi
  */
 export async function confirm(person: Person, yes: boolean | undefined, what: string): Promise<void> {
   if (yes === true) return;
-  if (!person.isThere)
+  if (!person.isAtTerminal)
     throw new CommandFailure(
       exitCodes.usage,
       `${what} Not confirmed: no terminal. Pass \`--yes\` to skip the question.`,

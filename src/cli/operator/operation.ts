@@ -12,18 +12,18 @@ export type Operation = {
   path: string;
   about: string;
   parameters: Readonly<Record<string, { in: "path" | "query" | "header"; type: ValueType }>>;
-  /** The members of a body that may have one of several forms are those of all forms. */
+  /** A body with several forms has the members of all of them. */
   body?: { mediaType: string; members: Readonly<Record<string, ValueType>> };
-  /** Media type of a success; absent where that has no body. */
+  /** Media type of a success; absent without a body. */
   reply?: string;
-  /** It takes no credential, or one in its body. */
+  /** Needs no credential, or has it in the body. */
   isOpen?: boolean;
 };
 
-/** Values by the name of the parameter or the member of the body. Those that are `undefined` are left out. */
+/** Values by the name of the parameter or member; `undefined` ones are left out. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** A request, but for who asks. */
+/** A request without its credential. */
 export type OperationRequest = {
   method: Operation["method"];
   /** Below the service's URL, with the query. */
@@ -32,7 +32,6 @@ export type OperationRequest = {
   body?: string | Buffer;
 };
 
-/** Of every operation. */
 export const operationIds: readonly OperationId[] = Object.keys(operations).filter(isOperation);
 
 export function isOperation(name: string): name is OperationId {
@@ -43,13 +42,13 @@ export const operationOf = (id: OperationId): Operation => operations[id];
 
 export const hasParameter = (id: OperationId, name: string): boolean => Object.hasOwn(operations[id].parameters, name);
 
-/** The type of what has this name in an operation; `undefined` where nothing has it. */
+/** The type of a parameter or member; `undefined` for an unknown name. */
 export function typeOfValue({ parameters, body }: Operation, name: string): ValueType | undefined {
   if (Object.hasOwn(parameters, name)) return parameters[name]?.type;
   return body && Object.hasOwn(body.members, name) ? body.members[name] : undefined;
 }
 
-/** A text as a value of that type. @param what - its option, for the message @throws CommandFailure when it has another type */
+/** A text as a value of that type. @param what - the option, for the message @throws CommandFailure for another type */
 export function typedValue(type: ValueType, text: string, what: string): unknown {
   switch (type) {
     case "text":
@@ -76,9 +75,9 @@ export function typedValue(type: ValueType, text: string, what: string): unknown
 }
 
 /**
- * Puts each value where the operation has it: into the path, the query, a header or the body.
- * @param whole - the whole body, instead of members of it
- * @throws CommandFailure when the path needs a value that is not there
+ * Puts each value into the path, the query, a header or the body.
+ * @param whole - the whole body, instead of its members
+ * @throws CommandFailure when a value of the path is missing
  */
 export function requestOf(id: OperationId, values: Values, whole?: Buffer): OperationRequest {
   const operation = operationOf(id);
@@ -88,9 +87,9 @@ export function requestOf(id: OperationId, values: Values, whole?: Buffer): Oper
       operation.parameters[name]?.in === place ? [[name, String(value)]] : [],
     );
   const members = Object.fromEntries(given.filter(([name]) => !Object.hasOwn(operation.parameters, name)));
-  // Else it would be left out without a word.
-  const [lost] = operation.body === undefined || whole !== undefined ? Object.keys(members) : [];
-  if (lost !== undefined) throw new Error(`${id} has no ${lost}`);
+  // A bug in a row; it must not drop the value silently.
+  const [unknown] = operation.body === undefined || whole !== undefined ? Object.keys(members) : [];
+  if (unknown !== undefined) throw new Error(`${id} has no ${unknown}`);
   const query = new URLSearchParams(within("query")).toString();
   const body = whole ?? bodyOf(operation, members);
   return {

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import type { Environment } from "../../settings/reader.js";
+import { explainForeignAnswer } from "../client/ask-with-retries.js";
 import {
   type Connection,
   type ConnectionFlags,
@@ -11,10 +12,9 @@ import {
   urlNamed,
 } from "../client/client-settings.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { explainStranger } from "../client/explain-stranger.js";
 import { isObject, sentenceAt, textAt } from "../client/json-value.js";
+import { standardTerminal, type Terminal } from "../client/output.js";
 import { NoAnswer, sendOnce } from "../client/send-once.js";
-import { standardTerminal, type Terminal } from "../client/terminal.js";
 import { type Person, personAt, readInput } from "./given-input.js";
 import { mayColour, type Paint, paintFor } from "./print.js";
 import { exposedPath, loginDirectory, readLogins, type SavedCredential, type SavedLogin } from "./saved-logins.js";
@@ -23,12 +23,10 @@ import { exposedPath, loginDirectory, readLogins, type SavedCredential, type Sav
 export type OperatorContext = {
   environment: Environment;
   terminal: Terminal;
-  /** For what goes to `terminal.out`. */
+  /** Colours for `terminal.out`. */
   paint: Paint;
   person: Person;
-  /** All of standard input. */
   readInput(): Promise<Buffer>;
-  /** Where logins are kept. */
   loginDirectory: string;
 };
 
@@ -44,19 +42,19 @@ export function openOperatorContext(environment: Environment): OperatorContext {
   };
 }
 
-/** A service, and who asks it. */
+/** A service and the credential for it. */
 export type OperatorClient = {
   connection: Connection;
-  /** Absent where none was named. */
+  /** `undefined` when none was named. */
   factory: string | undefined;
   identity: OperatorIdentity;
   terminal: Terminal;
 };
 
 /**
- * Finds the service and the credential: the command line wins over the environment, and that over what `login` has kept. A
- * token that was kept for one service is never sent to another.
- * @throws CommandFailure `noIdentity` when there is neither a token nor a login
+ * Finds the service and the credential: options win over the environment, and the environment over a saved login. A token
+ * that was saved for one service is never sent to another.
+ * @throws CommandFailure `noIdentity` without a token and a login
  */
 export async function openClient(
   context: OperatorContext,
@@ -69,14 +67,15 @@ export async function openClient(
   const logins = await readLogins(context.loginDirectory);
   const token = settingOf(environment, "FACTORY_SECRETS_TOKEN");
   const login =
-    token === undefined ? fittingLogin(logins, url, factory) : logins.find((one) => one.url === (url ?? one.url));
+    token === undefined ? matchingLogin(logins, url, factory) : logins.find((one) => one.url === (url ?? one.url));
   const credential = token === undefined ? login : { token };
   const missing = notLoggedIn(url, factory);
   if (credential === undefined && needs === "credential") throw missing;
   const connection = readConnection(environment, flags, login);
-  if (isPlainHttp(connection.url)) terminal.say(`Warning: tokens travel to ${connection.url} over plain HTTP.`);
+  if (isPlainHttp(connection.url))
+    terminal.say(`Warning: tokens are sent to ${connection.url} over plain HTTP, unencrypted. Use https://.`);
   if (token === undefined) await warnOfExposure(context);
-  const description = token === undefined ? `the login that is kept for ${connection.url}` : ofEnvironment;
+  const description = token === undefined ? `the saved login for ${connection.url}` : ofEnvironment;
   const identity: OperatorIdentity =
     credential === undefined
       ? { description, present: () => Promise.reject(missing) }
@@ -84,17 +83,16 @@ export async function openClient(
   return { connection, factory: factory ?? login?.factory, identity, terminal };
 }
 
-/** Whether a login is needed, or a service is enough. */
 export type Needs = "credential" | "service";
 
-/** The factory that was named. @throws CommandFailure when none was */
+/** The named factory. @throws CommandFailure when none was named */
 export function factoryOf({ factory }: OperatorClient): string {
   if (factory === undefined) throw noFactoryNamed();
   return factory;
 }
 
-/** The newest login that is for this service and this factory. */
-export function fittingLogin(
+/** The newest login for this service and factory. */
+export function matchingLogin(
   logins: readonly SavedLogin[],
   url: string | undefined,
   factory: string | undefined,
@@ -108,7 +106,8 @@ export function fittingLogin(
 
 async function warnOfExposure({ loginDirectory: directory, terminal }: OperatorContext): Promise<void> {
   const path = await exposedPath(directory);
-  if (path !== undefined) terminal.say(`Warning: others on this machine may read your logins. Run: chmod 600 ${path}`);
+  if (path !== undefined)
+    terminal.say(`Warning: other users of this machine can read your logins. To stop that: chmod 600 ${path}`);
 }
 
 function notLoggedIn(url: string | undefined, factory: string | undefined): CommandFailure {
@@ -120,7 +119,6 @@ function notLoggedIn(url: string | undefined, factory: string | undefined): Comm
   );
 }
 
-/** The credential of a client. */
 export type OperatorIdentity = {
   /** For messages: `ofEnvironment`, or the login. */
   description: string;
@@ -128,19 +126,18 @@ export type OperatorIdentity = {
   present(timeoutMs: number): Promise<string>;
 };
 
-/** How messages name the token of the environment. */
 export const ofEnvironment = "the token in FACTORY_SECRETS_TOKEN";
 
 /** @param description - where the credential comes from, for messages */
 export function identityOf(credential: SavedCredential, description: string, connection: Connection): OperatorIdentity {
   if ("token" in credential) return { description, present: () => Promise.resolve(credential.token) };
-  let held: { token: string; untilMs: number } | undefined;
+  let current: { token: string; untilMs: number } | undefined;
   return {
     description,
     async present(timeoutMs) {
-      if (held === undefined || Date.now() >= held.untilMs)
-        held = await exchange(credential, description, { ...connection, patienceMs: timeoutMs });
-      return held.token;
+      if (current === undefined || Date.now() >= current.untilMs)
+        current = await exchange(credential, description, { ...connection, giveUpAfterMs: timeoutMs });
+      return current.token;
     },
   };
 }
@@ -160,17 +157,17 @@ async function exchange(client: Client, description: string, connection: Connect
     headers: { "content-type": "application/x-www-form-urlencoded" },
     body: form.toString(),
     authorities: connection.authorities,
-    timeoutMs: connection.patienceMs,
+    timeoutMs: connection.giveUpAfterMs,
   }).catch((error: unknown) => {
-    // The request itself was not sent yet.
-    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isPassing, true, error.mayBeTls) : error;
+    // The actual request was not sent yet.
+    throw error instanceof NoAnswer ? new NoAnswer(error.message, error.isTransient, true, error.mayBeTls) : error;
   });
   const token = textAt(answer.body, "access_token");
   const seconds = isObject(answer.body) ? answer.body.expires_in : undefined;
   if (answer.status === 200 && token !== undefined && typeof seconds === "number")
     return { token, untilMs: Date.now() + seconds * 1_000 };
   const detail = sentenceAt(answer.body, "detail");
-  if (detail === undefined) throw explainStranger(connection.url, answer);
+  if (detail === undefined) throw explainForeignAnswer(connection.url, answer);
   const { status, retryAfterSeconds } = answer;
   if (retryAfterSeconds !== undefined || status === 429 || status >= 500)
     throw new NoAnswer(detail, true, true, false, retryAfterSeconds);

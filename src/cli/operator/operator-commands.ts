@@ -7,7 +7,7 @@ import { loginRows } from "./login-commands.js";
 import { secretRows } from "./secret-commands.js";
 import { trustRuleRows } from "./trust-rule-commands.js";
 
-/** All commands of operators, in the order of help. */
+/** All commands of operators, in the order of the help. */
 export const operatorRows: readonly Row[] = [
   ...loginRows,
   ...secretRows,
@@ -23,7 +23,7 @@ export const operatorRows: readonly Row[] = [
 
 const groups: Groups = {
   secrets: [
-    "store secrets and see what is known of them; a value is never shown",
+    "store and manage secrets; a value is never shown",
     "factory-secrets secrets set aws_creds --from-file ~/.aws/credentials\nfactory-secrets secrets list",
   ],
   config: [
@@ -31,7 +31,7 @@ const groups: Groups = {
     "factory-secrets config check factory-config.yml && factory-secrets config put factory-config.yml",
   ],
   registries: [
-    "the entries of the factory config, one at a time; the rest of it stays as it is",
+    "the entries of the factory config, one at a time; the rest of the config stays",
     "factory-secrets registries add --type generic --host registry.gitlab.com --secret gitlab_creds",
   ],
   jobs: [
@@ -43,7 +43,7 @@ const groups: Groups = {
     "factory-secrets trust-rules templates github-actions\nfactory-secrets trust-rules put rule.yml",
   ],
   devices: [
-    "devices with X.509 certificates: their authorities, and devices that are denied",
+    "devices with X.509 certificates: their authorities, and denied devices",
     "factory-secrets devices authorities list",
   ],
   "devices authorities": [

@@ -2,10 +2,8 @@ import { oneLine } from "../../core/visible-text.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, listAt, sentenceAt } from "../client/json-value.js";
-import { styled } from "../client/output.js";
-import { documentOf, type OutputForm } from "../client/print-document.js";
-import { showTable } from "../client/show-table.js";
-import type { Terminal } from "../client/terminal.js";
+import { styled, type Terminal } from "../client/output.js";
+import { documentOf, type OutputForm, showTable } from "../client/print-document.js";
 
 /** The options that every command has for what it prints. */
 export type OutputFlags = { output?: OutputForm; json?: boolean; query?: string };
@@ -14,8 +12,8 @@ export type OutputFlags = { output?: OutputForm; json?: boolean; query?: string 
 export type Paint = Record<"bold" | "red" | "green" | "yellow", (text: string) => string>;
 
 /**
- * Whether to colour: FORCE_COLOR decides, then NO_COLOR (no-color.org: set and not empty), then whether it is a terminal.
- * In that order, as Node does it.
+ * Whether to colour: by FORCE_COLOR, else by NO_COLOR (no-color.org: set and not empty), else on a terminal. Node has the
+ * same order.
  */
 export function mayColour(environment: Environment, isTerminal: boolean): boolean {
   const { FORCE_COLOR, NO_COLOR, TERM } = environment;
@@ -29,7 +27,7 @@ export function paintFor(isColoured: boolean): Paint {
   return { bold: painter(1, 22), red: painter(31, 39), green: painter(32, 39), yellow: painter(33, 39) };
 }
 
-/** Prints what a command has found: as the flags ask for it, or as `text` shows it to a person. */
+/** Prints data as the flags say, else as `text`. */
 export async function printData(
   { out }: Pick<Terminal, "out">,
   flags: OutputFlags,
@@ -44,12 +42,10 @@ export async function printData(
 
 export const formOf = ({ json, output = "table" }: OutputFlags): OutputForm => (json === true ? "json" : output);
 
-/** Whether a program reads the output. */
 export const isForProgram = (flags: OutputFlags): boolean => formOf(flags) !== "table" || flags.query !== undefined;
 
 /**
- * What a JMESPath expression selects. Without a form that was asked for, a text is printed bare and a list of texts one a
- * line, as shells take them.
+ * What a JMESPath expression selects. Without --output a text is printed bare, and a list of texts one a line, for shells.
  */
 async function selected(expression: string, data: unknown, form: OutputForm): Promise<string> {
   const { search } = await import("@jmespath-community/jmespath");
@@ -64,12 +60,12 @@ async function selected(expression: string, data: unknown, form: OutputForm): Pr
   const all = Array.isArray(found) ? found : [found];
   const isPlain = all.every((one) => !isObject(one) && !Array.isArray(one));
   if (!isPlain) return documentOf("json", found);
-  // Of a list each text has a line; a single one may have several, such as a certificate.
+  // Each text of a list has one line; a single text may have several, such as a certificate.
   const texts = all.map((one) => (one === null || one === undefined ? "" : String(one)));
   return Array.isArray(found) ? texts.map(oneLine).join("\n") : texts.join("");
 }
 
-/** A column: a member, with `HEADING=` before it where it is called otherwise. Separated by blanks, several of them. */
+/** @param columns - members, separated by blanks, each with `HEADING=` before it for another heading */
 export function tableOf({ bold }: Paint, items: readonly unknown[], columns: string): string {
   const parts = columns.split(" ").map((column) => column.split("=").reverse());
   const rows = items.map((item) => parts.map(([member = ""]) => shortCell(isObject(item) ? item[member] : undefined)));
@@ -78,14 +74,14 @@ export function tableOf({ bold }: Paint, items: readonly unknown[], columns: str
   return [bold(header), ...lines].join("\n");
 }
 
-/** `lastUsedAt` is LAST USED. */
+/** `lastUsedAt` becomes LAST USED. */
 const headingOf = (member: string): string =>
   member
     .replace(/(?<=.)(At|Id)$/, "")
     .replace(/[A-Z]/g, (letter) => ` ${letter}`)
     .toUpperCase();
 
-/** Of a list of objects, how many there are. */
+/** A list of objects is shown as its length. */
 const shortCell = (value: unknown): string =>
   Array.isArray(value) && value.some(isObject) ? String(value.length) : cellOf(value);
 
@@ -99,22 +95,20 @@ function cellOf(value: unknown): string {
   if (value === true) return "yes";
   if (value === false) return "no";
   if (Array.isArray(value)) return value.map((one) => cellOf(one)).join(", ");
-  // Names come from other people, and a terminal takes control characters as commands.
+  // Names come from other people and must not act on the terminal.
   return oneLine(typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
-/** A line for each member. */
 export function detailsOf(value: unknown): string {
   const members = isObject(value) ? Object.entries(value) : [];
   const width = Math.max(0, ...members.map(([name]) => name.length));
   return members.map(([name, member]) => `${`${name}:`.padEnd(width + 2)}${cellOf(member)}`.trimEnd()).join("\n");
 }
 
-/** A sentence in which `{name}` is that value. */
+/** The sentence with each `{name}` replaced by that value. */
 export const filledIn = (sentence: string, values: unknown): string =>
   sentence.replace(/\{(\w+)\}/g, (_, name: string) => cellAt(values, name));
 
-/** Prints the warnings of a reply: what was accepted and looks like a mistake. */
 export function sayWarnings({ say }: Pick<Terminal, "say">, body: unknown): void {
   for (const warning of [...listAt(body, "warnings"), ...listAt(body, "findings")]) {
     const at = sentenceAt(warning, "at");

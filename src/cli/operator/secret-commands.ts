@@ -6,8 +6,11 @@ import type { Argument, Row, Run } from "./command.js";
 import type { Values } from "./operation.js";
 import { cellAt, type Paint } from "./print.js";
 
-const value: Argument = ["[value]", "the value; better is --from-file, standard input, or the prompt without it"];
-const allowUnusable: Argument = ["--allow-unusable", "although the registry entries that name it cannot use the value"];
+const value: Argument = ["[value]", "the value; prefer --from-file, standard input or the prompt"];
+const allowUnusable: Argument = [
+  "--allow-unusable",
+  "also when the registry entries that name it cannot use the value",
+];
 
 /** `--if-version 3` sends `If-Match: "3"`. */
 export const ifVersion: Argument = [
@@ -16,7 +19,7 @@ export const ifVersion: Argument = [
   { to: "If-Match", read: (number) => `"${number}"` },
 ];
 
-/** Takes a time as people write it, for the API. */
+/** A time as people write it, for the API. */
 export const past = (text: string): string => readTime(text, "past");
 export const future = (text: string): string => readTime(text, "future");
 
@@ -42,7 +45,7 @@ const usageFacts = (shown: Values): string =>
 export const secretRows: readonly Row[] = [
   {
     words: "secrets list",
-    about: "the names, and what is known of each",
+    about: "all secrets with their metadata",
     options: [
       ["--prefix <text>", "only names that begin with it"],
       ["--deleted", "deleted secrets that can be undeleted"],
@@ -58,7 +61,7 @@ export const secretRows: readonly Row[] = [
   },
   {
     words: "secrets show <name>",
-    about: "what is known of one secret",
+    about: "the metadata of one secret",
     calls: "getSecret",
     example: "factory-secrets secrets show aws_creds --output json",
   },
@@ -70,12 +73,12 @@ export const secretRows: readonly Row[] = [
       ["--description <text>", "what it is for; not secret"],
       [
         "--expires-at <time>",
-        "when the credential in it ends: RFC 3339, a date, or a length such as 90d",
+        "when the credential in it expires: RFC 3339, a date, or a length such as 90d",
         { read: future },
       ],
       ["--deliver-to-jobs", "this version may be delivered in a job's /secrets; needs secrets:deliver"],
-      ["--no-deliver-to-jobs", "it may not; without either: as the current version"],
-      ["--stage", "do not use it yet; see promote"],
+      ["--no-deliver-to-jobs", "it may not; without either option: as the current version"],
+      ["--stage", "do not use the version yet; see promote"],
       ifVersion,
       ["--create", "only if the name is not in use yet", { to: "If-None-Match", read: () => "*" }],
       allowUnusable,
@@ -90,19 +93,19 @@ export const secretRows: readonly Row[] = [
     words: "secrets rm <name>",
     about: "delete a secret; it can be undeleted for some days",
     options: [
-      ["--force", "although a registry entry names it"],
+      ["--force", "also when a registry entry names it"],
       ["--purge", "destroy its values at once, for good"],
     ],
     calls: "deleteSecret",
     confirm: ({ name, purge }) =>
-      purge === true ? `Every value of ${name} would be destroyed for good.` : `${name} would be deleted.`,
+      purge === true ? `Every value of ${name} would be destroyed for good.` : `The secret ${name} would be deleted.`,
     says: ({ name, purge }) =>
       purge === true ? `Destroyed ${name}.` : `Deleted ${name}. To undo: factory-secrets secrets undelete ${name}`,
     example: "factory-secrets secrets rm old_creds",
   },
   {
     words: "secrets verify <name> [value]",
-    about: "compare a value with the stored one; exit code 0: the same, 1: another",
+    about: "compare a value with the stored one; exit code 0: equal, 1: different",
     operands: [value],
     calls: "verifySecret",
     value: "Value to compare with {name}",
@@ -118,11 +121,11 @@ export const secretRows: readonly Row[] = [
     about:
       "try a secret at its registries; exit code 0: jobs get tokens with it, 1: they do not, or no entry names the secret",
     options: [
-      ["--version <number>", "that version, such as a staged one; without it, the current one"],
+      ["--version <number>", "this version, such as a staged one; the current one by default"],
       ["--registry <host>", "only this registry, or the entry with this id"],
       ["--repository <name>", "check pulling from it, and pushing to it; may be repeated"],
     ],
-    more: "Nothing is changed at the registries. It may take half a minute.",
+    more: "The command changes nothing at the registries. It may take half a minute.",
     run: examine,
     example:
       "factory-secrets secrets doctor aws_creds --version 4\nfactory-secrets secrets doctor gitlab_creds --registry registry.gitlab.com --repository acme/base",
@@ -161,7 +164,7 @@ export const secretRows: readonly Row[] = [
   {
     words: "secrets destroy <name> <version>",
     about: "destroy the value of a version, for good",
-    options: [["--force", "although a rollback would go back to it"]],
+    options: [["--force", "also when a rollback would go back to it"]],
     calls: "destroySecretVersion",
     confirm: "The value of version {version} of {name} would be destroyed for good.",
     says: "Destroyed version {version} of {name}.",
@@ -188,7 +191,7 @@ export const secretRows: readonly Row[] = [
   },
   {
     words: "secrets usage <name>",
-    about: "who was given tokens by which version, and how long tokens of an older version live",
+    about: "who got tokens from which version, and how long tokens of older versions stay valid",
     calls: "getSecretUsage",
     prints: usageFacts,
     list: "uses",
@@ -197,11 +200,11 @@ export const secretRows: readonly Row[] = [
   },
   {
     words: "secrets report",
-    about: "every secret with its age: the proof of rotation",
+    about: "every secret with its age, as proof of rotation",
     options: [
       ["--rotated-before <time>", "only secrets that were last rotated before it", { read: past }],
-      ["--expires-before <time>", "only secrets whose credential ends before it", { read: future }],
-      ["--unused-since <time>", "only secrets that were not used since", { read: past }],
+      ["--expires-before <time>", "only secrets whose credential expires before it", { read: future }],
+      ["--unused-since <time>", "only secrets that were not used since then", { read: past }],
     ],
     calls: "getRotationReport",
     list: "secrets",
@@ -210,7 +213,6 @@ export const secretRows: readonly Row[] = [
   },
 ];
 
-/** `secrets doctor`. */
 async function examine(run: Run): Promise<void> {
   const flags = run.given<{ version?: string; registry?: string; repository?: readonly string[] }>();
   const { version, registry, repository: repositories } = flags;
@@ -218,19 +220,23 @@ async function examine(run: Run): Promise<void> {
   const id = version === undefined ? "examineSecret" : "examineSecretVersion";
   const { body } = await call(run.client, id, { name, version, registry, repositories });
   await run.print(body, () => reportText(run.context.paint, body));
-  // The service passes a version that no entry names. That says nothing about what jobs get.
-  if (!(isObject(body) && body.passed === true) || triesNothing(body)) run.finish(exitCodes.failed);
+  // The service passes a version that no entry names, but jobs get nothing with it.
+  if (!(isObject(body) && body.passed === true) || hasNoRegistries(body)) run.finish(exitCodes.failed);
 }
 
-const triesNothing = (report: unknown): boolean => listAt(report, "registries").length === 0;
+const hasNoRegistries = (report: unknown): boolean => listAt(report, "registries").length === 0;
 
 function reportText(paint: Paint, report: unknown): string {
   const passed = isObject(report) && report.passed === true;
   const head = `${paint.bold(cellAt(report, "name"))}, version ${cellAt(report, "version")}`;
   const registries = listAt(report, "registries").map((registry) => registryText(paint, registry));
-  const tried = passed ? paint.green("Jobs get tokens with it.") : paint.red("Jobs do not get every token with it.");
-  const end = triesNothing(report)
-    ? paint.yellow("Nothing to try: no registry entry names it. Add one: factory-secrets registries add --help")
+  const tried = passed
+    ? paint.green("Jobs get tokens with it.")
+    : paint.red("Jobs do not get every token with it. Correct the failed checks above.");
+  const end = hasNoRegistries(report)
+    ? paint.yellow(
+        "Nothing to try: no registry entry names this secret. To add one: factory-secrets registries add --help",
+      )
     : tried;
   return [[head, ...checkLines(paint, report)].join("\n"), ...registries, end].join("\n\n");
 }

@@ -42,7 +42,7 @@ export const trustRuleRows: readonly Row[] = [
     operands: [rule],
     calls: "deleteTrustRule",
     confirm: "The rule {rule} would be withdrawn.",
-    says: "Withdrew {rule}.",
+    says: "Withdrew the rule {rule}.",
     example: "factory-secrets trust-rules rm 'main branch'",
   },
   {
@@ -52,7 +52,7 @@ export const trustRuleRows: readonly Row[] = [
       ["--token-file <file>", "the ID token; - is standard input. Without it, you are asked for it"],
       ["--claims <file>", "only the claims of a token, YAML or JSON"],
     ],
-    more: "The token is not used up and not kept.",
+    more: "The token is neither consumed nor stored.",
     run: explainRules,
     example: "factory-secrets trust-rules explain --token-file id-token.txt",
   },
@@ -66,14 +66,14 @@ export const trustRuleRows: readonly Row[] = [
   },
   {
     words: "trust-rules lint",
-    about: "check the rules with the present linter; exit code 1 when it finds anything",
+    about: "check the rules with the current linter; exit code 1 when it finds something",
     run: lintRules,
   },
 ];
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The rule of this name: names are unique in a factory. */
+/** The rule of this name; names are unique in a factory. */
 async function findRule(client: OperatorClient, name: string): Promise<unknown> {
   return (await listAll(client, "listTrustRules")).find((one) => textAt(one, "name") === name);
 }
@@ -84,7 +84,7 @@ async function idOfRule(client: OperatorClient, given: string): Promise<string> 
   if (id !== undefined) return id;
   throw new CommandFailure(
     exitCodes.refused,
-    `There is no trust rule "${given}". To see them: factory-secrets trust-rules list`,
+    `There is no trust rule "${given}". To see the rules: factory-secrets trust-rules list`,
   );
 }
 
@@ -98,10 +98,11 @@ async function putRule(run: Run): Promise<void> {
   const given = await readDocument(context, file);
   const members = Object.fromEntries(Object.entries(given).filter(([name]) => !shownOnly.includes(name)));
   const name = textAt(members, "name");
-  if (name === undefined) throw new CommandFailure(exitCodes.usage, `${file}: the rule has no name.`);
-  // The id comes first, so that a rule can be renamed.
+  if (name === undefined)
+    throw new CommandFailure(exitCodes.usage, `${file}: the rule has no name. Add a line such as: name: main branch`);
+  // The id wins over the name, so that a rule can be renamed.
   const id = textAt(given, "id") ?? textAt(await findRule(client, name), "id");
-  // The version that `show` printed, so that a later change is not undone.
+  // The version that `show` printed: must not undo a later change.
   const tag = typeof given.version === "number" ? `"${given.version}"` : undefined;
   const { body } =
     id === undefined
@@ -136,7 +137,7 @@ function explanationText(paint: Paint, body: unknown, isAccepted: boolean): stri
   );
   const end = isAccepted
     ? `${paint.green("Accepted.")} It may pull:${grants.join("")}`
-    : paint.red("No rule accepts it.");
+    : paint.red("No rule accepts it. The lines marked NO say why.");
   return `${rules.map((one) => ruleText(paint, one)).join("\n\n")}\n\n${end}`;
 }
 
@@ -164,7 +165,7 @@ async function showTemplates(run: Run): Promise<void> {
   if (found === undefined)
     throw new CommandFailure(
       exitCodes.refused,
-      `There is no template "${name}". To see them: factory-secrets trust-rules templates`,
+      `There is no template "${name}". To see the templates: factory-secrets trust-rules templates`,
     );
   const example = exampleRule(run.client, name, found);
   const text = await documentOf("yaml", example);
@@ -177,13 +178,13 @@ async function showTemplates(run: Run): Promise<void> {
   );
 }
 
-/** A whole rule, as `put` accepts it. Its name says that it is an example. */
+/** A whole rule, as `put` accepts it. */
 function exampleRule({ connection }: OperatorClient, name: string, template: unknown): JsonObject {
   const example = isObject(template) && isObject(template.example) ? template.example : {};
   return {
     name: `example for ${name}`,
     ...example,
-    // What a job names without --audience.
+    // The default audience of a job.
     audience: connection.url,
     grants: [{ registry: "registry.example.com", repositories: ["team/app"], actions: ["pull"] }],
   };

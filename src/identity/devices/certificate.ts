@@ -1,7 +1,7 @@
 import { hash, type KeyObject, X509Certificate as NodeCertificate } from "node:crypto";
+import { createRequire } from "node:module";
 import type { Extension, Name, X509Certificate } from "@peculiar/x509";
 import { z } from "zod";
-import { x509 } from "./x509-library.js";
 
 /** An X.509 certificate (RFC 5280) as far as the verification of a chain needs it. */
 export type Certificate = {
@@ -173,4 +173,42 @@ export function isStrongKey(key: KeyObject): boolean {
     default:
       return false;
   }
+}
+
+// Nothing in it can be read in two ways: with blanks on both sides of a body that may hold blanks too, the time would
+// grow with the third power of the text.
+const block = /-----BEGIN ([A-Z0-9 ]+)-----(\s[A-Za-z0-9+/=\s]+)-----END \1-----/g;
+
+/**
+ * The DER bytes of the PEM blocks in a text (RFC 7468), in their order.
+ * @returns `undefined` when there is none, or anything else in the text: another kind of block, or what is no PEM
+ */
+export function readPemBlocks(text: string, label: "CERTIFICATE" | "X509 CRL"): Buffer[] | undefined {
+  const blocks = [...text.matchAll(block)];
+  if (blocks.length === 0 || text.replace(block, "").trim() !== "") return undefined;
+  const read = blocks.map(([, found, body]) => (found === label ? strictBase64(body ?? "") : undefined));
+  return read.every((bytes) => bytes !== undefined) ? read : undefined;
+}
+
+/** Base64 with line breaks, and nothing that a lenient reader would skip. */
+export function strictBase64(text: string): Buffer | undefined {
+  const packed = text.replace(/\s+/g, "");
+  const bytes = Buffer.from(packed, "base64");
+  return bytes.length > 0 && bytes.toString("base64") === packed ? bytes : undefined;
+}
+
+type Library = typeof import("@peculiar/x509");
+
+const load = createRequire(import.meta.url);
+let loaded: Library | undefined;
+
+/**
+ * The library that reads certificates and revocation lists. Loading it is a third of the processor time of a start and
+ * 16 MB, which a service that no device comes to can do without: it is loaded by the first call.
+ */
+export function x509(): Library {
+  if (loaded !== undefined) return loaded;
+  const library: Library = load("@peculiar/x509");
+  loaded = library;
+  return library;
 }

@@ -12,19 +12,18 @@ import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
-import { type Certificate, readCertificate } from "./certificate.js";
+import { type Certificate, readCertificate, x509 } from "./certificate.js";
 import { type DeviceRefusal, recordDeviceRefusal } from "./device-refusals.js";
 import {
   type DeviceProxySettings,
   ForwardedCertificateReader,
   type ForwardedCertificates,
 } from "./forwarded-certificate.js";
-import { type Candidate, findCandidates } from "./lookup/store.js";
-import { type Admitted, RememberedDevices } from "./remembered-devices.js";
+import { type Admitted, type Candidate, findCandidates, RememberedDevices } from "./remembered-devices.js";
+
 import type { RevocationLists } from "./revocation-lists.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
-import { x509 } from "./x509-library.js";
 
 /** More than any device needs to show its way up to a root. What exceeds it is not looked at. */
 const maxPresented = 8;

@@ -1,7 +1,6 @@
 import { createPauses } from "../../core/pauses.js";
 import { Problem } from "../../core/problem.js";
-import { type Certificate, isStrongKey, readCertificate } from "./certificate.js";
-import { readPemBlocks } from "./pem.js";
+import { type Certificate, isStrongKey, readCertificate, readPemBlocks } from "./certificate.js";
 import { failureOfIssuer } from "./verify-chain.js";
 
 /** The certificates that a factory registers: a self-signed root and any intermediates. */

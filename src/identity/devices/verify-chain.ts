@@ -1,6 +1,6 @@
 import { createPauses } from "../../core/pauses.js";
 import { type Certificate, isStrongKey, keyUsages } from "./certificate.js";
-import type { RevocationList } from "./revocation-list.js";
+import type { RevocationList } from "./revocation-lists.js";
 
 /** Why a certificate is refused. The audit of the factory names one of these; the device is told none. */
 export const refusalReasons = [

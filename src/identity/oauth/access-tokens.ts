@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { FactoryRef } from "../../core/caller.js";
-import { RegisteredClaims, SignedTokens, type SignedTokensDeps } from "./signed-tokens.js";
-import { maxTokenSeconds } from "./token-life.js";
+import { maxTokenSeconds, RegisteredClaims, SignedTokens, type SignedTokensDeps } from "./signed-tokens.js";
 
 /** `sub` is the session. */
 const Claims = RegisteredClaims.extend({ client_id: z.string(), scope: z.string(), factory: z.string() });

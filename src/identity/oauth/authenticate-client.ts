@@ -1,7 +1,7 @@
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { isUuid } from "../../http/page.js";
-import { decodeFormText } from "../../http/parse-form.js";
+import { decodeFormText } from "../../http/read-body.js";
 import { hashToken, isWellFormedToken } from "../token.js";
 import { findProvenClient, type ProvenClient } from "./clients/store.js";
 

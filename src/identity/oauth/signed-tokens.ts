@@ -3,10 +3,9 @@ import jwt from "jsonwebtoken";
 import { z } from "zod";
 import { parseStrictJwt } from "../strict-jwt.js";
 import type { SigningKeys } from "./keys/signing-keys.js";
-import { maxSkewSeconds } from "./token-life.js";
 
 /** Two numbers of 32 bytes, in base64url: RFC 7518, section 3.4. */
-const signatureLength = 86;
+export const signatureLength = 86;
 
 /** What every token of ours says of itself. `aud` is one text, never a list. */
 export const RegisteredClaims = z.object({
@@ -18,7 +17,7 @@ export const RegisteredClaims = z.object({
   jti: z.uuid(),
 });
 
-type Registered = z.output<typeof RegisteredClaims>;
+export type Registered = z.output<typeof RegisteredClaims>;
 
 /** What tells the tokens of one kind from all others. */
 export type TokenKind<C extends Registered> = {
@@ -111,6 +110,24 @@ export class SignedTokens<C extends Registered> {
 }
 
 // jsonwebtoken throws a TypeError, and no error of its own, for a signature of another length.
-function hasSignature(token: string): boolean {
+export function hasSignature(token: string): boolean {
   return token.length - token.lastIndexOf(".") - 1 === signatureLength;
 }
+
+/** How long an access token lives at most. */
+export const maxTokenSeconds = 900;
+
+/** How long a token for the relay lives at most. */
+export const maxRelayTokenSeconds = 300;
+
+/** How far the clocks of two replicas may be apart. */
+export const maxSkewSeconds = 60;
+
+/** How much sooner than it does a token is said to expire: fioctl refreshes only once that time has fully passed. */
+export const reportedShortSeconds = 60;
+
+/** How long a session goes on without being refreshed. */
+export const sessionSeconds = 90 * 24 * 3600;
+
+/** How long a refresh token works after its first use: two fioctl runs side by side send the same. */
+export const reuseSeconds = 60;

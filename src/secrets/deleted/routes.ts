@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { AuditWriter } from "../../audit/record.js";
-import { type RequestedBy, requestedBy } from "../../audit/requested-by.js";
+import { type AuditWriter, type RequestedBy, requestedBy } from "../../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
@@ -11,9 +11,15 @@ import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
 import { allowUnusableRule, onceJudged, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
-import { CurrentVersion } from "../versions/contract.js";
-import { holdDeleted, listDeleted, removeForGood } from "./store.js";
-import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
+import { CurrentVersion } from "../versions/routes.js";
+import {
+  holdDeleted,
+  listDeleted,
+  removeForGood,
+  type UndeleteDeps,
+  undeletableSince,
+  undeleteSecret,
+} from "./undelete-secret.js";
 
 const DeletedSecret = z
   .object({

@@ -1,8 +1,8 @@
 import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
-import { checkDelivery } from "../delivery/deliverability.js";
-import { isDelivered } from "../delivery/store.js";
+import { checkDelivery, isDelivered } from "../delivery.js";
+
 import { changedMeanwhile } from "../plan-change.js";
 import { onceJudged, refuseUnusablePrevious, type UnusableDeps } from "../refuse-unusable.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";

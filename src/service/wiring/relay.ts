@@ -1,14 +1,14 @@
 import type { AuditWriter } from "../../audit/record.js";
-import type { BrokerDeps } from "../../broker/issue-token.js";
-import type { Products } from "../../broker/products.js";
+import type { BrokerDeps } from "../../broker/issue/issue-token.js";
+import type { Products } from "../../broker/issue/products.js";
 import type { Actor } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Database } from "../../db/database.js";
 import type { Pipe } from "../../http/mount.js";
 import type { Wire } from "../../http/wire.js";
 import type { SigningKeys } from "../../identity/oauth/keys/signing-keys.js";
-import { openSession } from "../../identity/oidc/open-session.js";
-import type { Workloads } from "../../identity/oidc/workloads.js";
+import { openSession } from "../../identity/trust-rules/open-session.js";
+import type { Workloads } from "../../identity/trust-rules/workloads.js";
 import { RelayStreams } from "../../limits/relay-streams.js";
 import type { TokenRequests } from "../../limits/token-requests.js";
 import type { Metrics } from "../../observability/metrics.js";

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, test, vi } from "vitest";
-import { isForJob } from "../../../src/cli/client/leading-options.js";
-import { commandTree } from "../../../src/cli/completion/command-tree.js";
+import { isForJob } from "../../../src/cli/client/run-commands.js";
 import { run } from "../../../src/cli/factory-secrets.js";
+import { commandTree } from "../../../src/cli/operator/completion.js";
 import { run as runPacked } from "../../../src/cli/packed-program.js";
 
 /** What a program prints, in this process. */
@@ -76,8 +76,8 @@ test("a command of a job, and --version, load nothing of the operator's commands
   load(new URL("cli/factory-secrets.js", dist));
   const modules = [...loaded].flatMap((url) => [...readFileSync(new URL(url), "utf8").matchAll(/^\/\/ (src\/.*)$/gm)]);
   const names = modules.map(([, name = ""]) => name);
-  expect(names).toContain("src/cli/ci/job-commands.ts");
-  expect(names.filter((name) => name.startsWith("src/cli/operator/"))).toEqual([]);
+  expect(names).toContain("src/cli/job/job-commands.ts");
+  expect(names.filter((name) => /^src\/cli\/(?:operator|server)\//.test(name))).toEqual([]);
   const job = [new Command("ci"), new Command("check")];
   for (const argv of [["--version"], ["ci", "login"], ["--url", "https://x", "check"]])
     expect(isForJob(job, argv)).toBe(true);

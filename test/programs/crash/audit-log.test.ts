@@ -5,7 +5,7 @@ import { AuditSealer } from "../../../src/audit/log/sealer.js";
 import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { verifyExport } from "../../../src/audit/log/verify.js";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { verifyDatabase } from "../../../src/cli/audit/audit-work.js";
+import { verifyDatabase } from "../../../src/cli/server/audit.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { type Database, openDatabase } from "../../../src/db/database.js";
 import { earlierTransactionsEnded } from "../../support/earlier-transactions.js";

@@ -112,6 +112,8 @@ describe("Postgres that is restarted inside of", () => {
   });
 });
 
+const settings = (url: string) => ({ DATABASE_URL: url, FACTORY_SECRETS_KEY: own.key });
+
 /** Restarts Postgres once the command's connection copies the events. @returns what the command said */
 async function restartWhileCopying(settings: Record<string, string>, argv: readonly string[], url: string) {
   const command = startCommand(settings, ...argv);
@@ -145,11 +147,11 @@ describe("Postgres that is restarted while a command copies", () => {
   it("a backup leaves no file of its name, and says what to do; the next goes through", async () => {
     const out = join(directory, "whole");
     const argv = ["backup", "--out", out];
-    const broken = await restartWhileCopying({ DATABASE_URL: own.url }, argv, own.directUrl());
+    const broken = await restartWhileCopying(settings(own.url), argv, own.directUrl());
     expect(broken.code).toBe(1);
     expect(broken.err).not.toMatch(/\n\s+at |undefined/);
     expect((await readdir(directory)).filter((name) => !name.endsWith(".partial"))).toEqual([]);
-    expect(await runCommand({ DATABASE_URL: own.url }, ...argv)).toMatchObject({ code: 0 });
+    expect(await runCommand(settings(own.url), ...argv)).toMatchObject({ code: 0 });
   });
 
   it("a restore leaves nothing there, and can be run again", async () => {
@@ -157,11 +159,11 @@ describe("Postgres that is restarted while a command copies", () => {
     const at = (url: string) => Object.assign(new URL(url), { pathname: "/restored" }).href;
     await direct((client) => client.query(`GRANT ALL ON SCHEMA public TO PUBLIC`), at(own.directUrl()));
     const argv = ["restore", "--in", join(directory, "whole")];
-    const broken = await restartWhileCopying({ DATABASE_URL: at(own.url) }, argv, at(own.directUrl()));
+    const broken = await restartWhileCopying(settings(at(own.url)), argv, at(own.directUrl()));
     expect(broken.code).toBe(1);
     expect(broken.err).not.toMatch(/\n\s+at |undefined/);
     const relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     expect((await direct((client) => client.query(relations), at(own.directUrl()))).rows).toEqual([]);
-    expect(await runCommand({ DATABASE_URL: at(own.url) }, ...argv)).toMatchObject({ code: 0 });
+    expect(await runCommand(settings(at(own.url)), ...argv)).toMatchObject({ code: 0 });
   });
 });

@@ -11,7 +11,7 @@ import { type PrivateRegistry, startPrivateRegistry } from "../../support/regist
 import { judgeByUsers } from "../../support/registry/registry-realm.js";
 import { writeTinyImage } from "../../support/registry/tiny-image.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { isMissing, podman, programs, whyMissing, withoutPodman } from "./registry-programs.js";
 import { folderIn, podmanStorage, relayClients } from "./relay-clients.js";
 

@@ -1,12 +1,12 @@
 import { Writable } from "node:stream";
 import pg from "pg";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { type Made, makeBackup } from "../../../src/backup/make/make-backup.js";
-import { type Restored, restoreBackup, verifyBackup } from "../../../src/backup/restore/restore-backup.js";
+import { type Made, makeBackup } from "../../../src/backup/make-backup.js";
+import { type Restored, restoreBackup, verifyBackup } from "../../../src/backup/restore-backup.js";
 import type { KeyEncryptionKey } from "../../../src/crypto/key-encryption-key.js";
 import { parseKey } from "../../../src/crypto/read-key.js";
+import { withClient } from "../../../src/db/connections.js";
 import { readMigrations, tablesOf } from "../../../src/db/migrate.js";
-import { withClient } from "../../../src/db/one-client.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 
 /** A backup in memory, and what was said while it was made. */

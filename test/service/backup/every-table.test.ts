@@ -1,8 +1,8 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { leftOut } from "../../../src/backup/left-out.js";
-import { inOrderOfNeed } from "../../../src/backup/make/make-backup.js";
-import { readSequences, readTables, type Table } from "../../../src/backup/make/store.js";
+import { leftOut } from "../../../src/backup/format.js";
+import { inOrderOfNeed, readSequences, readTables, type Table } from "../../../src/backup/make-backup.js";
+
 import { readMigrations, tablesOf } from "../../../src/db/migrate.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";

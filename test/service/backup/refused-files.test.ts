@@ -2,7 +2,7 @@ import { createHmac, hash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { type BackupHeader, BackupRefused, headerLine, trailer, trailerBytes } from "../../../src/backup/format.js";
 import { readBackup } from "../../../src/backup/read-backup.js";
-import { verifyBackup } from "../../../src/backup/restore/restore-backup.js";
+import { verifyBackup } from "../../../src/backup/restore-backup.js";
 import { readMigrations } from "../../../src/db/migrate.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 import { altered as alter, inDatabase, relationsIn, rewritten as rewriteOf } from "../../support/backup/altered.js";

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { exportNdjson } from "../../../src/audit/log/export.js";
 import { signedLogs } from "../../../src/audit/log/read-log.js";
 import { verifyExport } from "../../../src/audit/log/verify.js";
-import { verifyDatabase } from "../../../src/cli/audit/audit-work.js";
+import { verifyDatabase } from "../../../src/cli/server/audit.js";
 import { applyNext, type Migration, readMigrations } from "../../../src/db/migrate.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 import { isWellFormedToken } from "../../../src/identity/token.js";

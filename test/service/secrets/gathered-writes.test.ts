@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeChangeSets } from "../../../src/secrets/store.js";
+import { writeChangeSets } from "../../../src/secrets/write-statement.js";
 import { secretValue } from "../../support/leak-watch.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 

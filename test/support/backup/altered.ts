@@ -4,10 +4,10 @@ import pg from "pg";
 import { type BackupHeader, endOfRows, headerLine, trailer, trailerBytes } from "../../../src/backup/format.js";
 import { unwrapDataKey } from "../../../src/crypto/envelope.js";
 
-/** A backup as whoever alters one sees it. `parts`: the rows of each of the header's tables. */
+/** A backup as anyone who alters one sees it. `parts`: the rows of each of the header's tables. */
 export type Alterable = { header: BackupHeader; parts: string[] };
 
-/** A backup with another first line or other rows, authenticated by whoever holds the key-encryption key (base64). */
+/** A backup with another first line or other rows, authenticated by anyone who holds the key-encryption key (base64). */
 export function rewritten(
   bytes: Buffer,
   key: string,

@@ -117,7 +117,7 @@ function skopeoCommands(
   directory: string,
   environment: Readonly<Record<string, string>>,
 ): Pick<PrivateRegistry, "push" | "pushWith" | "pull"> {
-  // A home of its own keeps the logins of whoever runs the test out of it.
+  // A home of its own keeps the logins of the one who runs the test out of it.
   const inOwnHome = { ...environment, HOME: directory, XDG_RUNTIME_DIR: directory };
   const copy = (args: readonly string[]) => runProgram(skopeo, ["--insecure-policy", "copy", ...args], inOwnHome);
   const pushWith: PrivateRegistry["pushWith"] = (repository, destinationArguments) =>

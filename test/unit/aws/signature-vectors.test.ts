@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { readSignature } from "../../../src/aws/signature/read-signature.js";
-import { signatureOf } from "../../../src/aws/signature/signature-of.js";
+import { readSignature, signatureOf } from "../../../src/aws/signature.js";
 
 // AWS's published "Signature Version 4 Test Suite": its requests, and the header of each.
 // All but get-vanilla-with-session-token, whose published signature is the end of its token and no signature.

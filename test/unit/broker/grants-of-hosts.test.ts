@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { RegistryTokenRequest } from "../../../src/broker/contract.js";
-import { decideDemands } from "../../../src/broker/decide-demands.js";
-import type { FactoryFacts, KnownEntry } from "../../../src/broker/factory-facts.js";
+import { RegistryTokenRequest } from "../../../src/broker/issue/contract.js";
+import { decideDemands } from "../../../src/broker/issue/decide-demands.js";
+import type { FactoryFacts, KnownEntry } from "../../../src/broker/issue/factory-facts.js";
 import { Grant } from "../../../src/core/grant.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { registryTokenJson } from "../../../src/broker/products.js";
-import type { MintedToken } from "../../../src/broker/provider.js";
-import { TokenCache } from "../../../src/broker/token-cache.js";
+import { registryTokenJson } from "../../../src/broker/issue/products.js";
+import { TokenCache } from "../../../src/broker/issue/token-cache.js";
+import type { MintedToken } from "../../../src/broker/providers/provider.js";
 
 const start = Date.UTC(2026, 0, 1);
 let nowMs = start;

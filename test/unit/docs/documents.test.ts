@@ -3,7 +3,7 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { AuditEvent } from "../../../src/audit/contract.js";
-import { knownEntryKeys } from "../../../src/factory-config/entry-keys.js";
+import { knownEntryKeys } from "../../../src/factory-config/entry.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
 import { firstSteps } from "../../../src/service/first-steps.js";
 import { settingNames } from "../../../src/settings/settings.js";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
-import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
+import { TrustRuleRequest } from "../../../src/identity/trust-rules/contract.js";
+import { lintRule } from "../../../src/identity/trust-rules/lint-rule.js";
 
 const folder = new URL("../../../examples/", import.meta.url);
 const guides = ["ci.md", "devices.md"].map((name) =>

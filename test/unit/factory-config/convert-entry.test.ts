@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { RegistryEntryInput, RegistryEntryView } from "../../../src/factory-config/contract.js";
 import { entryFromInput, viewOfEntry } from "../../../src/factory-config/convert-entry.js";
-import { RegistryEntryInput, RegistryEntryView } from "../../../src/factory-config/entry-contract.js";
 
 const inputs: RegistryEntryInput[] = [
   { type: "aws", secretName: "x", region: "us-east-2" },

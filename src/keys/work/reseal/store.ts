@@ -106,7 +106,7 @@ export async function readSealedBefore(
 
 /**
  * Puts ciphertexts in the place of those that they were read as. Rows that others hold are left for later: so this waits
- * for nobody, and closes no circle with who writes secrets. A version that was destroyed meanwhile stays empty.
+ * for no one, and closes no circle with who writes secrets. A version that was destroyed in the meantime stays empty.
  * @returns how many were put
  */
 export async function replaceSealed(

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readPublicKeys } from "../../../../src/audit/log/checkpoint.js";
 import { AuditSigningKey } from "../../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../../src/audit/record.js";
-import { parseShipTo } from "../../../../src/audit/shipping/ship-to.js";
 import { AuditShipper, type Target } from "../../../../src/audit/shipping/shipper.js";
-import { createTarget } from "../../../../src/audit/shipping/targets.js";
+import { createTarget, parseShipTo } from "../../../../src/audit/shipping/targets.js";
+
 import { openKeyRing } from "../../../../src/crypto/open-key-ring.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, outboundDefaults } from "../../../../src/outbound/outbound.js";

@@ -77,7 +77,9 @@ describe("api", () => {
     expect(await written("getConfigDocument")).toBe(document);
     const job = await served.desk.run(["api", "createJob", "--input", "-"], '{"name":"whole"}');
     expect(JSON.parse(job.out)).toMatchObject({ name: "whole" });
-    expect(await api("createJob", "--input", "-", "-F", "name=x")).toMatchObject(usage("name is a member of it"));
+    expect(await api("createJob", "--input", "-", "-F", "name=x")).toMatchObject(
+      usage("--field name cannot be given too"),
+    );
     expect(await api("getJob", "--input", "-", "-F", "id=x")).toMatchObject(usage("getJob takes no body."));
   });
 
@@ -120,7 +122,7 @@ describe("api", () => {
     [["lstSecrets"], 'There is no operation "lstSecrets". Did you mean listSecrets?'],
     [["getSecret"], "/v1/factories/{factory}/secrets/{name} needs name. Pass --field name=VALUE."],
     [["getSecret", "-F", "nmae=x"], 'getSecret has no field "nmae". Did you mean name? Its fields: factory, name.'],
-    [["createJob", "-F", "name"], "A field is written NAME=VALUE."],
+    [["createJob", "-F", "name"], "Write --field NAME=VALUE."],
     [["createJob", "-F", "ttlSeconds=soon"], '"soon" is not a whole number.'],
     [["createJob", "-F", "deliverSecrets=perhaps"], 'write true or false, not "perhaps".'],
     [["createJob", "-F", "grants=ghcr.io"], "this must be JSON"],

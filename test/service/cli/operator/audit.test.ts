@@ -19,7 +19,7 @@ test("audit export writes the events of the factory to a new file, for its owner
   expect(events.length).toBeGreaterThan(0);
   expect(statSync(out).mode & 0o777).toBe(0o600);
   const again = await desk.run(["audit", "export", "--out", out]);
-  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. Nothing is overwritten.\n` });
+  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. It was not overwritten; name another file.\n` });
 });
 
 test("audit export --format cef writes an event a line", async () => {
@@ -57,7 +57,7 @@ test("audit export that breaks off says so, and leaves no half of a file", async
   expect(readdirSync(desk.directory)).not.toContain("half.ndjson");
 });
 
-test("audit export of what is another page is no export", async () => {
+test("audit export refuses the page of another server", async () => {
   const { desk } = served;
   const out = join(desk.directory, "page.ndjson");
   const done = await whileAnswering(

@@ -10,7 +10,7 @@ afterAll(() => desk.close());
 
 /** Every command that asks first, with what it says would happen. */
 const commands: readonly (readonly [command: string, would: string])[] = [
-  ["secrets rm x", "x would be deleted."],
+  ["secrets rm x", "The secret x would be deleted."],
   ["secrets rm x --purge", "Every value of x would be destroyed for good."],
   ["secrets purge x", "The deleted values of x would be destroyed for good."],
   ["secrets destroy x 5", "The value of version 5 of x would be destroyed for good."],
@@ -22,8 +22,8 @@ const commands: readonly (readonly [command: string, would: string])[] = [
   ["devices authorities rm a1", "Every device of the authority a1 would be refused."],
   ["api-tokens rm t1", "The API token t1 would stop working."],
   ["oauth-clients rm c1", "The OAuth client c1 would stop working."],
-  ["oauth-clients rm-secret c1 s1", "The secret s1 would stop working."],
-  ["factories rm acme", "acme and every secret in it would be destroyed, for good."],
+  ["oauth-clients rm-secret c1 s1", "The secret s1 of the client c1 would stop working."],
+  ["factories rm acme", "The factory acme and every secret in it would be destroyed for good."],
 ];
 
 describe.each(commands)("%s", (command, would) => {
@@ -60,13 +60,13 @@ test.each([
   "secrets verify x",
   "registries add --from-file -",
   "trust-rules explain",
-])("%s asks and reads nothing before it is known whose factory is meant", async (command) => {
+])("%s asks and reads nothing before the factory is known", async (command) => {
   const args = [...command.split(" "), "--url", "http://127.0.0.1:9"];
   const elsewhere = openOperatorDesk({ FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
   expect(await elsewhere.runWith([], args)).toEqual({
     exitCode: 2,
     out: "",
-    err: "Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.\n",
+    err: "No factory is named. Set FACTORY_SECRETS_FACTORY to its name, or pass --factory NAME.\n",
     asked: [],
   });
   elsewhere.close();

@@ -31,7 +31,7 @@ describe("jobs", () => {
     const grants = ["--grant", "ghcr.io=acme/base,acme/app", "--grant", "quay.io"];
     const done = await run("jobs", "open", "nightly", "--ttl", "600", ...grants);
     expect(done).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^fsj_\S+\n$/) });
-    expect(done.err).toMatch(/^Job [0-9a-f-]{36}, until \S+Z\. It is shown only now\.\n$/);
+    expect(done.err).toMatch(/^Job [0-9a-f-]{36}, until \S+Z\. The credential is shown only now\.\n$/);
     const { name, grants: held } = await whoIs(done.out.trim());
     expect({ name, held }).toEqual({
       name: "nightly",
@@ -57,7 +57,10 @@ describe("jobs", () => {
       await open("e-same"),
     ];
     const done = await run("jobs", "end", "e-one", "e-two");
-    expect(done).toMatchObject({ exitCode: 0, err: expect.stringMatching(/^(Ended [0-9a-f-]{36}\. .*\n){2}$/) });
+    expect(done).toMatchObject({
+      exitCode: 0,
+      err: expect.stringMatching(/^(Ended the job [0-9a-f-]{36}\. .*\n){2}$/),
+    });
     for (const token of [one, two]) expect((await whoIs(token ?? "")).code).toBe("unauthenticated");
     const unclear = await run("jobs", "end", "e-same");
     expect(unclear).toMatchObject({
@@ -67,7 +70,7 @@ describe("jobs", () => {
     for (const token of [same, again]) expect((await whoIs(token ?? "")).name).toBe("e-same");
     expect(await run("jobs", "end", "e-one")).toMatchObject({
       exitCode: 2,
-      err: 'No running job is named "e-one". To see them: factory-secrets jobs list\n',
+      err: 'No running job is named "e-one". To see the running jobs: factory-secrets jobs list\n',
     });
   });
 
@@ -179,7 +182,10 @@ grants:
     const open = await put(rule.replace(/- \{ claim: repository.*\n/g, ""));
     expect(open).toMatchObject({ exitCode: 5, err: expect.stringMatching(/\n {2}\S+: .*\n\(unsafe-rule, /) });
     expect(await put("- a list\n")).toMatchObject({ exitCode: 2, err: "-: not a mapping of names to values.\n" });
-    expect(await put("issuer: x\n")).toMatchObject({ exitCode: 2, err: "-: the rule has no name.\n" });
+    expect(await put("issuer: x\n")).toMatchObject({
+      exitCode: 2,
+      err: "-: the rule has no name. Add a line such as: name: main branch\n",
+    });
   });
 
   test("explain says condition by condition why claims are let in or not", async () => {
@@ -196,7 +202,7 @@ grants:
     const refused = await run("trust-rules", "explain", "--claims", claims);
     expect(refused.exitCode).toBe(1);
     expect(refused.out).toMatch(/\n {2}ok {2}repository_id: .*\n[\s\S]*\n {2}NO {2}ref: .*; found "refs\/heads\/next"/);
-    expect(refused.out).toMatch(/No rule accepts it\.\n$/);
+    expect(refused.out).toMatch(/No rule accepts it\. The lines marked NO say why\.\n$/);
     const token = await desk.run(["trust-rules", "explain"], "not.a.token");
     expect(token).toMatchObject({ exitCode: 2, err: expect.stringMatching(/\n {2}\/idToken: not a signed JWT/) });
   });

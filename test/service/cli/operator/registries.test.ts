@@ -91,7 +91,7 @@ describe("registries", () => {
     });
     expect(await registries("add")).toMatchObject({
       exitCode: 2,
-      err: expect.stringMatching(/^Name a member of the entry/),
+      err: expect.stringMatching(/^No member of the entry was given/),
     });
     expect(await registries("show", "quay.io")).toMatchObject({
       exitCode: 5,

@@ -57,7 +57,7 @@ describe("secrets set", () => {
     expect(await isStored("piped", `${value}\n`)).toBe(true);
   });
 
-  test("asks for it twice, unseen, where somebody sits", async () => {
+  test("asks for it twice at a terminal, without echo", async () => {
     const value = secretValue();
     const done = await desk.runWith([value, value], ["secrets", "set", "typed"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Value of typed (not shown): ", "Once more: "] });
@@ -201,13 +201,13 @@ describe("the versions of a secret", () => {
     const asked = await secrets(["rm", "deleted"]);
     expect(asked).toMatchObject({
       exitCode: 2,
-      err: "deleted would be deleted. Not confirmed: no terminal. Pass `--yes` to skip the question.\n",
+      err: "The secret deleted would be deleted. Not confirmed: no terminal. Pass `--yes` to skip the question.\n",
     });
     const refused = await desk.runWith(["n"], ["secrets", "rm", "deleted"]);
     expect(refused).toMatchObject({
       exitCode: 1,
       err: "Not confirmed. Nothing was changed.\n",
-      asked: ["deleted would be deleted. Continue? [y/N] "],
+      asked: ["The secret deleted would be deleted. Continue? [y/N] "],
     });
     expect(await desk.runWith(["y"], ["secrets", "rm", "deleted"])).toMatchObject({ exitCode: 0 });
     expect((await secrets(["list", "--deleted"])).out).toMatch(/\ndeleted {2}1 /);
@@ -240,7 +240,7 @@ test("doctor and promote --doctor ask the registries of a secret; one that no en
   await secrets(["set", "examined"], secretValue());
   const report = await secrets(["doctor", "examined"]);
   expect(report).toMatchObject({ exitCode: 1, err: "", out: expect.stringMatching(/^examined, version 1\n/) });
-  expect(report.out).toContain("Nothing to try: no registry entry names it.");
+  expect(report.out).toContain("Nothing to try: no registry entry names this secret.");
   const json = JSON.parse((await secrets(["doctor", "examined", "--version", "1", "-o", "json"])).out);
   expect(json).toMatchObject({ name: "examined", version: 1, outcome: "unknown", passed: true, registries: [] });
   await secrets(["set", "examined", "--stage"], secretValue());

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { RuleTerms, type TrustRule } from "../../../../src/identity/oidc/contract.js";
-import type { IdTokenFailure } from "../../../../src/identity/oidc/id-token-failure.js";
-import { judgeRule } from "../../../../src/identity/oidc/judge-rules.js";
-import { KeySets } from "../../../../src/identity/oidc/key-sets.js";
-import { parseIdToken } from "../../../../src/identity/oidc/parse-id-token.js";
-import { checkIdToken } from "../../../../src/identity/oidc/verify-id-token.js";
+import { RuleTerms, type TrustRule } from "../../../../src/identity/trust-rules/contract.js";
+import { judgeRule } from "../../../../src/identity/trust-rules/judge-rules.js";
+import { KeySets } from "../../../../src/identity/trust-rules/key-sets.js";
+import {
+  checkIdToken,
+  type IdTokenFailure,
+  parseIdToken,
+} from "../../../../src/identity/trust-rules/verify-id-token.js";
+
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, type Outbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findKey, parseKeySet } from "../../../../src/identity/oidc/json-web-keys.js";
+import { findKey, parseKeySet } from "../../../../src/identity/trust-rules/web-keys.js";
 import { newSigningKey } from "../../../support/oidc-issuer.js";
 
 const { jwk } = newSigningKey("RS256", "good");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { cefLine } from "../../../../src/audit/log/cef.js";
+import { cefLine } from "../../../../src/audit/log/export.js";
 
 function lineOf(event: Record<string, unknown>, reader: "factory" | "installation" = "installation"): string {
   const sealed = {

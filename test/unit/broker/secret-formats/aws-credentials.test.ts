@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseAwsCredentials, resolveAwsProfile } from "../../../../src/broker/secret-formats/aws-credentials.js";
+import { parseAwsCredentials, resolveAwsProfile } from "../../../../src/broker/providers/aws/credentials-file.js";
 
 const keys = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key=not-a-real-secret-1\n";
 const expectedKeys = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "not-a-real-secret-1" };

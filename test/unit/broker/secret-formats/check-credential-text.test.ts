@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { parseAzurePrincipal } from "../../../../src/broker/secret-formats/azure-principal.js";
+import { parseAzurePrincipal } from "../../../../src/broker/providers/azure/principal.js";
+import { parseUserPassword } from "../../../../src/broker/providers/docker/user-password.js";
 import { checkCredentialText } from "../../../../src/broker/secret-formats/check-credential-text.js";
-import { parseUserPassword } from "../../../../src/broker/secret-formats/user-password.js";
 
 describe("parseUserPassword", () => {
   it("splits at the first colon and drops one line end", () => {

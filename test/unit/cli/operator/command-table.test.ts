@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { commandTree } from "../../../../src/cli/completion/command-tree.js";
 import { tailRow } from "../../../../src/cli/operator/audit-tail.js";
 import { nameOf, operandsOf, type Row } from "../../../../src/cli/operator/command.js";
+import { commandTree } from "../../../../src/cli/operator/completion.js";
 import type { OperationId } from "../../../../src/cli/operator/generated/operations.js";
 import { operationIds, operationOf, requestOf, typeOfValue } from "../../../../src/cli/operator/operation.js";
 import { operatorCommands, operatorRows } from "../../../../src/cli/operator/operator-commands.js";

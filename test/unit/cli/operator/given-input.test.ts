@@ -36,6 +36,6 @@ test("input is read to its end, and refused where it has none", async () => {
       for (; given < 100; given += 1) yield Buffer.alloc(1024 * 1024);
     })(),
   );
-  await expect(readInput(endless, "/dev/zero")).rejects.toThrow("/dev/zero has more than 16 MiB.");
+  await expect(readInput(endless, "/dev/zero")).rejects.toThrow("/dev/zero has more than 16 MiB, which is the limit.");
   expect(given).toBeLessThan(40);
 });

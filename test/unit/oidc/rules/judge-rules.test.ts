@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../../src/core/grant.js";
-import type { TrustCondition, TrustRule } from "../../../../src/identity/oidc/contract.js";
-import { decide, judgeRule, judgeRules } from "../../../../src/identity/oidc/judge-rules.js";
+import type { TrustCondition, TrustRule } from "../../../../src/identity/trust-rules/contract.js";
+import { decide, judgeRule, judgeRules } from "../../../../src/identity/trust-rules/judge-rules.js";
 import { audience, matchRules, someRule, trustedBy } from "./some-rule.js";
 
 const iss = "https://issuer.example.com";

@@ -1,6 +1,6 @@
-import type { Claims } from "../../../../src/identity/oidc/conditions.js";
-import type { TrustRule } from "../../../../src/identity/oidc/contract.js";
-import { decide, judgeRules, matches, type Trusted } from "../../../../src/identity/oidc/judge-rules.js";
+import type { Claims } from "../../../../src/identity/trust-rules/conditions.js";
+import type { TrustRule } from "../../../../src/identity/trust-rules/contract.js";
+import { decide, judgeRules, matches, type Trusted } from "../../../../src/identity/trust-rules/judge-rules.js";
 
 export const audience = "https://secrets.example.com";
 

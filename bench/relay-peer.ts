@@ -10,9 +10,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Agent, request as undiciRequest } from "undici";
 import { createTestCertificateAuthority } from "../test/support/certificates.js";
-
-export const registryHost = "registry.example.test";
-export const login = { user: "bench", password: "not-a-real-secret-1" };
+import { login, registryHost } from "./relay-names.js";
 
 const mib = 1024 * 1024;
 

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { createApi, expectStatus } from "../demo/api-client.js";
 import { buildService, removeServiceDirectory, startService } from "../demo/throw-away-service.js";
 import { startHelper } from "./helper-process.js";
 import { type Load, measureLoad, median } from "./measure-load.js";
-import { login, registryHost } from "./relay-peer.js";
+import { openRelayFactory, RelayedRegistry } from "./relay-factory.js";
+import { registryHost } from "./relay-names.js";
 
 const { values: options } = parseArgs({
   options: { rounds: { type: "string", default: "4" }, mib: { type: "string", default: "512" } },
@@ -38,11 +38,7 @@ async function prepare() {
   cleanUps.push(() => removeServiceDirectory(directory));
   await chmod(directory, 0o755);
   const at = z.object({ port: z.number(), pid: z.number() });
-  const registry = await peer(
-    at.extend({ caPem: z.string(), blob: z.string(), digest: z.string(), manifestBytes: z.number() }),
-    "registry",
-    String(sizeMib),
-  );
+  const registry = await peer(RelayedRegistry, "registry", String(sizeMib));
   const caFile = join(directory, "authority.pem");
   await writeFile(caFile, registry.caPem);
   const pipe = await peer(at, "pipe", String(registry.port), caFile);
@@ -54,7 +50,7 @@ async function prepare() {
     },
   });
   cleanUps.push(() => service.stop());
-  const token = await openFactory(service.url, service.operatorToken ?? "");
+  const token = await openRelayFactory(service.url, service.operatorToken ?? "", "bench");
   const bare = await startHelper([
     fileURLToPath(new URL("bare-express.mjs", import.meta.url)),
     String(registry.manifestBytes),
@@ -68,18 +64,6 @@ async function prepare() {
   };
   const piped: Server = { url: `http://127.0.0.1:${pipe.port}`, pid: pipe.pid, headers: {}, prefix: "/v2" };
   return { relay, piped, bareUrl: `http://127.0.0.1:${bare.firstLine}`, registry };
-}
-
-async function openFactory(url: string, operatorToken: string): Promise<string> {
-  const api = createApi(url);
-  const base = "/v1/factories/bench";
-  const entry = `- { type: generic, url: ${registryHost}, generic_secret_name: creds }\n`;
-  expectStatus(await api(operatorToken, "/v1/factories", { body: { name: "bench" } }), 201);
-  const value = `${login.user}:${login.password}`;
-  expectStatus(await api(operatorToken, `${base}/secrets/creds`, { method: "PUT", body: { value } }), 201);
-  expectStatus(await api(operatorToken, `${base}/config`, { method: "PUT", yaml: entry }), 201);
-  const reply = expectStatus(await api(operatorToken, `${base}/jobs`, { body: { name: "bench" } }), 201);
-  return z.object({ token: z.string() }).parse(reply.json).token;
 }
 
 const agent = new Agent({ keepAlive: true });

@@ -88,6 +88,13 @@ export const AuditEvent = z
     }),
     kind: z.string().optional(),
     repositories: z.array(z.string()).optional(),
+    repository: z.string().optional(),
+    reference: z.string().optional().meta({ description: "The tag, or the digest, that a manifest was asked for by." }),
+    digest: z.string().optional(),
+    of: z
+      .enum(["manifest", "blob", "tags", "referrers"])
+      .optional()
+      .meta({ description: "What the relay was asked for." }),
     scopeEnforcedBy: z.string().optional(),
     scopeVerified: z.boolean().optional().meta({
       description: "With `scopeEnforcedBy: registry`: whether the token itself said what it was granted.",

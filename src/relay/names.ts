@@ -1,5 +1,5 @@
 import { RepositoryName } from "../core/grant.js";
-import { dockerHubHost, normaliseHost } from "../core/normalise-host.js";
+import { dockerHubHost, normaliseHost, pathOfHost } from "../core/normalise-host.js";
 import { FactoryName } from "../http/contract.js";
 import { OciProblem } from "./oci-errors.js";
 
@@ -151,9 +151,6 @@ function namespaceOf(query: URLSearchParams, ownHosts: readonly string[]): strin
     throw new OciProblem("NAME_INVALID", "invalid-request", `The parameter ns names no registry. ${host.reason}`);
   return ownHosts.includes(host.host) ? undefined : host.host;
 }
-
-/** A part of a name has no colon: a host with a port is written `host_5000`. */
-const pathOfHost = (host: string): string => host.replace(":", "_");
 
 function hostOfPath(part: string): string | undefined {
   if (part !== part.toLowerCase() || part.includes(":")) return undefined;

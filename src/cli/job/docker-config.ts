@@ -7,7 +7,7 @@ import type { Environment } from "../../settings/reader.js";
 import { holdLock, replaceFile } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
 import { isObject, type JsonObject, objectAt, parseJson, textAt } from "../client/json-value.js";
-import type { Credential, RegistryToken } from "./registry-token.js";
+import type { Credential } from "./registry-token.js";
 
 /** The content of `config.json`. Three of its members are used here; all others stay as they are. */
 export type DockerConfig = JsonObject;
@@ -140,8 +140,10 @@ export function authOf(credential: Credential): JsonObject {
 export const basicOf = (username: string, password: string): string =>
   Buffer.from(`${username}:${password}`, "utf8").toString("base64");
 
+export type RegistryLogin = { registry: string } & Credential;
+
 /** Adds or replaces the entry of each token's registry. */
-export function withAuths(config: DockerConfig, tokens: readonly RegistryToken[]): DockerConfig {
+export function withAuths(config: DockerConfig, tokens: readonly RegistryLogin[]): DockerConfig {
   const added = Object.fromEntries(tokens.map((token) => [keyOfHost(token.registry), authOf(token)]));
   return { ...config, auths: { ...objectAt(config, "auths"), ...added } };
 }

@@ -20,9 +20,11 @@ import {
 import { explain, explanationText, viewOfExplanation } from "./explain.js";
 import { login, logout } from "./login.js";
 import { materializeCommand, runMaterialize } from "./materialize.js";
-import { checkCommand, mentionsBelow, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
+import { checkCommand, readTree, runCheck, type TreeFlags, withTreeOptions } from "./references/check-command.js";
 import { wantedFor } from "./references/wanted-for.js";
 import { type Credential, failureLine, type RegistryToken, tokenTable, viewOf } from "./registry-token.js";
+import { loginToRelay } from "./relay-login.js";
+import { relayCommand, runRelay } from "./relay-names.js";
 import { type JobClient, requestTokens, type Wanted } from "./request-tokens.js";
 import { runWithLogin } from "./run-command.js";
 import { runServeCredentials, serveCredentialsCommand } from "./serve-credentials.js";
@@ -72,6 +74,7 @@ export function jobCommands(open: () => CommandContext, finish: (exitCode: numbe
     };
   const ci = new Command("ci").description("registry tokens in a CI job").addHelpText("after", ciHelp);
   ci.addCommand(withTreeOptions(withTokenOptions(loginCommand())).action(action(runLogin)));
+  ci.addCommand(withServiceOptions(relayCommand()).action(action(runRelay)));
   ci.addCommand(logoutCommand().action(action(runLogout)));
   ci.addCommand(withTokenOptions(execCommand()).action(action(runExec)));
   ci.addCommand(withServiceOptions(tokenCommand()).action(action(runToken)));
@@ -118,16 +121,18 @@ const outputOption = (): Option =>
 function loginCommand(): Command {
   return new Command("login")
     .description("write registry tokens into docker's config.json; everything else in it stays")
+    .option("--relay", "write the job's own credential, for pulls through the relay of this service")
     .option("--for <folder>", "only the repositories that Dockerfiles and compose files in it name")
     .addOption(outputOption())
     .addHelpText("after", example("factory-secrets ci login --registry registry.gitlab.com --repository acme/base"));
 }
 
-type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string };
+type LoginFlags = TokenFlags & OutputFlags & TreeFlags & { for?: string; relay?: true };
 
 async function runLogin(context: CommandContext, flags: LoginFlags): Promise<number> {
   const { environment, terminal, dockerDirectory } = context;
   const client = openClient(context, flags);
+  if (flags.relay) return runRelayLogin(context, client, flags);
   const { wanted, exitCode }: TreeWants =
     flags.for === undefined
       ? { wanted: wantedBy(flags), exitCode: exitCodes.done }
@@ -153,6 +158,25 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
       "Bearer tokens work with docker, BuildKit, buildx, crane, oras and helm; not with podman, buildah and regctl. For skopeo pass the output of `ci token` as --src-registry-token.",
     );
   return exitCode;
+}
+
+async function runRelayLogin(context: CommandContext, client: JobClient, flags: LoginFlags): Promise<number> {
+  const { environment, terminal, dockerDirectory } = context;
+  if (flags.for !== undefined || flags.registry !== undefined || flags.repository !== undefined)
+    throw new CommandFailure(
+      exitCodes.usage,
+      "--relay logs in to this service alone: leave --for, --registry and --repository out.",
+    );
+  const { login, password } = await loginToRelay(client, dockerDirectory);
+  const { relay, username, configPath, expiresAt } = login;
+  maskCredentials(environment, terminal, [{ kind: "password", username, password }]);
+  if (flags.output !== "table") terminal.out(await documentOf(flags.output, login));
+  else {
+    terminal.out(`Logged in to ${relay}. Written to ${configPath}.`);
+    terminal.out(`Images are named ${relay}/${username}/<registry>/<repository>.`);
+    if (expiresAt !== undefined) terminal.say(`It is ${client.identity.description}, and works until ${expiresAt}.`);
+  }
+  return exitCodes.done;
 }
 
 function logoutCommand(): Command {
@@ -352,13 +376,7 @@ async function wantedForTree(
     );
   const { terminal } = context;
   const { directory } = flags;
-  const { mentions, notes } = await mentionsBelow(context, directory, flags);
-  for (const note of notes) terminal.say(note);
-  for (const mention of mentions)
-    if (!("reference" in mention))
-      terminal.say(
-        `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
-      );
+  const mentions = await readTree(context, directory, flags);
   const allowed = wantedBy(flags);
   const isUnresolved = mentions.some((mention) => "unresolved" in mention) && flags.allowPartial !== true;
   if (isUnresolved)

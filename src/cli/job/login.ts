@@ -10,6 +10,7 @@ import {
   keyOfHost,
   markOf,
   ownHelper,
+  type RegistryLogin,
   readDockerConfig,
   refuseStore,
   storeFor,
@@ -67,11 +68,23 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
   const named = wanted.requests?.map(({ registry }) => registry) ?? wanted.registries;
   await refuseStoreForAll(directory, configPath, named);
   const { tokens, failures } = await requestTokens(client, wanted);
-  const written: RegistryToken[] = [];
+  return { configPath, ...(await writeLogins(directory, tokens)), failures };
+}
+
+/**
+ * Writes logins into `auths`, and what `logout` has to know of them.
+ * @throws CommandFailure when docker would not read what is written
+ */
+export async function writeLogins<Login extends RegistryLogin>(
+  directory: string,
+  tokens: readonly Login[],
+): Promise<{ tokens: readonly Login[]; asksItself: readonly string[] }> {
+  const configPath = join(directory, "config.json");
+  const written: Login[] = [];
   const asksItself: string[] = [];
   await changeDockerConfig(directory, async (config, realDirectory) => {
     for (const token of tokens) refuseStore(config, token.registry, configPath);
-    const isOurs = ({ registry }: RegistryToken): boolean => storeFor(config, registry) === ownHelper;
+    const isOurs = ({ registry }: Login): boolean => storeFor(config, registry) === ownHelper;
     // This runs again when the lock was lost.
     written.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter((token) => !isOurs(token)));
     asksItself.splice(0, Number.POSITIVE_INFINITY, ...tokens.filter(isOurs).map(({ registry }) => registry));
@@ -87,7 +100,7 @@ export async function login(client: JobClient, directory: string, wanted: Wanted
     });
     return withAuths(config, written);
   });
-  return { configPath, tokens: written, asksItself, failures };
+  return { tokens: written, asksItself };
 }
 
 /** `kept`: entries that another program has changed since. */

@@ -26,9 +26,13 @@ const nameIn = ({ relay, factory, registry, image }: RelayedImage): string =>
 /**
  * The programs that are there, each with its own way to log in with a token and pull an image in its whole.
  * @param home - a folder for all that they write
+ * @param more - of their environment
  */
-export function relayClients(home: string): { clients: Record<string, RelayClient>; missing: string } {
-  const environment = { HOME: home, XDG_RUNTIME_DIR: home, PATH: process.env.PATH ?? "" };
+export function relayClients(
+  home: string,
+  more: Readonly<Record<string, string>> = {},
+): { clients: Record<string, RelayClient>; missing: string } {
+  const environment = { ...more, HOME: home, XDG_RUNTIME_DIR: home, PATH: process.env.PATH ?? "" };
   const all: Record<string, (program: string, pulled: RelayedImage) => Promise<ProgramResult>> = {
     skopeo: async (skopeo, pulled) => {
       const login = ["--src-tls-verify=false", "--src-creds", `job:${pulled.token}`];
@@ -74,11 +78,17 @@ export function relayClients(home: string): { clients: Record<string, RelayClien
 
 /** `podman pull`, up to its name, with a storage of its own. */
 export async function podmanPull(home: string): Promise<string[]> {
+  const { storage, policy } = await podmanStorage(home);
+  return [...storage, "pull", "--quiet", "--signature-policy", policy];
+}
+
+/** Arguments of podman for a storage of its own, and a policy that takes every image. */
+export async function podmanStorage(home: string): Promise<{ storage: readonly string[]; policy: string }> {
   const folder = await folderIn(home);
   const policy = join(folder, "policy.json");
   await writeFile(policy, JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }));
   const storage = ["--root", join(folder, "root"), "--runroot", join(folder, "run"), "--storage-driver", "vfs"];
-  return [...storage, "pull", "--quiet", "--signature-policy", policy];
+  return { storage, policy };
 }
 
 export const folderIn = (home: string): Promise<string> => mkdtemp(join(home, "of-a-program-"));

@@ -77,9 +77,9 @@ beforeEach(() => {
   for (const endpoint of endpoints.values()) endpoint.forget();
 });
 
-const pull = (registry: string, repository: string, reference = "single") =>
+const pull = (registry: string, repository: string, reference = "single", as = token) =>
   askRelay(broker.service.url, `/v2/${broker.factory.name}/${registry}/${repository}/manifests/${reference}`, {
-    authorization: `Bearer ${token}`,
+    authorization: `Bearer ${as}`,
   });
 
 const all = [ecr, weakEcr, "tenantless.azurecr.io", "tenanted.azurecr.io", gar, "realm.example.test", "ghcr.io"];
@@ -93,6 +93,20 @@ describe("a manifest of", () => {
         status: 200,
         text: expect.stringContaining("schemaVersion"),
       });
+    },
+  );
+
+  it.each([...all, "basic.example.test"])(
+    "%s is pulled by a job for what it was opened for, and no more once it has ended",
+    async (host) => {
+      const job = await broker.openJob({ grants: [{ registry: host, repositories: ["team/app"] }] });
+      expect((await pull(host, "team/app", "single", job.token)).status).toBe(200);
+      const refused = await pull(host, "team/other", "single", job.token);
+      expect([refused.status, errorOf(refused).code]).toEqual([403, "DENIED"]);
+      expect(errorOf(refused).message).toContain("team/app");
+      const path = `/v1/factories/${broker.factory.name}/jobs/${job.id}`;
+      await broker.service.as(broker.service.operatorToken).delete(path).expect(204);
+      expect((await pull(host, "team/app", "single", job.token)).status).toBe(401);
     },
   );
 

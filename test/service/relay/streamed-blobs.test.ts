@@ -262,6 +262,31 @@ describe("the streams of the relay", () => {
     await relayed.registryIsFree();
   });
 
+  it("are as many as are allowed when a thousand are asked for at once, and the service goes on", async () => {
+    const { bytes: layer, digest } = newBlob(2_000_000);
+    let open = 0;
+    let most = 0;
+    // What is cut off after the idle time makes room for others, so they are counted where they arrive.
+    relayed.on(`/v2/${blobPath(digest)}`, (_request, response) => {
+      open += 1;
+      most = Math.max(most, open);
+      response.once("close", () => {
+        open -= 1;
+      });
+      response.writeHead(200, { "content-length": layer.length });
+      response.write(layer.subarray(0, 100_000));
+    });
+    const asked = await Promise.all(Array.from({ length: 1_000 }, () => relayed.begin(blobPath(digest))));
+    expect(most).toBeGreaterThan(0);
+    // One that was cut off may be seen to close after the next one has come.
+    expect(most).toBeLessThanOrEqual(3 + 1);
+    expect(new Set(asked.map(({ statusCode }) => statusCode))).toEqual(new Set([200, 429]));
+    for (const response of asked) response.on("error", () => undefined).destroy();
+    await relayed.registryIsFree();
+    const { bytes } = newBlob(10);
+    await vi.waitUntil(async () => (await relayed.ask(put(bytes))).status === 200);
+  });
+
   it("are bounded for each caller and in all, with 429 and Retry-After, and places come back", async () => {
     const { token: other } = await relayed.broker.openJob();
     const slow = [putSlow(), putSlow(), putSlow(), putSlow()];

@@ -77,8 +77,26 @@ export async function runCheck(context: CommandContext, flags: CheckFlags): Prom
   return failing > 0 ? exitCodes.failed : exitCodes.done;
 }
 
-/** @throws CommandFailure when the folder cannot be read, or an option is not valid */
-export function mentionsBelow({ environment }: CommandContext, directory: string, flags: TreeFlags) {
+/**
+ * What Dockerfiles and compose files name. Says what is not read, and what cannot be resolved.
+ * @throws CommandFailure when the folder cannot be read, or an option is not valid
+ */
+export async function readTree(
+  context: CommandContext,
+  directory: string,
+  flags: TreeFlags,
+): Promise<readonly Mention[]> {
+  const { mentions, notes } = await mentionsBelow(context, directory, flags);
+  for (const note of notes) context.terminal.say(note);
+  for (const mention of mentions)
+    if (!("reference" in mention))
+      context.terminal.say(
+        `${mention.file}:${mention.line}: ${"unresolved" in mention ? mention.unresolved : mention.passedOver}`,
+      );
+  return mentions;
+}
+
+function mentionsBelow({ environment }: CommandContext, directory: string, flags: TreeFlags) {
   const { buildArg = [], platform: platforms = [], profile: profiles, target } = flags;
   const buildArgs = new Map(
     buildArg.map((text): [string, string] => {

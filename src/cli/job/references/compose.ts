@@ -2,11 +2,12 @@ import { parseImageReference } from "../../../broker/references/image-reference.
 import { beside, isRemote, type Project, readProject } from "./compose-project.js";
 import { itemsIn, memberOf, pairsIn, type Tree, textIn } from "./compose-tree.js";
 import type { NamedContext } from "./dockerfile.js";
-import { type Mention, type Place, unsetVariable } from "./mention.js";
+import { type ComposeService, type Mention, type Place, unsetVariable } from "./mention.js";
 import type { Variables } from "./shell-lexer.js";
 
 export type ComposeBuild = {
   at: Place;
+  service: ComposeService;
   /** A path, or the text of an inline Dockerfile. */
   dockerfile: { path: string } | { text: string; file: string; line: number };
   buildArgs: ReadonlyMap<string, string>;
@@ -51,9 +52,9 @@ export async function readCompose(input: ComposeInput): Promise<ComposeResult> {
   const built = withNeededBuilds(active, services);
   const names = new Set(built.flatMap((service) => namesOfBuild(project, service)));
   const mentions = [...project.mentions];
-  const builds = built.flatMap(([, service]) => readBuild(project, input, service, mentions));
-  for (const [, service] of active) {
-    readImage(service, input, names, mentions);
+  const builds = built.flatMap((service) => readBuild(project, input, service, mentions));
+  for (const [name, service] of active) {
+    readImage([name, service], input, names, mentions);
     readVolumes(service, input, names, mentions);
     readOthers(service, mentions);
   }
@@ -117,15 +118,18 @@ function platformsOf(service: Tree, { platforms, variables }: ComposeInput): rea
   return platforms.length > 0 || !usual ? platforms : [usual];
 }
 
-function readImage(service: Tree, input: ComposeInput, built: ReadonlySet<string>, mentions: Mention[]): void {
+function readImage([name, service]: Named, input: ComposeInput, built: ReadonlySet<string>, mentions: Mention[]): void {
   const image = memberOf(service, "image");
   if (image?.kind !== "text" || memberOf(service, "provider") !== undefined) return;
   const policy = textIn(service, "pull_policy");
   if (policy === "never" || policy === "build") return;
   const isThere = memberOf(service, "build") !== undefined || built.has(fullName(image.text));
   if (isThere && policy !== "always") return;
-  mentions.push(mentionOf(placeOf(image, "image"), image, platformsOf(service, input)));
+  const mention = mentionOf(placeOf(image, "image"), image, platformsOf(service, input));
+  mentions.push("reference" in mention ? { ...mention, services: [serviceOf(input, name)] } : mention);
 }
+
+const serviceOf = ({ files }: ComposeInput, name: string): ComposeService => ({ project: files[0] ?? "", name });
 
 function readVolumes(service: Tree, input: ComposeInput, built: ReadonlySet<string>, mentions: Mention[]): void {
   for (const volume of itemsIn(service, "volumes")) {
@@ -170,7 +174,7 @@ function dockerfileOf({ projectDirectory }: Project, service: Tree): string | un
   return beside(context, textIn(build, "dockerfile") ?? "Dockerfile");
 }
 
-function readBuild(project: Project, input: ComposeInput, service: Tree, mentions: Mention[]): ComposeBuild[] {
+function readBuild(project: Project, input: ComposeInput, [name, service]: Named, mentions: Mention[]): ComposeBuild[] {
   const build = memberOf(service, "build");
   if (build === undefined) return [];
   const at = placeOf(build, "build");
@@ -205,6 +209,7 @@ function readBuild(project: Project, input: ComposeInput, service: Tree, mention
   return [
     {
       at,
+      service: serviceOf(input, name),
       dockerfile,
       buildArgs,
       target: target === "" ? undefined : target,
@@ -249,7 +254,7 @@ function readContexts(build: Tree, mentions: Mention[]): Map<string, NamedContex
     if (mention !== undefined && "unresolved" in mention) mentions.push(mention);
     if (image === undefined && isRemote(value.text) && !value.text.startsWith("oci-layout://"))
       mentions.push({ ...at, passedOver: `The context ${value.text} is outside this folder and was not checked.` });
-    contexts.set(name.toLowerCase(), image === undefined ? "no-image" : { image });
+    contexts.set(name.toLowerCase(), image === undefined ? "no-image" : { name, image });
   }
   return contexts;
 }

@@ -4,7 +4,7 @@ import { parseDockerfile, type Source, type Stage, stagesOf } from "./dockerfile
 import { type Mention, type Place, unsetVariable } from "./mention.js";
 
 /** What an additional build context is. */
-export type NamedContext = { image: string } | "no-image";
+export type NamedContext = { name: string; image: string } | "no-image";
 
 export type DockerfileInput = {
   file: string;
@@ -155,10 +155,10 @@ function addContext(
   mentions: Mention[],
 ): void {
   if (context === "no-image" || context.image === "scratch") return;
-  mentions.push(pulled(at, context.image, platform ?? build.platform));
+  mentions.push({ ...pulled(at, context.image, platform ?? build.platform), context: context.name });
 }
 
-const pulled = (at: Place, reference: string, platform: string | undefined): Mention => ({
+const pulled = (at: Place, reference: string, platform: string | undefined) => ({
   ...at,
   reference,
   ...(platform !== undefined && { platforms: [platform] }),

@@ -70,16 +70,21 @@ export async function findMentions(tree: Tree): Promise<Found> {
       const buildArgs = new Map([...build.buildArgs, ...tree.buildArgs]);
       const inner = mentionsOfDockerfile({ ...build, buildArgs, file: dockerfile.file, text: dockerfile.text });
       // The text begins on the line after its key.
-      mentions.push(...inner.map((mention) => ({ ...mention, line: mention.line + dockerfile.line })));
+      const moved = inner.map((mention) => ({ ...mention, line: mention.line + dockerfile.line }));
+      mentions.push(...moved.map((mention) => ofService(mention, build)));
       continue;
     }
     const unresolved = `Its Dockerfile ${dockerfile.path} cannot be read.`;
-    mentions.push(...((await readOne(dockerfile.path, build)) ?? [{ ...at, unresolved }]));
+    const read = await readOne(dockerfile.path, build);
+    mentions.push(...(read?.map((mention) => ofService(mention, build)) ?? [{ ...at, unresolved }]));
   }
   for (const file of dockerfilesAlone(found.dockerfiles, read, notes))
     mentions.push(...((await readOne(file, { target: tree.target })) ?? [unreadable(file)]));
   return { mentions: joined(mentions).toSorted(byPlace), notes };
 }
+
+const ofService = (mention: Mention, { service }: ComposeBuild): Mention =>
+  "reference" in mention ? { ...mention, services: [service] } : mention;
 
 type ReadProject = { files: readonly string[]; result: ComposeResult };
 
@@ -127,16 +132,21 @@ async function buildArgsBeside(directory: string, file: string): Promise<[string
   });
 }
 
-/** Each place and image once, with all its platforms. */
+/** Each place and image once, with all its platforms and services. */
 function joined(mentions: readonly Mention[]): Mention[] {
   const found = new Map<string, Mention>();
   for (const mention of mentions) {
-    const key = JSON.stringify({ ...mention, platforms: undefined });
+    const key = JSON.stringify({ ...mention, platforms: undefined, services: undefined });
     const before = found.get(key);
     if (before === undefined || !("reference" in before) || !("reference" in mention)) found.set(key, mention);
     else {
       const platforms = [...new Set([...(before.platforms ?? []), ...(mention.platforms ?? [])])];
-      found.set(key, { ...mention, ...(platforms.length > 0 && { platforms }) });
+      const services = [...(before.services ?? []), ...(mention.services ?? [])];
+      found.set(key, {
+        ...mention,
+        ...(platforms.length > 0 && { platforms }),
+        ...(services.length > 0 && { services }),
+      });
     }
   }
   return [...found.values()];

@@ -11,12 +11,19 @@ export type Mention = {
       reference: string;
       /** The platforms that it is pulled for; absent: the machine's. */
       platforms?: readonly string[];
+      /** The services of compose projects that run it, or are built from it. */
+      services?: readonly ComposeService[];
+      /** The name of the build context through which the Dockerfile means it. */
+      context?: string;
     }
   /** Why the image is not known. */
   | { unresolved: string }
   /** What was not checked, and why. It may name images. */
   | { passedOver: string }
 );
+
+/** A service, and the first file of its project. */
+export type ComposeService = { project: string; name: string };
 
 export type Place = Pick<Mention, "file" | "line" | "by">;
 

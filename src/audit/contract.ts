@@ -32,6 +32,10 @@ const AuditEvidence = z
   })
   .meta({ id: "AuditEvidence", description: "Why a caller without a credential of ours was let in." });
 
+const PulledThing = z
+  .enum(["manifest", "blob", "tags", "referrers"])
+  .meta({ id: "PulledThing", description: "What the relay was asked for." });
+
 /** An event as it is read back: the members of every action, each there where its action has it. */
 export const AuditEvent = z
   .object({
@@ -91,10 +95,7 @@ export const AuditEvent = z
     repository: z.string().optional(),
     reference: z.string().optional().meta({ description: "The tag, or the digest, that a manifest was asked for by." }),
     digest: z.string().optional(),
-    of: z
-      .enum(["manifest", "blob", "tags", "referrers"])
-      .optional()
-      .meta({ description: "What the relay was asked for." }),
+    of: PulledThing.optional(),
     scopeEnforcedBy: z.string().optional(),
     scopeVerified: z.boolean().optional().meta({
       description: "With `scopeEnforcedBy: registry`: whether the token itself said what it was granted.",

@@ -32,7 +32,7 @@ export function preconditionOf(request: RequestFacts): Precondition {
   const bare = /^\s*(\d{1,9})\s*$/.exec(ifMatch)?.[1];
   // No entity tag at all (RFC 9110, 8.8.3): anyone who writes it means a version, and would look for a lost change.
   if (bare !== undefined)
-    throw new Problem("invalid-request", `If-Match: an entity tag is written in quotes: "${bare}", with them.`);
+    throw new Problem("invalid-request", `If-Match: an entity tag is written in quotes. Write "${bare}".`);
   const version = /^\s*"(0|[1-9]\d{0,8})"\s*$/.exec(ifMatch)?.[1];
   return version === undefined ? noVersion : Number(version);
 }

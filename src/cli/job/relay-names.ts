@@ -38,7 +38,7 @@ export function relayCommand(): Command {
 Images that no registry entry is for, or no grant of this job, keep coming from where they are. What a form cannot
 change is named, and the exit code is 1 then. Log in first: factory-secrets ci login --relay
 
-Examples:
+Example:
   docker buildx build $(factory-secrets ci relay --for . --format buildx) .
   factory-secrets ci relay --for . --format compose --out relay.yaml
   docker compose -f compose.yaml -f relay.yaml up

@@ -89,7 +89,7 @@ describe.skipIf(isMissing)(
       [
         "a job for repositories, where Azure's password is for all",
         async () => narrow({ registry: azure.registry.host, repositories: ["acme/base"] }),
-        /gives a bearer, and a credential helper can only hand a password/,
+        /gives a bearer token, and a credential helper can pass only a password/,
       ],
     ];
 

@@ -199,8 +199,8 @@ describe("a restore", () => {
     ["altered in its rows", () => at(bytes.indexOf(10) + 500), altered],
     ["altered in its last byte", () => at(bytes.length - 1), altered],
     ["cut short", () => bytes.subarray(0, -500), altered],
-    ["empty", () => Buffer.alloc(0), "no backup"],
-    ["something else", () => Buffer.from('{"type":"key"}\n'), "no backup"],
+    ["empty", () => Buffer.alloc(0), "not a backup"],
+    ["something else", () => Buffer.from('{"type":"key"}\n'), "not a backup"],
     [
       "of a newer format",
       () => rewritten({ header: (text) => text.replace('"version":1', '"version":2') }),

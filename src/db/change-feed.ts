@@ -15,7 +15,7 @@ type FeedInput = {
   directUrl: string;
   pool: pg.Pool;
   generations: Generations;
-  /** The factory seals under another data key from now on. Whoever is not told finds out when the old one is gone. */
+  /** The factory seals under another data key from now on. Anyone who is not told finds out when the old one is gone. */
   onDataKeys: (factoryId: string) => void;
   /** A credential was withdrawn, or a device denied. */
   onWithdrawn: (subject: string) => void;
@@ -66,14 +66,14 @@ export function startChangeFeed(input: FeedInput): ChangeFeed {
     listener = client;
     isLossTold = false;
     if (closed) return void client.end().catch(() => undefined);
-    // What was announced before LISTEN took hold was announced to nobody. A poll that fails is no fault of this
+    // What was announced before LISTEN took hold was announced to no one. A poll that fails is not a fault of this
     // connection: the next one comes in half a second.
     input.onMissed();
     await poll(input.pool, input.generations).catch(() => undefined);
   };
   let asking = false;
   const polling = setInterval(async () => {
-    // While the database is away each answer takes seconds; a queue of questions would help nobody.
+    // While the database is away each answer takes seconds; a queue of questions would help no one.
     if (asking) return;
     asking = true;
     await poll(input.pool, input.generations).catch(() => undefined);

@@ -2,7 +2,7 @@
 const rememberMs = 10 * 60_000;
 
 /**
- * The highest generation seen of each factory (and of the installation, for operators) that somebody asked for lately.
+ * The highest generation seen of each factory (and of the installation, for operators) that someone asked for lately.
  * Whatever is remembered together with a lower one is out of date. A fact is remembered with the generation of its own
  * snapshot, so a late answer to an early read can never pass for a fresh one.
  */
@@ -20,7 +20,7 @@ export class Generations {
     else if (generation > known.highest) known.highest = generation;
   }
 
-  /** False for a factory that was forgotten too: nobody watched it meanwhile, so it must be read anew. */
+  /** False for a factory that was forgotten too: no one watched it in the meantime, so it must be read anew. */
   isCurrent(id: string, generation: bigint): boolean {
     const known = this.#known.get(id);
     if (known === undefined) return false;
@@ -28,7 +28,7 @@ export class Generations {
     return generation >= known.highest;
   }
 
-  /** The factories to watch. Those that nobody asked for lately are forgotten. */
+  /** The factories to watch. Those that no one asked for lately are forgotten. */
   ids(): string[] {
     const oldestMs = this.#nowMs() - rememberMs;
     for (const [id, { askedAtMs }] of this.#known) if (askedAtMs < oldestMs) this.#known.delete(id);

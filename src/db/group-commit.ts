@@ -9,7 +9,7 @@ type Waiting<Item, Outcome> = {
 
 /**
  * Gathers what concurrent requests want written into one statement, each with its own outcome. One statement runs at a
- * time, the next begins when the last has ended and takes all that came meanwhile: nothing waits on purpose, and under
+ * time, the next begins when the last has ended and takes all that came in the meantime: nothing waits on purpose, and under
  * load a batch is half the connections.
  */
 export class GroupCommit<Item, Outcome> {

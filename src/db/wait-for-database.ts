@@ -22,10 +22,10 @@ const repeatMs = 30_000;
 
 /**
  * Does `work`, and does it again each second while the database cannot be used: after a power cut it often comes up later
- * than the service, and during a switchover nobody answers for a while. There is no limit of time: whoever watches
+ * than the service, and during a switchover no one answers for a while. There is no limit of time: anyone who watches
  * `/readyz` and the log knows what it waits for, and an exit would only make the supervisor start it anew.
  * @param url of the database, for the sentences
- * @throws DatabaseUnusable at once for what somebody must set right: a wrong password, a missing database; any error of
+ * @throws DatabaseUnusable at once for what someone must set right: a wrong password, a missing database; any error of
  * `work` that is not trouble of the database; StoppedWhileStarting
  */
 export async function whenDatabaseAnswers<T>(url: string, waiting: Waiting, work: () => Promise<T>): Promise<T> {

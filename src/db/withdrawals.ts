@@ -21,7 +21,7 @@ type Listener = { onWithdrawn(subject: string): void; onDoubt(): void };
 
 /**
  * Which credentials were withdrawn and which devices were denied, for those who remember them. It raises no generation:
- * one that ends costs nobody else anything. The token path does not depend on it, because the conditional audit insert
+ * one that ends costs no one else anything. The token path does not depend on it, because the conditional audit insert
  * looks at the row itself; everything else is never out of date for longer than a second.
  */
 export class Withdrawals {
@@ -37,7 +37,7 @@ export class Withdrawals {
     for (const listener of this.#listeners) listener.onWithdrawn(subject);
   }
 
-  /** Nobody can tell what was withdrawn lately. */
+  /** No one can tell what was withdrawn lately. */
   doubtAll(): void {
     for (const listener of this.#listeners) listener.onDoubt();
   }

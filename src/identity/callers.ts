@@ -82,13 +82,13 @@ export class Callers {
       : this.#withCredential(token);
   }
 
-  /** Whether the token is none of ours by its looks: then it can only be the ID token of another issuer. */
+  /** Whether the token is not one of ours by its looks: then it can only be the ID token of another issuer. */
   isForeign(token: string): boolean {
     return !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
   }
 
   /**
-   * Whether a token that is refused was one of ours once: ended, withdrawn or expired. Whoever has one did not guess it.
+   * Whether a token that is refused was one of ours once: ended, withdrawn or expired. Anyone who has one did not guess it.
    */
   async hasEnded(token: string): Promise<boolean> {
     if (!startsLikeToken(token)) return this.#accessTokens.isOurs(token) && this.#accessTokens.wasIssued(token);

@@ -1,6 +1,6 @@
 import { Problem } from "../core/problem.js";
 
-/** What is wrong with a credential: a code for the log. Whoever presents it is never told. */
+/** What is wrong with a credential: a code for the log. Anyone who presents it is never told. */
 export class CredentialRefused extends Error {
   override readonly name = "CredentialRefused";
 

@@ -8,11 +8,11 @@ export type StrictJwt = {
 
 /**
  * Reads a signed JWT in compact form (RFC 7515, section 7.1) more strictly than the libraries that verify it: one
- * token must have one spelling and one meaning, whoever reads it.
+ * token must have one spelling and one meaning, no matter who reads it.
  *
  * Refused are: more than `maxBytes` characters; anything but three parts, none of them empty; base64url with padding,
  * with foreign characters, or that does not encode back to itself (the last character has bits that decoders drop);
- * a header or payload that is not a JSON object in UTF-8; a member that stands twice at any depth, or is named
+ * a header or payload that is not a JSON object in UTF-8; a member that appears twice at any depth, or is named
  * `__proto__`; NUL and half a surrogate pair, which Postgres cannot keep; `crit` (RFC 7515, section 4.1.11: we
  * understand no extension), and the members by which a token brings its own key: `jku`, `jwk`, `x5u`, `x5c`.
  *

@@ -15,7 +15,7 @@ export const maxValueBytes = 64 * 1024;
 export const maxBatch = 100;
 /**
  * What a write of several names can take: fifteen of the largest values, or a hundred of 10 KiB, and twice the fields
- * that a name has. All of them go in one statement, and while that is written nobody else has a turn.
+ * that a name has. All of them go in one statement, and while that is written no one else has a turn.
  */
 export const batchLimits = { maxBytes: 1024 * 1024, maxValues: 2_000 } as const;
 

@@ -18,7 +18,7 @@ type Step = {
 /**
  * Judges a step after which another version is current. A write that does not say keeps what the current version says,
  * so a caller without `secrets:deliver` must not make a deliverable version current either: the next value that
- * somebody stores would be delivered.
+ * someone stores would be delivered.
  * @returns `secret-in-use` when an entry names the secret; `forbidden` when delivery is turned on and the caller lacks
  *   `secrets:deliver`
  */

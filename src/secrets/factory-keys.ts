@@ -21,7 +21,7 @@ const usualTimes: Times = {
 
 /**
  * Unwraps the data keys of factories, and keeps them in memory for ten minutes at most. From half of that on they are
- * unwrapped anew in the background: nobody waits for a slow key-encryption key, and one that is down for less than the
+ * unwrapped anew in the background: no one waits for a slow key-encryption key, and one that is down for less than the
  * other half is not noticed.
  */
 export class FactoryKeys {
@@ -91,7 +91,7 @@ export class FactoryKeys {
     if (running !== undefined) return running;
     const atMs = this.#times.nowMs();
     const unwrapping = this.#unwrap(factoryId).then((keys) => {
-      // Forgotten meanwhile: what was read then may be old.
+      // Forgotten in the meantime: what was read then may be old.
       if (this.#unwrapping.get(factoryId) === unwrapping) this.#keep(factoryId, keys, atMs);
       return keys;
     });
@@ -112,7 +112,7 @@ export class FactoryKeys {
 
   /**
    * The key that AWS-shaped keys are derived from, once there is one. Memory is not believed by itself: another replica may
-   * have made the key a moment ago, or replaced it, and nobody was told while this one could not listen.
+   * have made the key a moment ago, or replaced it, and no one was told while this one could not listen.
    * @throws Problem `key-unavailable` when it does not open, `not-found` when the factory is gone
    */
   async findAwsKeys(factoryId: string): Promise<DataKey | undefined> {

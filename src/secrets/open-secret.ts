@@ -16,14 +16,14 @@ export type OpenDeps = {
   onOpenFailed(): void;
 };
 
-/** Different failures of a factory in a minute; those beyond are counted by secret and version, whoever asked. */
+/** Different failures of a factory in a minute; those beyond are counted by secret and version, no matter who asked. */
 const maxFailuresOfFactory = 200;
 
 /** What is stored of one version. */
 export type SealedValue = { dataKeyId: string; ciphertext: Buffer };
 
 /**
- * Opens one version of a secret for the broker. Whoever calls this audits the read before any answer leaves.
+ * Opens one version of a secret for the broker. Anyone who calls this audits the read before any answer leaves.
  * @param input.sealed - what is stored of it, when it was read already
  * @returns `undefined` when that version is gone
  * @throws Problem `secret-unreadable`, the same for every reason, after an audit event and a metric;

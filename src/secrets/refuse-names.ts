@@ -37,7 +37,7 @@ export function jobNameWarnings(name: string): SecretWarning[] {
   return [{ code: "job-name", message }];
 }
 
-/** Refuses a list of writes that names one secret twice: which of the two would win is nobody's guess. */
+/** Refuses a list of writes that names one secret twice: which of the two would win is undefined. */
 export function refuseDuplicates(names: readonly string[], at: (index: number) => string): void {
   const seen = new Set<string>();
   const invalid: Invalid[] = [];

@@ -152,7 +152,7 @@ const put = route(
     });
     if (!written) throw new Error("a write of one item has one outcome");
     const { name, version, warnings } = written;
-    // A staged version is no version to match: the current one is as it was.
+    // A staged version is not a version to match: the current one is as it was.
     const headers = query.stage ? {} : etagOf(version);
     return { status: written.created ? 201 : 200, body: { name, version, warnings }, headers };
   },

@@ -8,7 +8,7 @@ type Lint = SecretWarning & { isFoundIn(text: string): boolean };
 
 const replacementCharacter = Buffer.from("\u{FFFD}", "utf8").toString("latin1");
 
-// A key in PEM, a section of an INI file, a key file in JSON: where a carriage return is no part of the value.
+// A key in PEM, a section of an INI file, a key file in JSON: where a carriage return is not a part of the value.
 const keyFile = /^-----BEGIN |^\[[^\]\r\n]+\]\r?$|"private_key"\s*:/m;
 
 // A user's own login at Google; GitHub's personal access tokens, classic and fine-grained, and a user's OAuth token;
@@ -16,7 +16,7 @@ const keyFile = /^-----BEGIN |^\[[^\]\r\n]+\]\r?$|"private_key"\s*:/m;
 const personal =
   /"type"\s*:\s*"authorized_user"|(?:^|[:\s"])(?:gh[po]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{36}|dckr_pat_[A-Za-z0-9_-]{20})/;
 
-/** What any value can have wrong with it, whoever uses it. */
+/** What any value can have wrong with it, no matter who uses it. */
 const lints: readonly Lint[] = [
   {
     // fioctl turns bytes that are no UTF-8 into U+FFFD before it sends them.

@@ -48,8 +48,8 @@ const maxAttempts = 60;
 
 /**
  * Writes and deletes secrets, all or none, in one statement with their audit rows. A deletion of a name that does not
- * exist is no error and no change. The version is part of what is sealed, so a write is a compare-and-set on it:
- * whoever loses a race seals anew for the next version.
+ * exist is neither an error nor a change. The version is part of what is sealed, so a write is a compare-and-set on it:
+ * anyone who loses a race seals anew for the next version.
  * @throws Problem `invalid-request` for a name that no secret can have, `forbidden` when it would turn delivery to jobs on
  *   and the caller may not, `precondition-failed`, `secret-in-use`, `limit-reached`, `conflict`,
  *   `secret-malformed` for a value that the entries which name its secret cannot use,

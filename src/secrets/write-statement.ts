@@ -174,7 +174,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
  * Writes several sets of changes in one statement, each whole or not at all.
  * @returns for each set what became of it: `changed`, too, when the factory has another fingerprint key by now, or when
  *   the set changes token answers and is not alone
- * @throws unique violation (23505) when a name to create has come to be meanwhile: then nothing was written
+ * @throws unique violation (23505) when a name to create has come to be in the meantime: then nothing was written
  */
 export async function writeChangeSets(
   prisma: PrismaClient,

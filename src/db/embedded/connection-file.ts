@@ -57,7 +57,7 @@ export function connectionUrl(connection: Connection, role: "service" | "admin",
 
 /**
  * The database of a service that runs in this data directory, for commands beside it; `undefined` when none runs.
- * The port is taken from the running postmaster, not from the file: whoever has taken over an old port must not be sent the password.
+ * The port is taken from the running postmaster, not from the file: anyone who has taken over an old port must not be sent the password.
  * @throws {DatabaseUnusable} when the files belong to another user or are damaged.
  */
 export async function readEmbeddedConnection(dataDirectory: string): Promise<{ url: string } | undefined> {

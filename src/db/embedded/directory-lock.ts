@@ -18,7 +18,7 @@ const lockName = /^lock-(\d+)-([A-Za-z0-9-]+)$/;
  *
  * Each process puts down a lock file that carries its own pid and start time in its name, and only then looks for others:
  * of two that start together at least one sees the other. A stale file names a process that will never run again, so
- * whoever deletes it cannot delete a lock that was taken meanwhile (with one shared name they could).
+ * anyone who deletes it cannot delete a lock that was taken in the meantime (with one shared name they could).
  * @throws {DatabaseUnusable} naming the process that holds it and since when.
  */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {

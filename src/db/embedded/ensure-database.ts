@@ -7,7 +7,7 @@ import { type Connection, connectionUrl } from "./connection-file.js";
 // Postgres documentation, appendix A: wrong password or no such role, no such role, no such database.
 const notMadeYet = new Set(["28P01", "28000", "3D000"]);
 
-/** Makes the service's role and its database if a first start did not come to it. The role is no superuser. */
+/** Makes the service's role and its database if a first start did not come to it. The role is not a superuser. */
 export async function ensureDatabase(connection: Connection, port: number): Promise<void> {
   if (await canConnect(connectionUrl(connection, "service", port))) return;
   await asAdmin(connection, port, async (admin) => {

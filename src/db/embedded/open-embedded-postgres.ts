@@ -24,7 +24,7 @@ import { respondsToSignals } from "./process-identity.js";
 export type EmbeddedPostgresDeps = {
   /** Told of each step that takes longer than a second. */
   onProgress: OnProgress;
-  /** Told once when Postgres is gone although nobody stopped it: nothing can be served any more. */
+  /** Told once when Postgres is gone although no one stopped it: nothing can be served any more. */
   onUnexpectedExit: (message: string) => void;
   /** The binaries; those that npm installed for this machine when absent. */
   platformPackage?: PlatformPackage;
@@ -39,7 +39,7 @@ export type EmbeddedPostgresInput = {
 };
 
 export type EmbeddedPostgres = {
-  /** Of the service's own database; its role owns it and is no superuser. Holds the password. */
+  /** Of the service's own database; its role owns it and is not a superuser. Holds the password. */
   url: string;
   /** Of the maintenance database, as superuser. Holds the password. */
   adminUrl: string;

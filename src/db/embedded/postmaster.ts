@@ -34,7 +34,7 @@ export async function runPostmaster(input: RunPostmaster): Promise<{ postmaster:
     if (left !== undefined) return { postmaster: left, adopted: true };
     const postmaster = await startPostmaster(input);
     if (postmaster !== undefined) return { postmaster, adopted: false };
-    // The port was taken meanwhile, or a postmaster spawned just before the last service was killed came up first.
+    // The port was taken in the meantime, or a postmaster spawned just before the last service was killed came up first.
   }
   const log = await tailPostgresLog(input.dataDirectory);
   throw new DatabaseUnusable(`Postgres does not start. The end of postgres.log in ${input.dataDirectory}:\n${log}`);

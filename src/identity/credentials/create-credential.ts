@@ -17,7 +17,7 @@ type Deps = { prisma: PrismaClient; audit: AuditWriter };
 export type Created = { id: string; token: string; createdAt: Date; expiresAt?: Date };
 
 /**
- * Makes an operator token. Without a maker (first start, or the command line of whoever holds the database) the
+ * Makes an operator token. Without a maker (first start, or the command line of the one who holds the database) the
  * actor is the service.
  */
 export async function createOperatorToken(

@@ -26,7 +26,7 @@ export type NewCredential = {
 
 /**
  * Writes a credential and its audit row in one statement, if its maker still lives.
- * @returns false when the maker was withdrawn meanwhile: nothing was written
+ * @returns false when the maker was withdrawn in the meantime: nothing was written
  */
 export async function insertCredential(
   prisma: PrismaClient,
@@ -76,7 +76,7 @@ export async function insertCredential(
  * Withdraws a credential and everything derived from it. Every replica notices by the rows themselves (`Withdrawals`): no
  * generation is raised, and nothing shared is locked unless it could act as an operator or admin.
  * @returns its name, whether it could still act as an admin, and the ids that were withdrawn; `undefined` when there was
- * no such credential that nobody has withdrawn
+ * no such credential that no one has withdrawn
  */
 export async function revokeFamily(
   transaction: Transaction,

@@ -43,7 +43,7 @@ export async function withdrawCredential(
     await deps.audit.writeWith(transaction, [factory ? { ...event, factory } : event]);
     return revoked.withdrawn;
   });
-  // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
+  // Other replicas are told by NOTIFY. Anyone who asks this one again must not be faster than that.
   for (const one of withdrawnIds) deps.withdrawals.observe(withdrawnCredential(one));
 }
 

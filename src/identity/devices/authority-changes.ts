@@ -143,7 +143,7 @@ export type DeviceChange = { factory: FactoryRef; caller: Caller; requested: Req
 /**
  * Writes one change of who the factory's devices are with its event, while no other is written. With `raises`, every
  * verdict that was made of a certificate before is made again afterwards, on each replica.
- * @throws Problem `unauthenticated`, `not-found` when the caller's credential or the factory ended meanwhile
+ * @throws Problem `unauthenticated`, `not-found` when the caller's credential or the factory ended in the meantime
  */
 export async function writeChange<T>(
   { prisma, audit, generations }: DeviceDeps,

@@ -51,7 +51,7 @@ const known = new Set(["2.5.29.17", "2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.
 const commonName = "2.5.4.3";
 const organizationalUnit = "2.5.4.11";
 
-/** Reads a certificate from DER. @returns `undefined` when it is none, is too large, or says one thing twice */
+/** Reads a certificate from DER. @returns `undefined` when it is not one, is too large, or says one thing twice */
 export function readCertificate(der: Buffer): Certificate | undefined {
   if (der.length > maxCertificateBytes) return undefined;
   // That it cannot be loaded says nothing about the certificate.
@@ -117,7 +117,7 @@ export function normalSerial(hexadecimal: string): string {
     .replace(/^0+(?=.)/, "");
 }
 
-// RFC 5280, 4.2.1.10: whoever does not process name constraints must refuse, and they are critical wherever a CA keeps
+// RFC 5280, 4.2.1.10: anyone who does not process name constraints must refuse, and they are critical wherever a CA keeps
 // to the rule.
 function isKnown({ type, critical }: Extension): boolean {
   return type !== nameConstraints && (!critical || known.has(type));
@@ -181,7 +181,7 @@ const block = /-----BEGIN ([A-Z0-9 ]+)-----(\s[A-Za-z0-9+/=\s]+)-----END \1-----
 
 /**
  * The DER bytes of the PEM blocks in a text (RFC 7468), in their order.
- * @returns `undefined` when there is none, or anything else in the text: another kind of block, or what is no PEM
+ * @returns `undefined` when there is none, or anything else in the text: another kind of block, or text that is not PEM
  */
 export function readPemBlocks(text: string, label: "CERTIFICATE" | "X509 CRL"): Buffer[] | undefined {
   const blocks = [...text.matchAll(block)];

@@ -37,7 +37,7 @@ export async function denyDevice(
     return { written, body: denialEvent("device.denied", written) };
   };
   const row = await writeChange(deps, change, write, false);
-  // Other replicas are told by NOTIFY. Whoever asks this one again must not be faster than that.
+  // Other replicas are told by NOTIFY. Anyone who asks this one again must not be faster than that.
   deps.withdrawals.observe(announcedDenial(factory.id, denied));
   return row;
 }

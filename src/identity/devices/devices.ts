@@ -32,7 +32,7 @@ const maxPresented = 8;
  * What the client of this connection has shown in its TLS handshake, whatever it is worth: the handshake proves that it
  * has the private key of the first certificate, and nothing else. Node looks up issuers in its own store too, so some
  * of the others may not have come from the client.
- * @returns `undefined` when this is no TLS, or no certificate was shown
+ * @returns `undefined` when this is not TLS, or no certificate was shown
  */
 function certificatesOfSocket(socket: Socket): ForwardedCertificates | undefined {
   if (!(socket instanceof TLSSocket)) return undefined;
@@ -49,14 +49,14 @@ function certificatesOfSocket(socket: Socket): ForwardedCertificates | undefined
 
 /**
  * SHA-256 of the first certificate, hexadecimal. Costs a hash, where `certificatesOfSocket` parses all of them.
- * @returns `undefined` when this is no TLS, or no certificate was shown
+ * @returns `undefined` when this is not TLS, or no certificate was shown
  */
 function fingerprintOfSocket(socket: Socket): string | undefined {
   const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
   return shown && hash("sha256", shown.raw);
 }
 
-/** Authorities of other factories that are asked whose device this is, when it is none of the factory that it names. */
+/** Authorities of other factories that are asked whose device this is, when it is not one of the factory that it names. */
 const maxForeign = 4;
 
 type Request = Pick<IncomingMessage, "socket" | "rawHeaders">;

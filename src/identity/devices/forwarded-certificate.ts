@@ -39,7 +39,7 @@ export class ForwardedCertificateReader {
   }
 
   /**
-   * The header of anyone who is no listed proxy says nothing, as if it were not there.
+   * The header counts only from a listed proxy; from others it is ignored.
    * @returns `undefined` when no certificate was handed on; `"refused"` for a wrong proof, a repeated header or a value
    * that is not exactly one certificate
    */

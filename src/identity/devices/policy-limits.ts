@@ -6,7 +6,7 @@ import type { DevicePolicy } from "./contract.js";
 export type Maker = Pick<Caller, "permissions" | "grants" | "maxTtlSeconds">;
 
 /**
- * Devices never get more than whoever lets them in has.
+ * Devices never get more than the caller who registers them has.
  * @throws Problem `forbidden`
  */
 export function checkPolicy(maker: Maker, policy: DevicePolicy): void {
@@ -21,7 +21,7 @@ export function checkPolicy(maker: Maker, policy: DevicePolicy): void {
 }
 
 /**
- * Whoever lets a device in, or in again, could ask for its tokens too.
+ * Anyone who lets a device in, or in again, could ask for its tokens too.
  * @throws Problem `forbidden`
  */
 export function checkMayLetIn(maker: Pick<Maker, "permissions">): void {

@@ -23,7 +23,7 @@ export function readAuthority(pem: string): AuthorityCertificates | undefined {
 }
 
 /**
- * Reads a bundle that somebody wants to register, and refuses one whose devices would all be refused.
+ * Reads a bundle that someone wants to register, and refuses one whose devices would all be refused.
  * @throws Problem `certificate-unsuitable` with the sentence that says what is wrong
  */
 export async function readNewAuthority(pem: string, now: Date): Promise<AuthorityCertificates> {

@@ -49,7 +49,7 @@ export class RememberedDevices {
   }
 
   set(fingerprint: string, admitted: Admitted): void {
-    // It may have been judged before its denial, which was announced meanwhile.
+    // It may have been judged before its denial, which was announced in the meantime.
     if (denialsOf(admitted.caller).some((denial) => this.#withdrawals.isRecent(denial))) return;
     this.#admitted.set(fingerprint, admitted);
   }

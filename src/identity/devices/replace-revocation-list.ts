@@ -23,7 +23,7 @@ const maxSkewMs = 5 * 60_000;
  * Puts a revocation list in the place of its issuer's one before.
  * @param text - the list: PEM, or base64 of its DER
  * @throws Problem `certificate-unsuitable` with the sentence why (not signed by this authority, older than the one
- *   before, past its nextUpdate, ...), `not-found`, `conflict` when another list arrived meanwhile
+ *   before, past its nextUpdate, ...), `not-found`, `conflict` when another list arrived in the meantime
  */
 export async function replaceRevocationList(
   deps: DeviceDeps & { revocationLists: RevocationLists },

@@ -27,7 +27,7 @@ export class RevocationLists {
   }
 
   /**
-   * A list that somebody uploads, verified by the certificates of an authority.
+   * A list that someone uploads, verified by the certificates of an authority.
    * @returns the list, or the sentence that says why it cannot be used
    * @throws Problem as `RevocationListReader` does
    */

@@ -8,7 +8,7 @@ import type { DevicePolicy } from "./contract.js";
  * generation; a denial costs only who is denied, and replicas notice by its row (`Withdrawals`).
  * @param change.makerId - the credential on whose behalf it is made, held so that a withdrawal waits for this and this
  * for it
- * @returns the generation that the factory has then, or what ended meanwhile
+ * @returns the generation that the factory has then, or what ended in the meantime
  */
 export async function holdFactory(
   transaction: Transaction,

@@ -33,7 +33,7 @@ export type TrustAnchor = {
 
 /**
  * What is concluded holds until `validUntil`. `isGenuine`: the authority has made the refused certificate, so that what
- * stands in it is worth writing down.
+ * is in it is worth writing down.
  */
 export type ChainVerdict = { ok: true; validUntil: Date } | { ok: false; reason: RefusalReason; isGenuine: boolean };
 
@@ -99,7 +99,7 @@ async function isGenuine(path: readonly Certificate[], isSigned: SignatureCheck)
 }
 
 // By names and key identifiers alone: signatures are verified from the root down, so that no key is used for which
-// nobody vouched.
+// no one vouched.
 function pathsUp(
   search: { root: Certificate; pool: readonly Certificate[]; stepsLeft: number },
   below: readonly Certificate[],

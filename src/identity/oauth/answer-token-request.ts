@@ -94,7 +94,7 @@ async function clientReply(deps: TokenDeps, client: ProvenClient, session: Clien
   return { ...reply, refresh_token: refreshToken };
 }
 
-/** RFC 8693. There is no client: whoever has the ID token is the workload. */
+/** RFC 8693. There is no client: anyone who has the ID token is the workload. */
 async function forIdToken(deps: TokenDeps, { form, requested }: Input): Promise<Reply> {
   const { subject_token: token, subject_token_type: type, factory } = form;
   if (token === undefined) throw missing("subject_token");

@@ -31,7 +31,7 @@ export type ClientSession = {
 
 /**
  * Opens a session for a client that has proved itself (RFC 6749, section 4.4). It ends with the client.
- * @throws Problem `invalid-client` when the client or its secret was withdrawn meanwhile
+ * @throws Problem `invalid-client` when the client or its secret was withdrawn in the meantime
  */
 export async function openClientSession(
   deps: { prisma: PrismaClient; audit: AuditWriter },
@@ -73,8 +73,8 @@ const startAnew =
 
 /**
  * Prolongs a session, and gives the next refresh token for the presented one (RFC 6749, section 6; RFC 9700, section
- * 4.14.2). The presented one works for another minute, since two fioctl runs side by side send the same. Whoever sends
- * it later may be a thief, or the owner after one: nobody can tell, so the session ends.
+ * 4.14.2). The presented one works for another minute, since two fioctl runs side by side send the same. Anyone who sends
+ * it later may be a thief, or the owner after one: no one can tell, so the session ends.
  * @throws Problem `invalid-grant` for a token that is unknown, expired, of another client, or used before
  */
 export async function refreshClientSession(deps: Deps, input: Input): Promise<ClientSession> {

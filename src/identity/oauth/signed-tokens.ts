@@ -25,7 +25,7 @@ export type TokenKind<C extends Registered> = {
   type: string;
   claims: z.ZodType<C>;
   maxBytes: number;
-  /** No token of this kind says of itself that it lives longer, whoever signed it. */
+  /** No token of this kind says of itself that it lives longer, no matter who signed it. */
   maxSeconds: number;
 };
 

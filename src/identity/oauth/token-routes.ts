@@ -131,7 +131,7 @@ const requestToken = route(
 
 const guesses: ReadonlySet<string> = new Set(["invalid-client", "invalid-grant", "unauthenticated"]);
 
-// Whoever guesses is refused before anything is looked up or verified.
+// Anyone who guesses is refused before anything is looked up or verified.
 async function limited<T>(deps: Limited, asker: Asker, answer: () => Promise<T>): Promise<T> {
   await deps.tokenEndpointFailures.refuseTooMany(asker);
   try {

@@ -71,7 +71,7 @@ type Span = readonly [from: number, to: number];
  */
 export function matchesGlob(glob: string, text: string): boolean {
   const parts = glob.match(/\*+|[^*]+/g) ?? [];
-  // The places that what stands in the glob so far can lead to, in their order and apart from each other.
+  // The places that what is in the glob so far can lead to, in their order and apart from each other.
   let reached: readonly Span[] = [[0, 0]];
   for (const [index, part] of parts.entries()) {
     if (reached.length === 0) return false;
@@ -115,7 +115,7 @@ function afterLiteral(reached: readonly Span[], text: string, literal: string): 
   return ends;
 }
 
-/** Whether a glob says anything: one without a letter or digit, such as `*` or `**` + `/*`, fits what nobody meant. */
+/** Whether a glob says anything: one without a letter or digit, such as `*` or `**` + `/*`, fits what no one meant. */
 export function saysSomething(glob: string): boolean {
   return /[\p{L}\p{N}]/u.test(glob);
 }

@@ -134,7 +134,7 @@ export type Asked = { idToken: string } | { claims: Claims };
 /**
  * Says of each rule of the factory whether it lets in the bearer of a token, and what of it does not hold. Uses up no
  * token, and says nothing of whether one was used before.
- * @throws Problem `invalid-request` for what is no token at all
+ * @throws Problem `invalid-request` for what is not a token at all
  */
 export async function explain(deps: ExplainDeps, factory: FactoryRef, asked: Asked): Promise<Explanation> {
   const token = "idToken" in asked ? asked.idToken : undefined;
@@ -184,7 +184,7 @@ function explainRule(verdict: RuleVerdict, claims: AskedClaims, token: Explained
   };
 }
 
-/** How far a rule is from matching: that nearest to it is what somebody wants to read first. */
+/** How far a rule is from matching: that nearest to it is what someone wants to read first. */
 function lacks({ conditions, token }: ExplainedRule): number {
   return conditions.filter(({ holds }) => !holds).length + (token?.holds === false ? 1 : 0);
 }

@@ -67,8 +67,8 @@ export class KnownRules {
 }
 
 /**
- * Looks at a pasted key set when it is pasted, where somebody can still mend it.
- * @throws Problem `invalid-request` for what is no set of public keys, or has none for the rule's algorithms
+ * Looks at a pasted key set when it is pasted, where someone can still mend it.
+ * @throws Problem `invalid-request` for what is not a set of public keys, or has none for the rule's algorithms
  */
 export function checkPastedKeys(jwks: string, algorithms: readonly SignatureAlgorithm[]): void {
   const reason = wrongWithKeys(jwks, algorithms);

@@ -15,7 +15,7 @@ export const VerifiedIdToken = z.object({
   algorithm: SignatureAlgorithm,
   /** The sources of keys by which its signature holds (`keySourceId`): a rule with another one did not verify it. */
   sources: z.array(z.string()),
-  /** Whether its `jti` was taken, so that nobody can come with it again. */
+  /** Whether its `jti` was taken, so that no one can come with it again. */
   isTaken: z.boolean(),
   claims: z.record(z.string(), z.unknown()),
 });
@@ -55,7 +55,7 @@ export const workloadPermissions: ReadonlySet<Permission> = new Set<Permission>(
 
 /**
  * What the rules let the bearer of a verified token do; `undefined` when it is not let in. A rule that has become
- * single-use meanwhile wants the token presented again.
+ * single-use in the meantime wants the token presented again.
  */
 export function trustedWorkload({ rules }: FactoryRules, verified: VerifiedIdToken): Trusted | undefined {
   const decision = decide(believed(judgeRules(rules, verified), verified.sources), verified.claims);
@@ -67,7 +67,7 @@ export function believed(verdicts: readonly RuleVerdict[], sources: readonly str
   return verdicts.filter(({ rule }) => sources.includes(keySourceId(keySourceOf(rule))));
 }
 
-/** The caller that the bearer of an ID token is. Its `expiresAt` is left to whoever knows until when it may come. */
+/** The caller that the bearer of an ID token is. Its `expiresAt` is left to the one who knows until when it may come. */
 export function workloadCaller({ factory, generation }: FactoryRules, trusted: Trusted, sub: unknown): Caller {
   return {
     kind: "oidc",

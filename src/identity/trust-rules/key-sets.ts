@@ -34,7 +34,7 @@ export type FoundKey =
 const maxSources = 1_000;
 /** Between two fetches that an unknown `kid` asks for. */
 const unknownKeyMs = 30_000;
-/** After a failure: nobody waits for a dead issuer again and again. */
+/** After a failure: no one waits for a dead issuer again and again. */
 const failurePauseMs = 10_000;
 const refreshMs = 600_000;
 /** How long the last good set outlives an outage; and how long after its last use a set is kept fresh. */

@@ -42,7 +42,7 @@ export function refuseUnsafe(findings: readonly Finding[]): void {
   });
 }
 
-/** What is wrong, without what to do: that stands in the detail beside it. */
+/** What is wrong, without what to do: that is in the detail beside it. */
 const firstSentence = (message: string): string => /^.*?\.(?= )/.exec(message)?.[0] ?? message;
 
 function lintIdentity(rule: JudgedRule, template: RuleTemplate): Finding[] {
@@ -55,7 +55,7 @@ function isBound(rule: JudgedRule, template: RuleTemplate): boolean {
   const isPinned = (claim: string) => pins(rule, claim) && !isNamed(rule, claim, template);
   if (template.identities.some((claims) => claims.every(isPinned))) return true;
   if (template.name !== "generic") return false;
-  // Of an issuer that nobody here knows, any claim can be the one that tells people apart, but for what never is.
+  // Of an issuer that no one here knows, any claim can be the one that tells people apart, but for what never is.
   const claims = rule.conditions.map(({ claim }) => claimName(claim));
   const neverTell = [registeredClaims, changingNames, claimsOfRuns];
   return claims.some((claim) => !neverTell.some((names) => names.has(claim)) && isPinned(claim));
@@ -108,7 +108,7 @@ function lintComparison(condition: TrustCondition, at: string): Finding[] {
   return [warning("looks-like-a-pattern", message, `${at}/glob`)];
 }
 
-// What jobs ask tokens for anyway: each is shown to somebody else, who could bring it here.
+// What jobs ask tokens for anyway: each is shown to someone else, who could bring it here.
 const audiencesOfOthers: readonly { pattern: RegExp; whose: string }[] = [
   { pattern: /^https:\/\/github\.com(\/|$)/, whose: "GitHub's default" },
   { pattern: /^https:\/\/gitlab\.com\/?$/, whose: "GitLab's own" },

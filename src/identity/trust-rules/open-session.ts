@@ -22,7 +22,7 @@ export type SessionRequests = { count(caller: Pick<Caller, "kind" | "id" | "acto
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; workloads: Workloads; sessionRequests: SessionRequests };
 
-/** A session that was opened: whoever has an access token for it is the workload. */
+/** A session that was opened: anyone who has an access token for it is the workload. */
 export type OpenedSession = {
   credentialId: string;
   factory: FactoryRef;

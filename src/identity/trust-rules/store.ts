@@ -43,7 +43,7 @@ export async function generationOf(prisma: PrismaClient, factoryId: string): Pro
   return row?.generation;
 }
 
-// A rule that this release cannot read (a later one wrote it) lets nobody in.
+// A rule that this release cannot read (a later one wrote it) lets no one in.
 function ruleOf(row: z.output<typeof RuleRow>): TrustRule | undefined {
   const terms = RuleTerms.safeParse(row.rule);
   if (!terms.success) return undefined;
@@ -92,7 +92,7 @@ export async function findRule(prisma: PrismaClient, factoryId: string, id: stri
   return row ? storedRuleOf(row) : undefined;
 }
 
-/** What a change of a rule must know of it; call `holdRules` first. Whoever cannot read a rule can still withdraw it. */
+/** What a change of a rule must know of it; call `holdRules` first. Anyone who cannot read a rule can still withdraw it. */
 export async function ruleHead(transaction: Transaction, factoryId: string, id: string) {
   const row = await transaction.trustRule.findFirst({
     select: { id: true, name: true, version: true, createdAt: true, createdByName: true },
@@ -104,7 +104,7 @@ export async function ruleHead(transaction: Transaction, factoryId: string, id: 
 /**
  * Makes writers of a factory's rules take turns, and raises its generation. The maker's row is locked first, so that a
  * withdrawal waits for this, and this for a withdrawal: both take the factory last.
- * @returns the new generation, or what ended meanwhile
+ * @returns the new generation, or what ended in the meantime
  */
 export async function holdRules(
   transaction: Transaction,

@@ -21,7 +21,7 @@ const skewSeconds = 60;
 
 /**
  * Verifies an ID token for one rule, and says what fails first. Never throws for what a token or its issuer does; never
- * quotes the token. For those who debug a rule; whoever is let in goes through `Workloads`.
+ * quotes the token. For those who debug a rule; anyone who is let in goes through `Workloads`.
  * @param of.factoryId - whose key sets are looked at
  */
 export async function checkIdToken(
@@ -112,7 +112,7 @@ export function keySourceOf(rule: Pick<TrustRule, "issuer" | "jwksUrl" | "jwks">
   return { kind: "discovery", issuer: rule.issuer };
 }
 
-/** RFC 7519, sections 4.1.4 to 4.1.6. A token that lives longer than a day is no proof of who is here now. */
+/** RFC 7519, sections 4.1.4 to 4.1.6. A token that lives longer than a day is not a proof of who is here now. */
 export function failureOfTimes(parsed: ParsedIdToken, now: Date): IdTokenFailure | undefined {
   const seconds = now.getTime() / 1_000;
   if (parsed.expiresAt <= seconds) return "expired";
@@ -219,14 +219,14 @@ export function parseIdToken(
   };
 }
 
-/** A list of one is how some issuers write one; with a list of two somebody else could present the token here. */
+/** A list of one is how some issuers write one; with a list of two someone else could present the token here. */
 function oneAudience(value: unknown): string | undefined {
   const audience: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
   return typeof audience === "string" && audience !== "" ? audience : undefined;
 }
 
 /**
- * Why an ID token is not believed, in the order in which it is found out. Whoever presents the token is never told:
+ * Why an ID token is not believed, in the order in which it is found out. Anyone who presents the token is never told:
  * these are for the log and for those who may read the rules.
  */
 export type IdTokenFailure =
@@ -249,7 +249,7 @@ const keepAfterExpiryMs = 120_000;
 /**
  * Takes the id of a token, for good. Compare-and-set: of two presentations at the same instant, on any replicas,
  * exactly one gets `true`.
- * @param token - `expiresAt`: after it nobody takes the token anyway
+ * @param token - `expiresAt`: after it no one takes the token anyway
  */
 export async function takeTokenId(
   prisma: PrismaClient,

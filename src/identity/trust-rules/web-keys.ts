@@ -15,7 +15,7 @@ export type WebKey = {
   e?: string;
   x?: string;
   y?: string;
-  /** Whoever publishes the private half lets everybody sign: such a key verifies nothing. */
+  /** Anyone who publishes the private half lets everybody sign: such a key verifies nothing. */
   isPrivate: boolean;
 };
 
@@ -52,7 +52,7 @@ const Kid = z.string().max(1_000);
 
 /**
  * Reads a JSON Web Key Set (RFC 7517, section 5). A key that cannot be understood is left out and spoils no other one.
- * @returns `undefined` when it is none, or holds more than 100 keys
+ * @returns `undefined` when it is not one, or holds more than 100 keys
  */
 export function readWebKeys(text: string): WebKeys | undefined {
   const list = KeyList.safeParse(parseForeignJson(text));
@@ -148,14 +148,14 @@ export type KeySet = WebKeys & {
   imported: Map<string, Promise<CryptoKey | undefined>>;
 };
 
-/** Reads a JSON Web Key Set. @returns `undefined` when it is none, or holds more than 100 keys */
+/** Reads a JSON Web Key Set. @returns `undefined` when it is not one, or holds more than 100 keys */
 export function parseKeySet(text: string): KeySet | undefined {
   const read = readWebKeys(text);
   return read && { ...read, imported: new Map() };
 }
 
 /**
- * Finds the one key that a token can be signed with. Two keys of one `kid` are none: whoever slipped the second in
+ * Finds the one key that a token can be signed with. Two keys of one `kid` are none: anyone who slipped the second in
  * would be tried too. Without a `kid` exactly one key of the set must fit.
  */
 export async function findKey(
@@ -177,7 +177,7 @@ function importedKey(set: KeySet, key: WebKey, algorithm: SignatureAlgorithm): P
   return known;
 }
 
-// Only the members that make a public key: whatever else stands in it (`x5u`, `oth`, `d`) reaches no library.
+// Only the members that make a public key: whatever else is in it (`x5u`, `oth`, `d`) reaches no library.
 async function importKey(key: WebKey, algorithm: SignatureAlgorithm): Promise<CryptoKey | undefined> {
   const { kty, crv, n, e, x, y } = key;
   const members = { kty, ...(crv && { crv }), ...(n && { n }), ...(e && { e }), ...(x && { x }), ...(y && { y }) };

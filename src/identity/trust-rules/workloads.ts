@@ -48,7 +48,7 @@ const maxRememberedBytes = 32 * 1_024 * 1_024;
 
 /**
  * No refusal of an ID token is answered sooner, so that its time does not tell whether the factory exists, or has a rule
- * for this issuer. What still shows is a fetch of keys that takes longer, to whoever knows what a rule asks for.
+ * for this issuer. What still shows is a fetch of keys that takes longer, to the one who knows what a rule asks for.
  */
 const refusalMs = 100;
 

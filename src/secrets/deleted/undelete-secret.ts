@@ -65,11 +65,11 @@ async function undelete(
   if (!secret) throw nothingToUndelete(name, deps.undeleteDays);
   const version = secret.currentVersion;
   checkPrecondition(input.precondition, version);
-  // In the order of all who write secrets: the secret, then the factory. After that nobody deletes or creates one.
+  // In the order of all who write secrets: the secret, then the factory. After that no one deletes or creates one.
   await lockDeleted(transaction, secret.id);
   const { maxSecrets } = deps.limits;
   const room = await makeRoom(transaction, { factoryId: factory.id, name, maxSecrets });
-  // It may have been back meanwhile, with another current version: what is judged below is what comes back.
+  // It may have been back in the meantime, with another current version: what is judged below is what comes back.
   const held = await find();
   if (held?.id !== secret.id || held.currentVersion !== version) throw new ChangedMeanwhile();
   if (!room) throw new Problem("limit-reached", `A factory holds at most ${maxSecrets} secrets.`);
@@ -169,7 +169,7 @@ export async function makeRoom(
   return factory;
 }
 
-/** Whether there is a secret of this name. Call `makeRoom` first: then no other can create one meanwhile. */
+/** Whether there is a secret of this name. Call `makeRoom` first: then no other can create one in the meantime. */
 export async function nameIsTaken(transaction: Transaction, factoryId: string, name: string): Promise<boolean> {
   return (await transaction.secret.count({ where: { factoryId, name, deletedAt: null } })) > 0;
 }
@@ -183,7 +183,7 @@ export async function bringBack(
   await transaction.secret.update({ where: { id }, data: { deletedAt: null, named, deliverToJobs, updatedAt: at } });
 }
 
-/** Deleted secrets that nobody can bring back any more, locked; those that somebody works on are left for later. */
+/** Deleted secrets that no one can bring back any more, locked; those that someone works on are left for later. */
 export async function holdExpired(transaction: Transaction, undeleteDays: number, most: number) {
   return transaction.$queryRawUnsafe<
     { id: string; name: string; current_version: number; factory_id: string; factory_name: string }[]

@@ -10,8 +10,8 @@ const batchSize = 1_000;
 
 /**
  * Counts in memory who uses which version of a secret, and writes it every ten seconds: nothing waits for it, and the
- * token path has no statement more. What a SIGKILL loses of it stands in the audit, which is the record; this is a
- * summary for whoever wants to turn an old credential off.
+ * token path has no statement more. What a SIGKILL loses of it is in the audit, which is the record; this is a
+ * summary for the one who wants to turn an old credential off.
  */
 export class SecretUses {
   readonly #deps: { prisma: PrismaClient; onError: (error: unknown) => void };

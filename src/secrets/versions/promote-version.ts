@@ -109,7 +109,7 @@ async function checkNewCurrent(
 }
 
 /**
- * The same for a version that is looked at first. Where another became the one before meanwhile, or there is another
+ * The same for a version that is looked at first. Where another became the one before in the meantime, or there is another
  * config, it looks again.
  * @throws Problem as `rollBack`, and `secret-malformed` when the entries that name the secret cannot use its value
  */

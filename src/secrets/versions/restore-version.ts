@@ -10,7 +10,7 @@ const maxAttempts = 20;
 
 /**
  * Makes an older version the newest and current one. Its ciphertext is bound to its number, so it is opened and sealed
- * anew, outside of any transaction; the value does not leave this process. Where a further version was made meanwhile,
+ * anew, outside of any transaction; the value does not leave this process. Where a further version was made in the meantime,
  * it looks again: the older one may be gone by now.
  * @throws Problem `not-found`, `precondition-failed`, `version-unsuitable` when it is destroyed, `secret-unreadable`,
  *   `conflict`; `forbidden` and `secret-in-use` when it may be delivered to jobs, as `writeSecrets`

@@ -39,7 +39,7 @@ export async function findHead(
 }
 
 /**
- * Locks a secret until the transaction ends, as its writers do, and reads it under the lock. Whoever needs the factory's
+ * Locks a secret until the transaction ends, as its writers do, and reads it under the lock. Anyone who needs the factory's
  * row too takes it after this.
  */
 export async function holdSecret(

@@ -18,7 +18,7 @@ export type NewClient = {
 
 /**
  * Writes a client, its first secret and the audit row in one statement, if the client's maker still lives.
- * @returns false when the maker was withdrawn meanwhile: nothing was written
+ * @returns false when the maker was withdrawn in the meantime: nothing was written
  */
 export async function insertClient(
   prisma: PrismaClient,

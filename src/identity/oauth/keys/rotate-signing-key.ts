@@ -25,7 +25,7 @@ export type Rotated = { keyId: string; raised: Raised };
 /**
  * Makes a key and puts it in the place of the one that signs, which goes on verifying until its last token has expired.
  * @param input.replacedId - the key that signs now; `undefined` when there is none yet
- * @param input.isLost - the old key is known to somebody else: it verifies no more, nor does one that waits for its turn
+ * @param input.isLost - the old key is known to someone else: it verifies no more, nor does one that waits for its turn
  * @returns `undefined` when another replica was faster: read again
  */
 export async function rotateSigningKey(
@@ -199,7 +199,7 @@ export const federation = {
   verifySeconds: 3600,
 } as const satisfies KeyUse;
 
-/** What a client pulls with through the relay. Nobody else verifies them, so their keys are published nowhere. */
+/** What a client pulls with through the relay. No one else verifies them, so their keys are published nowhere. */
 export const relay = {
   purpose: "relay",
   alg: "ES256",

@@ -83,11 +83,11 @@ export class SigningKeys {
   async rotateIfDue(): Promise<void> {
     const { keys } = await this.#current();
     const step = nextStep(this.#use, keys, this.#deps.now());
-    // The first key is made by whoever needs it.
+    // The first caller who needs a key makes it.
     if (step && step.do !== "create") await this.#take(step);
   }
 
-  // That another replica was faster is no failure: what it made is read.
+  // That another replica was faster is not a failure: what it made is read.
   async #take(step: KeyStep): Promise<void> {
     const rotation = { use: this.#use, now: this.#deps.now() };
     switch (step.do) {

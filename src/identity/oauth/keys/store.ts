@@ -120,7 +120,7 @@ export async function promoteSigningKey(
   replaced: { id: string; verifyUntil: Date },
   now: Date,
 ): Promise<Raised | undefined> {
-  // Whoever rotates at the same time waits for this row, and then finds that it waits no more.
+  // Anyone who rotates at the same time waits for this row, and then finds that it waits no more.
   const held = await transaction.$queryRawUnsafe<unknown[]>(
     `SELECT id FROM signing_keys
      WHERE id = $1::text AND purpose = $2::text AND signs_from <= $3::timestamptz FOR UPDATE`,

@@ -35,7 +35,7 @@ export const kubernetes: RuleTemplate = {
     isEks(issuer) ||
     /^https:\/\/container\.googleapis\.com\/v1\/projects\//.test(issuer) ||
     /^(kubernetes\.default\.svc(\..*)?|.*\.oic\.prod-aks\.azure\.com)$/.test(hostOf(issuer)),
-  // The bearer of every account of a namespace, or of the cluster, was not meant by whoever wrote one name.
+  // The bearer of every account of a namespace, or of the cluster, was not meant by anyone who wrote one name.
   isName: (claim, value) => claim === "sub" && !/^system:serviceaccount:[^:]+:[^:]+$/.test(value),
   lint,
 };

@@ -92,7 +92,7 @@ export function warning(code: FindingCode, message: string, at = "/conditions"):
   return { code, severity: "warning", at, message };
 }
 
-/** The host of an issuer; empty for what is no URL. */
+/** The host of an issuer; empty for what is not a URL. */
 export function hostOf(issuer: string): string {
   return URL.canParse(issuer) ? new URL(issuer).hostname : "";
 }

@@ -29,7 +29,7 @@ const identities: ReadonlySet<string> = new Set(
 
 /**
  * Claims that say which run it was and not whose: everybody has a branch of that name. One that ends in `id` can be
- * somebody's all the same, with an issuer that nobody here knows.
+ * someone's all the same, with an issuer that no one here knows.
  */
 export const claimsOfRuns: ReadonlySet<string> = new Set(
   all

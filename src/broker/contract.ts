@@ -78,7 +78,10 @@ export const RegistryToken = z
 const DockerAuth = z
   .object({
     auth: z.string().optional().meta({ description: "base64 of user:password" }),
-    registrytoken: z.string().optional().meta({ description: "A bearer: docker, BuildKit, buildx and crane read it." }),
+    registrytoken: z
+      .string()
+      .optional()
+      .meta({ description: "A bearer: docker, BuildKit, buildx, crane, oras and helm read it." }),
   })
   .meta({ id: "DockerAuth" });
 

@@ -34,8 +34,10 @@ export async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     const isExpected = error instanceof CommandFailure;
     const message = isExpected ? error.message : "factory-secrets failed in a way that it should not.";
-    writeOut(`${visibleInline(message)}\n`);
-    writeErr(`docker-credential-factory-secrets: ${visibleInline(message)}\n`);
+    // One line: clients quote the answer in a sentence of their own.
+    const line = visibleInline(message.replace(/\s*\n\s*/g, " "));
+    writeOut(`${line}\n`);
+    writeErr(`docker-credential-factory-secrets: ${line}\n`);
     return 1;
   }
 }

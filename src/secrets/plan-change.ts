@@ -28,6 +28,14 @@ export type SecretItem =
     }
   | { op: "delete"; name: string; forced: boolean; purged?: boolean };
 
+type Seeing = {
+  head: SecretHead | undefined;
+  precondition: Precondition;
+  caller: Deliverer;
+  /** As in the change. */
+  judged: boolean;
+};
+
 /**
  * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
  * `undefined` when nothing has to. The value is sealed for its place.
@@ -37,7 +45,7 @@ export function planChange(
   keys: UnwrappedKeys,
   factoryId: string,
   item: SecretItem,
-  { head, precondition, caller }: { head: SecretHead | undefined; precondition: Precondition; caller: Deliverer },
+  { head, precondition, caller, judged }: Seeing,
 ): SecretChange | undefined {
   if (item.op === "put" && item.seen) checkSeen(item.seen, head);
   checkPrecondition(precondition, head);
@@ -51,6 +59,7 @@ export function planChange(
     restored_from: null,
     description: null,
     expires_at: null,
+    judged: true,
     deliver_to_jobs: false,
     if_deliver_to_jobs: null,
   };
@@ -86,6 +95,7 @@ export function planChange(
     restored_from: item.restoredFrom ?? null,
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
+    judged,
     deliver_to_jobs: deliverabilityOf(item, head, caller),
     if_deliver_to_jobs: head?.deliverToJobs ?? null,
   };

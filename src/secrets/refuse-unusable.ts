@@ -6,8 +6,19 @@ import { isDelivered } from "./delivery/store.js";
 import { type OpenDeps, openSecretVersion } from "./open-secret.js";
 import { findHead } from "./versions/store.js";
 
-/** Why the entries that name a secret cannot work with a value: a sentence for each mistake, which never quotes the value. */
-export type MistakesFor = (factory: FactoryRef, name: string, value: Plaintext) => Promise<readonly string[]>;
+/** `remembered` costs no statement, and can be behind a config that was just published. */
+type Entries = "remembered" | "present";
+
+/**
+ * Why the entries that name a secret cannot work with a value: a sentence for each mistake, which never quotes the value.
+ * `undefined` when no entry names it.
+ */
+export type MistakesFor = (
+  factory: FactoryRef,
+  name: string,
+  value: Plaintext,
+  entries: Entries,
+) => Promise<readonly string[] | undefined>;
 
 type Unusable = { mistakesFor: MistakesFor };
 export type UnusableDeps = OpenDeps &
@@ -18,18 +29,22 @@ export const allowUnusableRule =
 
 /**
  * Refuses values that would become current and that the entries which name their secrets cannot use.
+ * @returns the names that entries name
  * @throws Problem `secret-malformed`
  */
 export async function refuseUnusable(
   { mistakesFor }: Unusable,
   factory: FactoryRef,
   values: readonly { name: string; value: Plaintext }[],
-): Promise<void> {
-  const refused = await Promise.all(
-    values.map(async ({ name, value }) => ({ name, mistakes: await mistakesFor(factory, name, value) })),
+  entries: Entries,
+): Promise<string[]> {
+  const judged = await Promise.all(
+    values.map(async ({ name, value }) => ({ name, mistakes: await mistakesFor(factory, name, value, entries) })),
   );
-  const unusable = refused.filter(({ mistakes }) => mistakes.length > 0);
+  const named = judged.flatMap(({ name, mistakes }) => (mistakes === undefined ? [] : [{ name, mistakes }]));
+  const unusable = named.filter(({ mistakes }) => mistakes.length > 0);
   if (unusable.length > 0) throw unusableValues(unusable);
+  return named.map(({ name }) => name);
 }
 
 /**
@@ -47,7 +62,7 @@ async function refuseUnusableVersion(
   const value = await openSecretVersion(deps, { factory, actor: actorOf(caller), secret, sealed });
   if (!value) return;
   try {
-    await refuseUnusable(deps, factory, [{ name, value }]);
+    await refuseUnusable(deps, factory, [{ name, value }], "present");
   } finally {
     value.erase();
   }

@@ -39,6 +39,8 @@ export type SecretChange = {
   /** `null` leaves these two as they are. */
   description: string | null;
   expires_at: string | null;
+  /** The entries that name the secret can use the value, or it was allowed. Else only if no entry names the secret. */
+  judged: boolean;
   /** Of the version that it makes. */
   deliver_to_jobs: boolean;
   /** Only if the current version says so: by that it was judged. `null` where there is none. */

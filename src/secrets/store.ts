@@ -7,7 +7,7 @@ import { withDeliverability } from "./delivery/store.js";
 import type { ChangeSet, SecretHead, SecretLimits } from "./secret-change.js";
 
 const change =
-  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, deliver_to_jobs bool, if_deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
+  "set int, factory_id uuid, op text, secret_id uuid, name text, version int, if_version int, if_destroyed int, forced bool, purged bool, data_key_id uuid, ciphertext text, fingerprint text, fingerprint_key_id uuid, restored_from int, description text, expires_at timestamptz, judged bool, deliver_to_jobs bool, if_deliver_to_jobs bool, at timestamptz, actor_kind text, actor_id text, actor_name text";
 
 // Several sets of changes, each made whole or not at all, in one round trip. `locked` holds the changes whose secret is
 // still as the writer saw it, with its row locked: a set that misses one is not `ready`, and nothing of it is done. A
@@ -16,6 +16,7 @@ const change =
 // the statement. All others touch no shared row, and do not queue. A staged version moves no pointer. What is current, or was before,
 // outlives the count of versions to keep, which is read without a lock. A deletion leaves its versions, unless it purges.
 // Whether a new version may be delivered to jobs was judged by what the current one says, so that is compared too.
+// A value that the writer has not judged by the entries which name its secret, since it knew of none, waits for that.
 // `fingerprinting` are the keys of the fingerprints that are still there: one made with another could be compared with none.
 const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS change(${change})
@@ -29,6 +30,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
       AND NOT (s.named AND change.op = 'delete' AND NOT change.forced)
       AND (change.if_deliver_to_jobs IS NULL OR v.deliver_to_jobs = change.if_deliver_to_jobs)
       AND NOT (s.named AND change.deliver_to_jobs)
+      AND NOT (s.named AND change.op = 'update' AND NOT change.judged)
     ORDER BY s.id FOR UPDATE OF s
   ), fingerprinting AS MATERIALIZED (
     SELECT k.id FROM data_keys k WHERE k.id IN (SELECT change.fingerprint_key_id FROM change)
@@ -36,6 +38,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     SELECT change.set, change.factory_id, bool_or(change.op IN ('create', 'delete') OR change.op = 'update' AND locked.named) AS takes_factory,
            bool_or(change.op IN ('update', 'delete') AND COALESCE(locked.named, false)) AS renews,
            COALESCE(array_agg(change.name) FILTER (WHERE change.op = 'create'), '{}') AS names,
+           COALESCE(array_agg(change.name) FILTER (WHERE change.op = 'create' AND NOT change.judged), '{}') AS unjudged,
            (count(*) FILTER (WHERE op = 'create') - count(*) FILTER (WHERE op = 'delete'))::int AS added
     FROM change LEFT JOIN locked ON locked.id = change.secret_id
          LEFT JOIN fingerprinting ON fingerprinting.id = change.fingerprint_key_id
@@ -45,6 +48,7 @@ const writeStatement = `/* write-secrets */ WITH change AS MATERIALIZED (
     UPDATE factories f SET secret_count = f.secret_count + ready.added,
            generation = f.generation + CASE WHEN ready.renews OR ready.names && f.named_secrets THEN 1 ELSE 0 END FROM ready
     WHERE $2::bool AND ready.takes_factory AND f.id = ready.factory_id AND f.deleted_at IS NULL
+      AND NOT ready.unjudged && f.named_secrets
       AND (ready.added <= 0 OR f.secret_count + ready.added <= $3::int)
     RETURNING f.id, f.named_secrets
   ), go AS MATERIALIZED (

@@ -60,7 +60,14 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   // What an entry names and is flagged for delivery is refused for that.
   const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
-  if (!input.allowUnusable) await refuseUnusable(deps, factory, current);
+  const unjudged = new Set(input.allowUnusable ? [] : current.map(({ name }) => name));
+  for (const name of await refuseUnusable(
+    deps,
+    factory,
+    current.filter(({ name }) => unjudged.has(name)),
+    "remembered",
+  ))
+    unjudged.delete(name);
   const pause = createPauses();
   const warnings: SecretWarning[][] = [];
   for (const item of items) {
@@ -78,7 +85,8 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       const { precondition, caller } = input;
       const planned: (SecretChange | undefined)[] = [];
       for (const item of items) {
-        planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller }));
+        const judged = !unjudged.has(item.name);
+        planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller, judged }));
         await pause();
       }
       const changes = planned.filter((planning) => planning !== undefined);
@@ -90,6 +98,14 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
       if (attempt === 1) deps.factoryKeys.forget(factory.id);
       heads = await deps.heads.readAgain(factory.id, names);
       await refuseWhatCannotSucceed(deps, input, heads);
+      // It may be for an entry that names a secret since just now.
+      await refuseUnusable(
+        deps,
+        factory,
+        current.filter(({ name }) => unjudged.has(name)),
+        "present",
+      );
+      unjudged.clear();
     }
     throw new Problem("conflict", "Too many others write these names at the same time. Try again.", {
       retryAfterSeconds: 1,

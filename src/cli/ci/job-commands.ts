@@ -144,7 +144,7 @@ async function runLogin(context: CommandContext, flags: LoginFlags): Promise<num
   for (const failure of done.failures) terminal.say(failureLine(failure));
   if (done.tokens.some(({ kind }) => kind === "bearer"))
     terminal.say(
-      "A bearer is read by docker, BuildKit, buildx and crane. For skopeo: --src-registry-token, from `ci token`.",
+      "A bearer is read by docker, BuildKit, buildx, crane, oras and helm; not by podman, buildah and regctl. For skopeo: --src-registry-token, from `ci token`.",
     );
   return exitCode;
 }

@@ -46,9 +46,10 @@ export function createSecretsDeps(input: {
           : [...checkOtherCloud(types, text), ...types.flatMap((type) => checkCredentialText(type, text))];
       return [...valueWarnings(value), ...remarks];
     },
-    mistakesFor: async (factory, name, value) => {
-      const named = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
-      if (named.length === 0) return [];
+    mistakesFor: async (factory, name, value, as) => {
+      const known = await (as === "present" ? facts.present(factory) : facts.of(factory));
+      const named = known.entries.filter(({ entry }) => entry.secretName === name);
+      if (named.length === 0) return undefined;
       const text = value.revealText();
       return [...new Set(named.flatMap(({ entry }) => mistakesFor(entry, text)))];
     },

@@ -66,6 +66,7 @@ describe("writes at the same time", () => {
         description: null,
         expires_at: null,
         deliver_to_jobs: false,
+        judged: true,
         if_deliver_to_jobs: null,
       } as const),
     });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { deafen } from "../../support/deafen.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";
 
@@ -46,6 +47,24 @@ describe("a value that the entries which name its secret cannot use", () => {
     expect(await version()).toBe(1);
     const { body } = await put(path, { allowUnusable: "true" }).expect(200);
     expect(body.warnings).toMatchObject([{ code: "credential-malformed" }]);
+  });
+
+  it("is refused although nothing was heard yet of the config that names its secret", async () => {
+    await put(good).expect(201);
+    await deafen(service);
+    await publish();
+    expectRefused(await put(path));
+    expect(await version()).toBe(1);
+    await put("ci:not-a-real-secret-2").expect(200);
+  });
+
+  it("is refused although nothing was heard yet of the config that waits for its secret", async () => {
+    await operator().put(`${base}/secrets/other`).send({ value: good }).expect(201);
+    await deafen(service);
+    await publish();
+    expectRefused(await put(path));
+    expectProblem(await operator().get(`${base}/secrets/creds`), "not-found");
+    await put(good).expect(201);
   });
 
   it("is refused by a batch as a whole", async () => {

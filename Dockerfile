@@ -4,7 +4,7 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json prisma.config.ts LICENSE ./
+COPY tsconfig.json prisma.config.ts LICENSE openapi.yaml ./
 COPY prisma ./prisma
 COPY scripts ./scripts
 COPY bin ./bin

@@ -1,4 +1,4 @@
-// A process of its own, so that its CPU time is what a flood costs whoever sends it. Waits for a line on standard input,
+// A process of its own, so that its CPU time is what a flood costs anyone who sends it. Waits for a line on standard input,
 // floods, and prints what it did as JSON. Arguments: URL, what kind of token, which client (by-hand,
 // http-client or device), seconds.
 import { once } from "node:events";
@@ -54,7 +54,7 @@ async function floodByClient(until: number): Promise<void> {
 const stranger = await makeDevice(await makeRoot(), "bench");
 const shown = createSecureContext({ cert: stranger.pem, key: stranger.keyPem });
 
-/** A device that nobody knows. It verifies nothing of the server. */
+/** A device that no one knows. It verifies nothing of the server. */
 async function floodByDevice(until: number): Promise<void> {
   while (performance.now() < until) {
     sent += 1;

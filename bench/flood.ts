@@ -32,7 +32,7 @@ async function cpuSeconds(pid: number): Promise<number> {
   return (Number(user) + Number(system)) / ticksPerSecond;
 }
 
-/** Floods the server for some seconds, and does something meanwhile. */
+/** Floods the server for some seconds, and does something in the meantime. */
 async function flood<T>(service: { url: string; pid: number }, kind: string, client: string, meanwhile: () => T) {
   const args = ["--import", "tsx", senderProgram, service.url, kind, client, String(seconds)];
   const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });

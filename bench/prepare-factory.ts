@@ -88,7 +88,7 @@ export function createLoads(
     secretList: { url, next: () => ({ method: "GET", path: `${base}/secrets?pageSize=50`, headers: asApi }) },
     coldToken: {
       url,
-      // A scope that nobody has asked for before is in no cache.
+      // A scope that no one has asked for before is in no cache.
       next: () => {
         colds += 1;
         return tokenRequest(callers.job, azure.registry, [`cold/repository-${colds}`]);
@@ -97,7 +97,7 @@ export function createLoads(
   };
 }
 
-/** Asks for a registry token as whoever has this token, or a certificate instead. */
+/** Asks for a registry token as anyone who has this token, or a certificate instead. */
 export function tokenRequest(
   token: string | undefined,
   registry: string,

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { locateCluster } from "../src/db/embedded/cluster-home.js";
-import { findPostmaster } from "../src/db/embedded/find-postmaster.js";
+import { findPostmaster } from "../src/db/embedded/postmaster.js";
 
 /** MiB. Postgres's processes share most of their memory, so theirs is the sum of proportional shares (PSS). */
 export type Memory = { nodeMiB: number; postgresMiB: number };

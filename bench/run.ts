@@ -17,6 +17,8 @@ import { type Load, measureLoad, median } from "./measure-load.js";
 import { openSession, signIdToken } from "./other-callers.js";
 import { createLoads, openApiToken, openJob, prepareFactory, tokenRequest } from "./prepare-factory.js";
 import { type Memory, readMemory } from "./read-memory.js";
+import { RelayedRegistry, relayLoads } from "./relay-factory.js";
+import { registryHost } from "./relay-names.js";
 import { type Results, renderReport } from "./report.js";
 
 const { values: options } = parseArgs({
@@ -45,7 +47,7 @@ async function bench(): Promise<Results> {
   cleanUps.push(() => removeServiceDirectory(directory));
   // As root, Postgres runs under another account, which has to be able to enter.
   await chmod(directory, 0o755);
-  const environment = await startClouds(directory);
+  const { environment, registry } = await startClouds(directory);
   say("First run and start-up ...");
   const first = await start(directory, environment);
   const { operatorToken } = first;
@@ -62,7 +64,10 @@ async function bench(): Promise<Results> {
   const replicaOf = { directory, environment, interrupted: interruption.signal };
   const device = await startDeviceReplica(api, operatorToken, replicaOf);
   cleanUps.push(() => device.stop());
-  const { comparisons, replyBytes } = await runComparisons(api, { url: service.url, operatorToken, device });
+  const { comparisons, replyBytes } = await runComparisons(api, {
+    ...{ url: service.url, operatorToken, device },
+    relayed: await relayLoads(service.url, operatorToken, registry),
+  });
   const memory = { atRest, underLoad: await watch.most() };
   return {
     comparisons,
@@ -77,20 +82,25 @@ async function bench(): Promise<Results> {
   };
 }
 
-async function startClouds(directory: string): Promise<Record<string, string>> {
+async function startClouds(directory: string) {
   const clouds = await startHelper(["--import", "tsx", here("stand-in-cloud.ts")]);
   cleanUps.push(() => clouds.stop());
   const { connectTo, caPem } = z
     .object({ connectTo: z.string(), caPem: z.string() })
     .parse(JSON.parse(clouds.firstLine));
+  const peer = await startHelper(["--import", "tsx", here("relay-peer.ts"), "registry", "1"]);
+  cleanUps.push(() => peer.stop());
+  const registry = RelayedRegistry.parse(JSON.parse(peer.firstLine));
   const authorities = join(directory, "stand-in-authority.pem");
-  await writeFile(authorities, caPem);
-  return {
-    FACTORY_SECRETS_CONNECT_TO: connectTo,
+  await writeFile(authorities, `${caPem}\n${registry.caPem}`);
+  const environment: Record<string, string> = {
+    FACTORY_SECRETS_CONNECT_TO: `${connectTo},${registryHost}:443=127.0.0.1:${registry.port}`,
     FACTORY_SECRETS_CA_FILE: authorities,
     // One caller asks for everything. The limit counts, but lets it.
     FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "1000000",
+    FACTORY_SECRETS_RELAY_MAX_STREAMS_PER_CALLER: "100",
   };
+  return { environment, registry };
 }
 
 async function start(
@@ -115,7 +125,7 @@ async function startAgain(directory: string, environment: Record<string, string>
   return { service: await start(directory, environment, nodeOptions), startMs: median(times) };
 }
 
-/** As many jobs, each with a token of its own, ask at once for what nobody has asked for before. */
+/** As many jobs, each with a token of its own, ask at once for what no one has asked for before. */
 async function runBurst(api: Api, url: string, operatorToken: string): Promise<Results["burst"]> {
   const jobs: string[] = [];
   while (jobs.length < jobsAtOnce) {
@@ -144,7 +154,17 @@ async function upstreamCalls(url: string): Promise<number> {
 
 async function runComparisons(
   api: Api,
-  { url, operatorToken, device }: { url: string; operatorToken: string; device: Pick<Load, "url" | "tls"> },
+  {
+    url,
+    operatorToken,
+    device,
+    relayed,
+  }: {
+    url: string;
+    operatorToken: string;
+    device: Pick<Load, "url" | "tls">;
+    relayed: { manifest: Load; layer: Load };
+  },
 ) {
   const jobToken = await openJob(api, operatorToken);
   const loads = createLoads(url, {
@@ -168,6 +188,8 @@ async function runComparisons(
     { name: "a warm token, by a device over mutual TLS", load: loads.warmTokenOfDevice },
     { name: "a secret write, 500 names", load: loads.secretWrite },
     { name: "a list of 50 secrets", load: loads.secretList },
+    { name: "a relayed manifest from memory, with its audit row", load: relayed.manifest },
+    { name: "a relayed layer of 1 MiB, streamed and hashed", load: relayed.layer },
     { name: "a cold token, instant cloud", load: loads.coldToken },
   ].filter(({ name }) => name.includes(options.only));
   for (const load of [bare, ...subjects.map((subject) => subject.load)])

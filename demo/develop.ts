@@ -48,9 +48,9 @@ async function introduce({ url, operatorToken }: RunningService): Promise<void> 
 The service runs at ${url} with the factory "acme" and stand-ins for AWS and Azure. It restarts when src/ changes.
 Data and the operator token are in .factory-secrets-dev/; remove that folder to begin again.
 
-  export FS_URL=${url} FS_TOKEN="$(cat .factory-secrets-dev/operator-token)"
-  FACTORY_SECRETS_TOKEN="$FS_TOKEN" npx factory-secrets registries list --factory acme --url "$FS_URL"
-  curl -sS -X POST "$FS_URL${base}/registry-tokens" -H "OSF-TOKEN: $FS_TOKEN" \\
+  export FACTORY_SECRETS_URL=${url} FACTORY_SECRETS_TOKEN="$(cat .factory-secrets-dev/operator-token)"
+  npx factory-secrets registries list --factory acme --url "$FACTORY_SECRETS_URL"
+  curl -sS -X POST "$FACTORY_SECRETS_URL${base}/registry-tokens" -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" \\
     -H 'Content-Type: application/json' -d '{"registry":"${aws.registry}","repositories":["team/app"]}'
 `);
 }

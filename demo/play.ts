@@ -54,7 +54,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => in
 try {
   await play();
 } catch (error) {
-  // Ctrl-C reaches the server too: what fails after it is no news.
+  // Ctrl-C reaches the server too: what fails after it is not news.
   if (interruption.signal.aborted) console.log("\nInterrupted; cleaning up ...");
   else console.error("\nThe demo failed:", error);
   process.exitCode = 1;

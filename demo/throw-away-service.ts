@@ -6,8 +6,8 @@ import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { locateCluster } from "../src/db/embedded/cluster-home.js";
-import { findPostmaster } from "../src/db/embedded/find-postmaster.js";
-import { stopPostmaster } from "../src/db/embedded/run-postmaster.js";
+import { findPostmaster, stopPostmaster } from "../src/db/embedded/postmaster.js";
+
 import { settingNames } from "../src/settings/settings.js";
 
 type Look<T> = () => T | undefined | Promise<T | undefined>;
@@ -55,7 +55,7 @@ export async function startService(
   const startedAt = performance.now();
   const child = spawn(process.execPath, [...(input.nodeOptions ?? []), join(root, "dist/main.js")], {
     cwd: directory,
-    // No proxy stands in front of it.
+    // No proxy precedes it.
     env: {
       ...environmentWithoutSettings(),
       PORT: "0",
@@ -76,7 +76,7 @@ export async function startService(
     const url = await waitFor(() => /listens on (https?:\S+)/.exec(said)?.[1]);
     await waitFor(() => isReady(url));
     const readyAfterMs = performance.now() - startedAt;
-    // The token stands in the same text as the address, which can arrive in pieces.
+    // The token is in the same text as the address, which can arrive in pieces.
     if (said.includes("operator's token")) await waitFor(() => printedToken(said));
     return { url, operatorToken: printedToken(said), pid: child.pid ?? 0, readyAfterMs, stop: () => stop(child) };
   } catch (error) {
@@ -140,4 +140,4 @@ async function stop(child: ChildProcess): Promise<void> {
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
-const printedToken = (said: string): string | undefined => /FS_TOKEN=(fso_\S+)\s/.exec(said)?.[1];
+const printedToken = (said: string): string | undefined => /FACTORY_SECRETS_TOKEN=(fso_\S+)\s/.exec(said)?.[1];

@@ -11,7 +11,7 @@ type Job = { id: string; token: string };
 
 const factory = "acme";
 const base = `/v1/factories/${factory}`;
-const header = `-H "OSF-TOKEN: $FS_TOKEN"`;
+const header = `-H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN"`;
 const isJson = "-H 'Content-Type: application/json'";
 
 const CreatedJob = z.object({ id: z.string(), token: z.string() });
@@ -36,7 +36,10 @@ const AuditPage = z.object({
 export async function playWalkthrough(stage: Stage): Promise<void> {
   const { api, operatorToken, screen } = stage;
   screen.chapter("A factory");
-  screen.step("Create a factory", `curl -sS "$FS_URL/v1/factories" ${header} ${isJson} -d '{"name":"${factory}"}'`);
+  screen.step(
+    "Create a factory",
+    `curl -sS "$FACTORY_SECRETS_URL/v1/factories" ${header} ${isJson} -d '{"name":"${factory}"}'`,
+  );
   expectStatus(await api(operatorToken, "/v1/factories", { body: { name: factory } }), 201);
   screen.result(`201, the factory "${factory}"`);
   const awsJob = await playAws(stage);
@@ -85,13 +88,13 @@ async function storeSecret(
 ): Promise<void> {
   screen.step(
     `Store the secret "${name}" (${fioctl.how})`,
-    `fioctl --config fioctl.yaml --token "$FS_TOKEN" secrets update ${typed}`,
+    `fioctl --config fioctl.yaml --token "$FACTORY_SECRETS_TOKEN" secrets update ${typed}`,
   );
   screen.result(await fioctl.update({ factory, token: operatorToken, name, value }));
 }
 
 async function putConfig({ api, operatorToken, screen }: Stage, lines: readonly string[]): Promise<void> {
-  const command = `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > factory-config.yml\ncurl -sS -X PUT "$FS_URL${base}/config" ${header} -H 'Content-Type: application/yaml' --data-binary @factory-config.yml`;
+  const command = `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > factory-config.yml\ncurl -sS -X PUT "$FACTORY_SECRETS_URL${base}/config" ${header} -H 'Content-Type: application/yaml' --data-binary @factory-config.yml`;
   screen.step("Say which registry the secret opens", command);
   const reply = await api(operatorToken, `${base}/config`, { method: "PUT", yaml: `${lines.join("\n")}\n` });
   if (reply.status !== 200 && reply.status !== 201) expectStatus(reply, 200);
@@ -102,7 +105,7 @@ async function openJob({ api, operatorToken, screen }: Stage, name: string, regi
   const body = { name, grants: [{ registry, repositories: [allowedRepository], actions: ["pull"] }] };
   screen.step(
     `Open a CI job that may pull ${allowedRepository} and nothing else`,
-    `curl -sS "$FS_URL${base}/jobs" ${header} ${isJson} -d '${JSON.stringify(body)}'`,
+    `curl -sS "$FACTORY_SECRETS_URL${base}/jobs" ${header} ${isJson} -d '${JSON.stringify(body)}'`,
   );
   const job = CreatedJob.parse(expectStatus(await api(operatorToken, `${base}/jobs`, { body }), 201).json);
   screen.result(`201, job ${job.id}, token ${shorten(job.token)}`);
@@ -135,7 +138,7 @@ function askForConfigJson({ api }: Stage, job: Job, registry: string, repository
 
 function tokenCommand(registry: string, repository = allowedRepository): string {
   const body = JSON.stringify({ registry, repositories: [repository], format: "docker-config" });
-  return `(umask 077; rm -f config.json; curl -sS "$FS_URL${base}/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" ${isJson} -d '${body}' -o config.json)`;
+  return `(umask 077; rm -f config.json; curl -sS "$FACTORY_SECRETS_URL${base}/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" ${isJson} -d '${body}' -o config.json)`;
 }
 
 async function pull(
@@ -159,7 +162,7 @@ async function pull(
 async function endJob({ api, operatorToken, screen }: Stage, job: Job): Promise<void> {
   screen.step(
     "End the job; its token stops working at once",
-    `curl -sS -X DELETE "$FS_URL${base}/jobs/${job.id}" ${header}`,
+    `curl -sS -X DELETE "$FACTORY_SECRETS_URL${base}/jobs/${job.id}" ${header}`,
   );
   expectStatus(await api(operatorToken, `${base}/jobs/${job.id}`, { method: "DELETE" }), 204);
   const after = expectStatus(await api(job.token, `${base}/registry-tokens`, { body: {} }), 401);
@@ -168,7 +171,7 @@ async function endJob({ api, operatorToken, screen }: Stage, job: Job): Promise<
 
 async function showAudit({ api, operatorToken, screen }: Stage): Promise<void> {
   screen.chapter("What the audit says");
-  screen.step("Read the audit of the factory, newest first", `curl -sS "$FS_URL${base}/audit" ${header}`);
+  screen.step("Read the audit of the factory, newest first", `curl -sS "$FACTORY_SECRETS_URL${base}/audit" ${header}`);
   const { items } = AuditPage.parse(expectStatus(await api(operatorToken, `${base}/audit`), 200).json);
   const lines = items.map(({ at, action, outcome, actor, secret, registry, repositories, cached }) => {
     const about = [registry, repositories?.join(","), secret, cached === true ? "from memory" : undefined].filter(

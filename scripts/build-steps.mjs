@@ -1,5 +1,5 @@
-// Builds what Node runs: the Prisma client into src/db/generated, then src/ as bundles into dist/, then the command line
-// that the service offers into dist/offered/. Each step is skipped when nothing it reads has changed, so that `npm start` stays
+// Builds what Node runs: the Prisma client into src/db/generated, the API's operations for the command line into
+// src/cli/operator/generated, then src/ as bundles into dist/, then the command line that the service offers into dist/offered/. Each step is skipped when nothing it reads has changed, so that `npm start` stays
 // fast. Used by the other scripts and by `npm run build`.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 
 const generated = join(root, "src/db/generated");
+const operations = join(root, "src/cli/operator/generated");
 const dist = join(root, "dist");
 const offered = join(dist, "offered");
 
@@ -47,6 +48,12 @@ const steps = [
     reads: ["prisma/schema.prisma", "prisma.config.ts", "package-lock.json"],
     output: generated,
     work: () => run(packageFile("prisma", "build/index.js"), "generate"),
+  },
+  {
+    name: "reducing openapi.yaml",
+    reads: ["openapi.yaml", "scripts/reduce-openapi.mjs"],
+    output: operations,
+    work: async () => (await import("./reduce-openapi.mjs")).writeOperations(join(operations, "operations.ts")),
   },
   {
     name: "bundling TypeScript",
@@ -108,7 +115,7 @@ async function digestOf(paths) {
 async function listFiles(path) {
   if (!(await stat(path)).isDirectory()) return [path];
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  // The stamp is no source.
+  // The stamp is not a source.
   return entries
     .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));

@@ -86,7 +86,10 @@ async function withDependencies(packages) {
 }
 
 /** Of a package that has several APIs, those that nothing here loads; each module also comes once more for `require`. */
-const unusedFiles = { zod: /^(v3|v4-mini|mini|v4\/mini)\/|\.cjs$/ };
+const unusedFiles = {
+  zod: /^(v3|v4-mini|mini|v4\/mini)\/|\.cjs$/,
+  "@jmespath-community/jmespath": /^dist\/(?!(index|cli)\.mjs$)/,
+};
 
 /** What of a package runs in Node: no types, no sources, no source maps, nothing for browsers. */
 async function filesOfPackage(name) {

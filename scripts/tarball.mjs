@@ -45,7 +45,7 @@ function headerOf(path, bytes, mode) {
   return header;
 }
 
-/** A name has room for 100 bytes, and what stands before it for 155. */
+/** A name has room for 100 bytes, and what precedes it for 155. */
 function partsOf(path) {
   if (Buffer.byteLength(path) <= 100) return { name: path, prefix: "" };
   for (let slash = path.indexOf("/"); slash >= 0; slash = path.indexOf("/", slash + 1)) {

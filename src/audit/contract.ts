@@ -32,6 +32,10 @@ const AuditEvidence = z
   })
   .meta({ id: "AuditEvidence", description: "Why a caller without a credential of ours was let in." });
 
+const PulledThing = z
+  .enum(["manifest", "blob", "tags", "referrers"])
+  .meta({ id: "PulledThing", description: "What the relay was asked for." });
+
 /** An event as it is read back: the members of every action, each there where its action has it. */
 export const AuditEvent = z
   .object({
@@ -88,6 +92,10 @@ export const AuditEvent = z
     }),
     kind: z.string().optional(),
     repositories: z.array(z.string()).optional(),
+    repository: z.string().optional(),
+    reference: z.string().optional().meta({ description: "The tag, or the digest, that a manifest was asked for by." }),
+    digest: z.string().optional(),
+    of: PulledThing.optional(),
     scopeEnforcedBy: z.string().optional(),
     scopeVerified: z.boolean().optional().meta({
       description: "With `scopeEnforcedBy: registry`: whether the token itself said what it was granted.",
@@ -115,12 +123,11 @@ export const AuditEvent = z
     route: z.string().optional(),
     count: z.int().optional(),
     before: Timestamp.optional(),
-    position: z.int().optional(),
     madeAt: Timestamp.optional(),
     sha256: z.string().optional(),
     damaged: z.literal(true).optional().meta({
       description:
-        "Its stored bytes are none that the service writes: somebody altered the database. What is shown is from the columns beside them.",
+        "The service does not write such bytes: somebody altered the database. What is shown comes from the columns beside them.",
     }),
   })
   .meta({ id: "AuditEvent", description: "What happened. Holds names and ids, never a value." });

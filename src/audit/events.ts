@@ -31,17 +31,9 @@ export type EventBody =
   | { action: "key.rewrap-started"; keyId: string }
   | { action: "key.rewrapped"; keyId: string; count: number }
   | { action: "data-key.replaced"; dataKeyId: string; keyId: string }
-  | {
-      action: "data-key.damaged-replaced";
-      purpose: "fingerprint" | "aws-keys";
-      dataKeyId: string;
-      keyId: string;
-      /** Versions whose fingerprint is not known any more. */
-      count?: number;
-    }
   | { action: "data-key.reseal-started" }
   | { action: "data-key.resealed"; count: number }
-  | { action: "audit.pruned"; before: string; position: number; count: number }
+  | { action: "audit.pruned"; before: string; count: number }
   | { action: "backup.made"; madeAt: string; sha256: string }
   | { action: "backup.restored"; madeAt: string; sha256: string; count: number }
   | { action: "trust-rule.created" | "trust-rule.updated" | "trust-rule.deleted"; rule: CredentialRef; version: number }
@@ -108,6 +100,8 @@ export type EventBody =
   | ({ action: "aws-credentials.issued" } & IssuedFacts)
   | ({ action: "registry-token.refreshed" | "aws-credentials.refreshed" } & TokenFacts)
   | ({ action: "registry-token.failed" | "aws-credentials.failed"; code: string; count?: number } & TokenFacts)
+  | ({ action: "image.pulled"; reference?: string; digest: string; evidence?: Evidence } & RelayedFacts)
+  | ({ action: "image.looked-up"; of: "manifest" | "tags" | "referrers"; count?: number } & RelayedFacts)
   | { action: "request.refused"; route: string; code: string; count?: number }
   | {
       /** An ID token of an issuer and audience that the factory trusts, which no rule of the factory takes. */
@@ -120,7 +114,17 @@ export type EventBody =
       unmatched: readonly { id: string; name: string; failed: readonly string[] }[];
       count?: number;
     }
-  | { action: "authentication.refused"; count: number };
+  | { action: "authentication.refused"; count: number }
+  | {
+      /** The relay was sent something that is not what its digest says, and cut it off. */
+      action: "image.digest-wrong";
+      of: "blob" | "manifest";
+      registry: string;
+      entry: string;
+      repository: string;
+      digest: string;
+      count?: number;
+    };
 
 /** How a program asked that speaks AWS's protocols. */
 export type AwsWire = "ecr-api" | "container-credentials" | "iot-credentials";
@@ -137,11 +141,16 @@ export type IssuedFacts = TokenFacts & {
   evidence?: Evidence;
 };
 
+/** What was pulled through the relay, and what opened its registry. */
+type RelayedFacts = { registry: string; entry: string; repository: string } & OpenedBy;
+
+type OpenedBy = { secret: string; secretVersion: number } | { principal: string };
+
 type TokenFacts = {
   registry: string;
   entry: string;
   repositories?: readonly string[];
-} & ({ secret: string; secretVersion: number } | { principal: string });
+} & OpenedBy;
 
 /** Every action, as a table that the compiler compares with the union: an event must be searchable by its name. */
 const actions: Readonly<Record<EventBody["action"], true>> = {
@@ -166,7 +175,6 @@ const actions: Readonly<Record<EventBody["action"], true>> = {
   "key.rewrap-started": true,
   "key.rewrapped": true,
   "data-key.replaced": true,
-  "data-key.damaged-replaced": true,
   "data-key.reseal-started": true,
   "data-key.resealed": true,
   "audit.pruned": true,
@@ -206,9 +214,12 @@ const actions: Readonly<Record<EventBody["action"], true>> = {
   "registry-token.refreshed": true,
   "aws-credentials.failed": true,
   "aws-credentials.refreshed": true,
+  "image.pulled": true,
+  "image.looked-up": true,
   "request.refused": true,
   "workload.refused": true,
   "authentication.refused": true,
+  "image.digest-wrong": true,
 };
 
 export const eventActions: readonly string[] = Object.keys(actions);

@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { Standing } from "../core/caller.js";
 import { GroupCommit } from "../db/group-commit.js";
+import type { RequestFacts } from "../http/route.js";
+import { type Kind, type Others, RepeatedEvents } from "./counted-events.js";
 import { type AuditEvent, canonicalBytes } from "./events.js";
-import { type Kind, type Others, RepeatedEvents } from "./repeated-events.js";
 
 /** An event as the insert statements take it: one element of their jsonb parameter. */
 export type AuditRow = {
@@ -70,22 +71,18 @@ export const isDenied = (row: string): string =>
              WHERE d.authority_id = ANY (${row}.authorities) AND d.serial = ${row}.serial LIMIT 1),
             false)`;
 
-const insertBatch = `WITH batch AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb)
-      AS row(generation bigint, credential_id uuid, device_id uuid, authorities uuid[], serial text, ${auditRecordset})
-  ), present AS MATERIALIZED (
-    SELECT id, generation FROM factories WHERE deleted_at IS NULL AND id IN (SELECT factory_id FROM batch)
-  ), judged AS MATERIALIZED (
-    SELECT batch.*, generation IS NULL OR (
-             (factory_id, generation) IN (SELECT id, generation FROM present)
-             AND (credential_id IS NULL OR ${credentialStands("batch.credential_id")})
-             AND (device_id IS NULL OR NOT ${isDenied("batch")})
-           ) AS stands FROM batch
-  ), written AS (
-    ${auditInsert} ${auditSelect} FROM judged WHERE stands
-  )
-  SELECT id, generation, NULL::bigint AS refused FROM present
-  UNION ALL SELECT NULL, NULL, sequence FROM judged WHERE stands IS NOT TRUE`;
+// Read for every token that is handed out, so it says no more than which rows stand. What keeps one from it is asked after.
+const insertBatch = `/* audit-insert */ ${auditInsert} ${auditSelect}
+  FROM jsonb_to_recordset($1::jsonb)
+    AS batch(generation bigint, credential_id uuid, device_id uuid, authorities uuid[], serial text, ${auditRecordset})
+  WHERE generation IS NULL
+     OR generation = (SELECT f.generation FROM factories f WHERE f.id = batch.factory_id AND f.deleted_at IS NULL)
+        AND (credential_id IS NULL OR ${credentialStands("batch.credential_id")})
+        AND (device_id IS NULL OR NOT ${isDenied("batch")})
+  RETURNING sequence`;
+
+const presentGenerations =
+  "/* audit-present */ SELECT id, generation FROM factories WHERE deleted_at IS NULL AND id = ANY ($1::uuid[])";
 
 /**
  * The only writer of the audit. Events that belong to another write go with it (`row`, `writeWith`); those that
@@ -139,7 +136,7 @@ export class AuditWriter {
   }
 
   /**
-   * Writes an event if its factory still has the generation under which it was decided and the caller still stands, and
+   * Writes an event if its factory still has the generation under which it was decided and the caller is still valid, and
    * resolves when it is durable. One round trip tells a fresh decision from a stale one.
    */
   writeIfCurrent(event: AuditEvent, condition: Condition): Promise<Outcome> {
@@ -162,23 +159,22 @@ export class AuditWriter {
   }
 
   async #insert(batch: readonly Conditional[]): Promise<Outcome[]> {
-    type Row = { id: string; generation: string; refused: null } | { id: null; refused: string };
-    const result = await this.#pool.query<Row>({
-      name: "audit-insert",
-      text: insertBatch,
-      values: [JSON.stringify(batch)],
-    });
-    const present = new Map<string, string>();
-    const refused = new Set<number>();
-    for (const row of result.rows) {
-      if (row.id === null) refused.add(Number(row.refused));
-      else present.set(row.id, row.generation);
-    }
-    return batch.map(({ factory_id, sequence }) => {
-      if (!refused.has(sequence)) return { written: true };
-      const now = factory_id === null ? undefined : present.get(factory_id);
-      return { written: false, generation: now === undefined ? undefined : BigInt(now) };
-    });
+    const values = [JSON.stringify(batch)];
+    const inserted = await this.#pool.query<{ sequence: string }>({ name: "audit-insert", text: insertBatch, values });
+    if (inserted.rows.length === batch.length) return batch.map(() => ({ written: true }));
+    const written = new Set(inserted.rows.map(({ sequence }) => Number(sequence)));
+    const refused = batch.filter(({ sequence }) => !written.has(sequence));
+    const present = await this.#presentGenerations(refused.flatMap(({ factory_id }) => factory_id ?? []));
+    return batch.map(({ factory_id, sequence }) =>
+      written.has(sequence) ? { written: true } : { written: false, generation: present.get(factory_id ?? "") },
+    );
+  }
+
+  async #presentGenerations(factoryIds: readonly string[]): Promise<ReadonlyMap<string, bigint>> {
+    const { rows } = await this.#pool.query<{ id: string; generation: string }>(presentGenerations, [
+      [...new Set(factoryIds)],
+    ]);
+    return new Map(rows.map(({ id, generation }) => [id, BigInt(generation)]));
   }
 }
 
@@ -193,3 +189,17 @@ function conditionColumns({ generation, standing }: Condition) {
     serial: standing.serial,
   };
 }
+
+/** Which request made an event happen, and from where it came. */
+export type RequestedBy = { requestId: string; clientRequestId?: string; address: string };
+
+/** What the audit remembers of a request. */
+export const requestedBy = ({
+  id,
+  clientId,
+  address,
+}: Pick<RequestFacts, "id" | "clientId" | "address">): RequestedBy => ({
+  requestId: id,
+  ...(clientId !== undefined && { clientRequestId: clientId }),
+  address,
+});

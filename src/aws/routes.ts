@@ -1,6 +1,6 @@
-import { awsCredentialsRoutes } from "./credentials/routes.js";
-import { ecrRoutes } from "./ecr/routes.js";
-import { iotRoutes } from "./iot/routes.js";
-import { awsKeyRoutes } from "./keys/routes.js";
+import { awsCredentialsRoutes } from "./credentials.js";
+import { ecrRoutes } from "./ecr.js";
+import { iotRoutes } from "./iot.js";
+import { awsKeyRoutes } from "./make-keys.js";
 
 export const awsRoutes = [...awsKeyRoutes, ...ecrRoutes, ...awsCredentialsRoutes, ...iotRoutes];

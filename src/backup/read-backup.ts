@@ -1,17 +1,20 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash, createHmac, type Hmac, timingSafeEqual } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
+import type { KeyEncryptionKey } from "../crypto/key-encryption-key.js";
+import { openBackupKey } from "./backup-key.js";
 import {
+  alteredBackup,
   type BackupHeader,
   BackupRefused,
   type BackupTable,
   endOfRows,
+  LineCursor,
   maxHeaderBytes,
   readHeader,
   trailer,
   trailerBytes,
 } from "./format.js";
-import { LineCursor } from "./line-cursor.js";
 
 /** What becomes of the rows of a part: lines of `COPY`'s text format, in chunks. To be read to the end. */
 export type TakeRows = (table: BackupTable, rows: AsyncIterable<Buffer>) => Promise<void>;
@@ -20,39 +23,65 @@ export type TakeRows = (table: BackupTable, rows: AsyncIterable<Buffer>) => Prom
 export type ReadBackup = { header: BackupHeader; sha256: string };
 
 /**
- * Reads a backup from its first byte to its last and checks all of it. The rows are given away before the end is known
- * to be good: whoever keeps them must be able to take them back.
- * @throws BackupRefused when it is none, of a newer format, cut short or altered; and what `takeRows` throws
+ * Reads a backup from its first byte to its last and checks that a service which held one of `keys` wrote all of it.
+ * The rows are given away before the end is known to be good: anyone who keeps them must be able to take them back.
+ * @throws BackupRefused when it is not one, of a newer format, cut short or altered, or its key is not among `keys`; and
+ *   what `takeRows` throws
  */
-export async function readBackup(chunks: AsyncIterable<Buffer>, takeRows: TakeRows): Promise<ReadBackup> {
-  const hash = createHash("sha256");
-  const tail = { bytes: Buffer.alloc(0) };
-  const cursor = new LineCursor(hashed(chunks, hash, tail));
+export async function readBackup(
+  chunks: AsyncIterable<Buffer>,
+  keys: readonly KeyEncryptionKey[],
+  takeRows: TakeRows,
+): Promise<ReadBackup> {
+  const sums = createSums();
+  const cursor = new LineCursor(summed(chunks, sums));
   try {
     const first = await cursor.line(maxHeaderBytes);
-    if (first === undefined) throw new BackupRefused("This is no backup of factory-secrets.");
+    if (first === undefined) throw new BackupRefused("This is not a backup of factory-secrets.");
     const header = readHeader(first);
+    sums.authenticateWith(await openBackupKey(keys, header));
     await readRows(cursor, header, takeRows);
-    if (tail.bytes.toString("latin1") !== trailer(hash.copy().digest("hex"))) throw altered();
-    return { header, sha256: hash.update(tail.bytes).digest("hex") };
+    return { header, sha256: sums.end() };
   } finally {
     await cursor.close();
   }
 }
 
-const altered = (): BackupRefused =>
-  new BackupRefused("This backup is damaged: it was cut short or altered. Nothing of it was restored.");
+/** Sums up what was read. The key of the HMAC is in the first line, so the bytes up to that wait for it. */
+function createSums() {
+  const hash = createHash("sha256");
+  const waiting: Buffer[] = [];
+  let hmac: Hmac | undefined;
+  let tail = Buffer.alloc(0);
+  return {
+    /** @returns what of the bytes so far is certainly not of the trailer: where that begins is known at the end only */
+    take(chunk: Buffer): Buffer {
+      const held = Buffer.concat([tail, chunk]);
+      const free = Math.max(0, held.length - trailerBytes);
+      tail = held.subarray(free);
+      const given = held.subarray(0, free);
+      hash.update(given);
+      if (hmac) hmac.update(given);
+      else waiting.push(given);
+      return given;
+    },
+    authenticateWith(key: Buffer): void {
+      hmac = createHmac("sha256", key);
+      for (const chunk of waiting.splice(0)) hmac.update(chunk);
+    },
+    /** @returns the SHA-256 of the whole file. @throws BackupRefused when its HMAC is another one */
+    end(): string {
+      const expected = Buffer.from(trailer(hmac?.digest("hex") ?? ""));
+      if (tail.length !== expected.length || !timingSafeEqual(tail, expected)) throw alteredBackup();
+      return hash.update(tail).digest("hex");
+    },
+  };
+}
 
-/** Everything but the trailer, which goes into `tail`: where it begins is known at the end only. */
-async function* hashed(chunks: AsyncIterable<Buffer>, hash: Hash, tail: { bytes: Buffer }): AsyncGenerator<Buffer> {
+async function* summed(chunks: AsyncIterable<Buffer>, sums: ReturnType<typeof createSums>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    const held = Buffer.concat([tail.bytes, chunk]);
-    const free = Math.max(0, held.length - trailerBytes);
-    tail.bytes = held.subarray(free);
-    if (free === 0) continue;
-    const given = held.subarray(0, free);
-    hash.update(given);
-    yield given;
+    const given = sums.take(chunk);
+    if (given.length > 0) yield given;
   }
 }
 
@@ -62,7 +91,7 @@ async function readRows(cursor: LineCursor, header: BackupHeader, takeRows: Take
       readParts(new LineCursor(unzipped), header.tables, takeRows),
     );
   } catch (error) {
-    throw isZlibError(error) ? altered() : error;
+    throw isZlibError(error) ? alteredBackup() : error;
   }
   // What follows the end of the gzip stream is read past by no one else.
   for await (const _chunk of cursor.rest());
@@ -71,9 +100,9 @@ async function readRows(cursor: LineCursor, header: BackupHeader, takeRows: Take
 async function readParts(lines: LineCursor, tables: readonly BackupTable[], takeRows: TakeRows): Promise<void> {
   for (const table of tables) {
     await takeRows(table, lines.take(table.rows));
-    if ((await lines.line(endOfRows.length)) !== endOfRows) throw altered();
+    if ((await lines.line(endOfRows.length)) !== endOfRows) throw alteredBackup();
   }
-  for await (const _chunk of lines.rest()) throw altered();
+  for await (const _chunk of lines.rest()) throw alteredBackup();
 }
 
 function isZlibError(error: unknown): boolean {

@@ -4,7 +4,7 @@ import type { Permission } from "./permissions.js";
 /** What a caller is. `oidc` is a workload of someone else's, such as a CI job, with an ID token of its issuer. */
 export type CallerKind = "operator" | "api-token" | "job" | "oauth-client" | "oidc" | "device";
 
-/** What is stored as a credential. A session is what a token of ours was issued for; whoever holds that is its client, or the workload. */
+/** What is stored as a credential. A session is what a token of ours was issued for; anyone who holds that is its client, or the workload. */
 export type CredentialKind = "operator" | "api-token" | "job" | "oauth-client" | "oauth-session" | "oidc-session";
 
 /** A factory as far as most code needs to know it. The id never changes; the name is what people type. */
@@ -52,7 +52,7 @@ export type Caller = {
 
 /**
  * What must not be withdrawn when an answer for this caller leaves: a stored credential, or a device and the certificate
- * that it came with. `undefined` for the bearer of an ID token, which nobody here can withdraw.
+ * that it came with. `undefined` for the bearer of an ID token, which no one here can withdraw.
  */
 export type Standing = { credentialId: string } | { deviceId: string; authorities: readonly string[]; serial: string };
 

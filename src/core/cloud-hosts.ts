@@ -16,7 +16,7 @@ const ecrPublicHosts: readonly string[] = [ecrPublicHost, "ecr-public.aws.com"];
 
 const ecrPattern = new RegExp(`^(\\d{12})\\.dkr([.-])ecr(-fips)?\\.(${awsRegionForm})\\.([a-z0-9.-]+)$`);
 // Of a registry with geo-replication each replica has a login server of its own: <name>.<region>.geo.azurecr.io (Azure/acr,
-// docs, "Regional endpoints"). <name>.<region>.data.azurecr.io is none: layers are fetched from it, without a token.
+// docs, "Regional endpoints"). <name>.<region>.data.azurecr.io is not one: layers are fetched from it, without a token.
 const acrPattern =
   /^(?!(?:geo|data|privatelink)\.)([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9]{1,63}\.geo)?\.(azurecr\.[a-z]+)$/;
 // The group is the location.

@@ -42,7 +42,7 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return databaseTrouble(error) !== undefined;
 }
 
-/** True when waiting can help: not for a wrong password or name, which somebody must set right. */
+/** True when waiting can help: not for a wrong password or name, which someone must set right. */
 export function mayPass(trouble: DatabaseTrouble): boolean {
   return trouble !== "login" && trouble !== "missing";
 }

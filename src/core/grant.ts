@@ -14,7 +14,7 @@ export const RepositoryName = z
   )
   .meta({ id: "RepositoryName", example: "team/app" });
 
-/** What a host or an entry's id can consist of. It stands in a reply's header, so nothing that could forge a line. */
+/** What a host or an entry's id can consist of. It is in a reply's header, so nothing that could forge a line. */
 export const RegistryName = z
   .string()
   .max(300)

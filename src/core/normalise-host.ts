@@ -42,6 +42,9 @@ function normalisePlain(lower: string): NormalisedHost {
   return { ok: true, host: isDockerHub(name) ? dockerHubHost : name };
 }
 
+/** A registry's host as a part of an image's name at the relay: a part has no colon. */
+export const pathOfHost = (host: string): string => host.replace(":", "_");
+
 /** Whether a host, normalised or not, is one of Docker Hub's names. */
 export function isDockerHub(host: string): boolean {
   return dockerHubAliases.has(host);
@@ -59,7 +62,7 @@ function refusalOfForm(input: string): string | undefined {
   return undefined;
 }
 
-/** What stands around the host when someone wrote a whole URL. */
+/** What is around the host when someone wrote a whole URL. */
 function extraParts(input: string): string[] {
   const { scheme, userinfo, rest } = splitUrl(input);
   const parts: string[] = [];

@@ -1,3 +1,15 @@
+/** An error as it is sent. */
+export type RenderedError = {
+  status: number;
+  /** In place of the status' own phrase: for an answer to HEAD, which has no body. Visible ASCII. */
+  reason?: string | undefined;
+  headers: Readonly<Record<string, string>>;
+  body: string | Buffer;
+};
+
+/** How a problem is told to clients of a protocol that has errors of its own, instead of as RFC 9457 says. */
+export type ErrorShape = (problem: Problem, requestId: string) => RenderedError;
+
 /**
  * Every expected failure of the service, with the status and title it is answered with (RFC 9457).
  * The code is the stable part of the contract; sentences may be improved.
@@ -29,6 +41,7 @@ export const problemCodes = {
   "precondition-failed": { status: 412, title: "The version is not the one you named" },
   "body-too-large": { status: 413, title: "The body is too large" },
   "unsupported-media-type": { status: 415, title: "Unsupported media type" },
+  "range-not-satisfiable": { status: 416, title: "There is no such part" },
   "expectation-failed": { status: 417, title: "The expectation cannot be met" },
   "invalid-config": { status: 422, title: "The factory config is not valid" },
   "limit-reached": { status: 422, title: "A limit is reached" },

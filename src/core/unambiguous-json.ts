@@ -1,7 +1,7 @@
 /** A claim may hold a list of objects; nothing that anybody signs for a machine is deeper than this. */
 const maxDepth = 32;
 
-/** Whether no member stands twice, nothing lies too deep, and every string can be kept. `json` has been parsed before. */
+/** Whether no member appears twice, nothing lies too deep, and every string can be kept. `json` has been parsed before. */
 export function isUnambiguousJson(json: string): boolean {
   // One set of names for each object that is open, `undefined` for each list.
   const open: (Set<string> | undefined)[] = [];

@@ -34,7 +34,7 @@ export function visibleInline(text: string): string {
   return visible(text.replaceAll("\n", "\\n").replaceAll("\t", "\\t"));
 }
 
-/** A sentence or a cell of somebody else, for one line: control characters, line feeds among them, become a blank. */
+/** A sentence or a cell of someone else, for one line: control characters, line feeds among them, become a blank. */
 export const oneLine = (text: string): string => visible(text.replace(/\p{Cc}+/gu, " "));
 
 /** Whether `visible` leaves the text as it is. */

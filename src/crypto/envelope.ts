@@ -20,9 +20,10 @@ export type DataKeyPlace = {
 
 /**
  * `aws-keys`: what the secret halves of jobs' AWS-shaped keys are derived from.
- * `audit-checkpoint`: the seed of the key that signs the audit, which belongs to the installation, not to a factory.
+ * `audit-checkpoint`: the seed of the key that signs the audit; `backup`: what a backup is authenticated with. These two
+ * belong to the installation, not to a factory.
  */
-export type DataKeyPurpose = "secret" | "fingerprint" | "aws-keys" | "audit-checkpoint";
+export type DataKeyPurpose = "secret" | "fingerprint" | "aws-keys" | "audit-checkpoint" | "backup";
 
 /** The purpose that a stored data key says of itself. Only a hint: it is authenticated when the key is unwrapped. */
 export function dataKeyPurposeOf(stored: string): DataKeyPurpose {

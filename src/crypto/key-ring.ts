@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { Problem } from "../core/problem.js";
 import { type DataKeyPurpose, EnvelopeError, keyBytes } from "./envelope.js";
 import { type KeyEncryptionKey, type KeyPlace, KeyUnavailable } from "./key-encryption-key.js";
-import type { KnownKey } from "./store.js";
+import type { KnownKey } from "./open-key-ring.js";
 
 /** A data key in memory. */
 export type DataKey = { id: string; bytes: Buffer };
@@ -190,7 +190,7 @@ function keyChanged(cause: KeyUnavailable): Problem {
   );
 }
 
-// The cause is for the log: where the key is is nobody's business but the operator's.
+// The cause is for the log: where the key is is no one's business but the operator's.
 function keyUnavailable(cause: KeyUnavailable): Problem {
   return new Problem("key-unavailable", "The key-encryption key cannot be used just now. Try again.", {
     retryAfterSeconds: 5,
@@ -205,4 +205,25 @@ function dataKeyPlace(factoryId: string, key: Pick<WrappedDataKey, "id" | "purpo
 
 function signingKeyPlace({ id, purpose, alg }: SigningKeyRef, keyEncryptionKeyId: string): KeyPlace {
   return { kind: "signing-key", signingKeyId: id, purpose, alg, keyEncryptionKeyId };
+}
+
+const sentences: Record<DataKeyPurpose, string> = {
+  secret:
+    "The data key that seals this factory's values does not open. Bring back the key-encryption key that wrapped it, or have an operator give the factory a new one: POST /v1/factories/{factory}/data-keys:rotate",
+  fingerprint:
+    "The key of this factory's fingerprints does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup. If both are lost: see 'When a data key does not open' in docs/keys.md",
+  "aws-keys":
+    "The key that this factory's AWS-shaped keys are derived from does not open. An operator has to bring back the key-encryption key that wrapped it, or the row from a backup. If both are lost: see 'When a data key does not open' in docs/keys.md",
+  "audit-checkpoint": "The key of the audit does not open.",
+  backup: "The key of the backup does not open.",
+};
+
+/**
+ * A data key is needed that is missing or does not open. To try again does not help: an operator has something to do
+ * (docs/keys.md).
+ */
+export class DataKeyUnreadable extends Problem {
+  constructor(purpose: DataKeyPurpose) {
+    super("key-unavailable", sentences[purpose]);
+  }
 }

@@ -1,8 +1,11 @@
 import type { PrismaClient } from "../db/database.js";
+import type { Outbound } from "../outbound/outbound.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "./key-encryption-key.js";
 import { KeyRing } from "./key-ring.js";
-import { KeyFormatError, parseKey, readKeyFileIfPresent, readOrCreateKeyFile } from "./read-key.js";
-import { countWrapped, type KnownKey, readActiveKey, readKnownKeys, recordFirstKey } from "./store.js";
+import type { KeyUri } from "./key-uri.js";
+import { KeyFormatError, parseKey, readKeyFile, readKeyFileIfPresent, readOrCreateKeyFile } from "./read-key.js";
+import { awsKmsKey } from "./sources/aws-kms.js";
+import { type TransitToken, transitKey } from "./sources/transit.js";
 
 /** Where the first key comes from: the setting, or a file that an embedded installation makes for itself. */
 export type KeySource = { kind: "setting"; text: string | undefined } | { kind: "file"; path: string };
@@ -107,4 +110,83 @@ function given(keys: readonly KeyEncryptionKey[]): string {
 function where(source: KeySource, further: readonly KeyEncryptionKey[]): string {
   if (further.length > 0) return "Look at FACTORY_SECRETS_KEYS and FACTORY_SECRETS_KEY.";
   return source.kind === "file" ? `It was read from ${source.path}.` : "It was read from FACTORY_SECRETS_KEY.";
+}
+
+/** A key of the settings: where it is, and for `env:` what was there. */
+export type ConfiguredKey =
+  | { uri: Exclude<KeyUri, { kind: "env" }> }
+  | { uri: Extract<KeyUri, { kind: "env" }>; text: string };
+
+export type KeySourceDeps = { outbound: Pick<Outbound, "request">; transitToken: TransitToken | undefined };
+
+/**
+ * Makes ready the keys that the settings list. Nothing is called yet.
+ * @throws KeyFormatError when a file or a variable holds no key
+ */
+export function configuredKeys(
+  keys: readonly ConfiguredKey[],
+  { outbound, transitToken }: KeySourceDeps,
+): Promise<KeyEncryptionKey[]> {
+  return Promise.all(
+    keys.map(async (key): Promise<KeyEncryptionKey> => {
+      const { uri } = key;
+      switch (uri.kind) {
+        case "file":
+          return readKeyFile(uri.text, uri.path);
+        case "env":
+          return parseKey(uri.text, uri.name, "text" in key ? key.text : "");
+        case "awskms":
+          return awsKmsKey(uri, { outbound });
+        case "transit":
+          return transitKey(uri, { outbound, token: transitToken });
+        default:
+          return uri satisfies never;
+      }
+    }),
+  );
+}
+
+/** A key-encryption key as the database knows it: never its bytes. */
+export type KnownKey = { id: string; state: string; checkValue: Buffer };
+
+export async function readKnownKeys(prisma: PrismaClient): Promise<KnownKey[]> {
+  return (await prisma.keyEncryptionKey.findMany({ orderBy: { createdAt: "asc" } })).map(knownKey);
+}
+
+export async function readActiveKey(prisma: PrismaClient): Promise<KnownKey | undefined> {
+  const row = await prisma.keyEncryptionKey.findFirst({ where: { state: "active" } });
+  return row ? knownKey(row) : undefined;
+}
+
+const knownKey = ({ id, state, checkValue }: { id: string; state: string; checkValue: Uint8Array }): KnownKey => ({
+  ...{ id, state },
+  checkValue: Buffer.from(checkValue),
+});
+
+/** How many stored keys are wrapped by this one. */
+export async function countWrapped(prisma: PrismaClient, id: string): Promise<number> {
+  const row = await prisma.keyEncryptionKey.findUnique({
+    select: { _count: { select: { dataKeys: true, signingKeys: true, auditKeys: true } } },
+    where: { id },
+  });
+  return row ? row._count.dataKeys + row._count.signingKeys + row._count.auditKeys : 0;
+}
+
+/** Records the first key of an installation. Of several replicas that start at once, the first one's key stands. */
+export async function recordFirstKey(
+  prisma: PrismaClient,
+  key: { id: string; source: string },
+  checkValue: Buffer,
+): Promise<void> {
+  await prisma.$transaction([
+    // Two replicas that each bring a key of their own must not both find the table empty. Readers are not kept waiting.
+    prisma.$executeRawUnsafe("LOCK TABLE key_encryption_keys IN SHARE ROW EXCLUSIVE MODE"),
+    prisma.$executeRawUnsafe(
+      `INSERT INTO key_encryption_keys (id, source, state, check_value)
+       SELECT $1::text, $2::text, 'active', $3::bytea WHERE NOT EXISTS (SELECT FROM key_encryption_keys)`,
+      key.id,
+      key.source,
+      checkValue,
+    ),
+  ]);
 }

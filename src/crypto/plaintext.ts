@@ -3,8 +3,8 @@ import { inspect } from "node:util";
 const shown = "[plaintext]";
 
 /**
- * The value of a secret while it is in memory. It shows itself to nobody by accident: `String()`,
- * JSON, `console.log` and `util.inspect` all print a placeholder. Whoever needs the bytes asks for them by name.
+ * The value of a secret while it is in memory. It shows itself to no one by accident: `String()`,
+ * JSON, `console.log` and `util.inspect` all print a placeholder. Anyone who needs the bytes asks for them by name.
  */
 export class Plaintext {
   readonly #bytes: Buffer;

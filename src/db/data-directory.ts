@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chown, mkdir, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errorCode } from "../core/error-code.js";
-import { DatabaseUnusable } from "./database-unusable.js";
+import { DatabaseUnusable } from "./wait-for-database.js";
 
 const writableByEveryone = 0o002;
 

@@ -31,9 +31,7 @@ export class GroupCommit<Item, Outcome> {
   add(item: Item): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#running ??= this.#drain().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running ??= this.#drain();
     });
   }
 
@@ -45,18 +43,28 @@ export class GroupCommit<Item, Outcome> {
   async #drain(): Promise<void> {
     // Lets the requests of this turn of the event loop join the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#writeAndSettle(this.#waiting.splice(0, this.#maxBatch));
+    try {
+      while (this.#waiting.length > 0) await this.#writeAndSettle(this.#waiting.splice(0, this.#maxBatch));
+    } finally {
+      // In the same turn as the check above: an item that is added a turn later would wait for the one behind it.
+      this.#running = undefined;
+    }
+  }
+
+  /** What waits for an outcome goes on at once, and hundreds of them would hold the event loop. */
+  async #settle(batch: readonly Waiting<Item, Outcome>[], outcomes: readonly Outcome[]): Promise<void> {
+    const pause = createPauses();
+    for (const [index, outcome] of outcomes.entries()) {
+      batch[index]?.resolve(outcome);
+      await pause();
+    }
   }
 
   async #writeAndSettle(batch: readonly Waiting<Item, Outcome>[]): Promise<void> {
     try {
       const outcomes = await this.#write(batch.map(({ item }) => item));
-      // What waits for an outcome goes on at once, and hundreds of them would hold the event loop.
-      const pause = createPauses();
-      for (const [index, outcome] of outcomes.entries()) {
-        batch[index]?.resolve(outcome);
-        await pause();
-      }
+      // Not awaited: Postgres has the next batch while these are answered.
+      void this.#settle(batch, outcomes);
     } catch (error) {
       // One item that Postgres will not take must not fail its neighbours.
       if (batch.length > 1 && !isDatabaseUnavailable(error)) {

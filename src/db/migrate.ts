@@ -5,8 +5,8 @@ import type pg from "pg";
 import { databaseNow } from "../core/database-clock.js";
 import { isDatabaseUnavailable } from "../core/database-errors.js";
 import { errorCode } from "../core/error-code.js";
-import { DatabaseUnusable } from "./database-unusable.js";
 import { announceWhenSlow, type OnProgress } from "./slow-step.js";
+import { DatabaseUnusable } from "./wait-for-database.js";
 
 export type Migration = { name: string; sql: string };
 type MigrationRecord = { migration_name: string; checksum: string; finished_at: Date | null };

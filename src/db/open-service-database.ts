@@ -5,11 +5,10 @@ import type { Settings } from "../settings/settings.js";
 import { createPool } from "./connections.js";
 import { type Database, openDatabase } from "./database.js";
 import { openEmbeddedPostgres } from "./embedded/open-embedded-postgres.js";
-import { explainConnection } from "./explain-connection.js";
 import { measureDatabaseClock } from "./measure-clock.js";
 import { applyMigrations, assertUtf8 } from "./migrate.js";
 import type { OnProgress } from "./slow-step.js";
-import type { Patiently } from "./wait-for-database.js";
+import { explainConnection, type Patiently } from "./wait-for-database.js";
 
 /** Where the migrations of this release are. */
 export const migrationsDirectory = fileURLToPath(new URL("prisma/migrations", packageRoot));

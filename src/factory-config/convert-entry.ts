@@ -1,8 +1,7 @@
 import type { Invalid } from "../core/problem.js";
-import { checkEntry, entryOf } from "./check-entry.js";
-import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
+import { checkEntry, entryOf, keylessFieldsOf, principalFieldOf } from "./check-entry.js";
+import type { RegistryEntryInput, RegistryEntryView } from "./contract.js";
 import type { GarEntry, RegistryEntry } from "./entry.js";
-import type { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
 import { refusalOfSecretName } from "./parse-entry.js";
 
 export type EntryFromInput = { ok: true; entry: RegistryEntry } | { ok: false; invalid: Invalid[] };
@@ -38,6 +37,10 @@ function refusalOfSecret(input: RegistryEntryInput): string | undefined {
 
 /** Shows an entry as the `registries` routes do. What it gives, without `id`, is an input that makes the same entry. */
 export function viewOfEntry(entry: RegistryEntry): RegistryEntryView {
+  return { ...viewOfType(entry), ...(entry.relay && { relay: entry.relay }) };
+}
+
+function viewOfType(entry: RegistryEntry): RegistryEntryView {
   const { id, type } = entry;
   const opener = entry.secretName === undefined ? {} : { secretName: entry.secretName };
   switch (entry.type) {

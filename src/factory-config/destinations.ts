@@ -5,7 +5,7 @@ export const anyHostOfCloud = "*";
 
 /**
  * How a secret leaves for a host. Passing the stored `user:token` on to the jobs themselves is another destination than
- * presenting it to the registry: whoever may write the config alone cannot turn one into the other.
+ * presenting it to the registry: anyone who may write the config alone cannot turn one into the other.
  */
 export const destinationTypes = [...registryTypes, "generic-pass-through"] as const;
 export type DestinationType = (typeof destinationTypes)[number];
@@ -32,7 +32,7 @@ export function destinationsOfEntries(entries: readonly RegistryEntry[]): Destin
 }
 
 /**
- * Those of `wanted` that nobody approved. Only the very same secret, type and host counts: `*` does not approve a single
+ * Those of `wanted` that no one approved. Only the very same secret, type and host counts: `*` does not approve a single
  * host, because an entry without a host and one with it are dialled by different rules.
  */
 export function newDestinations(approved: readonly Destination[], wanted: readonly Destination[]): Destination[] {

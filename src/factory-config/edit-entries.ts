@@ -1,13 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { Problem } from "../core/problem.js";
-import { additionsOf } from "./add-entry.js";
-import type { RegistryEntry } from "./entry.js";
-import { knownEntryKeys } from "./entry-keys.js";
-import { registriesKey } from "./locate-registries.js";
+import { registriesKey } from "./document-text.js";
+import { additionsOf, applyEdits, removalsOf, replacementsOf, type TextEdit } from "./edit-text.js";
+import { knownEntryKeys, type RegistryEntry } from "./entry.js";
 import { namesOf, type ParsedConfig, type ParsedTree, parseToTree } from "./parse-document.js";
-import { removalsOf } from "./remove-entry.js";
-import { replacementsOf } from "./replace-entry.js";
-import { applyEdits, type TextEdit } from "./text-edits.js";
+
 import type { JsonValue } from "./tree-to-json.js";
 
 /**

@@ -7,7 +7,7 @@ export type Finding = { offset: number; reason: string };
 /** Where the problems and warnings of a document are gathered while it is read. */
 export type Findings = { locate: Locate; invalid: Finding[]; warnings: Finding[] };
 
-// A hostile document can be wrong in a hundred thousand places; nobody reads more than these.
+// A hostile document can be wrong in a hundred thousand places; no one reads more than these.
 export const maxReported = 100;
 
 /** The findings from the top of the document downwards, each once. */

@@ -1,18 +1,24 @@
 import type { Invalid } from "../core/problem.js";
 import { secretNamePattern } from "../http/contract.js";
-import { type Locate, locator, readDocumentText } from "./document-text.js";
+import {
+  type Locate,
+  locateRegistries,
+  locator,
+  type Registries,
+  readDocumentText,
+  registriesKey,
+} from "./document-text.js";
+import { lineEnd } from "./edit-text.js";
 import type { RegistryEntry } from "./entry.js";
 import { type Findings, inDocumentOrder } from "./findings.js";
-import { locateRegistries, type Registries, registriesKey } from "./locate-registries.js";
 import { parseEntry } from "./parse-entry.js";
 import { readYaml } from "./read-yaml.js";
-import { remarkOnDocumentKeys } from "./remark-on-keys.js";
-import { lineEnd } from "./text-edits.js";
+import { remarkOnDocumentKeys } from "./remarks.js";
 import { type JsonValue, treeToJson } from "./tree-to-json.js";
 import { type Decoration, kindOf, pairOf, resolved, type Span, type YamlNode, type YamlTree } from "./yaml-tree.js";
 
 /**
- * An entry and where its mapping stands in the document: `at` in words, `range` in UTF-16 units of its text
+ * An entry and where its mapping is in the document: `at` in words, `range` in UTF-16 units of its text
  * after a byte order mark.
  */
 export type LocatedEntry = { entry: RegistryEntry; at: string; range: Span };
@@ -100,7 +106,7 @@ function readEntries(text: string, registries: Registries, findings: Findings): 
       .find((place) => place !== undefined);
     if (first !== undefined) findings.invalid.push({ offset, reason: reasonOfTwin(entry, first) });
     for (const name of namesOf(entry)) if (!firstOf.has(name)) firstOf.set(name, at);
-    // The rest of its last line is the entry's as well: nobody else can have a comment there.
+    // The rest of its last line is the entry's as well: no one else can have a comment there.
     const end = dash === undefined ? node.end : lineEnd(text, node.end);
     entries.push({ entry, at, range: { start: node.start, end } });
   }

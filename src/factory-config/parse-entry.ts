@@ -1,12 +1,18 @@
 import { nearestName } from "../core/nearest-name.js";
 import { secretNamePattern } from "../http/contract.js";
-import { checkEntry, type EntryFields, entryOf, type FieldRemark } from "./check-entry.js";
-import { keylessFieldsOf, principalFieldOf } from "./check-keyless.js";
-import { type RegistryEntry, type RegistryType, registryTypes } from "./entry.js";
-import { fieldsOfType } from "./entry-contract.js";
-import { keyOfField, secretKeyOf } from "./entry-keys.js";
+import {
+  checkEntry,
+  type EntryFields,
+  entryOf,
+  type FieldRemark,
+  keylessFieldsOf,
+  principalFieldOf,
+} from "./check-entry.js";
+import { fieldsOfType } from "./contract.js";
+import { keyOfField, type RegistryEntry, type RegistryType, registryTypes, secretKeyOf } from "./entry.js";
+
 import type { Findings } from "./findings.js";
-import { remarkOnEntryKeys, slipOf } from "./remark-on-keys.js";
+import { remarkOnEntryKeys, slipOf } from "./remarks.js";
 import {
   kindOf,
   pairOf,
@@ -58,7 +64,7 @@ export function parseEntry(item: YamlNode, offset: number, findings: Findings): 
   if (type === undefined) return undefined;
   const fields = readFields(node, type, findings);
   const hasSecret = pairOf(node, secretKeyOf[type]) !== undefined;
-  // What stands in a secret's place may be wrong, and that is said; then nobody has to be told that a secret is missing.
+  // What is in a secret's place may be wrong, and that is said; then no one has to be told that a secret is missing.
   const secretName = hasSecret || !namesPrincipal(node, type) ? readSecretName(node, type, findings) : undefined;
   const checked = checkEntry(type, fields, hasSecret);
   for (const problem of checked.problems) {

@@ -1,6 +1,6 @@
 import type { AuditEvent } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
@@ -9,7 +9,7 @@ import type { PrismaClient, Transaction } from "../db/database.js";
 import type { Precondition } from "../http/preconditions.js";
 import { anyHostOfCloud, type Destination, destinationsOfEntries, newDestinations } from "./destinations.js";
 import type { ConfigDocuments, DocumentContent } from "./read-document.js";
-import { type CallSettings, remarkOnSettings } from "./remark-on-settings.js";
+import { type CallSettings, remarkOnSettings } from "./remarks.js";
 import { type Held, holdForPublishing, insertVersion } from "./store.js";
 import { remarkOnWholeRequests } from "./whole-requests.js";
 
@@ -132,7 +132,7 @@ function checkSecrets(config: DocumentContent, held: Held, allowMissing: boolean
 
 const asRemark = ({ at, reason }: Invalid): ConfigRemark => ({ at, message: reason });
 
-// Whoever may write the config alone must not be able to send any secret to a host of their own.
+// Anyone who may write the config alone must not be able to send any secret to a host of their own.
 function checkDestinations(caller: Caller, added: readonly Destination[]): void {
   if (added.length === 0 || caller.permissions.has("secrets:write")) return;
   const list = added

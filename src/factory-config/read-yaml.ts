@@ -1,9 +1,8 @@
 import { Composer, CST, type Document, type ErrorCode, Lexer, Parser, type YAMLError } from "yaml";
 import type { Invalid } from "../core/problem.js";
-import { buildTree } from "./build-tree.js";
 import type { Locate } from "./document-text.js";
 import { type Finding, inDocumentOrder } from "./findings.js";
-import type { YamlTree } from "./yaml-tree.js";
+import { buildTree, type YamlTree } from "./yaml-tree.js";
 
 /** How deep lists and mappings may nest. Factory configs use four or five levels. */
 export const maxDepth = 64;
@@ -56,7 +55,7 @@ export function readYaml(text: string, locate: Locate): ReadYaml {
   return findings.length > 0 ? refused(inDocumentOrder(findings, locate)) : buildTree(text, document, locate);
 }
 
-/** Asked first, because parsing and composing take long for each part, and whoever sends it need not write much. */
+/** Asked first, because parsing and composing take long for each part, and anyone who sends it need not write much. */
 function hasTooManyParts(text: string): boolean {
   let parts = 0;
   for (const lexeme of new Lexer().lex(text)) {
@@ -107,7 +106,7 @@ function childrenOf(token: CST.Token): CST.Token[] {
 
 /**
  * The composer makes an `Error` of each mistake, and their stacks are what takes the time: seconds for a document of
- * nothing but commas. Nothing else runs meanwhile, so nobody misses theirs.
+ * nothing but commas. Nothing else runs in the meantime, so no one misses theirs.
  */
 function withoutStacks<T>(compose: () => T): T {
   const limit = Error.stackTraceLimit;
@@ -138,7 +137,7 @@ const sentences = {
   BLOCK_AS_IMPLICIT_KEY:
     "A key and its value that is itself a mapping or list cannot share a line. Is the next line indented too far?",
   BLOCK_IN_FLOW: "A block list or mapping cannot stand between brackets or braces.",
-  DUPLICATE_KEY: "This key stands twice in one mapping.",
+  DUPLICATE_KEY: "This key appears twice in one mapping.",
   IMPOSSIBLE: "YAML cannot be read here.",
   KEY_OVER_1024_CHARS: "A key has more than 1,024 characters. Is a colon missing or a quote not closed?",
   MISSING_CHAR:
@@ -151,7 +150,7 @@ const sentences = {
   RESOURCE_EXHAUSTION: "The document nests too deep.",
   TAB_AS_INDENT: "A tab cannot indent. Use spaces.",
   TAG_RESOLVE_FAILED: "This tag is not known or does not fit its value. Remove it; quotes make any value text.",
-  UNEXPECTED_TOKEN: "Something stands here that YAML does not expect. Is a quote, a bracket or an indent wrong?",
+  UNEXPECTED_TOKEN: "YAML does not expect what is here. Is a quote, a bracket or an indent wrong?",
   BAD_COLLECTION_TYPE: "The tag does not fit a list or mapping. Remove it.",
 } as const satisfies Record<ErrorCode, string>;
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
@@ -7,12 +7,18 @@ import { FactoryInPath, FactoryParams, PageQuery } from "../http/contract.js";
 import { pageOf } from "../http/page.js";
 import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { json, type RequestFacts, route } from "../http/route.js";
-import { PublishQuery, RegistryEntryList, WrittenConfig, WrittenEntry } from "./contract.js";
+import {
+  PublishQuery,
+  RegistryEntryInput,
+  RegistryEntryList,
+  RegistryEntryView,
+  WrittenConfig,
+  WrittenEntry,
+} from "./contract.js";
 import { entryFromInput, viewOfEntry } from "./convert-entry.js";
-import { currentEntries } from "./current-entries.js";
+import { currentEntries, type ParsedVersions } from "./current-config.js";
 import type { RegistryEntry } from "./entry.js";
-import { RegistryEntryInput, RegistryEntryView } from "./entry-contract.js";
-import type { ParsedVersions } from "./parsed-versions.js";
+
 import { type PublishDeps, type Published, publishVersion } from "./publish-version.js";
 import { currentDocument } from "./store.js";
 

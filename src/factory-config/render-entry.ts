@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
 import { ecrHost } from "../core/cloud-hosts.js";
-import type { RegistryEntry } from "./entry.js";
-import { keyOfField, secretKeyOf } from "./entry-keys.js";
+import { keyOfField, type RegistryEntry, secretKeyOf } from "./entry.js";
+
 import type { JsonValue } from "./tree-to-json.js";
 
 /** One key of an entry in the document. `implied`: another field tells it, so that it need not be written. */
@@ -12,7 +12,7 @@ export type FlowStyle = { json: boolean; padded: boolean };
 
 /** The keys that an entry is written with, in the order of the documentation. */
 export function keysOfEntry(entry: RegistryEntry): EntryKey[] {
-  return [{ key: "type", value: entry.type }, ...keysOfType(entry)];
+  return [{ key: "type", value: entry.type }, ...keysOfType(entry), ...optional(keyOfField.relay, entry.relay)];
 }
 
 function keysOfType(entry: RegistryEntry): EntryKey[] {

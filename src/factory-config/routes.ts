@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import type { FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
@@ -9,8 +9,8 @@ import { etag, etagOf, preconditionOf } from "../http/preconditions.js";
 import { PreparedJson, route } from "../http/route.js";
 import { type ConfigVersion, ConfigVersionList, FactoryConfig, PublishQuery, WrittenConfig } from "./contract.js";
 import { viewOfEntry } from "./convert-entry.js";
+import type { ParsedVersions } from "./current-config.js";
 import { maxDocumentBytes } from "./document-text.js";
-import type { ParsedVersions } from "./parsed-versions.js";
 import { type PublishDeps, publishVersion } from "./publish-version.js";
 import { currentDocument, findVersion, listVersions } from "./store.js";
 

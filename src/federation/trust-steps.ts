@@ -1,18 +1,16 @@
 import { createHash } from "node:crypto";
 import { awsPartitionOf } from "../core/aws-partitions.js";
 import { ecrHost } from "../core/cloud-hosts.js";
-import type { AwsEntry, AzureEntry, GarEntry } from "../factory-config/entry.js";
-import { principalOf } from "../factory-config/principal-of.js";
-import { awsAudience, azureAudience, garAudience } from "./audiences.js";
-import type { FederationEntry, TrustStep } from "./contract.js";
-import { subjectOf } from "./subject.js";
+import { type AwsEntry, type AzureEntry, type GarEntry, principalOf } from "../factory-config/entry.js";
+import type { FederationEntry, TrustStep } from "./routes.js";
+import { awsAudience, azureAudience, garAudience, subjectOf } from "./sign-assertion.js";
 
 /** An entry that a cloud can trust. */
 export type CloudEntry = AwsEntry | AzureEntry | GarEntry;
 
 type Trusted = { issuer: string; subject: string; audience: string };
 
-/** What one entry's cloud has to be told. What the entry does not say yet stands in capitals. */
+/** What one entry's cloud has to be told. What the entry does not say yet is in capitals. */
 export function describeTrust(issuer: string, factoryId: string, entry: CloudEntry): FederationEntry {
   const { id, type } = entry;
   const principal = principalOf(entry);

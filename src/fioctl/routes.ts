@@ -1,18 +1,82 @@
 import { z } from "zod";
-import { type RequestedBy, requestedBy } from "../audit/requested-by.js";
+import { type RequestedBy, requestedBy } from "../audit/record.js";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { Problem } from "../core/problem.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
-import { FactoryParams } from "../http/contract.js";
+import { FactoryInPath, FactoryParams, secretNamePattern } from "../http/contract.js";
 import { json, route } from "../http/route.js";
 import { validate } from "../http/validate.js";
-import { batchLimits, maxBatch } from "../secrets/contract.js";
+import { batchLimits, maxBatch, maxValueBytes, secretNameRule } from "../secrets/contract.js";
 import type { SecretItem } from "../secrets/plan-change.js";
-import { refuseDuplicates } from "../secrets/refuse-duplicates.js";
-import { listNames } from "../secrets/store.js";
+import { listNames } from "../secrets/read-secrets.js";
+import { refuseDuplicates } from "../secrets/refuse-names.js";
 import { type SecretsDeps, writeSecrets } from "../secrets/write-secrets.js";
-import { PlainSecrets, TriggerList, TriggerParams, TriggerWrite, TriggerWritten } from "./contract.js";
+
+// Shapes of JobServ's triggers, as far as fioctl uses them (client/foundries.go of github.com/foundriesio/fioctl).
+
+const Name = z.string().regex(secretNamePattern, `this name is not allowed; a secret's name is ${secretNameRule}`);
+
+export const TriggerParams = z.object({
+  factory: FactoryInPath,
+  id: z.string().meta({ description: "The trigger's `id`, as the list shows it." }),
+});
+
+const Value = z.string().nullable().meta({ description: "1 to 65,536 bytes; `null` deletes." });
+
+/** What is wrong with a value, in a sentence that names its secret: fioctl shows nothing else of the answer. */
+function mistakeOf(name: string, value: string | null): string | undefined {
+  // A name that is not one may be anything, a value too: it is not quoted.
+  if (value === null || !secretNamePattern.test(name)) return undefined;
+  if (value === "") return `the value of "${name}" is empty. To delete the secret: fioctl secrets update ${name}=`;
+  if (!value.isWellFormed()) return `the value of "${name}" holds a lone surrogate, which is not Unicode text`;
+  const bytes = Buffer.byteLength(value);
+  return bytes > maxValueBytes ? `the value of "${name}" has ${bytes} bytes; the most is ${maxValueBytes}` : undefined;
+}
+
+export const TriggerSecret = z
+  .strictObject({ name: Name, value: Value })
+  .superRefine(({ name, value }, context) => {
+    const message = mistakeOf(name, value);
+    if (message !== undefined) context.addIssue({ code: "custom", message, path: ["value"] });
+  })
+  .meta({ id: "TriggerSecret" });
+
+/** JobServ also takes the secrets as plain members beside `type`; the handler reads those. */
+export const TriggerWrite = z
+  .looseObject({
+    type: z.literal("simple").default("simple"),
+    secrets: z.array(TriggerSecret).max(maxBatch, "at most 100 names in one update").optional(),
+  })
+  .meta({ id: "TriggerWrite" });
+
+/** The plain members, as a list of secrets. */
+export const PlainSecrets = z.array(TriggerSecret).max(maxBatch, "at most 100 names in one update");
+
+export const Trigger = z
+  .object({
+    id: z.int(),
+    type: z.literal("simple"),
+    secrets: z.array(z.object({ name: z.string() }).meta({ id: "TriggerSecretName" })),
+  })
+  .meta({ id: "Trigger" });
+
+export const TriggerList = z
+  .object({ status: z.literal("success"), data: z.array(Trigger) })
+  .meta({ id: "TriggerList", description: "JSend, as JobServ answers." });
+
+export const TriggerWritten = z
+  .object({
+    status: z.literal("success"),
+    data: z
+      .object({
+        warnings: z
+          .array(z.object({ name: z.string(), code: z.string(), message: z.string() }).meta({ id: "TriggerWarning" }))
+          .optional(),
+      })
+      .meta({ id: "TriggerWrittenData" }),
+  })
+  .meta({ id: "TriggerWritten" });
 
 /** fioctl prints this address when it has no client yet. Its own cloud has a form there; here it says how to make one. */
 const credentialsPage = route(
@@ -22,7 +86,7 @@ const credentialsPage = route(
     path: "/settings/credentials",
     trailingSlash: "both",
     tag: "fioctl",
-    summary: "Where `fioctl login` sends whoever has no client yet: how to make one",
+    summary: "Where `fioctl login` sends users without a client: how to make one",
     auth: "anyone",
     replies: { 200: { description: "Commands.", content: { "text/plain": z.string() } } },
     problems: [],
@@ -32,9 +96,9 @@ const credentialsPage = route(
 
 const howToMakeAClient = (url: string): string => `fioctl asks for the ID and the secret of an OAuth client.
 
-Whoever administers your factory makes one, FACTORY and NAME being yours:
+An administrator of your factory makes one, FACTORY and NAME being yours:
 
-  curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FS_TOKEN" \\
+  curl -sS "${url}/v1/factories/FACTORY/oauth-clients" -H "OSF-TOKEN: $FACTORY_SECRETS_TOKEN" \\
     -H 'Content-Type: application/json' -d '{"name":"NAME","roles":["operator"]}'
 
 The answer has both: "id" is the client ID, "clientSecret" the client secret, which is shown this once.

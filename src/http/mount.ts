@@ -2,10 +2,10 @@ import type { IncomingMessage } from "node:http";
 import type express from "express";
 import type { Caller, FactoryRef } from "../core/caller.js";
 import { type DatabaseTrouble, databaseTrouble } from "../core/database-errors.js";
-import type { ErrorShape } from "../core/error-shape.js";
-import { Problem } from "../core/problem.js";
-import { pageRequest } from "./page.js";
-import type { PageTokens } from "./page-tokens.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
+import { type PageTokens, pageRequest } from "./page.js";
+
 import { type BodyReader, bodyReader } from "./read-body.js";
 import { requestFacts } from "./request-facts.js";
 import {
@@ -37,7 +37,7 @@ export type Pipe = {
   /** The factory of that name, or `undefined` when this caller may not know of it. */
   findFactory(caller: Caller, name: string): Promise<FactoryRef | undefined>;
   /** Counts a request for a costly route. @throws Problem `too-many-requests` when this caller sent too many */
-  countCostly(caller: Caller): Promise<void>;
+  countCostly(caller: Caller): void;
   /** Writes down that a known caller was refused. Never throws. */
   recordRefusal(refusal: {
     caller: Caller;
@@ -72,7 +72,8 @@ const noCredential = ({ asksForCertificates }: Pipe): Problem =>
 
 const noFactory = (): Problem => new Problem("not-found", "There is no such factory, or this credential is not of it.");
 
-const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants", "destination-not-approved"]);
+/** What a known caller is refused with: it is written to the audit. */
+export const refusalCodes: ReadonlySet<string> = new Set(["forbidden", "outside-grants", "destination-not-approved"]);
 
 /** Puts every route on the router, in front of each the same pipe: authenticate, authorise, read, validate, run, parse the reply. */
 export function mount<Deps>(router: express.Router, routes: readonly Route<Deps>[], deps: Deps, pipe: Pipe): void {
@@ -118,7 +119,7 @@ async function answer<Deps>(
       if (caller === undefined) throw noCredential(pipe);
       factory = await factoryFor(route, pipe, caller, req.params);
       authorise(route, caller, factory);
-      if (route.isCostly) await pipe.countCostly(caller);
+      if (route.isCostly) pipe.countCostly(caller);
     }
     const identify: Identify = (whoSigned, of) => {
       caller = whoSigned;

@@ -1,5 +1,5 @@
-import type { ErrorShape } from "../core/error-shape.js";
-import type { ProblemCode } from "../core/problem.js";
+import type { ErrorShape, ProblemCode } from "../core/problem.js";
+
 import { problemDocument } from "./send.js";
 
 const errorOfCode: Partial<Record<ProblemCode, string>> = {

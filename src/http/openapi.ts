@@ -1,6 +1,8 @@
 import { isPair, visit, Document as YamlDocument } from "yaml";
 import { z } from "zod";
+import { globalRegistry, safeParse } from "zod/v4/core";
 import {
+  type CreateDocumentOptions,
   createDocument,
   type ZodOpenApiObject,
   type ZodOpenApiOperationObject,
@@ -10,9 +12,7 @@ import { type ProblemCode, problemCodes } from "../core/problem.js";
 import { ProblemDocument } from "./contract.js";
 import { mediaTypeOf } from "./read-body.js";
 import type { ReplySpec, Route } from "./route.js";
-import { tidySchema } from "./schema-tidying.js";
 import { shareComponents } from "./share-components.js";
-import { tags } from "./tags.js";
 
 export type OpenApiTexts = { json: string; yaml: string };
 
@@ -164,7 +164,7 @@ function replyOf(spec: ReplySpec) {
   };
 }
 
-/** What every route can answer, whoever calls it. */
+/** What every route can answer, no matter who calls it. */
 const codesOfEveryRoute: readonly ProblemCode[] = [
   "method-not-allowed",
   "header-too-large",
@@ -227,7 +227,7 @@ function problemsOf(route: AnyRoute, shared: Responses) {
 
 const responseReference = (name: string) => ({ $ref: `#/components/responses/${name}` as const });
 
-/** Written out at each operation, the problems would be two thirds of the document. One that stands once stays there. */
+/** Written out at each operation, the problems would be two thirds of the document. One that appears once stays there. */
 function sharedProblems(routes: readonly AnyRoute[]): Responses {
   const all = routes.flatMap(problemStatusesOf).map(([, codes]) => [responseName(codes), codes] as const);
   const names = all.map(([name]) => name);
@@ -256,3 +256,79 @@ function responseName(codes: readonly ProblemCode[]): string {
 }
 
 const capitalised = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1);
+
+type Override = Exclude<CreateDocumentOptions["override"], undefined>;
+
+/**
+ * Says less where zod says more than a client generator can use: for `zod-openapi`'s `override`, called for each schema.
+ */
+export const tidySchema: Override = ({ jsonSchema, zodSchema, io }) => {
+  // A `$ref` alone is what generators follow; OpenAPI 3.0 needs `allOf` only where something is beside it.
+  const [only, ...others] = jsonSchema.allOf ?? [];
+  if (only?.$ref !== undefined && others.length === 0 && Object.keys(jsonSchema).length === 1) {
+    delete jsonSchema.allOf;
+    jsonSchema.$ref = only.$ref;
+  }
+  // The format says it; zod's pattern for it is a leap-year calendar.
+  if (jsonSchema.format === "date-time" || jsonSchema.format === "uuid") delete jsonSchema.pattern;
+  // Without a format, generators of Go take `number` for float32, which rounds 123456789.
+  if (jsonSchema.type === "integer") jsonSchema.format = "int64";
+  if (jsonSchema.type === "number") jsonSchema.format = "double";
+  // Generators name a constant after each value of an enum: those of two schemas with one value each collide.
+  if (jsonSchema.enum?.length === 1) {
+    say(jsonSchema, `Always ${JSON.stringify(jsonSchema.enum[0])}.`);
+    delete jsonSchema.enum;
+  }
+  // A member with a default is one that generators require, or whose value they cannot name. The service fills it in.
+  if (io === "input" && jsonSchema.default !== undefined) {
+    say(jsonSchema, `Default: ${JSON.stringify(jsonSchema.default)}.`);
+    delete jsonSchema.default;
+  }
+  // Generators of Go put the constants of all enums in one name space, where RUNNING of two of them collide.
+  const name = globalRegistry.get(zodSchema)?.id;
+  if (jsonSchema.enum && name !== undefined)
+    Object.assign(jsonSchema, { "x-enum-varnames": jsonSchema.enum.map((value) => upperSnake(`${name}_${value}`)) });
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+  // "One of these members" is a function of ours; the schema says at least that nothing at all is not enough.
+  if (io === "input" && jsonSchema.type === "object" && !jsonSchema.required?.length && refusesEmpty(zodSchema))
+    jsonSchema.minProperties = 1;
+  // A reply may gain members: a client of today must not refuse them.
+  if (io === "output" && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+};
+
+type ZodSchema = Parameters<Override>[0]["zodSchema"];
+
+const refusesEmpty = (schema: ZodSchema): boolean => !safeParse(schema, {}).success;
+
+function say(jsonSchema: Parameters<Override>[0]["jsonSchema"], sentence: string): void {
+  jsonSchema.description = jsonSchema.description === undefined ? sentence : `${jsonSchema.description} ${sentence}`;
+}
+
+/** `JobState_half-done` to `JOB_STATE_HALF_DONE` */
+const upperSnake = (text: string): string =>
+  text
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replace(/\W+/g, "_")
+    .toUpperCase();
+
+/** The chapters of the OpenAPI document, in its order. */
+export const tags = {
+  "Registry tokens": "Short-lived tokens for the registries of a factory: what a CI job comes for.",
+  "AWS programs":
+    "What the AWS CLI, the AWS SDKs and AWS IoT's clients already speak. Errors are told in AWS's shape, so that these print them.",
+  Secrets: "Values that registry entries name. A value can be written, never read.",
+  "Factory config": "The versioned `factory-config.yml`.",
+  Registries: "The entries of `container_registries`, one at a time. All else in the document stays as it was.",
+  Federation: "Entries without a secret: each factory is an OpenID issuer that its clouds trust.",
+  Access: "Operator tokens and the API tokens of a factory.",
+  OAuth: "Access tokens for `fioctl login`, programs and CI jobs with an ID token.",
+  Jobs: "CI jobs, each with a token of its own.",
+  Factories: "The tenants of this installation.",
+  Keys: "The key-encryption keys of this installation, and the data keys of its factories.",
+  Audit: "What was done and refused, by whom and when.",
+  fioctl: "The wire protocol of `fioctl secrets`. Every path also answers with a slash at its end, as fioctl asks.",
+  System: "Health, metrics and this document.",
+} as const;
+
+export type Tag = keyof typeof tags;

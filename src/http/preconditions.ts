@@ -1,10 +1,10 @@
 import { Problem } from "../core/problem.js";
 import type { RequestFacts } from "./route.js";
 
-/** What no version is: a tag that is none of ours. */
+/** What no version is: a tag that is not one of ours. */
 const noVersion = -1;
 
-/** How a precondition failed, for whoever named another version. */
+/** How a precondition failed, for the one who named another version. */
 export const notCurrent = (current: number, named: number): Problem =>
   new Problem(
     "precondition-failed",
@@ -17,9 +17,9 @@ export const notCurrent = (current: number, named: number): Problem =>
 export type Precondition = "absent" | "present" | number | undefined;
 
 /**
- * Reads `If-Match` and `If-None-Match`. Our entity tags are version numbers: `"3"`. A tag that is none of ours matches
+ * Reads `If-Match` and `If-None-Match`. Our entity tags are version numbers: `"3"`. A tag that is not one of ours matches
  * nothing, as RFC 9110 (13.1.1) has it.
- * @throws Problem when both are given, `If-None-Match` is anything but `*`, or a version stands without quotes
+ * @throws Problem when both are given, `If-None-Match` is anything but `*`, or a version has no quotes
  */
 export function preconditionOf(request: RequestFacts): Precondition {
   const { ifMatch, ifNoneMatch } = request;
@@ -30,9 +30,9 @@ export function preconditionOf(request: RequestFacts): Precondition {
   if (ifMatch === undefined) return undefined;
   if (ifMatch.trim() === "*") return "present";
   const bare = /^\s*(\d{1,9})\s*$/.exec(ifMatch)?.[1];
-  // No entity tag at all (RFC 9110, 8.8.3): whoever writes it means a version, and would look for a lost change.
+  // No entity tag at all (RFC 9110, 8.8.3): anyone who writes it means a version, and would look for a lost change.
   if (bare !== undefined)
-    throw new Problem("invalid-request", `If-Match: an entity tag stands in quotes. Write it as "${bare}", with them.`);
+    throw new Problem("invalid-request", `If-Match: an entity tag is written in quotes. Write "${bare}".`);
   const version = /^\s*"(0|[1-9]\d{0,8})"\s*$/.exec(ifMatch)?.[1];
   return version === undefined ? noVersion : Number(version);
 }

@@ -1,17 +1,16 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 import type { Caller, FactoryRef } from "../core/caller.js";
-import type { ErrorShape } from "../core/error-shape.js";
 import type { Permission } from "../core/permissions.js";
-import type { ProblemCode } from "../core/problem.js";
+import type { ErrorShape, ProblemCode } from "../core/problem.js";
+import type { Tag } from "./openapi.js";
 import type { PageRequest } from "./page.js";
-import type { Tag } from "./tags.js";
 
 // This file and mount.ts type the route machinery: here alone a handler's exact types meet a list of all routes.
 
 /**
  * Who may call a route: anyone; any valid credential; an operator; a device with its certificate; or a credential of the
- * factory in the path that holds the permission (operators hold every one). `signature`: whoever signed the request. That
+ * factory in the path that holds the permission (operators hold every one). `signature`: the signer of the request. That
  * can be told only once its body is there, so the handler checks it and says with `identify` who it was.
  */
 export type RouteAuth = "anyone" | "any-caller" | "operator" | "device" | "signature" | { permission: Permission };
@@ -68,7 +67,7 @@ export type SentRequest = {
 export type RequestFacts = {
   /** Ours, random. */
   id: string;
-  /** The client's own `X-Request-Id`, for whoever looks for it in the log and the audit. It identifies nothing. */
+  /** The client's own `X-Request-Id`, for the one who looks for it in the log and the audit. It identifies nothing. */
   clientId: string | undefined;
   /** The client's address, as far as the trusted proxies allow to know it. */
   address: string;

@@ -1,10 +1,9 @@
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { ErrorShape } from "../core/error-shape.js";
-import type { Problem } from "../core/problem.js";
+import type { ErrorShape, Problem } from "../core/problem.js";
+import { drain, isUnread } from "./read-body.js";
 import type { StreamedText } from "./route.js";
-import { drain, isUnread } from "./unread-body.js";
 
 /**
  * Sends a complete answer. `res.json` would serialise, tag and inspect it again on every request. Where the request's body
@@ -69,9 +68,10 @@ export function sendProblem(
   requestId: string,
   shape: ErrorShape = problemDetails,
 ): void {
-  const { status, headers, body } = shape(problem, requestId);
+  const { status, reason, headers, body } = shape(problem, requestId);
   const common: Record<string, string> = { ...headers, "Cache-Control": "no-store", "X-Request-Id": requestId };
   if (problem.retryAfterSeconds !== undefined) common["Retry-After"] = String(problem.retryAfterSeconds);
+  if (reason !== undefined) res.statusMessage = reason;
   send(res, status, common, body);
 }
 

@@ -10,15 +10,16 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import express from "express";
-import { Problem } from "../core/problem.js";
-import type { Drain } from "./drain.js";
+import { type ErrorShape, Problem } from "../core/problem.js";
+
 import { guardHandshakes, type HandshakeGuard } from "./guard-handshakes.js";
 import { asProblem, mount, type Pipe } from "./mount.js";
+import { drain } from "./read-body.js";
 import { createRequestId, requestFacts } from "./request-facts.js";
 import type { Route } from "./route.js";
 import { sendProblem } from "./send.js";
 import type { TlsCertificate } from "./tls-certificate.js";
-import { drain } from "./unread-body.js";
+import { isOnWire, mountWire, type Wire } from "./wire.js";
 
 /**
  * Most headers of a request. Node leaves out what exceeds a number of its own and says nothing: a client that sends
@@ -41,8 +42,7 @@ function ambiguousHeaders({ rawHeaders, httpVersion }: IncomingMessage): Problem
   return authorizations > 1 ? twice("Authorization") : undefined;
 }
 
-const twice = (name: string): Problem =>
-  new Problem("invalid-request", `The header ${name} stands here more than once.`);
+const twice = (name: string): Problem => new Problem("invalid-request", `The header ${name} appears more than once.`);
 
 function countSingles(rawHeaders: readonly string[]): { hosts: number; authorizations: number } {
   let hosts = 0;
@@ -72,6 +72,8 @@ export function createHttpServer<Deps>(input: {
   routes: readonly Route<Deps>[];
   deps: Deps;
   pipe: Pipe;
+  /** Another program's protocol beside the routes. */
+  wire?: Wire | undefined;
   /** Addresses and CIDRs whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
   certificate?: TlsCertificate | undefined;
@@ -89,15 +91,19 @@ export function createHttpServer<Deps>(input: {
   app.set("trust proxy", [...input.trustedProxies]);
   const router = express.Router({ caseSensitive: true, strict: true });
   const asksForCertificates = input.asksForCertificates !== undefined;
-  mount(router, input.routes, input.deps, { ...input.pipe, asksForCertificates });
+  const pipe = { ...input.pipe, asksForCertificates };
+  if (input.wire) mountWire(router, input.wire, pipe);
+  mount(router, input.routes, input.deps, pipe);
+  const shapeFor = (request: IncomingMessage) =>
+    input.wire && isOnWire(input.wire, request) ? input.wire.errorsFor({ request }) : pipe.errorShapeOf(request);
   app.use(router);
   app.use((_req, _res, next) => next(noRoute(asksForCertificates)));
   app.use((error: unknown, req: express.Request, res: express.Response, _next: express.NextFunction) => {
     const problem = routingProblem(error);
     const facts = requestFacts(req, res);
     if (res.headersSent) res.destroy();
-    else sendProblem(res, problem, facts.id, input.pipe.errorShapeOf(req));
-    input.pipe.onAnswered({
+    else sendProblem(res, problem, facts.id, shapeFor(req));
+    pipe.onAnswered({
       route: "unrouted",
       status: res.statusCode,
       seconds: 0,
@@ -111,11 +117,11 @@ export function createHttpServer<Deps>(input: {
   const listener: Listener = (req, res) => {
     if (condemned.has(req.socket)) return;
     const ambiguous = ambiguousHeaders(req);
-    if (ambiguous) return refuse(res, ambiguous);
+    if (ambiguous) return refuse(res, ambiguous, shapeFor(req));
     const refused = input.refuseEarly?.(req, () => req.ip ?? "");
     if (!refused) app(req, res);
-    else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused);
-    else sendProblem(res, refused, createRequestId());
+    else if (req.ip === req.socket.remoteAddress) refuseLate(req, res, refused, shapeFor(req));
+    else sendProblem(res, refused, createRequestId(), shapeFor(req));
   };
   const server = createListener(options, input, listener);
   // Node would say `100 Continue` by itself: here the reader of the body says it, once the caller may send one.
@@ -189,7 +195,7 @@ function classesOf(app: express.Express, drain?: Drain) {
     declare readonly ip: string | undefined;
   }
   class Response extends ServerResponse<Request> {
-    // Every answer passes here, whoever writes it and whenever its request came.
+    // Every answer passes here, no matter who writes it and whenever its request came.
     override writeHead(status: number, first?: string | Headers, second?: Headers): this {
       if (drain?.begun) this.shouldKeepAlive = false;
       return typeof first === "string" ? super.writeHead(status, first, second) : super.writeHead(status, first);
@@ -207,28 +213,28 @@ function routingProblem(error: unknown): Problem {
   return asProblem(error);
 }
 
-/** Connections that are closed with the answer that is being held back. What they send meanwhile is not looked at. */
+/** Connections that are closed with the answer that is being held back. What they send in the meantime is not looked at. */
 const condemned = new WeakSet<Duplex>();
 
 // A refusal is so cheap to ask for that a fast one would be worth a flood. Held back, a connection gets one a second. Not
 // to a proxy, whose connection is everybody's.
-function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
+function refuseLate(req: IncomingMessage, res: ServerResponse, problem: Problem, shape: ErrorShape | undefined): void {
   condemned.add(req.socket);
   // A body is read and dropped: what is left unread when a connection closes can take the answer with it.
   void drain(req).then(() => req.socket.pause());
-  setTimeout(() => refuse(res, problem), refusalDelayMs);
+  setTimeout(() => refuse(res, problem, shape), refusalDelayMs);
 }
 
-function refuse(res: ServerResponse, problem: Problem): void {
+function refuse(res: ServerResponse, problem: Problem, shape?: ErrorShape): void {
   res.shouldKeepAlive = false;
-  sendProblem(res, problem, createRequestId());
+  sendProblem(res, problem, createRequestId(), shape);
 }
 
 type ClientError = Error & { code?: string };
 
 // Node has not made a reply object here: the bytes go to the socket.
 function answerClientError(error: ClientError, socket: Duplex): void {
-  // A handshake that failed leaves nobody who could read an answer.
+  // A handshake that failed leaves no one who could read an answer.
   const isHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? "");
   if (isHandshake || error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
@@ -251,4 +257,25 @@ function answerClientError(error: ClientError, socket: Duplex): void {
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/**
+ * Whether this replica is about to stop. From then on `/readyz` is 503, so proxies send their requests elsewhere, and
+ * each answer closes its connection, so clients that keep theirs come back to another replica. Nothing is refused yet.
+ */
+export type Drain = {
+  readonly begun: boolean;
+  begin(): void;
+};
+
+export function createDrain(): Drain {
+  let begun = false;
+  return {
+    get begun() {
+      return begun;
+    },
+    begin() {
+      begun = true;
+    },
+  };
 }

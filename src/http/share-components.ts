@@ -12,7 +12,7 @@ type Reference = { $ref: string };
 type Place<T> = { name: string; value: T; replace: (reference: Reference) => void };
 
 /**
- * Moves each parameter, header, reply and time that stands at several operations into the components. Changes the document.
+ * Moves each parameter, header, reply and time that is at several operations into the components. Changes the document.
  * Of several that differ and would get the same name the most frequent one gets it; the others stay where they are.
  */
 export function shareComponents(document: Document): void {

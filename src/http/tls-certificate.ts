@@ -33,7 +33,7 @@ const lookEveryMs = 2_000;
  * by a symbolic link that now leads elsewhere: what is compared is what they hold. A pair that cannot be used, such as
  * one of which only half is there yet, leaves the old one in use.
  * @param input.onProblem - is told in a sentence what is wrong with the files, once for each thing
- * @throws TlsCertificateError when there is no usable pair to begin with
+ * @throws TlsCertificateError when no pair is usable to begin with
  */
 export function openTlsCertificate(input: {
   files: TlsFiles;

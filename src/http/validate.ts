@@ -2,17 +2,16 @@ import { z } from "zod";
 import { nearestName } from "../core/nearest-name.js";
 import { type Invalid, Problem } from "../core/problem.js";
 import { FilterText } from "./contract.js";
-import { plainReason } from "./plain-reasons.js";
 
 /** A body can have thousands of members that are unknown, and comparing them with those that are known is slow. */
 const maxCompared = 20;
 
-/** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by nobody. */
+/** fioctl shows the sentence and not the list, so several fit in it; one that goes on and on is read by no one. */
 const maxInDetail = 3;
 
 /**
  * Parses what came from outside.
- * @param at what stands in front of each pointer: `""` for the body, `query`, `path`
+ * @param at what precedes each pointer: `""` for the body, `query`, `path`
  * @throws Problem `invalid-request`, naming every place that is wrong and never what stood there
  */
 export function validate<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
@@ -29,7 +28,7 @@ function invalidOf(schema: z.ZodType, issue: z.core.$ZodIssue, at: string): Inva
   return { at: `${at}${path}`, reason: reasonOf(schema, issue) };
 }
 
-// Zod's own sentences quote no value, but they do quote keys, and what stands where a key should may be a secret.
+// Zod's own sentences quote no value, but they do quote keys, and what is where a key should may be a secret.
 function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   if (issue.code !== "unrecognized_keys") return issue.message;
   const known = fieldsAt(schema, issue.path);
@@ -42,7 +41,7 @@ function reasonOf(schema: z.ZodType, issue: z.core.$ZodIssue): string {
 
 /**
  * One of these names in a filter. A mistyped one would find nothing, which looks like an answer: it is refused, with the
- * nearest name. Names are grouped by what stands in front of their dot.
+ * nearest name. Names are grouped by what precedes their dot.
  */
 export const KnownName = (names: readonly string[], told: { what: string; listedIn: string }) =>
   FilterText(64).superRefine((name, context) => {
@@ -58,7 +57,7 @@ export const KnownName = (names: readonly string[], told: { what: string; listed
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /**
- * The names of the fields that an object at this place of a schema can have, for a message that helps whoever
+ * The names of the fields that an object at this place of a schema can have, for a message that helps anyone who
  * mistyped one; none when there is no object at that place.
  */
 export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
@@ -72,8 +71,78 @@ export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): strin
   return Object.keys(place.properties ?? {});
 }
 
-// A schema with an id of its own stands under $defs, and here only its name.
+// A schema with an id of its own is under $defs, and here only its name.
 function resolve(root: JsonSchema, schema: JsonSchema): JsonSchema {
   const definition = schema.$ref === undefined ? undefined : root.$defs?.[schema.$ref.replace("#/$defs/", "")];
   return definition ?? schema;
+}
+
+/**
+ * What is wrong at one place of the input, in words for the one who wrote it; a schema's own message goes before it. What
+ * stood there is never quoted: it may be a secret.
+ * @returns `undefined` for what zod itself says well enough
+ */
+export function plainReason(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case "invalid_type":
+      return issue.input === undefined
+        ? `missing: it must be ${kindNamed(issue.expected)}`
+        : `must be ${kindNamed(issue.expected)}${butWas(issue.input)}`;
+    case "invalid_value":
+      return issue.input === undefined ? `missing: ${oneOf(issue.values)}` : `must be ${oneOf(issue.values)}`;
+    case "too_small":
+      return `must ${boundOf(issue.origin)} at least ${quantity(issue.origin, issue.minimum)}`;
+    case "too_big":
+      return `must ${boundOf(issue.origin)} at most ${quantity(issue.origin, issue.maximum)}`;
+    case "invalid_format":
+      return formats[issue.format];
+    default:
+      return undefined;
+  }
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+  null: "null",
+};
+
+const formats: Readonly<Record<string, string>> = {
+  uuid: "must be a UUID",
+  datetime: "must be a time such as 2030-01-31T12:00:00Z",
+  url: "must be a URL",
+};
+
+const units: Readonly<Record<string, readonly [one: string, many: string]>> = {
+  string: ["character", "characters"],
+  array: ["entry", "entries"],
+};
+
+const kindNamed = (expected: string): string => kinds[expected] ?? `of the type ${expected}`;
+
+function butWas(input: unknown): string {
+  // What a query held that is not a number.
+  if (Number.isNaN(input)) return "";
+  if (input === null) return ", not null";
+  if (Array.isArray(input)) return ", not a list";
+  if (typeof input === "number" && !Number.isInteger(input)) return ", not a fraction";
+  return `, not ${kindNamed(typeof input)}`;
+}
+
+function oneOf(values: readonly unknown[]): string {
+  const named = values.map(String);
+  return named.length === 1 ? `${named[0]}` : `one of ${named.join(", ")}`;
+}
+
+const boundOf = (origin: string): string => (units[origin] ? "have" : "be");
+
+function quantity(origin: string, bound: number | bigint): string {
+  const unit = units[origin];
+  if (!unit) return String(bound);
+  return `${bound} ${Number(bound) === 1 ? unit[0] : unit[1]}`;
 }

@@ -1,18 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { RequestedBy } from "../audit/record.js";
 import type { Caller } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { PrismaClient } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
 import { type Withdrawals, withdrawnCredential } from "../db/withdrawals.js";
-import { callerWeight } from "./caller-weight.js";
 import type { Devices } from "./devices/devices.js";
 import { invalidCredential } from "./invalid-credential.js";
 import type { AccessTokens } from "./oauth/access-tokens.js";
-import type { Workloads } from "./oidc/workloads.js";
-import { findCallerByHash, findCallerById, type StoredCaller } from "./store.js";
+import { findCallerByHash, findCallerById, isStoredToken, type StoredCaller } from "./store.js";
 import { hashToken, isWellFormedToken, startsLikeToken } from "./token.js";
+import type { Workloads } from "./trust-rules/workloads.js";
 
 const maxRememberedBytes = 64 * 1_024 * 1_024;
 
@@ -73,9 +72,36 @@ export class Callers {
     const presented = presentedBy(request, takesBareToken);
     if (presented === undefined) return this.#devices.authenticate(request);
     if (presented === "unreadable") throw invalidCredential();
-    const { token } = presented;
-    const isForeign = !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
-    return isForeign ? this.#workloads.authenticate(token, factory, requested) : this.#withCredential(token);
+    return this.withToken(presented.token, factory, requested);
+  }
+
+  /** The holder of this token. @throws as `authenticate` does */
+  async withToken(token: string, factory: string | undefined, requested?: RequestedBy): Promise<Caller> {
+    return this.isForeign(token)
+      ? this.#workloads.authenticate(token, factory, requested)
+      : this.#withCredential(token);
+  }
+
+  /** Whether the token is none of ours by its looks: then it can only be the ID token of another issuer. */
+  isForeign(token: string): boolean {
+    return !startsLikeToken(token) && !this.#accessTokens.isOurs(token);
+  }
+
+  /**
+   * Whether a token that is refused was one of ours once: ended, withdrawn or expired. Whoever has one did not guess it.
+   */
+  async hasEnded(token: string): Promise<boolean> {
+    if (!startsLikeToken(token)) return this.#accessTokens.isOurs(token) && this.#accessTokens.wasIssued(token);
+    return isWellFormedToken(token) && isStoredToken(this.#prisma, hashToken(token));
+  }
+
+  /**
+   * The device whose certificate the request shows, and the SHA-256 of that; `undefined` when it shows none.
+   * @throws Problem `unauthenticated` when it is refused
+   */
+  async withCertificate(request: IncomingMessage): Promise<{ caller: Caller; fingerprint: string } | undefined> {
+    const caller = await this.#devices.authenticate(request);
+    return caller && { caller, fingerprint: this.#devices.fingerprintOf(caller) };
   }
 
   /**
@@ -95,7 +121,11 @@ export class Callers {
     if (presented === undefined) return this.#devices.presentsUnknown(request);
     // Basic is how a client names itself to the token endpoint, which has a limit of its own.
     if (presented === "unreadable") return !/^basic /i.test(request.headers.authorization ?? "");
-    const { token } = presented;
+    return this.isUnknown(presented.token);
+  }
+
+  /** Whether the token is not remembered as one that was valid. Costs two hashes. */
+  isUnknown(token: string): boolean {
     return !this.#remembered.has(hashToken(token).toString("base64")) && !this.#workloads.remembers(token);
   }
 
@@ -203,4 +233,18 @@ function strictBase64(text: string): string | undefined {
   if (bytes.toString("base64") !== text) return undefined;
   const decoded = bytes.toString("latin1");
   return /^[\x21-\x7e]+$/.test(decoded) ? decoded : undefined;
+}
+
+/** A caller without grants, and what remembers it. */
+const bytesOfCaller = 1_024;
+/** Short texts in objects take about four times the memory of their JSON. */
+const bytesOfCharacter = 4;
+
+/**
+ * How many bytes of memory a caller takes while it is remembered, about. One has no grants, the next has a hundred lines
+ * of a hundred repositories each: a memory that counted both as one would be full long after the machine's.
+ * @param held - what else is kept with it
+ */
+export function callerWeight({ grants, evidence }: Caller, held?: unknown): number {
+  return bytesOfCaller + bytesOfCharacter * JSON.stringify([grants, evidence, held]).length;
 }

@@ -2,14 +2,14 @@ import { route } from "../http/route.js";
 import { WhoAmI } from "./contract.js";
 import { apiTokenRoutes } from "./credentials/api-token-routes.js";
 import { jobRoutes } from "./credentials/job-routes.js";
-import { operatorTokenRoutes } from "./credentials/operator-token-routes.js";
-import { roleRoutes } from "./credentials/role-routes.js";
+import { operatorTokenRoutes, roleRoutes } from "./credentials/operator-token-routes.js";
+
 import { authorityRoutes } from "./devices/authority-routes.js";
 import { denialRoutes } from "./devices/denial-routes.js";
-import { clientRoutes } from "./oauth/clients/client-routes.js";
-import { secretRoutes } from "./oauth/clients/secret-routes.js";
+import { clientRoutes, secretRoutes } from "./oauth/clients/routes.js";
+
 import { tokenRoutes } from "./oauth/token-routes.js";
-import { trustRuleRoutes } from "./oidc/trust-rule-routes.js";
+import { trustRuleRoutes } from "./trust-rules/routes.js";
 
 const whoAmI = route(
   {

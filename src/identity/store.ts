@@ -45,6 +45,12 @@ export async function findCallerById(prisma: PrismaClient, id: string): Promise<
   return callerOf(await prisma.$queryRawUnsafe<CredentialRow[]>(sql, id));
 }
 
+/** Whether there is a credential with this hash, live or not. */
+export async function isStoredToken(prisma: PrismaClient, tokenHash: Buffer): Promise<boolean> {
+  const sql = "/* is-stored-token */ SELECT id FROM credentials WHERE token_hash = $1";
+  return (await prisma.$queryRawUnsafe<unknown[]>(sql, tokenHash)).length > 0;
+}
+
 function callerOf(rows: readonly CredentialRow[]): StoredCaller | undefined {
   const row = rows[0];
   const kind = row && kindOf(row.kind);

@@ -1,13 +1,13 @@
 import type { EventBody } from "../audit/events.js";
-import type { AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../audit/record.js";
+
 import type { Actor } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
+import { EnvelopeError } from "../crypto/envelope.js";
 import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
-import { proveActiveKey } from "./prove-active-key.js";
 import {
   activeKeyId,
   findKeyRow,
@@ -15,9 +15,11 @@ import {
   insertKnownKey,
   type KeyRow,
   lockKeys,
+  openStoredKey,
   setKeyState,
   type Wraps,
 } from "./store.js";
+import { readSomeWrapped } from "./work/rewrap/store.js";
 
 export type KeyDeps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };
 
@@ -171,4 +173,33 @@ function inTurn<T>(
       await audit.writeWith(transaction, [{ at: databaseNow(), outcome: "allowed", actor, body: event, ...requested }]);
     return result;
   });
+}
+
+/** A key elsewhere takes a call for each. */
+const sampled = 50;
+
+/**
+ * Sees that the active key is the one that was added, and opens what it has wrapped: some of it, picked anew each time.
+ * @throws Problem `key-unavailable`, or `key-unsuitable` with what does not open
+ */
+export async function proveActiveKey({ prisma, keys }: { prisma: PrismaClient; keys: KeyRing }): Promise<void> {
+  const { id } = await keys.active();
+  const stored = await readSomeWrapped(prisma, id, sampled);
+  const broken: string[] = [];
+  await Promise.all(
+    stored.map(async (key) => {
+      try {
+        (await openStoredKey(keys, id, key)).fill(0);
+      } catch (error) {
+        if (!(error instanceof EnvelopeError)) throw error;
+        broken.push(`${key.kind} key ${key.id}`);
+      }
+    }),
+  );
+  if (broken.length === 0) return;
+  const some = `${broken.slice(0, 5).join(", ")}${broken.length > 5 ? ", ..." : ""}`;
+  throw new Problem(
+    "key-unsuitable",
+    `The active key ${id} does not open ${broken.length} of ${stored.length} keys that it is said to have wrapped: ${some}. Keep every other key, and see docs/keys.md.`,
+  );
 }

@@ -1,6 +1,45 @@
 import type { FactoryRef } from "../core/caller.js";
+import { dataKeyPurposeOf } from "../crypto/envelope.js";
+import type { KeyEncryptionKey } from "../crypto/key-encryption-key.js";
+import type { KeyRing } from "../crypto/key-ring.js";
 import type { PrismaClient, Transaction } from "../db/database.js";
 import { FactoryName } from "../http/contract.js";
+import type { MovedKey, StoredKey } from "./work/rewrap/store.js";
+
+/**
+ * Unwraps a stored key of any kind. Anyone who has the bytes erases them.
+ * @throws EnvelopeError, Problem `key-unavailable` as `KeyRing.unwrap`
+ */
+export async function openStoredKey(keys: KeyRing, keyEncryptionKeyId: string, key: StoredKey): Promise<Buffer> {
+  const { wrapped } = key;
+  if (key.kind === "signing") {
+    const { id, purpose, alg } = key;
+    return keys.unwrapSigningKey({ id, purpose, alg, keyEncryptionKeyId, wrapped });
+  }
+  const { owner, id, purpose } = dataKeyOf(key);
+  return (await keys.unwrap(owner, { id, purpose, keyEncryptionKeyId, wrapped })).bytes;
+}
+
+/** Wraps the bytes of a stored key by another key-encryption key, for the same place. @throws Problem `key-unavailable` */
+export async function wrapStoredKey(
+  keys: KeyRing,
+  by: KeyEncryptionKey,
+  key: StoredKey,
+  bytes: Buffer,
+): Promise<MovedKey> {
+  if (key.kind === "signing") {
+    const { id, purpose, alg } = key;
+    return { key, ...(await keys.wrapSigningKey({ id, purpose, alg }, bytes, by)) };
+  }
+  const { owner, id, purpose } = dataKeyOf(key);
+  return { key, ...(await keys.wrapDataKey(owner, { id, purpose, bytes }, by)) };
+}
+
+function dataKeyOf(key: Exclude<StoredKey, { kind: "signing" }>) {
+  return key.kind === "data"
+    ? { owner: key.factoryId, id: key.id, purpose: dataKeyPurposeOf(key.purpose) }
+    : { owner: key.installationId, id: key.dataKeyId, purpose: "audit-checkpoint" as const };
+}
 
 /** How many stored keys are wrapped by a key. */
 export type Wraps = { dataKeys: number; signingKeys: number; auditKeys: number };
@@ -45,7 +84,7 @@ function keyRow(row: {
 }
 
 /**
- * Lets one at a time change the states of keys. Whoever writes something that a key has wrapped waits too, and is
+ * Lets one at a time change the states of keys. Anyone who writes something that a key has wrapped waits too, and is
  * waited for: what is counted after this is all there is.
  */
 export async function lockKeys(transaction: Transaction): Promise<void> {
@@ -108,7 +147,7 @@ export async function heldByReplicas(prisma: PrismaClient): Promise<string[][]> 
 
 /** A factory that is not deleted. */
 export async function findFactoryRef(prisma: PrismaClient, name: string): Promise<FactoryRef | undefined> {
-  // What no factory can be called is no question for Postgres, which fails on a NUL.
+  // What no factory can be called is not a question for Postgres, which fails on a NUL.
   if (!FactoryName.safeParse(name).success) return undefined;
   const where = { name, deletedAt: null };
   return (await prisma.factory.findFirst({ select: { id: true, name: true }, where })) ?? undefined;

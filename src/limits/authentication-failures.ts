@@ -38,7 +38,7 @@ export class AuthenticationFailures {
     if (consumedPoints >= this.#perMinute) this.#blocked.set(key, true, { ttl: Math.max(1, msBeforeNext) });
   }
 
-  /** Whether no address is refused now: then nobody need find out what the address of a request is. */
+  /** Whether no address is refused now: then no one need find out what the address of a request is. */
   get isQuiet(): boolean {
     return this.#blocked.size === 0;
   }

@@ -6,7 +6,7 @@ export type LimitedAddress = (address: string) => string | undefined;
 
 /**
  * Says what addresses are counted as: IPv4 each for itself, IPv6 by its /64, which is what one subscriber has. The
- * address of a proxy is not counted: it is seen where the proxy names nobody, and stands for everybody.
+ * address of a proxy is not counted: it is seen where the proxy names no one, and stands for everybody.
  * @param addresses - addresses and CIDRs of the proxies
  */
 export function limitedAddress(addresses: readonly string[]): LimitedAddress {

@@ -1,7 +1,7 @@
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 
-/** How often one secret may be asked about, whoever asks; on each replica. */
+/** How often one secret may be asked about, no matter who asks; on each replica. */
 export class SecretQuestions {
   readonly #limiter: RateLimiterMemory;
   readonly #what: string;

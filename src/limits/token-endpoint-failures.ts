@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterPostgres, type RateLimiterRes } from "rate-limiter-flexible";
 import { atMost } from "../core/at-most.js";
-import { byDatabaseClock } from "../db/by-database-clock.js";
 import type { Database } from "../db/database.js";
+import { byDatabaseClock } from "../db/measure-clock.js";
 import type { LimitedAddress } from "./limited-address.js";
 import { tooManyRequests, windowSeconds } from "./too-many-requests.js";
 
@@ -15,7 +15,7 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /**
  * Counts the failures at `/oauth/token/` in Postgres, so that replicas agree; in memory while Postgres is away. An
  * address that has failed too often is refused. A client whose id is tried too often is refused only from addresses
- * that have failed themselves: its id is no secret, and whoever knows it must not lock its owner out.
+ * that have failed themselves: its id is not a secret, and anyone who knows it must not lock its owner out.
  */
 export class TokenEndpointFailures {
   readonly #limitedAddress: LimitedAddress;
@@ -60,7 +60,7 @@ export class TokenEndpointFailures {
     if (byClient && byClient.consumedPoints >= this.#perMinute) throw this.#refused(byClient.msBeforeNext);
   }
 
-  /** Counts one failure of whoever it was. Never throws. */
+  /** Counts one failure of any caller. Never throws. */
   async failed({ address, clientId }: Asker): Promise<void> {
     const limiter = this.#limiter;
     if (!limiter) return;

@@ -9,23 +9,29 @@ type Limit =
   | "token-requests"
   | "session-requests"
   | "costly-requests"
+  | "relay-token-requests"
+  | "relayed-manifests"
+  | "relay-streams"
   | "token-endpoint-failures";
 
 /** Why the thread for documents gave none. */
 export type DocumentFailure = "too-slow" | "out-of-memory" | "failed";
 
-/** What the service counts. No label is a name that a tenant chose: hosts, secrets and factories would be without bound. */
+/**
+ * What the service counts. No label is a name that a tenant chose: hosts and secrets would be without bound. Factories,
+ * which operators name, are a label of one metric alone.
+ */
 export class Metrics {
   readonly registry = new Registry();
   readonly #requests: Histogram<"route" | "status">;
   readonly #tokens: Counter<"type" | "cache">;
   readonly #upstream: Histogram<"outcome">;
   readonly #openFailed: Counter;
-  readonly #oddEvents: Counter;
   readonly #sealingFailed: Counter;
   readonly #authenticationFailed: Counter;
   readonly #limited: Counter<"limit">;
   readonly #documentsFailed: Counter<"reason">;
+  readonly #relay: ReturnType<typeof relayCounters>;
 
   constructor() {
     const registers = [this.registry];
@@ -59,11 +65,6 @@ export class Metrics {
       help: "Ciphertexts that did not open. Anything above zero needs a look at the audit.",
       registers,
     });
-    this.#oddEvents = new Counter({
-      name: "factory_secrets_audit_odd_events_total",
-      help: "Events in the database that the service cannot have written, met while sealing. Above zero: audit verify.",
-      registers,
-    });
     this.#sealingFailed = new Counter({
       name: "factory_secrets_audit_sealing_failures_total",
       help: "Times that the audit began to be not sealed any more. The log says why.",
@@ -86,6 +87,7 @@ export class Metrics {
       labelNames: ["reason"],
       registers,
     });
+    this.#relay = relayCounters(registers);
   }
 
   requestAnswered(route: string, status: number, seconds: number): void {
@@ -104,10 +106,6 @@ export class Metrics {
     this.#openFailed.inc();
   }
 
-  oddEventFound(): void {
-    this.#oddEvents.inc();
-  }
-
   sealingFailed(): void {
     this.#sealingFailed.inc();
   }
@@ -124,6 +122,27 @@ export class Metrics {
     this.#authenticationFailed.inc();
   }
 
+  blobRelayed(factory: string, { outcome, bytes }: { outcome: string; bytes: number }): void {
+    this.#relay.blobs.inc({ outcome });
+    if (bytes > 0) this.#relay.bytes.inc({ factory, outcome }, bytes);
+  }
+
+  digestWasWrong(of: "blob" | "manifest"): void {
+    this.#relay.digestsWrong.inc({ of });
+  }
+
+  /** Shows how many blobs the relay is sending. */
+  watchRelayStreams(open: () => number): void {
+    new Gauge({
+      name: "factory_secrets_relay_streams",
+      help: "Blobs that the relay is sending just now.",
+      registers: [this.registry],
+      collect() {
+        this.set(open());
+      },
+    });
+  }
+
   /** Shows how far the clock of this machine is ahead of the database's. */
   watchClock(differenceMs: () => number): void {
     new Gauge({
@@ -136,11 +155,11 @@ export class Metrics {
     });
   }
 
-  /** Shows, whenever somebody looks, how far the sealer is behind. A database that is away shows nothing. */
+  /** Shows how far the sealer is behind. A database that is away shows nothing. */
   watchAuditSealing(backlog: () => Promise<number | undefined>): void {
     new Gauge({
       name: "factory_secrets_audit_unsealed_events",
-      help: "Events of the audit that stand in no chain yet; 100000 means as many or more.",
+      help: "Events of the audit that are not in a log yet; 100000 means as many or more.",
       registers: [this.registry],
       async collect() {
         const events = await backlog().catch(() => undefined);
@@ -150,11 +169,11 @@ export class Metrics {
     });
   }
 
-  /** Shows, whenever somebody looks, how far each outside place of the audit is behind. A database that is away shows none. */
+  /** Shows how far each outside place of the audit is behind. A database that is away shows none. */
   watchAuditShipping(lag: () => Promise<readonly { target: string; events: number }[]>): void {
     new Gauge({
       name: "factory_secrets_audit_shipping_lag_events",
-      help: "Sealed events of the audit that an outside place has not got yet, by its kind and its place in the setting.",
+      help: "Sealed events and checkpoints of the audit that an outside place has not got yet, by its kind and its place in the setting.",
       labelNames: ["target"],
       registers: [this.registry],
       async collect() {
@@ -163,4 +182,27 @@ export class Metrics {
       },
     });
   }
+}
+
+function relayCounters(registers: Registry[]) {
+  return {
+    bytes: new Counter({
+      name: "factory_secrets_relay_bytes_total",
+      help: "Bytes of blobs that the relay sent, by factory and how the blob ended.",
+      labelNames: ["factory", "outcome"],
+      registers,
+    }),
+    blobs: new Counter({
+      name: "factory_secrets_relay_blobs_total",
+      help: "Blobs that the relay was asked for, by how they ended. Most registries are asked for a redirect.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    digestsWrong: new Counter({
+      name: "factory_secrets_relay_wrong_digests_total",
+      help: "Blobs and manifests that were not what their digest says, and were cut off. Above zero: see the audit.",
+      labelNames: ["of"],
+      registers,
+    }),
+  };
 }

@@ -6,7 +6,7 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6;
 export type AddressRange = { text: string; base: Address; prefixBits: number };
 
 // Metadata services and platform agents hand out credentials or accept commands without asking who calls.
-// Whoever needs one of these for a registry has a different problem: no setting opens them.
+// Anyone who needs one of these for a registry has a different problem: no setting opens them.
 const neverRanges = [
   "0.0.0.0/8",
   "169.254.0.0/16", // link-local: AWS, Azure, GCP, DigitalOcean metadata, ECS task credentials

@@ -13,7 +13,7 @@ export type CircuitSettings = {
 export type CircuitPermit = {
   /** The upstream answered, even with a refusal. */
   succeeded(): void;
-  /** It did not answer, answered 5xx, or too late. `what` is a sentence for whoever is told of the pause. */
+  /** It did not answer, answered 5xx, or too late. `what` is a sentence for the one who is told of the pause. */
   failed(what: string): void;
   /** The call says nothing about the upstream: its caller went away, or it was never made. */
   cancelled(): void;

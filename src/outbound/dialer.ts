@@ -21,14 +21,22 @@ export type DialerSettings = {
   connectTimeoutMs: number;
 };
 
+export type Dialer = {
+  /** Gives a `Problem` (`destination-refused`, `upstream-unreachable`, `upstream-timeout`) or the socket's error. */
+  connect: buildConnector.connector;
+  /**
+   * Judges a host as a call to it would, without connecting: for an address that someone else is told to call.
+   * @throws Problem `destination-refused`, `upstream-timeout`, or the resolver's error
+   */
+  judge(wanted: HostAndPort): Promise<void>;
+};
+
 /**
  * The one place that opens outbound connections. A host name is resolved once, each address is judged, and the
  * connection is made to an address of that very list: no second lookup happens that could give another answer
  * (DNS rebinding). TLS is verified for the host that was asked for, wherever the connection goes.
- *
- * The connector gives a `Problem` (`destination-refused`, `upstream-unreachable`, `upstream-timeout`) or the socket's error.
  */
-export function createDialer(settings: DialerSettings, deps: { resolve: ResolveHost }): buildConnector.connector {
+export function createDialer(settings: DialerSettings, deps: { resolve: ResolveHost }): Dialer {
   const connectTo = new Map(settings.connectTo.map((rule) => [hostAndPortKey(rule.from), rule.to]));
   const { proxy, allowAddresses } = settings;
   let secureContext: SecureContext | undefined;
@@ -40,7 +48,7 @@ export function createDialer(settings: DialerSettings, deps: { resolve: ResolveH
     return secureContext;
   }
 
-  async function dial(wanted: HostAndPort, signal: AbortSignal): Promise<TLSSocket> {
+  async function permittedAddresses(wanted: HostAndPort, signal: AbortSignal) {
     const mapped = connectTo.get(hostAndPortKey(wanted));
     const target = mapped ?? wanted;
     const addresses = await unlessAborted(resolveHost(target.host, deps.resolve), signal);
@@ -52,6 +60,11 @@ export function createDialer(settings: DialerSettings, deps: { resolve: ResolveH
     const [first] = permitted;
     if (first === undefined)
       throw destinationRefused(wanted.host, describeRefusal(wanted.host, addresses, allowAddresses));
+    return { target, first, permitted };
+  }
+
+  async function dial(wanted: HostAndPort, signal: AbortSignal): Promise<TLSSocket> {
+    const { target, first, permitted } = await permittedAddresses(wanted, signal);
     const socket =
       proxy === undefined
         ? await openPinnedSocket(target, permitted, signal)
@@ -59,7 +72,16 @@ export function createDialer(settings: DialerSettings, deps: { resolve: ResolveH
     return secureSocket(socket, wanted.host, trust(), signal);
   }
 
-  return (options, callback) => {
+  async function judge(wanted: HostAndPort): Promise<void> {
+    const signal = AbortSignal.timeout(settings.connectTimeoutMs);
+    try {
+      await permittedAddresses(wanted, signal);
+    } catch (error) {
+      throw signal.aborted ? upstreamTimeout(wanted.host, settings.connectTimeoutMs) : error;
+    }
+  }
+
+  const connect: Dialer["connect"] = (options, callback) => {
     const wanted = { host: normaliseHost(options.hostname), port: Number(options.port || 443) };
     const signal = AbortSignal.timeout(settings.connectTimeoutMs);
     dial(wanted, signal).then(
@@ -68,6 +90,8 @@ export function createDialer(settings: DialerSettings, deps: { resolve: ResolveH
         callback(signal.aborted ? upstreamTimeout(wanted.host, settings.connectTimeoutMs) : asError(error), null),
     );
   };
+
+  return { connect, judge };
 }
 
 /** The system's resolver: `/etc/hosts` and DNS, as every other program on the machine. */
@@ -84,7 +108,7 @@ async function resolveHost(host: string, resolve: ResolveHost): Promise<readonly
 }
 
 // A host written as an address is called only where the operator named it: cloud registries have names, and their
-// certificates are for those, so whoever writes an address mistyped or probes.
+// certificates are for those, so anyone who writes an address mistyped or probes.
 function refusalOf(wantedHost: string, address: string, allowed: readonly AddressRange[]): string | undefined {
   const refusal = refusalOfAddress(address, allowed);
   if (refusal !== undefined || isIP(wantedHost) === 0 || isInRanges(address, allowed)) return refusal;

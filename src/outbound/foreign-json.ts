@@ -51,7 +51,7 @@ export function replyText(body: Buffer): string {
   return new TextDecoder("utf-8").decode(body);
 }
 
-/** Parses JSON that is not ours. @returns `undefined` when it is none: the parser's message quotes its input */
+/** Parses JSON that is not ours. @returns `undefined` when it is not one: the parser's message quotes its input */
 export function parseForeignJson(body: Buffer | string): unknown {
   try {
     return JSON.parse(typeof body === "string" ? body.replace(/^\uFEFF/, "") : replyText(body));

@@ -1,9 +1,10 @@
+import type { Readable } from "node:stream";
 import { Agent, request as undiciRequest } from "undici";
 import { Problem } from "../core/problem.js";
 import type { AddressRange } from "./addresses.js";
 import { type CircuitPermit, type CircuitSettings, type Circuits, createCircuits } from "./circuit.js";
-import { type ConnectToRule, hostAndPortKey, normaliseHost } from "./connect-to.js";
-import { createDialer, type ResolveHost, resolveWithSystem } from "./dialer.js";
+import { type ConnectToRule, type HostAndPort, hostAndPortKey, normaliseHost } from "./connect-to.js";
+import { createDialer, type Dialer, type ResolveHost, resolveWithSystem } from "./dialer.js";
 import { transportProblem, upstreamTimeout } from "./failures.js";
 import type { ProxySettings } from "./proxy.js";
 
@@ -15,6 +16,8 @@ export type OutboundSettings = {
   proxy: ProxySettings | undefined;
   /** For a whole call, from the name lookup to the last byte of the reply. */
   totalTimeoutMs: number;
+  /** From the name lookup to the headers of a reply whose body is read as it comes. */
+  headersTimeoutMs: number;
   /** For the connection alone. */
   connectTimeoutMs: number;
   circuit: CircuitSettings;
@@ -27,6 +30,8 @@ export const outboundDefaults = {
   caCertificates: [],
   proxy: undefined,
   totalTimeoutMs: 5_000,
+  // A registry may have to fetch a blob from its own storage first.
+  headersTimeoutMs: 15_000,
   connectTimeoutMs: 4_000,
   circuit: { failureLimit: 5, pauseMs: 10_000, maxPauseMs: 60_000 },
 } as const satisfies OutboundSettings;
@@ -49,7 +54,19 @@ export type OutboundReply = {
   body: Buffer;
 };
 
-/** One call that ended, for metrics. `host` is `host:port` as asked for; tenants name it, so it is no metric label. */
+/** A call whose reply is read as it comes, of any length. */
+export type OpenRequest = {
+  url: string | URL;
+  method: "GET" | "HEAD";
+  headers: Readonly<Record<string, string>>;
+  /** Cuts the call, also while its body is read. */
+  signal: AbortSignal;
+};
+
+/** The beginning of a reply of any status, redirects too. The body must be read or destroyed. */
+export type OpenReply = Omit<OutboundReply, "body"> & { url: URL; body: Readable };
+
+/** One call that ended, for metrics. `host` is `host:port` as asked for; tenants name it, so it is not a metric label. */
 export type OutboundCall = {
   host: string;
   outcome: "answered" | "server-error" | "timeout" | "unreachable" | "invalid" | "refused" | "circuit-open" | "aborted";
@@ -70,6 +87,18 @@ export type Outbound = {
    * `upstream-circuit-open`; or the reason of `signal`.
    */
   request(request: OutboundRequest): Promise<OutboundReply>;
+  /**
+   * Makes one https call and gives its reply once the headers are there, at most `headersTimeoutMs` later. Nothing bounds
+   * how long the body takes. Redirects are not followed.
+   * @throws as `request` does
+   */
+  open(request: OpenRequest): Promise<OpenReply>;
+  /**
+   * Judges a URL as a call to it would, without calling: https, no user in it, and a host that leads to a public address
+   * or one that the operator allows.
+   * @throws Problem `destination-refused`, `upstream-unreachable` when the host has no address, `upstream-timeout`
+   */
+  judge(url: string | URL): Promise<URL>;
   /** The settings in force that change where calls go, one sentence each; to be logged at start. Never a credential. */
   describe(): readonly string[];
   /** Closes idle connections and cuts the others. */
@@ -81,49 +110,91 @@ const defaultMaxBytes = 64 * 1024;
 /** Makes the one guarded way out of the service (see `createDialer` for what is checked). */
 export function createOutbound(settings: OutboundSettings, deps: OutboundDeps = {}): Outbound {
   const nowMs = deps.nowMs ?? (() => performance.now());
-  const circuits = createCircuits(settings.circuit, { nowMs });
-  const agent = new Agent({
-    connect: createDialer(settings, { resolve: deps.resolve ?? resolveWithSystem }),
-    // Bounds what a burst of cold tokens, or of tenants with hosts of their own, can hold open.
-    connections: 16,
+  const calling = { circuits: createCircuits(settings.circuit, { nowMs }), nowMs, observe: deps.observe };
+  const dialer = createDialer(settings, { resolve: deps.resolve ?? resolveWithSystem });
+  // Bounds what a burst of cold tokens, or of tenants with hosts of their own, can hold open.
+  const agent = createAgent(dialer, 16);
+  // Bodies that take minutes must not keep tokens from being minted, so they have connections of their own. Their number
+  // is bounded by who opens them.
+  const openAgent = createAgent(dialer, null);
+
+  return {
+    request: async (wanted) => {
+      const url = checkedUrl(wanted.url);
+      const call = { url, timeoutMs: settings.totalTimeoutMs, callerSignal: wanted.signal };
+      return guarded(calling, call, (signal) => send(agent, url, wanted, signal));
+    },
+    open: async (wanted) => {
+      const url = checkedUrl(wanted.url);
+      const call = { url, timeoutMs: settings.headersTimeoutMs, callerSignal: wanted.signal };
+      return guarded(calling, call, (signal) => begin(openAgent, url, wanted, signal));
+    },
+    judge: async (wanted) => {
+      const url = checkedUrl(wanted);
+      await dialer.judge(hostAndPortOf(url)).catch((error: unknown) => {
+        throw transportProblem(url.hostname, error);
+      });
+      return url;
+    },
+    describe: () => describeOutbound(settings),
+    close: async () => void (await Promise.all([agent.destroy(), openAgent.destroy()])),
+  };
+}
+
+type Calling = { circuits: Circuits; nowMs: () => number; observe: OutboundDeps["observe"] };
+
+/** Makes one call within `timeoutMs`, and tells the circuit and the metrics how it ended. */
+async function guarded<R extends { status: number }>(
+  { circuits, nowMs, observe }: Calling,
+  { url, timeoutMs, callerSignal }: { url: URL; timeoutMs: number; callerSignal: AbortSignal | undefined },
+  make: (signal: AbortSignal) => Promise<R>,
+): Promise<R> {
+  const host = hostAndPortKey(hostAndPortOf(url));
+  const startedMs = nowMs();
+  const finish = (outcome: OutboundCall["outcome"]) =>
+    observe?.({ host, outcome, seconds: (nowMs() - startedMs) / 1_000 });
+  const permit = enterCircuit(circuits, host, finish);
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(), timeoutMs);
+  try {
+    const signals = [timeout.signal, ...(callerSignal === undefined ? [] : [callerSignal])];
+    const reply = await make(AbortSignal.any(signals));
+    const isFailing = reply.status >= 500;
+    if (isFailing) permit.failed(`It answered ${reply.status}.`);
+    else permit.succeeded();
+    finish(isFailing ? "server-error" : "answered");
+    return reply;
+  } catch (error) {
+    if (callerSignal?.aborted === true) {
+      permit.cancelled();
+      finish("aborted");
+      throw callerSignal.reason;
+    }
+    const problem = timeout.signal.aborted
+      ? upstreamTimeout(url.hostname, timeoutMs)
+      : transportProblem(url.hostname, error);
+    finish(settle(permit, problem));
+    throw problem;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function createAgent({ connect }: Dialer, connections: number | null): Agent {
+  return new Agent({
+    connect,
+    connections,
     maxOrigins: 1_000,
     keepAliveTimeout: 4_000,
     keepAliveMaxTimeout: 10_000,
     maxHeaderSize: 16 * 1024,
   });
-
-  async function request(wanted: OutboundRequest): Promise<OutboundReply> {
-    const url = checkedUrl(wanted.url);
-    const host = hostAndPortKey({ host: normaliseHost(url.hostname), port: Number(url.port || 443) });
-    const startedMs = nowMs();
-    const finish = (outcome: OutboundCall["outcome"]) =>
-      deps.observe?.({ host, outcome, seconds: (nowMs() - startedMs) / 1_000 });
-    const permit = enterCircuit(circuits, host, finish);
-    const timeout = AbortSignal.timeout(settings.totalTimeoutMs);
-    try {
-      const signal = wanted.signal === undefined ? timeout : AbortSignal.any([wanted.signal, timeout]);
-      const reply = await send(agent, url, wanted, signal);
-      const isFailing = reply.status >= 500;
-      if (isFailing) permit.failed(`It answered ${reply.status}.`);
-      else permit.succeeded();
-      finish(isFailing ? "server-error" : "answered");
-      return reply;
-    } catch (error) {
-      if (wanted.signal?.aborted === true) {
-        permit.cancelled();
-        finish("aborted");
-        throw wanted.signal.reason;
-      }
-      const problem = timeout.aborted
-        ? upstreamTimeout(url.hostname, settings.totalTimeoutMs)
-        : transportProblem(url.hostname, error);
-      finish(settle(permit, problem));
-      throw problem;
-    }
-  }
-
-  return { request, describe: () => describeOutbound(settings), close: () => agent.destroy() };
 }
+
+const hostAndPortOf = (url: URL): HostAndPort => ({
+  host: normaliseHost(url.hostname),
+  port: Number(url.port || 443),
+});
 
 function enterCircuit(
   circuits: Circuits,
@@ -165,7 +236,7 @@ async function send(agent: Agent, url: URL, wanted: OutboundRequest, signal: Abo
     signal,
   });
   if (reply.statusCode >= 300 && reply.statusCode <= 399) {
-    // Its body is not read: whoever redirects us has nothing else to say.
+    // Its body is not read: anyone who redirects us has nothing else to say.
     reply.body.on("error", () => undefined).destroy();
     throw new Problem("upstream-invalid", `${url.hostname} answered with a redirect. Redirects are not followed.`);
   }
@@ -174,6 +245,20 @@ async function send(agent: Agent, url: URL, wanted: OutboundRequest, signal: Abo
     headers: headerLists(reply.headers),
     body: await readBounded(reply.body, url.hostname, wanted.maxBytes ?? defaultMaxBytes),
   };
+}
+
+/** Begins a call. The signal cuts the body too, so what bounds the wait for the headers must end with them. */
+async function begin(agent: Agent, url: URL, wanted: OpenRequest, signal: AbortSignal): Promise<OpenReply> {
+  const reply = await undiciRequest(url, {
+    dispatcher: agent,
+    method: wanted.method,
+    // A compressed body would have another length and digest than the one that was asked for.
+    headers: { "user-agent": "factory-secrets", "accept-encoding": "identity", ...wanted.headers },
+    // Anyone who reads the body knows how long it may stand still.
+    bodyTimeout: 0,
+    signal,
+  });
+  return { status: reply.statusCode, headers: headerLists(reply.headers), url, body: reply.body };
 }
 
 async function readBounded(body: AsyncIterable<Buffer>, host: string, maxBytes: number): Promise<Buffer> {

@@ -97,7 +97,7 @@ function proxyRefusal(status: number | undefined): Problem {
   const hint =
     status === 407
       ? "it wants a user and password in FACTORY_SECRETS_HTTPS_PROXY"
-      : "ask whoever runs it to permit this address";
+      : "ask its operator to permit this address";
   return new Problem(
     "upstream-unreachable",
     `The outbound proxy refused the connection with status ${status ?? "unknown"}: ${hint}.`,

@@ -33,7 +33,7 @@ export const SecretParams = z.object({
 
 export const ValueText = z
   .string()
-  .refine((text) => text.isWellFormed(), "holds a lone surrogate, which is no Unicode text; send bytes as valueBase64")
+  .refine((text) => text.isWellFormed(), "holds a lone surrogate, which is not Unicode text; send bytes as valueBase64")
   .refine((text) => text.length > 0, "is empty; a value has 1 to 65,536 bytes")
   .refine((text) => Buffer.byteLength(text) <= maxValueBytes, "is larger than 65,536 bytes")
   .meta({ description: "The value as text; it is stored as its UTF-8 bytes, exactly." });

@@ -2,12 +2,12 @@ import type { AuditWriter } from "../audit/record.js";
 import type { Actor, FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { Problem } from "../core/problem.js";
-import { DataKeyUnreadable } from "../crypto/data-key-unreadable.js";
 import { EnvelopeError, openSecret as openEnvelope, type SecretPlace } from "../crypto/envelope.js";
+import { DataKeyUnreadable } from "../crypto/key-ring.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
 import type { FactoryKeys } from "./factory-keys.js";
-import { findCiphertext } from "./store.js";
+import { findCiphertext } from "./read-secrets.js";
 
 export type OpenDeps = {
   prisma: PrismaClient;

@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { Problem } from "../core/problem.js";
 import { fingerprint, sealSecret } from "../crypto/envelope.js";
 import type { Plaintext } from "../crypto/plaintext.js";
-import type { Precondition } from "../http/preconditions.js";
-import { type Deliverer, deliverabilityOf } from "./delivery/deliverability.js";
-import type { SecretChange, SecretHead } from "./secret-change.js";
-import type { UnwrappedKeys } from "./unwrapped-keys.js";
+import { notCurrent, type Precondition } from "../http/preconditions.js";
+import { type Deliverer, deliveryRefusal } from "./delivery.js";
+import type { UnwrappedKeys } from "./factory-keys.js";
+import type { SecretChange, SecretHead } from "./write-statement.js";
 
 type Seen = Pick<SecretHead, "id" | "nextVersion" | "destroyedVersions">;
 
@@ -28,30 +28,46 @@ export type SecretItem =
     }
   | { op: "delete"; name: string; forced: boolean; purged?: boolean };
 
-type Seeing = {
-  head: SecretHead | undefined;
-  precondition: Precondition;
-  caller: Deliverer;
-  /** As in the change. */
-  judged: boolean;
-};
+/** The secret as it is now, if it is, and what the request says beside the item. */
+type Judged = { head: SecretHead | undefined; precondition: Precondition; caller: Deliverer };
 
 /**
- * What has to be written so that the item comes true, seen from `head`: the secret as it is now, if it is.
- * `undefined` when nothing has to. The value is sealed for its place.
- * @throws Problem `forbidden` when it would turn delivery to jobs on and the caller may not, `key-unavailable`, `precondition-failed`, `conflict` when it is not what the item has `seen`, `not-found` when there is no secret to stage a version of
+ * Judges whether an item may be written over `head`. The statement that writes it compares only that the secret is
+ * still this head, so no rule is said twice. `head` may come from memory: before a caller is told, it is read again.
+ * @returns `undefined` when it may; `in-use` for a deletion of what an entry names
  */
+export function refusalOf(item: SecretItem, { head, precondition, caller }: Judged): Problem | "in-use" | undefined {
+  if (item.op === "put" && item.seen && !isSeen(item.seen, head)) return changedMeanwhile();
+  const failed = failedPrecondition(precondition, head);
+  if (failed) return failed;
+  if (item.op === "delete") return head?.named && !item.forced ? "in-use" : undefined;
+  if (item.staged && !head) {
+    return new Problem(
+      "not-found",
+      `There is no secret "${item.name}" to stage a version of. Create it without stage.`,
+    );
+  }
+  // To say `true` takes the permission even where it is so already. A restored version has the flag of the one that it
+  // repeats, and is judged as a step.
+  const isSaid = item.restoredFrom === undefined && item.deliverToJobs === true;
+  const before = !isSaid && (head?.deliverToJobs ?? false);
+  return deliveryRefusal(caller, { named: head?.named ?? false, before, after: deliverToJobsOf(item, head) });
+}
+
+/** What has to be written so that the item comes true, sealed for its place; `undefined` when nothing has to. */
 export function planChange(
   keys: UnwrappedKeys,
   factoryId: string,
   item: SecretItem,
-  { head, precondition, caller, judged }: Seeing,
+  { head, judgedBy }: { head: SecretHead | undefined; judgedBy: number | undefined },
 ): SecretChange | undefined {
-  if (item.op === "put" && item.seen) checkSeen(item.seen, head);
-  checkPrecondition(precondition, head);
-  const ifVersion = typeof precondition === "number" ? precondition : null;
+  const seen = {
+    seen_current: head?.currentVersion ?? null,
+    seen_destroyed: head?.destroyedVersions ?? null,
+    seen_named: head?.named ?? null,
+    seen_deliver_to_jobs: head?.deliverToJobs ?? null,
+  };
   const nothing = {
-    if_destroyed: null,
     data_key_id: null,
     ciphertext: null,
     fingerprint: null,
@@ -59,33 +75,23 @@ export function planChange(
     restored_from: null,
     description: null,
     expires_at: null,
-    judged: true,
     deliver_to_jobs: false,
-    if_deliver_to_jobs: null,
+    judged_by: null,
   };
   if (item.op === "delete") {
     if (!head) return undefined;
     const { id, nextVersion, name } = head;
-    return {
-      op: "delete",
-      secret_id: id,
-      name,
-      version: nextVersion,
-      if_version: ifVersion,
-      forced: item.forced,
-      purged: item.purged ?? false,
-      ...nothing,
-    };
+    const { forced, purged = false } = item;
+    return { op: "delete", secret_id: id, name, version: nextVersion, ...seen, forced, purged, ...nothing };
   }
   const place = { factoryId, secretId: head?.id ?? randomUUID(), version: head?.nextVersion ?? 1 };
   const value = item.value.revealBytes();
   return {
-    op: opOf(item, head),
+    op: item.staged ? "stage" : head ? "update" : "create",
     secret_id: place.secretId,
     name: item.name,
     version: place.version,
-    if_version: ifVersion,
-    if_destroyed: item.seen?.destroyedVersions ?? null,
+    ...seen,
     forced: false,
     purged: false,
     data_key_id: keys.seal.id,
@@ -95,31 +101,30 @@ export function planChange(
     restored_from: item.restoredFrom ?? null,
     description: item.description ?? null,
     expires_at: item.expiresAt ?? null,
-    judged,
-    deliver_to_jobs: deliverabilityOf(item, head, caller),
-    if_deliver_to_jobs: head?.deliverToJobs ?? null,
+    deliver_to_jobs: deliverToJobsOf(item, head),
+    judged_by: judgedBy ?? null,
   };
 }
 
-function checkSeen({ id, nextVersion, destroyedVersions }: Seen, head: SecretHead | undefined): void {
-  const isSame = head?.id === id && head.nextVersion === nextVersion && head.destroyedVersions === destroyedVersions;
-  if (!isSame) throw changedMeanwhile();
+/** What the write says, else what the current version says. */
+function deliverToJobsOf(item: Extract<SecretItem, { op: "put" }>, head: SecretHead | undefined): boolean {
+  return item.deliverToJobs ?? head?.deliverToJobs ?? false;
+}
+
+function isSeen({ id, nextVersion, destroyedVersions }: Seen, head: SecretHead | undefined): boolean {
+  return head?.id === id && head.nextVersion === nextVersion && head.destroyedVersions === destroyedVersions;
 }
 
 export const changedMeanwhile = (): Problem =>
   new Problem("conflict", "Others write this secret at the same time. Try again.", { retryAfterSeconds: 1 });
 
-function opOf(item: Extract<SecretItem, { op: "put" }>, head: SecretHead | undefined): "create" | "update" | "stage" {
-  if (!item.staged) return head ? "update" : "create";
-  if (head) return "stage";
-  throw new Problem("not-found", `There is no secret "${item.name}" to stage a version of. Create it without stage.`);
-}
-
-function checkPrecondition(precondition: Precondition, head: SecretHead | undefined): void {
-  if (precondition === "absent" && head) {
-    throw new Problem("precondition-failed", `The secret "${head.name}" exists, at version ${head.currentVersion}.`);
+function failedPrecondition(precondition: Precondition, head: SecretHead | undefined): Problem | undefined {
+  if (precondition === undefined) return undefined;
+  if (precondition === "absent") {
+    if (!head) return undefined;
+    return new Problem("precondition-failed", `The secret "${head.name}" exists, at version ${head.currentVersion}.`);
   }
-  if ((precondition === "present" || typeof precondition === "number") && !head) {
-    throw new Problem("precondition-failed", "The secret does not exist, so it has no version to match.");
-  }
+  if (!head) return new Problem("precondition-failed", "The secret does not exist, so it has no version to match.");
+  const isOther = precondition !== "present" && precondition !== head.currentVersion;
+  return isOther ? notCurrent(head.currentVersion, precondition) : undefined;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedBy } from "../audit/requested-by.js";
+import { requestedBy } from "../audit/record.js";
 import { Problem } from "../core/problem.js";
 import { Plaintext } from "../crypto/plaintext.js";
 import type { PrismaClient } from "../db/database.js";
@@ -20,9 +20,9 @@ import {
   WrittenSecret,
 } from "./contract.js";
 import type { SecretItem } from "./plan-change.js";
-import { refuseDuplicates } from "./refuse-duplicates.js";
+import { findSecret, listSecrets } from "./read-secrets.js";
+import { refuseDuplicates } from "./refuse-names.js";
 import { allowUnusableRule } from "./refuse-unusable.js";
-import { findSecret, listSecrets } from "./store.js";
 import { type SecretsDeps, writeSecrets } from "./write-secrets.js";
 
 type Reader = { prisma: PrismaClient };

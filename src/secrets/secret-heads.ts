@@ -3,8 +3,8 @@ import { atMost } from "../core/at-most.js";
 import { Problem } from "../core/problem.js";
 import type { PrismaClient } from "../db/database.js";
 import type { SecretItem } from "./plan-change.js";
-import type { SecretChange, SecretHead } from "./secret-change.js";
-import { readHeads } from "./store.js";
+import { readHeads } from "./read-secrets.js";
+import type { SecretChange, SecretHead } from "./write-statement.js";
 
 const maxRemembered = 50_000;
 

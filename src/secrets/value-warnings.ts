@@ -37,7 +37,7 @@ const lints: readonly Lint[] = [
   },
   {
     code: "quoted",
-    message: "The value stands in quotes, which are now part of it. They probably came from the shell or a YAML file.",
+    message: "The value is in quotes, which are now part of it. They probably came from the shell or a YAML file.",
     isFoundIn: isQuoted,
   },
   {
@@ -48,7 +48,7 @@ const lints: readonly Lint[] = [
   },
   {
     code: "passphrase",
-    message: "The private key needs a passphrase, which nobody will be there to type. Store it without one.",
+    message: "The private key needs a passphrase, and nothing can type it here. Store it without one.",
     isFoundIn: hasPassphrase,
   },
   {

@@ -1,22 +1,21 @@
 import type { EventBody } from "../audit/events.js";
-import type { AuditRow, AuditWriter } from "../audit/record.js";
-import type { RequestedBy } from "../audit/requested-by.js";
+import type { AuditRow, AuditWriter, RequestedBy } from "../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import { sqlState } from "../core/database-errors.js";
 import { createPauses } from "../core/pauses.js";
 import { Problem } from "../core/problem.js";
 import type { Plaintext } from "../crypto/plaintext.js";
-import { notCurrent, type Precondition } from "../http/preconditions.js";
-import { namedIsNotDelivered } from "./delivery/deliverability.js";
+import type { Precondition } from "../http/preconditions.js";
+import { namedIsNotDelivered } from "./delivery.js";
 import type { FactoryKeys } from "./factory-keys.js";
-import { jobNameWarnings, refuseJobNames } from "./job-names.js";
-import { planChange, type SecretItem } from "./plan-change.js";
-import { type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
-import type { SecretChange, SecretHead } from "./secret-change.js";
+import { planChange, refusalOf, type SecretItem } from "./plan-change.js";
+import { jobNameWarnings, refuseJobNames } from "./refuse-names.js";
+import { type ConfigVersion, type MistakesFor, refuseUnusable } from "./refuse-unusable.js";
 import type { SecretHeads } from "./secret-heads.js";
-import type { SecretWriter } from "./secret-writer.js";
 import { expiryWarnings, type SecretWarning } from "./value-warnings.js";
+import type { SecretChange, SecretHead, SecretWriter, WriteOutcome } from "./write-statement.js";
 
 export type SecretsDeps = {
   audit: AuditWriter;
@@ -27,6 +26,7 @@ export type SecretsDeps = {
   /** What looks wrong with a value, knowing the entries that name the secret. */
   warningsFor(factory: FactoryRef, name: string, value: Plaintext): Promise<SecretWarning[]>;
   mistakesFor: MistakesFor;
+  configVersion: ConfigVersion;
   /** The entries of the current config that name these secrets, for the sentence of a refusal. */
   entriesNaming(factory: FactoryRef, names: readonly string[]): Promise<string[]>;
 };
@@ -60,14 +60,9 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   refuseJobNames(items.flatMap(({ op, name }) => (op === "put" ? [name] : [])));
   // What an entry names and is flagged for delivery is refused for that.
   const current = items.flatMap((item) => (item.op === "put" && !item.staged && !item.deliverToJobs ? [item] : []));
-  const unjudged = new Set(input.allowUnusable ? [] : current.map(({ name }) => name));
-  for (const name of await refuseUnusable(
-    deps,
-    factory,
-    current.filter(({ name }) => unjudged.has(name)),
-    "remembered",
-  ))
-    unjudged.delete(name);
+  const judge = async (isRead: Parameters<ConfigVersion>[1]) =>
+    input.allowUnusable ? undefined : refuseUnusable(deps, factory, current, isRead);
+  let judgedBy = await judge("as remembered");
   const pause = createPauses();
   const warnings: SecretWarning[][] = [];
   for (const item of items) {
@@ -76,41 +71,79 @@ export async function writeSecrets(deps: SecretsDeps, input: WriteInput): Promis
   }
   const names = items.map((item) => item.name);
   return deps.heads.inTurn(factory.id, names, async () => {
-    // A condition is judged by what is there now; without one, a stale memory costs only a second try.
-    const isFree = input.precondition === undefined && items.every((item) => item.op === "delete" || !item.seen);
-    let heads = await deps.heads[isFree ? "remembered" : "readAgain"](factory.id, names);
+    // Without a condition, a stale memory costs only a second try.
+    let isRead = input.precondition !== undefined || items.some((item) => item.op === "put" && item.seen);
+    let heads = await deps.heads[isRead ? "readAgain" : "remembered"](factory.id, names);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
-      const now = databaseNow();
-      const keys = await deps.factoryKeys.of(factory.id);
-      const { precondition, caller } = input;
-      const planned: (SecretChange | undefined)[] = [];
-      for (const item of items) {
-        const judged = !unjudged.has(item.name);
-        planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), precondition, caller, judged }));
-        await pause();
-      }
-      const changes = planned.filter((planning) => planning !== undefined);
-      if (await tryWrite(deps, input, { changes, heads, warnings, at: now })) {
-        deps.heads.remember(factory.id, items, changes);
-        return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));
-      }
+      const refusal = await refusalOfAll(deps, input, heads);
+      if (refusal && isRead) throw refusal;
+      const written = refusal ? undefined : await writeOver(deps, input, { heads, warnings, judgedBy });
+      if (written) return written;
       // Lost twice, it may be for a key that was replaced, and the word of it has not come here yet.
       if (attempt === 1) deps.factoryKeys.forget(factory.id);
       heads = await deps.heads.readAgain(factory.id, names);
-      await refuseWhatCannotSucceed(deps, input, heads);
-      // It may be for an entry that names a secret since just now.
-      await refuseUnusable(
-        deps,
-        factory,
-        current.filter(({ name }) => unjudged.has(name)),
-        "present",
-      );
-      unjudged.clear();
+      isRead = true;
+      judgedBy = await judge("anew");
     }
     throw new Problem("conflict", "Too many others write these names at the same time. Try again.", {
       retryAfterSeconds: 1,
     });
   });
+}
+
+/** Why the items cannot be written over these heads; for deletions of what entries name, one sentence about all of them. */
+async function refusalOfAll(
+  deps: SecretsDeps,
+  input: WriteInput,
+  heads: ReadonlyMap<string, SecretHead>,
+): Promise<Problem | undefined> {
+  const { precondition, caller } = input;
+  const used: string[] = [];
+  for (const item of input.items) {
+    const refusal = refusalOf(item, { head: heads.get(item.name), precondition, caller });
+    if (refusal instanceof Problem) return refusal;
+    if (refusal) used.push(item.name);
+  }
+  return used.length > 0 ? secretInUse(deps, input, used) : undefined;
+}
+
+/** @returns `undefined` when a secret, or a key, is not as it was seen. @throws Problem `limit-reached` */
+async function writeOver(
+  deps: SecretsDeps,
+  input: WriteInput,
+  {
+    heads,
+    warnings,
+    judgedBy,
+  }: {
+    heads: ReadonlyMap<string, SecretHead>;
+    warnings: readonly SecretWarning[][];
+    judgedBy: number | undefined;
+  },
+): Promise<Written[] | undefined> {
+  const { factory, items } = input;
+  const at = databaseNow();
+  const keys = await deps.factoryKeys.of(factory.id);
+  const pause = createPauses();
+  const planned: (SecretChange | undefined)[] = [];
+  for (const item of items) {
+    planned.push(planChange(keys, factory.id, item, { head: heads.get(item.name), judgedBy }));
+    await pause();
+  }
+  const changes = planned.filter((planning) => planning !== undefined);
+  const outcome = await tryWrite(deps, input, { changes, warnings, at });
+  if (outcome === "changed") return undefined;
+  if (outcome === "full") {
+    const names = items.map(({ name }) => name);
+    await deps.heads.readAgain(factory.id, names);
+    const count = deps.heads.countOf(factory.id);
+    const created = changes.filter(({ op }) => op === "create").length;
+    // With room enough, it was another config than the one that the values were judged by.
+    if (count + created <= deps.limits.maxSecrets) return undefined;
+    throw limitReached(deps.limits, count);
+  }
+  deps.heads.remember(factory.id, items, changes);
+  return items.map((item, index) => written(item, planned[index], warnings[index] ?? []));
 }
 
 async function warningsOf(
@@ -129,61 +162,31 @@ function written(item: SecretItem, change: SecretChange | undefined, warnings: S
 async function tryWrite(
   deps: SecretsDeps,
   input: WriteInput,
-  planned: {
-    changes: readonly SecretChange[];
-    heads: ReadonlyMap<string, SecretHead>;
-    warnings: readonly SecretWarning[][];
-    at: Date;
-  },
-): Promise<boolean> {
-  const { changes, heads, warnings, at } = planned;
-  if (changes.length === 0) return true;
+  planned: { changes: readonly SecretChange[]; warnings: readonly SecretWarning[][]; at: Date },
+): Promise<WriteOutcome> {
+  const { changes, warnings, at } = planned;
+  if (changes.length === 0) return "written";
   const { factory, caller } = input;
   const codes = new Map(input.items.map((item, index) => [item.name, (warnings[index] ?? []).map(({ code }) => code)]));
   const audit = changes.map((change) => auditRow(deps.audit, input, change, codes.get(change.name) ?? [], at));
   try {
-    return await deps.writer.write({ factoryId: factory.id, changes, at, actor: actorOf(caller), audit }, heads);
+    return await deps.writer.write({ factoryId: factory.id, changes, at, actor: actorOf(caller), audit });
   } catch (error) {
     // The data key is gone: replaced, or the factory was just deleted.
     if (sqlState(error) === "23503") deps.factoryKeys.forget(factory.id);
     // Created by another at the same time, or two writers that waited for each other: look again.
-    if (["23505", "40P01", "23503"].includes(sqlState(error) ?? "")) return false;
-    // The row's own check: an entry names it and it is flagged for delivery.
+    if (["23505", "40P01", "23503"].includes(sqlState(error) ?? "")) return "changed";
+    // The check of a new row: an entry names it and it is flagged for delivery.
     if (sqlState(error) === "23514") throw namedIsNotDelivered();
     throw error;
   }
 }
 
-// Called after a write found something changed, with what is there now.
-async function refuseWhatCannotSucceed(
-  deps: SecretsDeps,
-  input: WriteInput,
-  heads: ReadonlyMap<string, SecretHead>,
-): Promise<void> {
-  for (const item of input.items) {
-    const head = heads.get(item.name);
-    if (typeof input.precondition === "number" && head && head.currentVersion !== input.precondition) {
-      throw notCurrent(head.currentVersion, input.precondition);
-    }
-    if (item.op === "put" && head?.named && (item.deliverToJobs ?? head.deliverToJobs)) throw namedIsNotDelivered();
-  }
-  const used = input.items.filter((item) => item.op === "delete" && !item.forced && heads.get(item.name)?.named);
-  if (used.length > 0)
-    throw await secretInUse(
-      deps,
-      input,
-      used.map((item) => item.name),
-    );
-  const added = input.items.filter((item) => item.op === "put" && !heads.has(item.name)).length;
-  const count = deps.heads.countOf(input.factory.id);
-  if (added > 0 && count + added > deps.limits.maxSecrets) {
-    const { maxSecrets } = deps.limits;
-    throw new Problem(
-      "limit-reached",
-      `A factory holds at most ${maxSecrets} secrets, and this one has ${count}. Delete some first.`,
-    );
-  }
-}
+const limitReached = ({ maxSecrets }: { maxSecrets: number }, count: number): Problem =>
+  new Problem(
+    "limit-reached",
+    `A factory holds at most ${maxSecrets} secrets, and this one has ${count}. Delete some first.`,
+  );
 
 async function secretInUse(deps: SecretsDeps, input: WriteInput, names: readonly string[]): Promise<Problem> {
   const entries = await deps.entriesNaming(input.factory, names);

@@ -1,32 +1,33 @@
 import type { Server } from "node:http";
 import { AuditWriter } from "../audit/record.js";
-import { Facts } from "../broker/factory-facts.js";
+import { Facts } from "../broker/issue/factory-facts.js";
 import { clockDifferenceMs, databaseNow } from "../core/database-clock.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import { Generations } from "../db/generations.js";
 import { watchDatabaseClock } from "../db/measure-clock.js";
 import { Withdrawals } from "../db/withdrawals.js";
-import { createDrain, type Drain } from "../http/drain.js";
+import { createDrain, type Drain } from "../http/server.js";
 import { openTlsCertificate, type TlsCertificate } from "../http/tls-certificate.js";
 import { AccessTokens } from "../identity/oauth/access-tokens.js";
 import { createPageTokens } from "../identity/oauth/keys/page-token-key.js";
 import type { Logger } from "../observability/log.js";
 import { Metrics } from "../observability/metrics.js";
-import { createOutbound } from "../outbound/outbound.js";
+import { createOutbound, type Outbound } from "../outbound/outbound.js";
 import type { Settings } from "../settings/settings.js";
 import { DocumentWorker } from "./documents/document-worker.js";
 import { createGuard, createHandshakeGuard, createPipe } from "./pipe.js";
-import { routeDeps } from "./route-deps.js";
+import { type Parts, routeDeps } from "./route-deps.js";
 import { createServers, type Servers } from "./servers.js";
-import { startAuditChain } from "./start-audit-chain.js";
-import { createAwsDeps } from "./wiring/aws.js";
+import { startAuditLog } from "./start-audit-log.js";
 import { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
 import { createIdentity, unrecorded } from "./wiring/identity.js";
-import { startKeyUpkeep } from "./wiring/keys.js";
+import { createAwsDeps, createSigning, startKeyUpkeep } from "./wiring/keys.js";
+
 import { createLimits } from "./wiring/limits.js";
+import { createRelay } from "./wiring/relay.js";
 import { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
-import { createSigning } from "./wiring/signing.js";
+
 import { createSystemDeps } from "./wiring/system.js";
 
 export type App = Servers & {
@@ -68,13 +69,13 @@ export function createApp(input: {
   const publicUrl = (): string => publicUrlOf(settings, servers.server);
   const accessTokens = new AccessTokens({ keys: signing.signingKeys, issuer: publicUrl, now: databaseNow });
   const outbound = createOutbound(settings.outbound, { observe: (call) => metrics.upstreamCalled(call) });
-  const onTrouble = { onOdd: () => metrics.oddEventFound(), onSealingFailed: () => metrics.sealingFailed() };
-  const chain = startAuditChain({ database, keys, audit, outbound, settings, log, ...onTrouble });
-  metrics.watchAuditShipping(chain.shippingLag);
-  metrics.watchAuditSealing(() => chain.sealer.backlog());
+  const onSealingFailed = () => metrics.sealingFailed();
+  const auditLog = startAuditLog({ database, keys, audit, outbound, settings, log, onSealingFailed });
+  metrics.watchAuditShipping(auditLog.shippingLag);
+  metrics.watchAuditSealing(() => auditLog.sealer.backlog());
   const documents = startDocuments(metrics, log);
   const identity = createIdentity({ ...remembering, settings, outbound, audit, accessTokens, documents, log });
-  const { callers, devices, workloads, verification, revocationLists } = identity;
+  const { callers, workloads, verification, revocationLists } = identity;
   const facts = new Facts({ prisma, generations, documents });
   const { factoryKeys, feed, keyTasks } = startKeyUpkeep({ ...input, audit, generations, withdrawals });
   const secrets = createSecretsDeps({ prisma, audit, factoryKeys, facts, maxSecrets: settings.maxSecrets });
@@ -87,13 +88,11 @@ export function createApp(input: {
   const system = createSystemDeps({ database, keys, metrics, drain });
   const limits = createLimits({ settings, pool, metrics });
   const held = { prisma, keys, audit, generations, withdrawals, facts, callers, factoryKeys, keyTasks };
-  const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: chain.sealer };
+  const asking = { accessTokens, workloads, revocationLists, verification, publicUrl, sealer: auditLog.sealer };
   const made = { secrets, life, aws, minting, trial, grantCheck, system, limits, signing };
   const deps = routeDeps({ ...held, ...asking, ...made, callSettings: settings });
-  const refusing = { callers, unknownCallers: identity.unknownCallers, metrics, awsKeys: aws.awsKeys, ...limits };
-  const pipe = createPipe({ ...refusing, audit, log, prisma, pageTokens: createPageTokens({ prisma, audit, keys }) });
-  const guards = { refuseEarly: createGuard(refusing), handshakes: createHandshakeGuard({ ...refusing, devices }) };
-  const servers = createServers({ settings, deps, pipe, certificate, drain, ...guards });
+  const front = createFront({ ...held, ...asking, ...made, ...identity, settings, outbound, metrics, log });
+  const servers = createServers({ settings, deps, certificate, drain, ...front });
   const recording = { close: () => audit.flush() };
   const first = [clock, certificate, documents, identity.unknownCallers, keyTasks, recording, life.uses];
   return {
@@ -103,8 +102,29 @@ export function createApp(input: {
     rotateSigningKeysIfDue: signing.rotateIfDue,
     outboundInForce: outbound.describe(),
     reloadCertificate: () => certificate?.reload(),
-    close: () => closeInTurn([...first, chain, feed, identity.keySets, outbound]),
+    close: () => closeInTurn([...first, auditLog, feed, identity.keySets, outbound]),
   };
+}
+
+/** What precedes every handler, and the relay, which has no other. */
+function createFront(
+  input: Pick<Parts, "prisma" | "keys" | "audit" | "generations" | "facts" | "callers" | "factoryKeys"> &
+    Pick<Parts, "aws" | "life" | "limits" | "minting" | "signing" | "workloads" | "publicUrl"> &
+    Pick<ReturnType<typeof createIdentity>, "devices" | "unknownCallers"> & {
+      settings: Settings;
+      outbound: Outbound;
+      metrics: Metrics;
+      log: Logger;
+    },
+) {
+  const { prisma, keys, audit, metrics, minting, life, signing, limits } = input;
+  const refusing = { ...input, ...limits, awsKeys: input.aws.awsKeys };
+  const pipe = createPipe({ ...refusing, pageTokens: createPageTokens({ prisma, audit, keys }) });
+  const { relayKeys } = signing;
+  const { tokenRequests } = limits;
+  const relay = createRelay({ ...input, ...minting, relayKeys, limits, tokenRequests, uses: life.uses, metrics, pipe });
+  const guards = { refuseEarly: createGuard({ ...refusing, relay }), handshakes: createHandshakeGuard(refusing) };
+  return { pipe, ...guards, wire: relay.wire };
 }
 
 /** The order matters: what one writes or sends when it closes goes through those after it. */
@@ -138,8 +158,8 @@ function openCertificate({ tls }: Settings, log: Logger): TlsCertificate | undef
 
 /**
  * How clients reach the service: what the operator says, else the address that it listens on. Never taken from `Host`,
- * which whoever asks can choose.
- * @param server - the main one, which listens by the time that somebody asks
+ * which anyone who asks can choose.
+ * @param server - the main one, which listens by the time that someone asks
  */
 function publicUrlOf(settings: Pick<Settings, "publicUrl" | "host" | "tls">, server: Server): string {
   if (settings.publicUrl !== undefined) return settings.publicUrl;

@@ -18,42 +18,39 @@ export function firstSteps(where: Where & { token: string; keySource: string | u
   const backup = `${data}${howToKeep(keySource)}: nothing opens without it.`;
   const trust = ownTls
     ? `
-  # Only if your own authority made the certificate: where its root is, for curl and for fioctl
-  export CURL_CA_BUNDLE=/path/to/ca.pem SSL_CERT_FILE=/path/to/ca.pem
+  # Only if a private authority made the certificate: its root, for the command line, curl and fioctl
+  export FACTORY_SECRETS_CA_FILE=/path/to/ca.pem CURL_CA_BUNDLE=/path/to/ca.pem SSL_CERT_FILE=/path/to/ca.pem
 `
     : "";
   return `
 factory-secrets listens on ${url}
 ${backup}
 
-This is the operator's token. It is shown this once. In another terminal:
+This is the operator's token. It is shown this once. In the clone, in another terminal:
 
-  export FS_URL=${url}
-  export FS_TOKEN=${token}
+  export FACTORY_SECRETS_URL=${url} FACTORY_SECRETS_FACTORY=acme
+  export FACTORY_SECRETS_TOKEN=${token}
 ${trust}
 1. Create a factory:
 
-  curl -sS "$FS_URL/v1/factories" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"acme"}'
+  npx factory-secrets factories create acme
 
-2. Store a secret, with fioctl as it is (here: your AWS credentials file). Without a URL fioctl would send the token to
-   its own cloud, so this stops when FS_URL is not set:
+2. Store a secret, here your AWS credentials file (fioctl works too, see README.md):
 
-  printf 'factory: acme\\nserver:\\n  url: %s\\n' "\${FS_URL:?}" > fioctl.yaml &&
-  fioctl --config fioctl.yaml --token "$FS_TOKEN" secrets update aws_creds=="$HOME/.aws/credentials"
+  npx factory-secrets secrets set aws_creds --from-file ~/.aws/credentials
 
-3. Say which registry it opens:
+3. Add the registry that it opens, and try it:
 
-  printf 'container_registries:\\n- type: aws\\n  region: us-east-2\\n  aws_creds_secret_name: aws_creds\\n' > factory-config.yml
-  curl -sS -X PUT "$FS_URL/v1/factories/acme/config" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/yaml' --data-binary @factory-config.yml
+  npx factory-secrets registries add --type aws --region us-east-2 --secret aws_creds
+  npx factory-secrets secrets doctor aws_creds
 
-4. Open a CI job, and keep its token:
+4. Open a job and keep its token:
 
-  export JOB_TOKEN=$(curl -sS "$FS_URL/v1/factories/acme/jobs" -H "OSF-TOKEN: $FS_TOKEN" -H 'Content-Type: application/json' -d '{"name":"first job"}' | sed -n 's/.*"token":"\\([^"]*\\)".*/\\1/p')
-  : "\${JOB_TOKEN:?no job was opened}"
+  export JOB_TOKEN=$(npx factory-secrets jobs open "first job")
 
-5. In the job, get a config.json with short-lived registry tokens:
+5. As the job, log docker in with a short-lived registry token:
 
-  (umask 077; rm -f config.json; curl -sS --fail-with-body "$FS_URL/v1/factories/acme/registry-tokens" -H "OSF-TOKEN: $JOB_TOKEN" -H 'Content-Type: application/json' -d '{"format":"docker-config"}' -o config.json); cat config.json
+  FACTORY_SECRETS_TOKEN=$JOB_TOKEN npx factory-secrets ci login
 `;
 }
 

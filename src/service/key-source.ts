@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { configuredKeys } from "../crypto/configured-keys.js";
-import { KeyUnavailable } from "../crypto/key-encryption-key.js";
+import { type KeyEncryptionKey, KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
-import { type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+import { configuredKeys, type KeySource, openKeyRing } from "../crypto/open-key-ring.js";
+
+import { parseKey, readKeyFileIfPresent } from "../crypto/read-key.js";
 import type { PrismaClient } from "../db/database.js";
 import { parseAddressRanges } from "../outbound/addresses.js";
 import { createOutbound } from "../outbound/outbound.js";
@@ -24,10 +25,33 @@ export async function openKeys(
   settings: Pick<Settings, "key" | "keys" | "transitToken" | "outbound">,
   dataDirectory: string | undefined,
 ): Promise<KeyRing> {
-  const { keys, transitToken, outbound } = settings;
-  const further =
-    keys.length === 0 ? [] : await configuredKeys(keys, { outbound: createKeyOutbound(outbound), transitToken });
-  return openKeyRing(prisma, keySource(settings, dataDirectory), further);
+  return openKeyRing(prisma, keySource(settings, dataDirectory), await furtherKeys(settings));
+}
+
+/**
+ * The keys that the settings name, for a database that is not there yet or of another release. None is made.
+ * @throws KeyFormatError
+ */
+export async function heldKeys(
+  settings: Parameters<typeof openKeys>[1],
+  dataDirectory: string | undefined,
+): Promise<KeyEncryptionKey[]> {
+  const source = keySource(settings, dataDirectory);
+  const further = await furtherKeys(settings);
+  if (source.kind === "setting" && source.text === undefined) return further;
+  const first =
+    source.kind === "file"
+      ? await readKeyFileIfPresent(source.path)
+      : parseKey("env:FACTORY_SECRETS_KEY", "FACTORY_SECRETS_KEY", source.text ?? "");
+  return [...(first ? [first] : []), ...further];
+}
+
+async function furtherKeys({
+  keys,
+  transitToken,
+  outbound,
+}: Parameters<typeof openKeys>[1]): Promise<KeyEncryptionKey[]> {
+  return keys.length === 0 ? [] : configuredKeys(keys, { outbound: createKeyOutbound(outbound), transitToken });
 }
 
 const firstRetryMs = 1_000;
@@ -36,7 +60,7 @@ const lastRetryMs = 30_000;
 /**
  * `openKeys`, again and again while the active key does not answer: a replica that starts while a KMS is down comes up
  * with it.
- * @throws KeyFormatError; KeyUnavailable when it is asked to stop meanwhile
+ * @throws KeyFormatError; KeyUnavailable when it is asked to stop in the meantime
  */
 export async function openKeysPatiently(
   prisma: PrismaClient,
@@ -67,7 +91,7 @@ export function keyFiles(keys: KeyRing): string[] {
  */
 function createKeyOutbound(settings: Settings["outbound"]) {
   const { ranges } = parseAddressRanges("0.0.0.0/0,::/0");
-  // Everything waits for a key: once it answers again, no long pause stands in between.
+  // Everything waits for a key: once it answers again, no long pause is in between.
   const circuit = { failureLimit: 5, pauseMs: 1_000, maxPauseMs: 5_000 };
   return createOutbound({ ...settings, allowAddresses: ranges, circuit });
 }

@@ -1,24 +1,26 @@
-import type { AuditWriter } from "../audit/record.js";
-import type { UnknownCallers } from "../audit/refusals.js";
-import { requestedBy } from "../audit/requested-by.js";
-import { awsErrorShapeOf } from "../aws/errors/error-shape.js";
-import type { AwsKeys } from "../aws/keys/aws-keys.js";
+import type { UnknownCallers } from "../audit/counted-events.js";
+import { type AuditWriter, requestedBy } from "../audit/record.js";
+
+import { awsErrorShapeOf } from "../aws/aws-errors.js";
+import type { AwsKeys } from "../aws/aws-keys.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../core/caller.js";
 import { databaseNow } from "../core/database-clock.js";
 import type { Database } from "../db/database.js";
 import { findFactory } from "../factories/store.js";
 import type { HandshakeGuard } from "../http/guard-handshakes.js";
 import type { Pipe } from "../http/mount.js";
-import type { PageTokens } from "../http/page-tokens.js";
+import type { PageTokens } from "../http/page.js";
 import type { RefuseEarly } from "../http/server.js";
+import { isOnWire, type Wire } from "../http/wire.js";
 import type { Callers } from "../identity/callers.js";
 import type { Devices } from "../identity/devices/devices.js";
-import { CredentialRefused } from "../identity/invalid-credential.js";
+import { CredentialRefused, isFailedAuthentication } from "../identity/invalid-credential.js";
 import type { AuthenticationFailures } from "../limits/authentication-failures.js";
 import type { Handshakes } from "../limits/handshakes.js";
 import type { TokenRequests } from "../limits/token-requests.js";
 import type { Logger } from "../observability/log.js";
 import type { Metrics } from "../observability/metrics.js";
+import { type CallerDeps, presentsUnknown } from "../relay/callers.js";
 
 /** Different refusals of a factory's callers in a minute; those beyond are counted by their code alone. */
 const maxRefusalsOfFactory = 1_000;
@@ -70,7 +72,7 @@ export function createPipe(input: {
       const { id: requestId, clientId: clientRequestId, address } = facts;
       metrics.requestAnswered(route, status, seconds);
       if (caller?.kind === "device") handshakes.accepted(address);
-      if (problem?.code === "unauthenticated" || problem?.code === "invalid-client") {
+      if (isFailedAuthentication(problem)) {
         metrics.authenticationFailed();
         unknownCallers.refused(address);
         void authenticationFailures.failed(address);
@@ -95,7 +97,7 @@ export function createPipe(input: {
 
 /**
  * Makes the guard in front of everything: an address that has sent too many bad credentials gets no further with one
- * that nobody knows. Whoever sits behind the same address with a credential that has worked before goes through.
+ * that no one knows. Anyone who sits behind the same address with a credential that has worked before goes through.
  */
 export function createGuard(input: {
   callers: Callers;
@@ -103,13 +105,16 @@ export function createGuard(input: {
   authenticationFailures: AuthenticationFailures;
   metrics: Metrics;
   awsKeys: AwsKeys;
+  relay: { wire: Wire; callers: CallerDeps };
 }): RefuseEarly {
-  const { callers, unknownCallers, authenticationFailures, metrics, awsKeys } = input;
+  const { callers, unknownCallers, authenticationFailures, metrics, awsKeys, relay } = input;
   return (request, addressOf) => {
     if (authenticationFailures.isQuiet) return undefined;
     const address = addressOf();
     const refusal = authenticationFailures.refusalOf(address);
-    if (!refusal || !callers.presentsUnknown(request)) return undefined;
+    if (!refusal) return undefined;
+    const isForRelay = isOnWire(relay.wire, request);
+    if (!(isForRelay ? presentsUnknown(relay.callers, request) : callers.presentsUnknown(request))) return undefined;
     if (awsKeys.remembers(request.headers.authorization)) return undefined;
     metrics.requestLimited("authentication-failures");
     unknownCallers.refused(address);

@@ -1,5 +1,5 @@
 import type { AuditWriter } from "../audit/record.js";
-import type { Facts } from "../broker/factory-facts.js";
+import type { Facts } from "../broker/issue/factory-facts.js";
 import type { KeyRing } from "../crypto/key-ring.js";
 import type { Database } from "../db/database.js";
 import type { Generations } from "../db/generations.js";
@@ -8,16 +8,16 @@ import type { Route } from "../http/route.js";
 import type { Callers } from "../identity/callers.js";
 import type { RevocationLists } from "../identity/devices/revocation-lists.js";
 import type { AccessTokens } from "../identity/oauth/access-tokens.js";
-import type { Workloads } from "../identity/oidc/workloads.js";
+import type { Workloads } from "../identity/trust-rules/workloads.js";
 import type { FactoryKeys } from "../secrets/factory-keys.js";
 import type { routes } from "./routes.js";
-import type { startAuditChain } from "./start-audit-chain.js";
-import type { createAwsDeps } from "./wiring/aws.js";
+import type { startAuditLog } from "./start-audit-log.js";
 import type { createGrantCheck, createMinting, createPromotionTrial } from "./wiring/broker.js";
-import type { startKeyUpkeep } from "./wiring/keys.js";
+import type { createAwsDeps, createSigning, startKeyUpkeep } from "./wiring/keys.js";
+
 import type { createLimits } from "./wiring/limits.js";
 import type { createSecretLifeDeps, createSecretsDeps } from "./wiring/secrets.js";
-import type { createSigning } from "./wiring/signing.js";
+
 import type { createSystemDeps } from "./wiring/system.js";
 
 /** What all routes together need. */
@@ -35,7 +35,7 @@ export type Parts = {
   callers: Callers;
   factoryKeys: FactoryKeys;
   keyTasks: ReturnType<typeof startKeyUpkeep>["keyTasks"];
-  sealer: ReturnType<typeof startAuditChain>["sealer"];
+  sealer: ReturnType<typeof startAuditLog>["sealer"];
   accessTokens: AccessTokens;
   workloads: Workloads;
   revocationLists: RevocationLists;
@@ -81,6 +81,7 @@ export function routeDeps(parts: Parts): RouteDeps {
     limits: secrets.limits,
     warningsFor: secrets.warningsFor,
     mistakesFor: secrets.mistakesFor,
+    configVersion: secrets.configVersion,
     entriesNaming: secrets.entriesNaming,
     documents: life.documents,
     parsedVersions: life.parsedVersions,

@@ -1,10 +1,10 @@
 import { auditRoutes } from "../audit/routes.js";
 import { awsRoutes } from "../aws/routes.js";
 import { doctorRoutes } from "../broker/doctor/routes.js";
+import { brokerRoutes } from "../broker/issue/routes.js";
 import { referenceRoutes } from "../broker/references/routes.js";
-import { brokerRoutes } from "../broker/routes.js";
-import { factoryRoutes } from "../factories/routes.js";
-import { factorySettingsRoutes } from "../factories/settings-routes.js";
+import { factoryRoutes, factorySettingsRoutes } from "../factories/routes.js";
+
 import { registryRoutes } from "../factory-config/registry-routes.js";
 import { configRoutes } from "../factory-config/routes.js";
 import { federationRoutes } from "../federation/routes.js";
@@ -14,10 +14,10 @@ import { keyRoutes } from "../keys/routes.js";
 import { deletedSecretRoutes } from "../secrets/deleted/routes.js";
 import { secretRoutes } from "../secrets/routes.js";
 import { usageRoutes } from "../secrets/usage/routes.js";
-import { verifyRoutes } from "../secrets/verify/routes.js";
+import { verifyRoutes } from "../secrets/verify-secret.js";
 import { secretVersionRoutes } from "../secrets/versions/routes.js";
-import { commandLineRoutes } from "./command-line/routes.js";
-import { metricsRoute, systemRoutes } from "./health/routes.js";
+import { metricsRoute, systemRoutes } from "./health.js";
+import { commandLineRoutes } from "./offered-files.js";
 
 /** Every route of the service. The server, the OpenAPI document and the tests walk this list. */
 export const routes = [

@@ -3,11 +3,11 @@ import { AuditWriter } from "../audit/record.js";
 import { visible } from "../core/visible-text.js";
 import { KeyUnavailable } from "../crypto/key-encryption-key.js";
 import type { KeyRing } from "../crypto/key-ring.js";
+import { readActiveKey } from "../crypto/open-key-ring.js";
 import { isReadableByOthers, KeyFormatError } from "../crypto/read-key.js";
-import { readActiveKey } from "../crypto/store.js";
-import { DatabaseUnusable } from "../db/database-unusable.js";
 import { openServiceDatabase, type ServiceDatabase } from "../db/open-service-database.js";
-import { type Patiently, patienceFor, StoppedWhileStarting } from "../db/wait-for-database.js";
+import { DatabaseUnusable, type Patiently, patienceFor, StoppedWhileStarting } from "../db/wait-for-database.js";
+
 import { TlsCertificateError } from "../http/tls-certificate.js";
 import { createOperatorToken } from "../identity/credentials/create-credential.js";
 import { createLogger, type Logger } from "../observability/log.js";
@@ -15,9 +15,9 @@ import { isLoopback } from "../settings/listener-settings.js";
 import { readSettings, type Settings, SettingsError } from "../settings/settings.js";
 import { type App, createApp } from "./app.js";
 import { firstSteps, laterStart } from "./first-steps.js";
-import { claimInstallation } from "./health/store.js";
+import { claimInstallation } from "./health.js";
 import { keyFiles, openKeysPatiently } from "./key-source.js";
-import { listen } from "./listen.js";
+import { listen } from "./servers.js";
 import { shutDown } from "./shut-down.js";
 import { sweep } from "./sweep.js";
 import { createWaitingServer, type WaitingServer } from "./waiting-server.js";
@@ -39,7 +39,7 @@ async function start(environment: NodeJS.ProcessEnv): Promise<void> {
   const askedToStop = new AbortController();
   const hurry = new AbortController();
   const askToStop = (code: number, mayDrain: boolean): void => {
-    // Before it has started, and without a database, nobody is sent here. A second signal ends the drain.
+    // Before it has started, and without a database, no one is sent here. A second signal ends the drain.
     if (!mayDrain || stop === undefined || exitCode !== undefined) hurry.abort();
     exitCode ??= code;
     askedToStop.abort();
@@ -67,7 +67,7 @@ async function start(environment: NodeJS.ProcessEnv): Promise<void> {
       askToStop(1, false);
     },
   }).catch((error: unknown) => {
-    // Ctrl-C in a terminal ends initdb too: that is no failure.
+    // Ctrl-C in a terminal ends initdb too: that is not a failure.
     throw askedToStop.signal.aborted ? new StoppedWhileStarting() : error;
   });
   const start = { settings, database, log, stopping: askedToStop.signal, patiently, waitingServer };

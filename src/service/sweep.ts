@@ -4,12 +4,12 @@ import { clockIsRight } from "../db/measure-clock.js";
 import type { ServiceDatabase } from "../db/open-service-database.js";
 import { deleteOldWithdrawals } from "../db/withdrawals.js";
 import { deleteOldJobs } from "../identity/credentials/store.js";
-import { sweepOAuth } from "../identity/oauth/sweep.js";
-import { sweepWorkloads } from "../identity/oidc/open-session.js";
+import { sweepOAuth } from "../identity/oauth/sessions.js";
+import { sweepWorkloads } from "../identity/trust-rules/open-session.js";
 import { deleteOldTasks } from "../keys/tasks/store.js";
 import type { Logger } from "../observability/log.js";
-import { sweepDeletedSecrets } from "../secrets/deleted/sweep-deleted.js";
-import { deleteOldUses } from "../secrets/usage/store.js";
+import { sweepDeletedSecrets } from "../secrets/deleted/undelete-secret.js";
+import { deleteOldUses } from "../secrets/usage/secret-uses.js";
 import type { Settings } from "../settings/settings.js";
 import type { App } from "./app.js";
 

@@ -4,8 +4,8 @@ import { createHttpServer } from "../http/server.js";
 import { openTlsCertificate } from "../http/tls-certificate.js";
 import type { Logger } from "../observability/log.js";
 import type { Settings } from "../settings/settings.js";
-import { healthz, readyz } from "./health/routes.js";
-import { listen } from "./listen.js";
+import { healthz, readyz } from "./health.js";
+import { listen } from "./servers.js";
 import { databaseAway } from "./wiring/system.js";
 
 /** What listens while the service waits for its database. */
@@ -34,7 +34,7 @@ const pipe: Pipe = {
 
 /**
  * Makes the server that answers on the service's port before there is a service: `/healthz` says that the process is
- * alive, so nobody kills it for waiting; `/readyz` is 503 and names the database; everything else is 503.
+ * alive, so no one kills it for waiting; `/readyz` is 503 and names the database; everything else is 503.
  */
 export function createWaitingServer(settings: Settings, log: Logger): WaitingServer {
   let state: "new" | "closed" | { close(): Promise<void> } = "new";

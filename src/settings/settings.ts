@@ -1,20 +1,18 @@
-import { parseShipTo, type ShipTo } from "../audit/shipping/ship-to.js";
-import type { parseAllowedRealms } from "../broker/providers/operator-hosts.js";
-import type { ConfiguredKey } from "../crypto/configured-keys.js";
+import { parseShipTo, type ShipTo } from "../audit/shipping/targets.js";
+import type { parseAllowedRealms } from "../broker/providers/docker/generic.js";
+import type { ConfiguredKey } from "../crypto/open-key-ring.js";
 import { isKey } from "../crypto/read-key.js";
 import type { TransitToken } from "../crypto/sources/transit.js";
 import type { TlsFiles } from "../http/tls-certificate.js";
 import type { OutboundSettings } from "../outbound/outbound.js";
-import { databaseSettings } from "./database-settings.js";
-import { type DeviceSettings, deviceSettings } from "./device-settings.js";
-import { keySettings } from "./key-settings.js";
-import { limitSettings } from "./limit-settings.js";
-import { listenerSettings } from "./listener-settings.js";
-import { operatorHosts, outboundSettings } from "./outbound-settings.js";
-import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./reader.js";
-import { tlsSettings } from "./tls-settings.js";
+import { databaseSettings, keySettings } from "./database-settings.js";
+import { type DeviceSettings, deviceSettings, listenerSettings, tlsSettings } from "./listener-settings.js";
 
-/** Every setting, as the README lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
+import { limitSettings, operatorHosts, outboundSettings, relaySettings } from "./outbound-settings.js";
+
+import { createReader, type Environment, listOf, type Reader, wholeNumber } from "./reader.js";
+
+/** Every setting, as docs/settings.md lists it. Each can also be given as `<NAME>_FILE`, the path of a file that holds it. */
 export const settingNames = {
   HOST: "Address to listen on.",
   PORT: "Port to listen on; 0 for a free one.",
@@ -43,6 +41,9 @@ export const settingNames = {
   FACTORY_SECRETS_MAX_AUTH_FAILURES_PER_MINUTE: "Most failed authentications of one address; 0 for no limit.",
   FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE:
     "Most requests of one caller for registry tokens, and for access tokens; 0 for no limit.",
+  FACTORY_SECRETS_RELAY_MAX_STREAMS: "Most blobs that the relay sends at once.",
+  FACTORY_SECRETS_RELAY_MAX_STREAMS_PER_CALLER: "Most blobs that the relay sends one caller at once.",
+  FACTORY_SECRETS_RELAY_IDLE_SECONDS: "How long a blob may stand still before the relay cuts it off.",
   FACTORY_SECRETS_UNDELETE_DAYS: "For how many days a deleted secret can be had back.",
   FACTORY_SECRETS_DATABASE_CONNECTIONS: "Size of the connection pool.",
   FACTORY_SECRETS_METRICS_PORT:
@@ -73,6 +74,7 @@ export type Settings = {
   maxSecrets: number;
   /** 0: no limit. */
   limits: { authFailuresPerMinute: number; tokenRequestsPerMinute: number };
+  relay: { maxStreams: number; maxStreamsOfCaller: number; idleSeconds: number };
   undeleteDays: number;
   allowedRealms: ReturnType<typeof parseAllowedRealms>["realms"];
   passThroughHosts: readonly string[];
@@ -111,6 +113,7 @@ export function readSettings(environment: Environment): Settings {
     logLevel: logLevel(reader),
     maxSecrets: wholeNumber(reader, "FACTORY_SECRETS_MAX_SECRETS", 1_000, [1, 100_000]),
     limits: limitSettings(reader),
+    relay: relaySettings(reader),
     undeleteDays: wholeNumber(reader, "FACTORY_SECRETS_UNDELETE_DAYS", 30, [0, 3_650]),
     ...operatorHosts(reader),
     outbound: outboundSettings(reader),
@@ -124,7 +127,7 @@ export function readSettings(environment: Environment): Settings {
 }
 
 /**
- * Tells of a key that is none, beside other mistakes. Alone it is left to who has asked the database, and can say which
+ * Tells of a key that is not one, beside other mistakes. Alone it is left to who has asked the database, and can say which
  * key is needed.
  */
 function checkKey({ text, mistake }: Reader): void {

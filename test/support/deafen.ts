@@ -2,7 +2,7 @@ import type { TestService } from "./test-service.js";
 
 /**
  * Ends what the replicas on this database listen with. They come back to it after a second, and ask twice a second
- * meanwhile: so a change that is made at once is not yet known to them.
+ * in the meantime: so a change that is made at once is not yet known to them.
  */
 export async function deafen({ database }: Pick<TestService, "database">): Promise<void> {
   await database.pool.query(

@@ -36,7 +36,7 @@ export function recordedCount(): number {
   return seen.length;
 }
 
-/** @throws when any watched value stands in anything kept, raw, base64, hex or URL-encoded; says which kind, not the value */
+/** @throws when any watched value is in anything kept, raw, base64, hex or URL-encoded; says which kind, not the value */
 export function assertNothingLeaked(): void {
   const text = seen.join("\n");
   for (const value of values) {
@@ -45,7 +45,7 @@ export function assertNothingLeaked(): void {
   }
 }
 
-/** How a value stands in a text, raw, base64, hex or URL-encoded; `undefined` when it does not. */
+/** In which form a text holds a value: raw, base64, hex or URL-encoded; `undefined` for none. */
 export function formIn(text: string, value: string): { encoding: string; form: string } | undefined {
   const found = formsOf(value).find(([, form]) => text.includes(form));
   return found && { encoding: found[0], form: found[1] };

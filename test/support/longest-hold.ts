@@ -35,27 +35,29 @@ const statistics = `/proc/self/task/${process.pid}/schedstat`;
 /** CPU time of the main thread alone, in milliseconds. The kernel's scheduler counts it, on Linux only. */
 const cpuOfThreadMs = (): number => Number(readFileSync(statistics, "latin1").split(" ", 1)[0]) / 1e6;
 
-/** Looks in every turn of the event loop how much CPU time the one before has taken. Gives the most when asked to stop. */
-function watchTurns(): () => number {
+/**
+ * Measures the most CPU time of this thread between two looks, which are a millisecond apart when the event loop is free:
+ * at most a millisecond more than one turn took. Looking in every turn would keep a processor busy. Returns the most when
+ * asked to stop.
+ */
+export function watchTurns(): () => number {
   let most = 0;
   let before = cpuOfThreadMs();
-  let isOver = false;
   const look = (): void => {
     const now = cpuOfThreadMs();
     most = Math.max(most, now - before);
     before = now;
-    if (!isOver) setImmediate(look);
   };
-  setImmediate(look);
+  const timer = setInterval(look, 1);
   return () => {
-    isOver = true;
+    clearInterval(timer);
     return most;
   };
 }
 
 const histogram = monitorEventLoopDelay({ resolution: 1 });
 
-/** Sends requests from a thread of its own and says how long the event loop of this one was held meanwhile. */
+/** Sends requests from a thread of its own and says how long the event loop of this one was held in the meantime. */
 export class FarClient {
   readonly #thread = new Worker(sender, { eval: true });
 

@@ -38,7 +38,7 @@ export class StallWatch {
 
   /**
    * Expects that the service stays awake while it answers. The least of a few tries counts: the machine may be busy with
-   * other things, and what runs for the first time is compiled meanwhile.
+   * other things, and what runs for the first time is compiled in the meantime.
    */
   async expectNoStall(what: string, sent: Sent, statuses?: readonly number[], limitMs = mostMs): Promise<void> {
     const holds: number[] = [];

@@ -4,7 +4,7 @@ import pg from "pg";
 import { inject } from "vitest";
 
 export type TestDatabase = {
-  /** As a role that owns the database and is no superuser. */
+  /** As a role that owns the database and is not a superuser. */
   url: string;
   /** Closes every connection to it and removes it. */
   drop(): Promise<void>;

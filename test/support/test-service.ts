@@ -7,7 +7,7 @@ import { type Database, openDatabase } from "../../src/db/database.js";
 import { createOperatorToken } from "../../src/identity/credentials/create-credential.js";
 import { createLogger } from "../../src/observability/log.js";
 import { createApp } from "../../src/service/app.js";
-import { claimInstallation } from "../../src/service/health/store.js";
+import { claimInstallation } from "../../src/service/health.js";
 import { openKeys } from "../../src/service/key-source.js";
 import { readSettings } from "../../src/settings/settings.js";
 import { assertNothingLeaked, recordExchange, recordText } from "./leak-watch.js";

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { wholeLines } from "../../src/cli/client/output.js";
 import { visible, visibleInline } from "../../src/core/visible-text.js";
 
 const action: { visible(text: string): string } = await import(
@@ -40,4 +41,17 @@ test("leaves ordinary text as it is, in every language", () => {
 
 test("is the same in the action", () => {
   for (const text of [...samples, ...everyCharacter]) if (action.visible(text) !== visible(text)) expect(text).toBe("");
+});
+
+test("what comes in pieces is judged by lines, wherever it was cut", async () => {
+  const text = `${samples.join("\n")}\nand an end without a line feed ##vso[x]`;
+  for (let at = 1; at < text.length; at += 1) {
+    async function* pieces() {
+      yield text.slice(0, at);
+      yield text.slice(at);
+    }
+    let shown = "";
+    for await (const piece of wholeLines(pieces())) shown += visible(piece);
+    expect(shown).toBe(visible(text));
+  }
 });

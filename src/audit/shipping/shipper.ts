@@ -1,11 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { PrismaClient } from "../../db/database.js";
-import { eventLine, exportedEvent, signedLine } from "../chain/export-format.js";
-import { headsOf } from "../chain/heads/store.js";
-import { checkpointsWithin, installationId, lastStatement, sealedEvents } from "../chain/store.js";
-import * as store from "./store.js";
+import { checkpointLine, eventLine } from "../log/export.js";
+import { sealedEvent } from "../log/read-log.js";
 
-/** Events of one delivery: at most about a megabyte. */
+/** Events and checkpoints of one delivery: at most about a megabyte. */
 const batchSize = 200;
 const idleMs = 2_000;
 const leaseSeconds = 60;
@@ -24,8 +22,9 @@ type Deps = {
 };
 
 /**
- * Sends sealed events and checkpoints to outside places, in the order of the chain of the installation, at least once
- * each. Where a target stands is in the database, so what it cannot take yet waits there, and any replica can go on.
+ * Sends sealed events and checkpoints of all logs to outside places, in the order in which they were sealed and signed, at
+ * least once each. How far each target is, the database knows: what it cannot take yet waits there, and any replica can
+ * continue.
  */
 export class AuditShipper {
   readonly #deps: Deps;
@@ -45,13 +44,13 @@ export class AuditShipper {
   async close(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#loops);
-    if (this.#loops.length > 0) await store.releaseShipments(this.#deps.prisma, this.#holder).catch(() => undefined);
+    if (this.#loops.length > 0) await releaseShipments(this.#deps.prisma, this.#holder).catch(() => undefined);
   }
 
-  /** How many sealed events each place has not got yet. */
+  /** How many events and checkpoints each place has not got yet. */
   async lag(): Promise<readonly { target: string; events: number }[]> {
     const ids = this.#deps.targets.map(({ id }) => id);
-    return ids.length === 0 ? [] : store.readLag(this.#deps.prisma, ids);
+    return ids.length === 0 ? [] : readLag(this.#deps.prisma, ids);
   }
 
   async #serve(target: Target): Promise<void> {
@@ -78,27 +77,16 @@ export class AuditShipper {
    */
   async ship(target: Target): Promise<boolean> {
     const { prisma } = this.#deps;
-    await store.ensureShipment(prisma, target.id);
+    await ensureShipment(prisma, target.id);
     const lease = { target: target.id, holder: this.#holder, seconds: leaseSeconds };
-    const before = await store.leaseShipment(prisma, lease);
-    const chain = await installationId(prisma);
-    if (before === undefined || chain === undefined) return false;
-    const head = (await headsOf(prisma, [chain])).get(chain)?.position ?? 0;
-    const cut = (await lastStatement(prisma, chain, "cut"))?.position ?? 0;
-    const after = Math.max(before.position, cut);
-    const events = await sealedEvents(prisma, chain, { after, through: head, limit: batchSize });
-    const position = events.at(-1)?.position ?? after;
-    const since = Math.max(before.checkpoint, cut);
-    const checkpoints = await checkpointsWithin(prisma, chain, { after: since, through: position });
-    const lines = [
-      ...events.map((event) => eventLine(exportedEvent(event)).line),
-      ...checkpoints.map((one) => signedLine("checkpoint", one)),
-    ];
-    if (lines.length === 0) return false;
-    await target.deliver(lines.map((line) => `${line}\n`).join(""));
-    const shipped = { position, checkpoint: checkpoints.at(-1)?.position ?? since };
-    await store.advanceShipment(prisma, { target: target.id, holder: this.#holder, shipped });
-    return events.length > 0 && position < head;
+    const after = await leaseShipment(prisma, lease);
+    if (after === undefined) return false;
+    const lines = await nextLines(prisma, after);
+    const last = lines.at(-1);
+    if (last === undefined) return false;
+    await target.deliver(lines.map(({ text }) => `${text}\n`).join(""));
+    await advanceShipment(prisma, { target: target.id, holder: this.#holder, number: last.number });
+    return lines.length === batchSize;
   }
 
   #pause(ms: number): Promise<void> {
@@ -114,4 +102,100 @@ export class AuditShipper {
       signal.addEventListener("abort", done);
     });
   }
+}
+
+type FeedRow = { number: bigint; note: string | null } & {
+  log_id: string;
+  leaf_index: bigint;
+  id: bigint;
+  writer: string;
+  event: Uint8Array;
+};
+
+/** The next events and checkpoints behind a number, as lines of an export. */
+async function nextLines(prisma: PrismaClient, after: bigint): Promise<{ number: bigint; text: string }[]> {
+  const rows = await prisma.$queryRawUnsafe<FeedRow[]>(
+    `/* next-lines */ SELECT * FROM (
+       (SELECT seal.number, seal.log_id, seal.leaf_index, e.id, e.writer, e.event, NULL AS note
+        FROM audit_seals AS seal JOIN audit_events AS e ON e.id = seal.event_id
+        WHERE seal.number > $1::bigint ORDER BY seal.number LIMIT ${batchSize})
+       UNION ALL
+       (SELECT number, log_id, size, 0, log_id, ''::bytea, note FROM audit_checkpoints
+        WHERE number > $1::bigint ORDER BY number LIMIT ${batchSize})
+     ) AS line ORDER BY number LIMIT ${batchSize}`,
+    after,
+  );
+  return rows.map(({ note, number, ...event }) => ({
+    number,
+    text: note === null ? eventLine(sealedEvent(event), "installation") : checkpointLine(note),
+  }));
+}
+
+/** Makes the row of a target; one that is there stays as it is. */
+async function ensureShipment(prisma: PrismaClient, target: string): Promise<void> {
+  // The column's default is rounded to milliseconds, so it can lie half a millisecond ahead: then the next statement
+  // would find a lease.
+  await prisma.auditShipment.createMany({ data: { target, leasedUntil: new Date(0) }, skipDuplicates: true });
+}
+
+/**
+ * Takes or keeps the lease of a target, so that one process at a time sends there. The row is written only when half of
+ * the lease is over.
+ * @returns the number of the last line that was sent; `undefined` while another process has the lease
+ */
+async function leaseShipment(
+  prisma: PrismaClient,
+  { target, holder, seconds }: { target: string; holder: string; seconds: number },
+): Promise<bigint | undefined> {
+  const [row] = await prisma.$queryRawUnsafe<{ number: bigint }[]>(
+    `/* lease-shipment */ WITH taken AS (
+       UPDATE audit_shipments SET holder = $2::uuid, leased_until = now() + make_interval(secs => $3)
+       WHERE target = $1
+         AND (leased_until <= now() OR holder = $2::uuid AND leased_until <= now() + make_interval(secs => $3 / 2.0))
+       RETURNING number
+     )
+     SELECT number FROM taken
+     UNION ALL
+     SELECT number FROM audit_shipments
+     WHERE target = $1 AND holder = $2::uuid AND leased_until > now() + make_interval(secs => $3 / 2.0)
+     LIMIT 1`,
+    target,
+    holder,
+    seconds,
+  );
+  return row?.number;
+}
+
+/** Remembers what has arrived. A process that lost its lease in the meantime changes nothing: what it sent is sent again. */
+async function advanceShipment(
+  prisma: PrismaClient,
+  { target, holder, number }: { target: string; holder: string; number: bigint },
+): Promise<void> {
+  await prisma.auditShipment.updateMany({
+    where: { target, holder },
+    data: { number },
+  });
+}
+
+/** How many events and checkpoints each of the targets has not got yet, at most: some of them may have been pruned. */
+async function readLag(
+  prisma: PrismaClient,
+  targets: readonly string[],
+): Promise<{ target: string; events: number }[]> {
+  const rows = await prisma.$queryRawUnsafe<{ target: string; events: bigint }[]>(
+    `SELECT wanted.target, greatest(feed.last - greatest(coalesce(shipped.number, 0), feed.first - 1), 0) AS events
+     FROM unnest($1::text[]) AS wanted (target)
+     LEFT JOIN audit_shipments AS shipped USING (target)
+     CROSS JOIN (
+       SELECT coalesce(least((SELECT min(number) FROM audit_seals), (SELECT min(number) FROM audit_checkpoints)), 1) AS first,
+         coalesce(greatest((SELECT max(number) FROM audit_seals), (SELECT max(number) FROM audit_checkpoints)), 0) AS last
+     ) AS feed`,
+    targets,
+  );
+  return rows.map(({ target, events }) => ({ target, events: Number(events) }));
+}
+
+/** Lets another process send. */
+async function releaseShipments(prisma: PrismaClient, holder: string): Promise<void> {
+  await prisma.auditShipment.updateMany({ where: { holder }, data: { holder: null, leasedUntil: new Date(0) } });
 }

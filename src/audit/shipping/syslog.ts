@@ -7,7 +7,7 @@ import { databaseNow } from "../../core/database-clock.js";
 export type SyslogPlace = { host: string; port: number; tls: boolean };
 
 const deliveryMs = 10_000;
-/** Long enough for a receiver, or a load balancer with nobody behind it, that hangs up on sight to be heard. */
+/** Long enough to notice a receiver, or a load balancer without one, that closes the connection at once. */
 const lingerMs = 100;
 /** Facility 13, the log audit (RFC 5424, 6.2.1). */
 const facility = 13;
@@ -15,7 +15,7 @@ const severities = { notice: 5, warning: 4 } as const;
 
 const Line = z.object({
   type: z.string(),
-  // What somebody put into the database may say less, and must not hold up what comes behind it.
+  // An event that was altered in the database may lack these, and must not hold up the next ones.
   event: z
     .object({ at: z.iso.datetime({ offset: true }), outcome: z.string() })
     .optional()
@@ -25,7 +25,7 @@ const Line = z.object({
 /**
  * Sends lines of the audit to a syslog receiver, a message each, on one connection. Syslog has no acknowledgement: the
  * lines count as taken when the receiver, after the last byte, closes its side in good order, which it does once it has
- * read to the end. A connection that breaks, or that nobody closes in ten seconds, counts as a failure.
+ * read to the end. A connection that breaks, or is not closed within ten seconds, counts as a failure.
  * @param text lines of an export, each with its line feed
  * @param caCertificates further authorities for TLS, PEM
  * @throws Error with what went wrong with the connection

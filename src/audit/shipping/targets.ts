@@ -1,15 +1,15 @@
-import { sign } from "node:crypto";
+import { createHash, sign } from "node:crypto";
 import { open } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import type { Writable } from "node:stream";
 import { databaseNow } from "../../core/database-clock.js";
 import { visible } from "../../core/visible-text.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Outbound } from "../../outbound/outbound.js";
-import type { AuditSigningKey } from "../chain/signing-key.js";
-import { installationId } from "../chain/store.js";
-import type { ShipTo } from "./ship-to.js";
+import { installationId } from "../log/read-log.js";
+import type { AuditSigningKey } from "../log/signing-key.js";
 import type { Target } from "./shipper.js";
-import { sendSyslog } from "./syslog.js";
+import { type SyslogPlace, sendSyslog } from "./syslog.js";
 
 type Deps = {
   prisma: PrismaClient;
@@ -77,7 +77,55 @@ async function post({ prisma, outbound, signingKey }: Deps, url: string, text: s
   if (reply.status < 200 || reply.status > 299) throw new Error(`it answered ${reply.status}`);
 }
 
-/** What a webhook's signature covers. No statement of the audit begins like this, so neither passes for the other. */
+/** What a webhook's signature covers. No checkpoint begins like this, so neither passes for the other. */
 function signedBytes(seconds: number, text: string): Buffer {
   return Buffer.from(`factory-secrets.audit-delivery.v1\n${seconds}\n${text}`, "utf8");
+}
+
+/** An outside place for the audit. `id` is what the database knows it by; a webhook's URL may hold a secret, its id not. */
+export type ShipTo =
+  | { kind: "stdout"; id: string; label: string }
+  | { kind: "file"; id: string; label: string; path: string }
+  | { kind: "webhook"; id: string; label: string; url: string }
+  | { kind: "syslog"; id: string; label: string; place: SyslogPlace };
+
+const syslogPorts: Readonly<Record<string, number>> = { "syslog+tcp:": 514, "syslog+tls:": 6514 };
+
+/** Reads `stdout`, `file:/PATH`, `https://...` and `syslog+tls://HOST[:PORT]`, `syslog+tcp://...`. Mistakes are sentences that quote no URL. */
+export function parseShipTo(parts: readonly string[]): { targets: ShipTo[]; mistakes: string[] } {
+  const targets: ShipTo[] = [];
+  const mistakes: string[] = [];
+  for (const [index, part] of parts.entries()) {
+    const target = shipToOf(part);
+    if (target === undefined)
+      mistakes.push(
+        `entry ${index + 1} must be stdout, file:/PATH, https://HOST/..., syslog+tls://HOST:PORT or syslog+tcp://HOST:PORT`,
+      );
+    else if (targets.some(({ id }) => id === target.id)) mistakes.push(`entry ${index + 1} is named twice`);
+    else targets.push(target);
+  }
+  return { targets, mistakes };
+}
+
+function shipToOf(text: string): ShipTo | undefined {
+  if (text === "stdout") return { kind: "stdout", id: "stdout", label: "standard output" };
+  if (text.startsWith("file:")) {
+    const path = text.slice("file:".length);
+    return isAbsolute(path) ? { kind: "file", id: text, label: path, path } : undefined;
+  }
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  if (url.protocol in syslogPorts) return syslogOf(url);
+  if (url.protocol !== "https:" || url.username !== "" || url.password !== "") return undefined;
+  const id = `webhook:${createHash("sha256").update(url.href).digest("hex").slice(0, 32)}`;
+  return { kind: "webhook", id, label: url.host, url: url.href };
+}
+
+function syslogOf(url: URL): ShipTo | undefined {
+  const { protocol, hostname, port, username, password, pathname, search, hash } = url;
+  if (hostname === "" || [username, password, pathname.replace(/^\/$/, ""), search, hash].some((part) => part !== ""))
+    return undefined;
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  const place = { host, port: Number(port || syslogPorts[protocol]), tls: protocol === "syslog+tls:" };
+  return { kind: "syslog", id: `${protocol}//${hostname}:${place.port}`, label: `${hostname}:${place.port}`, place };
 }

@@ -1,7 +1,10 @@
 import type { z } from "zod";
 import { Problem } from "../../core/problem.js";
+import type { Plaintext } from "../../crypto/plaintext.js";
+import type { RegistryEntry } from "../../factory-config/entry.js";
+import type { MintRequest, OpenedSecret } from "../providers/provider.js";
 import { CredentialExpired } from "../providers/upstream-reply.js";
-import type { DoctorOutcome, doctorCodes } from "./contract.js";
+import type { DoctorOutcome, doctorCodes } from "./routes.js";
 
 export type CheckOutcome = z.output<typeof DoctorOutcome>;
 export type CheckCode = (typeof doctorCodes)[number];
@@ -51,4 +54,47 @@ export async function checkedBy(code: CheckCode, look: () => Promise<Check>): Pr
   } catch (error) {
     return checkOfFailure(code, error);
   }
+}
+
+/** What is to be tried: one version of a secret at one registry of one entry. */
+export type Examination<E extends RegistryEntry = RegistryEntry> = Pick<
+  MintRequest<E>,
+  "entry" | "host" | "factoryId" | "repositories" | "signal"
+> & {
+  secret: OpenedSecret;
+  /** The opened current version, when another one is tried. */
+  current: Plaintext | undefined;
+};
+
+export type Examined = {
+  /** Who the cloud says it is. Nothing out of the value itself. */
+  principal?: string;
+  checks: Check[];
+};
+
+/**
+ * Tries a credential at its registry, by calls that change nothing there. No token that it gets outlives the call.
+ * A `Problem` that it throws is about the login; everything after that is a check.
+ */
+export interface RegistryDoctor<E extends RegistryEntry> {
+  examine(examination: Examination<E>): Promise<Examined>;
+}
+
+/** A repository that exists nowhere: what is allowed there is allowed everywhere. */
+export const nowhere = "factory-secrets-doctor/no-such-repository";
+
+/** Secrets are tried here, so nothing is signed in the place of one. */
+export const assertNothing = (): Promise<never> => Promise.reject(new Error("a secret needs no assertion beside it"));
+
+/**
+ * Compares who two versions say that they are, for clouds where the value itself names the principal.
+ * @param then the current version's, `undefined` when it cannot be read
+ * @param what what is compared, for the sentence: "the application (client id)"
+ */
+export function sameByName(what: string, now: string, then: string | undefined): Check {
+  if (then === undefined) {
+    return unknown("same-principal", "The current version cannot be read, so there is nothing to compare with.");
+  }
+  if (now === then) return passed("same-principal", `It is ${what} of the current version.`);
+  return warned("same-principal", `It is not ${what} of the current version. Check that this is meant.`);
 }

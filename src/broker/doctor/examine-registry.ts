@@ -1,8 +1,20 @@
-import type { RegistryType } from "../../factory-config/entry.js";
-import type { Selected } from "../select-registry.js";
-import { type Check, checkOfFailure, failed, unknown, worstOf } from "./check.js";
-import { type Doctors, examineByType } from "./create-doctors.js";
-import type { Examination, Examined } from "./registry-doctor.js";
+import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
+import type { Selected } from "../issue/decide-demands.js";
+import { createAwsDoctor } from "../providers/aws/doctor.js";
+import { createAzureDoctor } from "../providers/azure/doctor.js";
+import { createProviders, type ProviderDeps } from "../providers/create-providers.js";
+import { createGenericDoctor } from "../providers/docker/doctor.js";
+import { createGarDoctor } from "../providers/google/doctor.js";
+import {
+  type Check,
+  checkOfFailure,
+  type Examination,
+  type Examined,
+  failed,
+  type RegistryDoctor,
+  unknown,
+  worstOf,
+} from "./check.js";
 
 /** What was found out at one registry. */
 export type ExaminedRegistry = {
@@ -19,7 +31,7 @@ export type ExaminedRegistry = {
 // The longest way is a dozen calls of at most 5 s each, of which most are made side by side.
 const deadlineMs = 20_000;
 
-/** Tries a credential at one registry. Nothing is sent to a place that nobody approved for the secret. */
+/** Tries a credential at one registry. Nothing is sent to a place that no one approved for the secret. */
 export async function examineRegistry(
   doctors: Doctors,
   { entry, host, isApproved }: Selected,
@@ -53,5 +65,38 @@ const tooSlow = unknown("login", `No answer within ${deadlineMs / 1_000} s. Try 
 const notApproved = (secretName: string, entryId: string): Check =>
   failed(
     "destination",
-    `Nobody with secrets:write has approved sending "${secretName}" to ${entryId}, so it was not sent. Let one publish the config.`,
+    `No caller with secrets:write has approved sending "${secretName}" to ${entryId}, so it was not sent. Let one publish the config.`,
   );
+
+/** The doctor of each type of entry. */
+export type Doctors = {
+  [T in RegistryType]: RegistryDoctor<Extract<RegistryEntry, { type: T }>>;
+};
+
+/** Makes the four. What a job would get is asked of providers of their own, so that nothing meets the tokens' cache. */
+export function createDoctors(deps: ProviderDeps): Doctors {
+  const { outbound, now, settings } = deps;
+  const providers = createProviders(deps);
+  return {
+    aws: createAwsDoctor({ outbound, now, provider: providers.aws }),
+    azure: createAzureDoctor({ outbound, now }),
+    gar: createGarDoctor({ outbound, now }),
+    generic: createGenericDoctor({ outbound, now, ...settings }),
+  };
+}
+
+export function examineByType(doctors: Doctors, examination: Examination): Promise<Examined> {
+  const { entry } = examination;
+  switch (entry.type) {
+    case "aws":
+      return doctors.aws.examine({ ...examination, entry });
+    case "azure":
+      return doctors.azure.examine({ ...examination, entry });
+    case "gar":
+      return doctors.gar.examine({ ...examination, entry });
+    case "generic":
+      return doctors.generic.examine({ ...examination, entry });
+    default:
+      return entry satisfies never;
+  }
+}

@@ -1,17 +1,16 @@
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { RequestedBy } from "../../audit/record.js";
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import type { Plaintext } from "../../crypto/plaintext.js";
+import type { PrismaClient } from "../../db/database.js";
 import type { SecretQuestions } from "../../limits/secret-questions.js";
 import { openSecretVersion } from "../../secrets/open-secret.js";
-import type { FactoryFacts, Facts } from "../factory-facts.js";
-import type { MintDeps } from "../open-and-mint.js";
-import { hostsOf, type Selected, selectRegistry } from "../select-registry.js";
+import { hostsOf, type Selected, selectRegistry } from "../issue/decide-demands.js";
+import type { FactoryFacts, Facts } from "../issue/factory-facts.js";
+import type { MintDeps } from "../issue/open-and-mint.js";
 import { type CheckOutcome, worstOf } from "./check.js";
-import type { Doctors } from "./create-doctors.js";
-import { type ExaminedRegistry, examineRegistry } from "./examine-registry.js";
-import { findVersionToExamine, type VersionToExamine } from "./store.js";
+import { type Doctors, type ExaminedRegistry, examineRegistry } from "./examine-registry.js";
 
 /** One run makes up to a dozen calls for each of them. */
 const maxPlaces = 20;
@@ -215,4 +214,68 @@ function findingsOf({ checks, registries }: DoctorReport): string[] {
     ),
   ];
   return named.filter(({ outcome }) => outcome !== "ok").map(({ at, code, outcome }) => `${at}: ${code} ${outcome}`);
+}
+
+/** A version that can be tried, and the current one of its secret. */
+export type VersionToExamine = {
+  secretId: string;
+  currentVersion: number;
+  version: number;
+  destroyed: boolean;
+  /** It, or the current one that it is compared with, may be delivered to jobs. */
+  delivered: boolean;
+  expiresAt: Date | null;
+};
+
+/**
+ * Finds a version of a secret that is not deleted.
+ * @param version - absent: the current one
+ * @returns `undefined` when there is no such secret, `"no-version"` when there is no such version of it
+ */
+export async function findVersionToExamine(
+  prisma: PrismaClient,
+  of: { factoryId: string; name: string; version: number | undefined },
+): Promise<VersionToExamine | "no-version" | undefined> {
+  const { factoryId, name } = of;
+  const secret = await prisma.secret.findFirst({
+    select: { id: true, currentVersion: true },
+    where: { factoryId, name, deletedAt: null },
+  });
+  if (!secret) return undefined;
+  const { id: secretId, currentVersion } = secret;
+  const version = of.version ?? currentVersion;
+  const rows = await prisma.secretVersion.findMany({
+    select: { version: true, destroyedAt: true, expiresAt: true, deliverToJobs: true },
+    where: { secretId, version: { in: [version, currentVersion] } },
+  });
+  const row = rows.find((one) => one.version === version);
+  if (!row) return "no-version";
+  const delivered = rows.some(({ deliverToJobs }) => deliverToJobs);
+  return {
+    secretId,
+    currentVersion,
+    version,
+    destroyed: row.destroyedAt !== null,
+    delivered,
+    expiresAt: row.expiresAt,
+  };
+}
+
+/**
+ * Tries a version at every registry that names its secret, and lets it through only when each of them let it in and
+ * nothing failed. Warnings do not hold it up. A secret that no entry names has nowhere to be tried.
+ * @throws Problem `version-unsuitable` with the first finding, and what `examineSecret` throws
+ */
+export async function requirePassed(
+  deps: DoctorDeps,
+  input: Omit<DoctorInput, "registry" | "repositories"> & { version: number },
+): Promise<void> {
+  const report = await examineSecret(deps, { ...input, registry: undefined, repositories: undefined });
+  if (report.passed) return;
+  const refusing = report.registries.find(({ isLoggedIn, outcome }) => !isLoggedIn || outcome === "failed");
+  const finding = refusing?.checks.find(({ outcome }) => outcome === "failed") ?? refusing?.checks[0];
+  throw new Problem(
+    "version-unsuitable",
+    `Version ${input.version} did not pass, so it was not promoted. ${refusing?.registry ?? refusing?.entry}: ${finding?.message} See all that was found: POST .../secrets/${input.name}/versions/${input.version}:doctor`,
+  );
 }

@@ -1,7 +1,6 @@
-import type { OutboundReply } from "../../outbound/outbound.js";
-import { readTokenClaims } from "../providers/token-claims.js";
-import { type Check, checkedBy, failed, passed, unknown, warned } from "./check.js";
-import { nowhere } from "./registry-doctor.js";
+import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
+import { readTokenClaims } from "../providers/docker/token-claims.js";
+import { type Check, checkedBy, failed, nowhere, passed, unknown, warned } from "./check.js";
 
 /** A registry with a token service of its own, and a credential that it has let in. */
 export type TokenService = {
@@ -89,4 +88,23 @@ function pushOf(
   }
   const unsaid = single.length === 0 ? " It could be allowed for single ones: name them to see." : "";
   return passed("push", `It may not push.${unsaid}`);
+}
+
+// Nothing has this digest.
+const digestOfNothing = `sha256:${"0".repeat(64)}`;
+
+/**
+ * Whether a registry lets a bearer pull from a repository: it is asked for a manifest that nothing has, and says that
+ * it has none, or that the bearer may not ask (distribution spec, "Pulling manifests").
+ */
+export async function pullByDigest(
+  { outbound, signal }: { outbound: Pick<Outbound, "request">; signal: AbortSignal },
+  { host, repository, bearer }: { host: string; repository: string; bearer: string },
+): Promise<boolean> {
+  const reply = await outbound.request({
+    url: `https://${host}/v2/${repository}/manifests/${digestOfNothing}`,
+    headers: { authorization: `Bearer ${bearer}` },
+    signal,
+  });
+  return reply.status === 200 || reply.status === 404;
 }

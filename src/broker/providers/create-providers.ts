@@ -1,12 +1,12 @@
 import { Problem } from "../../core/problem.js";
 import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
 import type { Outbound } from "../../outbound/outbound.js";
-import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "../provider.js";
-import { type AwsProvider, createAwsProvider } from "./aws.js";
-import { createAzureProvider } from "./azure.js";
-import { createGarProvider } from "./gar.js";
-import { createGenericProvider } from "./generic.js";
-import type { AllowedRealm } from "./token-realm.js";
+import { type AwsProvider, createAwsProvider } from "./aws/aws.js";
+import { createAzureProvider } from "./azure/azure.js";
+import type { AllowedRealm } from "./docker/docker-token.js";
+import { createGenericProvider } from "./docker/generic.js";
+import { createGarProvider } from "./google/gar.js";
+import type { MintedAwsCredentials, MintedToken, MintRequest, RegistryProvider } from "./provider.js";
 
 export type ProviderDeps = {
   outbound: Pick<Outbound, "request">;

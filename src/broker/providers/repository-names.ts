@@ -8,7 +8,7 @@ const maxCharacters = 255;
 
 /**
  * Refuses names that would widen a session policy or add a scope of their own. The API has checked them before; what
- * stands between a name and a policy checks again.
+ * is between a name and a policy checks again.
  * @throws Problem `invalid-request`
  */
 export function checkRepositoryNames(repositories: readonly string[]): void {

@@ -1,6 +1,6 @@
 import type { Problem } from "../../core/problem.js";
 import type { StatedSeconds } from "../../outbound/foreign-json.js";
-import type { Minted } from "../provider.js";
+import type { Minted } from "./provider.js";
 import { upstreamInvalid } from "./upstream-reply.js";
 
 /** How long a token lives, as far as its registry says so. */
@@ -9,7 +9,7 @@ export type TokenLife = Pick<Minted, "expiresAt" | "usableUntil" | "lifeUnstated
 // The last instant that the time format of replies and events can express.
 const lastEndMs = Date.UTC(9999, 11, 31, 23, 59, 59);
 
-/** An end that is stated for a token, in milliseconds since 1970. `undefined` and what is no number state nothing. */
+/** An end that is stated for a token, in milliseconds since 1970. `undefined` and anything but a number state nothing. */
 export type StatedEnd = number | "unreadable" | undefined;
 
 /** The end of what lives this long from `startMs` on. */

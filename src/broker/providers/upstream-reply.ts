@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { Problem } from "../../core/problem.js";
 import { parseForeignJson } from "../../outbound/foreign-json.js";
 import type { OutboundReply } from "../../outbound/outbound.js";
+import type { CloudOutbound } from "./cloud-hosts.js";
 
 /** The parts of a request that a message may name. */
 export type Named = { entry: { id: string }; secret: { name: string; version: number } | undefined };
@@ -60,7 +61,7 @@ export function readJson<S extends z.ZodType>(upstream: string, reply: OutboundR
   return parsed.data;
 }
 
-/** The body as JSON, or `undefined` when it is none. */
+/** The body as JSON, or `undefined` when it is not one. */
 export function parseJsonBody(reply: OutboundReply): unknown {
   return parseForeignJson(reply.body);
 }
@@ -71,4 +72,20 @@ function parseRetryAfter(header: string | undefined, nowMs: number): number | un
   const seconds = /^[0-9]{1,9}$/.test(header) ? Number(header) : (Date.parse(header) - nowMs) / 1_000;
   if (!Number.isFinite(seconds)) return undefined;
   return Math.min(Math.max(1, Math.ceil(seconds)), maxRetryAfterSeconds);
+}
+
+/** POST of a form, as OAuth has it. */
+export function postForm(
+  outbound: CloudOutbound,
+  request: { signal: AbortSignal },
+  url: string,
+  fields: Readonly<Record<string, string>>,
+): Promise<OutboundReply> {
+  return outbound.request({
+    url,
+    method: "POST",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: new URLSearchParams(fields).toString(),
+    signal: request.signal,
+  });
 }

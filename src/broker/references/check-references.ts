@@ -1,17 +1,15 @@
 import { startEach } from "../../core/pauses.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
-import type { TokenRequests } from "../../limits/token-requests.js";
-import type { KnownEntry } from "../factory-facts.js";
-import { type BrokerDeps, type IssueInput, issueTokens } from "../issue-token.js";
-import type { Products } from "../products.js";
-import type { MintedToken } from "../provider.js";
-import { grantsSpeakOf, selectRegistry } from "../select-registry.js";
-import type { CheckedReference } from "./contract.js";
+import { grantsSpeakOf, selectRegistry } from "../issue/decide-demands.js";
+import type { KnownEntry } from "../issue/factory-facts.js";
+import { type BrokerDeps, type IssueInput, issueTokens } from "../issue/issue-token.js";
+import type { Products } from "../issue/products.js";
+import type { MintedToken } from "../providers/provider.js";
 import { type Found, findManifest, type RegistryAccess } from "./find-manifest.js";
 import { type ImageReference, parseImageReference } from "./image-reference.js";
+import type { CheckedReference } from "./routes.js";
 
-export type CheckDeps = BrokerDeps &
-  Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess; tokenRequests: TokenRequests };
+export type CheckDeps = BrokerDeps & Pick<Products, "registryTokens"> & { registryAccess: RegistryAccess };
 
 export type CheckInput = Pick<IssueInput, "factory" | "caller" | "requested"> & {
   references: readonly string[];
@@ -109,7 +107,7 @@ async function tokenFor(
   const { factory, caller, requested } = input;
   try {
     // One request can need many tokens: each counts as one that was asked for.
-    await deps.tokenRequests.count(caller);
+    deps.tokenRequests.count(caller);
     const { tokens } = await issueTokens(deps, deps.registryTokens, {
       factory,
       caller,
@@ -122,7 +120,7 @@ async function tokenFor(
     });
     return tokens[0]?.token ?? new Problem("tokens-unavailable", "The registry gave no token.");
   } catch (error) {
-    // A caller who was withdrawn meanwhile is told so, not what became of each reference.
+    // A caller who was withdrawn in the meantime is told so, not what became of each reference.
     if (!(error instanceof Problem) || error.code === "unauthenticated" || error.code === "not-found") throw error;
     return error;
   }

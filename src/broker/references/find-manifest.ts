@@ -4,11 +4,17 @@ import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
 import { listOf, optionalMember } from "../../outbound/foreign-json.js";
 import type { Outbound, OutboundReply } from "../../outbound/outbound.js";
-import type { MintedToken } from "../provider.js";
-import { RealmReply } from "../providers/realm-reply.js";
-import { type AllowedRealm, apiHostOf, checkedRealm } from "../providers/token-realm.js";
+import {
+  type AllowedRealm,
+  apiHostOf,
+  checkedRealm,
+  parseChallenges,
+  RealmReply,
+} from "../providers/docker/docker-token.js";
+import type { MintedToken } from "../providers/provider.js";
+
 import { parseJsonBody, throwUnlessAnswered } from "../providers/upstream-reply.js";
-import { parseChallenges } from "../providers/www-authenticate.js";
+
 import type { ImageReference } from "./image-reference.js";
 
 export type RegistryAccess = { outbound: Pick<Outbound, "request">; allowedRealms: readonly AllowedRealm[] };
@@ -99,7 +105,7 @@ async function exchange(
 async function platformsOf(manifest: OutboundReply, ask: Ask): Promise<readonly string[] | undefined> {
   const body = parseJsonBody(manifest);
   const index = Index.safeParse(body);
-  // What is of an unknown platform is no image: buildx puts its attestations there.
+  // What is of an unknown platform is not an image: buildx puts its attestations there.
   if (index.success) {
     // One that names no platform may be for any.
     const isTold = index.data.manifests.every(({ platform }) => platform !== undefined && platform.os !== "");

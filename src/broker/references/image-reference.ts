@@ -17,24 +17,25 @@ const digestPattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const maxPathLength = 255;
 
 /**
- * Reads a reference as docker does (distribution/reference, `ParseNormalizedNamed`): what stands before the first slash
+ * Reads a reference as docker does (distribution/reference, `ParseNormalizedNamed`): what precedes the first slash
  * is a host only if it has a dot or a colon in it, or is `localhost`; without a host it is Docker Hub's; without a tag
  * and a digest it is `latest`.
- * @returns a sentence that says what is wrong, for a text that is no reference
+ * @returns a sentence that says what is wrong, for a text that is not a reference
  */
 export function parseImageReference(text: string): ImageReference | string {
   const [name = "", digest, ...rest] = text.split("@");
   if (rest.length > 0) return "It has more than one @.";
   if (digest !== undefined && !digestPattern.test(digest))
-    return "What stands behind the @ is no digest of SHA-256 or SHA-512.";
+    return "The part after @ is not a SHA-256 or SHA-512 digest.";
   const colon = name.lastIndexOf(":");
   const hasTag = colon > name.lastIndexOf("/");
   const tag = hasTag ? name.slice(colon + 1) : undefined;
-  if (tag !== undefined && !tagPattern.test(tag)) return "Its tag is none: 1 to 128 letters, digits, _ . and -.";
+  if (tag !== undefined && !tagPattern.test(tag))
+    return "Its tag is not valid: use 1 to 128 letters, digits, _ . and -.";
   const place = splitHost(hasTag ? name.slice(0, colon) : name);
   if (typeof place === "string") return place;
   if (place.repository.length > maxPathLength || !path.test(place.repository))
-    return "The name of its repository is none: lower-case letters and digits, with . _ - between them and / between parts.";
+    return "Its repository name is not valid: use lower-case letters and digits, with . _ - between them and / between parts.";
   return {
     ...place,
     ...(tag !== undefined && { tag }),

@@ -1,9 +1,8 @@
 import type { RegistryEntry, RegistryType } from "../../factory-config/entry.js";
-import { parseAwsCredentials, resolveAwsProfile } from "./aws-credentials.js";
-import { parseAzurePrincipal } from "./azure-principal.js";
-import type { FormatResult } from "./format-result.js";
-import { parseGoogleServiceAccount } from "./google-service-account.js";
-import { parseUserPassword } from "./user-password.js";
+import { parseAwsCredentials, resolveAwsProfile } from "../providers/aws/credentials-file.js";
+import { parseAzurePrincipal } from "../providers/azure/principal.js";
+import { parseUserPassword } from "../providers/docker/user-password.js";
+import { parseGoogleServiceAccount } from "../providers/google/service-account.js";
 
 export type CredentialWarning = { code: "credential-malformed" | "line-ignored"; message: string };
 
@@ -15,7 +14,7 @@ const what: Readonly<Record<RegistryType, string>> = {
 };
 
 /**
- * Says what a registry entry of `type` will not be able to use in `text`, so that whoever writes the secret hears it
+ * Says what a registry entry of `type` will not be able to use in `text`, so that anyone who writes the secret hears it
  * then and not when a job fails. An empty list: it has the right form. Never quotes the text.
  */
 export function checkCredentialText(type: RegistryType, text: string): CredentialWarning[] {
@@ -65,3 +64,40 @@ function parseCredentialText(type: RegistryType, text: string): FormatResult<unk
       return type satisfies never;
   }
 }
+
+export type OtherCloudWarning = { code: "other-cloud"; message: string };
+
+const clouds = { aws: "AWS", azure: "Azure", gar: "Google" } as const;
+
+type Cloud = keyof typeof clouds;
+
+// The prefixes of long-term and temporary keys: docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+// Blanks of one line only: from each of a thousand empty lines the others would be looked at.
+const awsKeyForm = /\b(?:AKIA|ASIA)[A-Z2-7]{16}\b|^[ \t]*aws_secret_access_key\s*[=:]/m;
+const googleKey = /"type"\s*:\s*"service_account"/;
+
+/**
+ * Says that a value is a credential of one cloud while the entries that name it are of another: it would be sent to
+ * where it means nothing. Never quotes the text.
+ */
+export function checkOtherCloud(types: readonly RegistryType[], text: string): OtherCloudWarning[] {
+  const cloud = cloudOf(text);
+  if (cloud === undefined || types.length === 0 || types.includes(cloud)) return [];
+  const message = `The value looks like a credential of ${clouds[cloud]}, and the registry entries that name this secret are of another kind: ${types.join(", ")}.`;
+  return [{ code: "other-cloud", message }];
+}
+
+function cloudOf(text: string): Cloud | undefined {
+  if (awsKeyForm.test(text)) return "aws";
+  if (googleKey.test(text)) return "gar";
+  const isJson = text.trimStart().startsWith("{");
+  return isJson && parseAzurePrincipal(text).ok ? "azure" : undefined;
+}
+
+/**
+ * What reading a credential text gives. A mistake is a sentence for people that names lines and known keys,
+ * never a word of the text itself: it may be the secret.
+ */
+export type FormatResult<T> =
+  /** `remarks`: what of it is passed over. */
+  { ok: true; value: T; remarks?: readonly string[] } | { ok: false; mistakes: readonly string[] };

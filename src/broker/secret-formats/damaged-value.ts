@@ -1,5 +1,5 @@
 import type { RegistryType } from "../../factory-config/entry.js";
-import type { FormatResult } from "./format-result.js";
+import type { FormatResult } from "./check-credential-text.js";
 import { whatJsonIs } from "./json-of-other-tools.js";
 import { whatTextIs } from "./text-of-other-tools.js";
 
@@ -144,7 +144,7 @@ function wrappedOf(form: RegistryType, text: string, parse: Parse): string | und
   }
   const value = text.replace(assignment, "");
   if (value !== text && parse(withoutQuotes(value.trim())).ok) {
-    return "It sets a variable. Store what stands behind the equals sign, without quotes.";
+    return "It sets a variable. Store the text after the equals sign, without quotes.";
   }
   const isPair = form === "azure" || form === "generic";
   if (isPair && /^[a-z][a-z0-9+.-]*:\/\//i.test(line)) return "It is a URL. Write <user>:<token> on one line.";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RegistryType } from "../../factory-config/entry.js";
 import { parseForeignJson } from "../../outbound/foreign-json.js";
-import type { FormatResult } from "./format-result.js";
+import type { FormatResult } from "./check-credential-text.js";
 
 type Parse = (text: string) => FormatResult<unknown>;
 type Kind = { shape: z.ZodType; sentence: string };
@@ -50,7 +50,7 @@ const kinds: readonly Kind[] = [
   {
     shape: z.object({ type: z.literal("impersonated_service_account") }),
     sentence:
-      "It impersonates a service account with a login of somebody else. Make a key: gcloud iam service-accounts keys create key.json --iam-account=EMAIL",
+      "It impersonates a service account with another account's login. Make a key: gcloud iam service-accounts keys create key.json --iam-account=EMAIL",
   },
   {
     shape: z.object({ privateKeyData: text }),

@@ -1,5 +1,5 @@
 import type { RegistryType } from "../../factory-config/entry.js";
-import type { FormatResult } from "./format-result.js";
+import type { FormatResult } from "./check-credential-text.js";
 
 type Parse = (text: string) => FormatResult<unknown>;
 
@@ -47,7 +47,7 @@ const kinds: readonly Kind[] = [
   {
     forms: ["generic"],
     pattern: /^\s*(?:Authorization[ \t]*:[ \t]*)?Basic[ \t]+[A-Za-z0-9+/]+={0,2}\s*$/i,
-    sentence: "It is an Authorization header. Decode what stands behind Basic: sed 's/.*Basic *//' FILE | base64 -d",
+    sentence: "It is an Authorization header. Decode the text after Basic: sed 's/.*Basic *//' FILE | base64 -d",
   },
   {
     forms: ["generic"],
@@ -57,7 +57,7 @@ const kinds: readonly Kind[] = [
   {
     forms: ["generic"],
     pattern: /^\s*machine\s+\S+\s+login\s+\S+\s+password\s+\S+/,
-    sentence: "It is a netrc file. Write what stands behind login and password as <user>:<token> on one line.",
+    sentence: "It is a netrc file. Write the values of login and password as <user>:<token> on one line.",
   },
   {
     forms: pairs,
@@ -80,7 +80,7 @@ const kinds: readonly Kind[] = [
     pattern:
       /^[^:]*:(?:\$\{[^}]*\}+|\$\([^)]*\)|\$[A-Z_]{3,}|%[A-Z_]{3,}%|\{\{.*\}\}|<[\w -]+>|\*{3,}|x{5,}|\.{3})\s*$/,
     sentence:
-      "A variable's name or a placeholder stands in the place of the token. In a shell, variables are replaced in double quotes, not in single quotes.",
+      "It holds a variable's name or a placeholder instead of the token. In a shell, variables are replaced in double quotes, not in single quotes.",
   },
 ];
 
@@ -109,7 +109,7 @@ function unreadableJson(form: RegistryType, text: string, parse: Parse): string 
   const start = text.search(/^[ \t]*\{/m);
   if (form === "generic" || start < 0 || (form === "aws" && !text.trimStart().startsWith("{"))) return undefined;
   if (text.slice(0, start).trim() !== "" && parse(text.slice(start)).ok)
-    return "Text stands before its JSON. Take it off: sed -n '/^ *{/,$p' FILE > FILE.json";
+    return "There is text before the JSON. Remove it: sed -n '/^ *{/,$p' FILE > FILE.json";
   try {
     JSON.parse(text.slice(start));
     if (form !== "aws") return undefined;

@@ -4,31 +4,30 @@ import type { ClientName } from "../../settings/client-names.js";
 import type { Environment } from "../../settings/reader.js";
 import { CommandFailure, exitCodes } from "./command-failure.js";
 
-/** How a command reaches the service. */
 export type Connection = {
   /** Without a slash at its end. */
   url: string;
-  /** Whom to trust, PEM; `undefined` for what Node trusts by itself. */
+  /** Trusted authorities, PEM; `undefined`: those of Node. */
   authorities: readonly string[] | undefined;
-  /** All tries of one request together. */
-  patienceMs: number;
-  /** There is no `--timeout` to change it with. */
-  isPatienceFixed?: boolean;
+  /** How long one request is retried. */
+  giveUpAfterMs: number;
+  /** The program has no `--timeout`. */
+  isTimeoutFixed?: boolean;
 };
 
-/** How a job reaches the service, and whose factory it means. */
+/** How a job reaches the service, and for which factory. */
 export type ClientSettings = Connection & {
   factory: string;
-  /** For whom the ID tokens are that the job asks for. */
+  /** Audience of the ID tokens that the job asks for. */
   audience: string;
 };
 
-/** What stands on the command line; it wins over the environment. */
+/** Options; they win over the environment. */
 export type ConnectionFlags = { url?: string; factory?: string; caFile?: string; timeout?: string };
 
 export type ClientFlags = ConnectionFlags & { audience?: string };
 
-const defaultPatienceSeconds = 60;
+const defaultTimeoutSeconds = 60;
 
 /**
  * The value of a setting, from the environment or from the file that `<NAME>_FILE` names.
@@ -43,7 +42,7 @@ export function settingOf(environment: Environment, name: ClientName): string | 
 }
 
 /**
- * Reads where the service is and whose factory is meant.
+ * Reads the URL of the service and the name of the factory.
  * @throws CommandFailure with what to set
  */
 export function readClientSettings(environment: Environment, flags: ClientFlags): ClientSettings {
@@ -59,7 +58,7 @@ export function readClientSettings(environment: Environment, flags: ClientFlags)
 
 /**
  * Reads how to reach the service.
- * @param saved - what counts where neither the command line nor the environment says anything
+ * @param saved - what counts when neither an option nor the environment is set
  * @throws CommandFailure with what to set
  */
 export function readConnection(
@@ -70,58 +69,58 @@ export function readConnection(
   const url = urlNamed(environment, flags) ?? saved.url;
   if (url === undefined)
     throw wrongSetting(
-      "Where is the service? Set FACTORY_SECRETS_URL, such as https://secrets.example.com, or give --url URL.",
+      "The URL of the service is not set. Set FACTORY_SECRETS_URL, such as https://secrets.example.com, or pass --url URL.",
     );
   return {
     url,
     authorities: readAuthorities(environment, flags.caFile, saved.caFile),
-    patienceMs: patienceSeconds(flags.timeout) * 1_000,
+    giveUpAfterMs: timeoutSeconds(flags.timeout) * 1_000,
   };
 }
 
-/** The service that the command line or the environment names. @throws CommandFailure when it is no URL for one */
+/** The URL from the options or the environment. @throws CommandFailure when it is not valid */
 export function urlNamed(environment: Environment, flags: ConnectionFlags): string | undefined {
   if (flags.url !== undefined) return serviceUrl(flags.url, "--url");
   const given = settingOf(environment, "FACTORY_SECRETS_URL");
   return given === undefined ? undefined : serviceUrl(given, "FACTORY_SECRETS_URL");
 }
 
-/** The factory that the command line or the environment names. */
+/** The factory from the options or the environment. */
 export function factoryNamed(environment: Environment, flags: ConnectionFlags): string | undefined {
   return flags.factory ?? settingOf(environment, "FACTORY_SECRETS_FACTORY");
 }
 
 export const noFactoryNamed = (): CommandFailure =>
-  wrongSetting("Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.");
+  wrongSetting("No factory is named. Set FACTORY_SECRETS_FACTORY to its name, or pass --factory NAME.");
 
-/** Whether tokens would cross a network in the clear. */
+/** Whether tokens would cross a network unencrypted. */
 export function isPlainHttp(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
 }
 
-/** @param namedBy - what holds it, for the refusal @throws CommandFailure when it is no URL for a service */
+/** @param namedBy - the option or setting, for the message @throws CommandFailure when it is not the URL of a service */
 export function serviceUrl(given: string, namedBy: string): string {
   const url = URL.canParse(given) ? new URL(given) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "") {
-    // A host alone may be that of a registry: `url` is a member of an entry.
+    // `url` is also a member of a registry entry, so a bare host may be that of a registry.
     const hint =
       namedBy === "--url" && /^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?:\/|$)/i.test(given)
-        ? " It is where factory-secrets is; the host of a registry is given with --host or --registry."
+        ? " It is the URL of factory-secrets; name a registry with --host or --registry."
         : "";
     throw wrongSetting(`${namedBy} must be an http:// or https:// URL without a user, a query or a fragment.${hint}`);
   }
   return url.href.replace(/\/+$/, "");
 }
 
-function patienceSeconds(given: string | undefined): number {
-  if (given === undefined) return defaultPatienceSeconds;
+function timeoutSeconds(given: string | undefined): number {
+  if (given === undefined) return defaultTimeoutSeconds;
   const seconds = /^\d{1,4}$/.test(given) ? Number(given) : 0;
-  if (seconds < 1 || seconds > 3_600) throw wrongSetting("--timeout is a whole number of seconds, from 1 to 3600.");
+  if (seconds < 1 || seconds > 3_600) throw wrongSetting("--timeout takes a whole number of seconds from 1 to 3600.");
   return seconds;
 }
 
-// Authorities that are given replace those that Node would use, NODE_EXTRA_CA_CERTS among them: all are named here.
+// The `ca` option of Node replaces its own authorities and NODE_EXTRA_CA_CERTS, so they are added here.
 function readAuthorities(
   environment: Environment,
   caFile: string | undefined,
@@ -131,7 +130,7 @@ function readAuthorities(
   if (!path) return undefined;
   const extra = environment.NODE_EXTRA_CA_CERTS;
   const own = readText(path, caFile === undefined ? "FACTORY_SECRETS_CA_FILE" : "--ca-file");
-  if (!own.includes("-----BEGIN CERTIFICATE-----")) throw wrongSetting(`${path} holds no certificate in PEM.`);
+  if (!own.includes("-----BEGIN CERTIFICATE-----")) throw wrongSetting(`${path} contains no PEM certificate.`);
   return [...rootCertificates, ...(extra ? [readText(extra, "NODE_EXTRA_CA_CERTS")] : []), own];
 }
 

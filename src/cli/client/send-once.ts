@@ -2,72 +2,73 @@ import { request as httpRequest, type IncomingMessage, type RequestOptions } fro
 import { request as httpsRequest } from "node:https";
 import { parseJson } from "./json-value.js";
 
-export type Question = {
+export type HttpRequest = {
   method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   url: string;
   headers: Readonly<Record<string, string>>;
   body?: string | Buffer;
   authorities: readonly string[] | undefined;
-  /** From the first byte to the last; where the body is taken, to its first byte. */
+  /** From the first byte to the last; with `take`, to the first byte of the body. */
   timeoutMs: number;
-  /** Takes the body piece by piece when the answer is 200 and of the media type that was asked for. */
+  /** Takes the body piece by piece, when the answer is 200 with the media type that was asked for. */
   take?: ((pieces: AsyncIterable<string>) => Promise<void>) | undefined;
+  /** Encoding of the pieces; in `latin1` each character is one byte. */
+  encoding?: "utf8" | "latin1" | undefined;
 };
 
 export type Answer = {
   status: number;
-  /** What `Retry-After` asks for, in seconds; only its form with a number (RFC 9110, 10.2.3). */
+  /** `Retry-After` in seconds; only its form with a number (RFC 9110, 10.2.3). */
   retryAfterSeconds: number | undefined;
   etag: string | undefined;
-  /** The clock of the service, from its `Date` header. */
+  /** The `Date` header: the clock of the service. */
   date: Date | undefined;
-  /** Where a redirect leads to. */
   location: string | undefined;
-  /** The body as it came. */
+
   text: string;
-  /** The parsed JSON; `undefined` when the body is none. */
+  /** The parsed body; `undefined` when it is not JSON. */
   body: unknown;
 };
 
-/** No answer came. `message` is a sentence; `isPassing` says that another try may go better. */
+/** No answer came. `message` is a sentence for a person. */
 export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 
   constructor(
     message: string,
-    readonly isPassing: boolean,
-    /** The service cannot have read the request. Otherwise it may have done what it was asked. */
-    readonly isUnread = false,
-    /** The other side was asked in the clear and hung up before any answer, as one that speaks TLS does. */
+    /** A retry may succeed. */
+    readonly isTransient: boolean,
+    /** The service cannot have read the request. Otherwise it may have done it. */
+    readonly isNotRead = false,
+    /** The request was plain HTTP and the connection closed without an answer, as a TLS server does. */
     readonly mayBeTls = false,
-    /** What the other side asks for before another try, where it was heard for all that. */
+    /** `Retry-After` of the answer that this failure was made from. */
     readonly retryAfterSeconds: number | undefined = undefined,
   ) {
     super(message);
   }
 }
 
-/** The most that is read of an answer. */
 const maxBytes = 4 * 1024 * 1024;
 
-/** A body that is taken may pause for this long. */
+/** The longest pause within a body that `take` reads. */
 const longestSilenceMs = 60_000;
 
 /**
- * Asks once. Redirects are not followed: they could carry the token elsewhere.
+ * Sends one request. Redirects are not followed: the token would go along.
  * @throws NoAnswer, and what `take` throws
  */
-export async function sendOnce(question: Question): Promise<Answer> {
-  const { origin } = new URL(question.url);
-  const { signal, end } = startClock(question.timeoutMs);
+export async function sendOnce(request: HttpRequest): Promise<Answer> {
+  const { origin } = new URL(request.url);
+  const { signal, end } = startClock(request.timeoutMs);
   let isAnswering = false;
-  let isTaken = false;
+  let isStreamed = false;
   try {
-    const response = await open(question, signal);
+    const response = await open(request, signal);
     isAnswering = true;
-    isTaken = isForTaking(question, response);
+    isStreamed = mayStream(request, response);
     const { etag, location, date, "retry-after": retryAfter } = response.headers;
-    const text = isTaken ? await handOver(response, question, end) : await readText(response);
+    const text = isStreamed ? await streamBody(response, request, end) : await readText(response);
     return {
       status: response.statusCode ?? 0,
       retryAfterSeconds: retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
@@ -78,9 +79,9 @@ export async function sendOnce(question: Question): Promise<Answer> {
       body: parseJson(text),
     };
   } catch (error) {
-    if (error instanceof NoAnswer || isTaken) throw error;
+    if (error instanceof NoAnswer || isStreamed) throw error;
     if (signal.aborted)
-      throw new NoAnswer(`${origin} did not answer within ${Math.ceil(question.timeoutMs / 1_000)} s.`, true);
+      throw new NoAnswer(`${origin} did not answer within ${Math.ceil(request.timeoutMs / 1_000)} s.`, true);
     throw noAnswer(origin, error, isAnswering);
   } finally {
     end();
@@ -93,18 +94,22 @@ function startClock(timeoutMs: number): { signal: AbortSignal; end: () => void }
   return { signal: controller.signal, end: () => clearTimeout(timer) };
 }
 
-const isForTaking = ({ take, headers }: Question, { statusCode, headers: answered }: IncomingMessage): boolean =>
+const mayStream = ({ take, headers }: HttpRequest, { statusCode, headers: answered }: IncomingMessage): boolean =>
   take !== undefined && statusCode === 200 && answered["content-type"]?.split(";")[0] === headers.accept;
 
-/** @returns no text: it went to `take` */
-async function handOver(response: IncomingMessage, { take }: Question, endClock: () => void): Promise<string> {
+/** @returns an empty text: the body went to `take` */
+async function streamBody(
+  response: IncomingMessage,
+  { take, encoding }: HttpRequest,
+  endClock: () => void,
+): Promise<string> {
   endClock();
-  response.setTimeout(longestSilenceMs, () => response.destroy(new Error("nothing more came")));
-  await take?.(response.setEncoding("utf8"));
+  response.setTimeout(longestSilenceMs, () => response.destroy(new Error("the answer stopped")));
+  await take?.(response.setEncoding(encoding ?? "utf8"));
   return "";
 }
 
-function open({ url, method, headers, body, authorities }: Question, signal: AbortSignal): Promise<IncomingMessage> {
+function open({ url, method, headers, body, authorities }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
   const options: RequestOptions & { ca?: string[] } = {
     method,
     signal,
@@ -122,7 +127,8 @@ async function readText(response: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const chunk of response) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new NoAnswer("The answer is far too long to be one of this service.", false);
+    if (bytes > maxBytes)
+      throw new NoAnswer("The answer is longer than any of this service. Check FACTORY_SECRETS_URL or --url.", false);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
@@ -133,16 +139,16 @@ function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnsw
   if (code === "ECONNREFUSED")
     return new NoAnswer(`Nothing listens at ${origin}: the connection was refused.`, true, true);
   if (code === "ENOTFOUND")
-    return new NoAnswer(`The name in ${origin} does not resolve. Is --url or FACTORY_SECRETS_URL right?`, false, true);
+    return new NoAnswer(`The name in ${origin} does not resolve. Check FACTORY_SECRETS_URL or --url.`, false, true);
   if (isAboutCertificate(code))
     return new NoAnswer(
-      `${origin} shows a certificate that is not trusted here (${code}). Set FACTORY_SECRETS_CA_FILE, or --ca-file, to the authority that signed it.`,
+      `${origin} has a certificate that this machine does not trust (${code}). Set FACTORY_SECRETS_CA_FILE, or --ca-file, to the certificate of the authority that signed it.`,
       false,
       true,
     );
   if (origin.startsWith("https:") && !wasAnswering && /^(?:EPROTO|ERR_SSL_)/.test(code ?? ""))
     return new NoAnswer(
-      `${origin} does not speak TLS (${code}). If the service is asked in the clear there, use http://.`,
+      `${origin} does not speak TLS (${code}). If the service speaks plain HTTP there, use http://.`,
       false,
       true,
     );
@@ -151,7 +157,7 @@ function noAnswer(origin: string, error: unknown, wasAnswering: boolean): NoAnsw
   return new NoAnswer(broke, true, false, mayBeTls);
 }
 
-/** Node's and OpenSSL's names for a certificate that does not verify (tls documentation, "X509 certificate error codes"). */
+/** Node's and OpenSSL's codes for a certificate that does not verify (tls documentation, "X509 certificate error codes"). */
 function isAboutCertificate(code: string | undefined): boolean {
   return code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ERR_TLS|INVALID_CA/.test(code);
 }

@@ -1,19 +1,17 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { systemReason } from "../../core/error-code.js";
 import type { Environment } from "../../settings/reader.js";
+import { holdLock, replaceFile } from "../client/change-files.js";
 import { CommandFailure, exitCodes } from "../client/command-failure.js";
-import { holdLock } from "../client/hold-lock.js";
 import { isObject, listAt, parseJson, textAt } from "../client/json-value.js";
-import { replaceFile } from "../client/replace-file.js";
 
-/** What `factory-secrets login` keeps: where the service is, and the credential for it. */
 export type SavedLogin = {
   url: string;
-  /** Whose factory is meant where none is named. */
+  /** The factory when none is named. */
   factory?: string;
-  /** The credential is an operator's: it serves for any factory. */
+  /** The credential is an operator's, for any factory. */
   anyFactory: boolean;
-  /** Path of further authorities, PEM. */
   caFile?: string;
 } & SavedCredential;
 
@@ -26,35 +24,37 @@ export function loginDirectory(environment: Environment, home: string): string {
 
 const pathIn = (directory: string): string => join(directory, "config.json");
 
-/** The logins that are kept, newest first. @throws CommandFailure when the file cannot be read, or is none of ours */
+/** The saved logins, newest first. @throws CommandFailure when the file cannot be read or is not valid */
 export async function readLogins(directory: string): Promise<SavedLogin[]> {
   const path = pathIn(directory);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return "";
-    throw new CommandFailure(exitCodes.failed, `${path} cannot be read by this user.`);
+    throw new CommandFailure(exitCodes.failed, `${path} cannot be read by this user. Correct its owner and mode.`);
   });
   if (text === "") return [];
-  const kept = parseJson(text);
-  const logins = listAt(kept, "logins").map(readLogin);
-  const known = logins.filter((login) => login !== undefined);
-  if (!isObject(kept) || known.length < logins.length)
-    throw new CommandFailure(exitCodes.failed, `${path} is not what factory-secrets writes. Mend or remove it.`);
-  return known;
+  const saved = parseJson(text);
+  const logins = listAt(saved, "logins").map(readLogin);
+  const valid = logins.filter((login) => login !== undefined);
+  if (!isObject(saved) || valid.length < logins.length)
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${path} is not a file that factory-secrets wrote. Correct or remove it.`,
+    );
+  return valid;
 }
 
-/** The path of the logins when others on this machine may read it. */
+/** The path of the logins when other users of this machine can read them. */
 export async function exposedPath(directory: string): Promise<string | undefined> {
   const found = await stat(pathIn(directory)).catch(() => undefined);
   return found && process.platform !== "win32" && (found.mode & 0o077) !== 0 ? pathIn(directory) : undefined;
 }
 
-/** Keeps a login, as the newest, in place of one for the same service and factory. @returns the path of the file */
-export async function keepLogin(directory: string, login: SavedLogin): Promise<string> {
+/** Saves a login as the newest, and replaces one for the same service and factory. @returns the path of the file */
+export async function saveLogin(directory: string, login: SavedLogin): Promise<string> {
   await changeLogins(directory, (logins) => [login, ...logins.filter((other) => !isSamePlace(other, login))]);
   return pathIn(directory);
 }
 
-/** Forgets these logins. */
 export async function forgetLogins(directory: string, forgotten: readonly SavedLogin[]): Promise<void> {
   await changeLogins(directory, (logins) =>
     logins.filter((login) => !forgotten.some((other) => isSamePlace(other, login))),
@@ -76,7 +76,7 @@ async function changeLogins(directory: string, change: (logins: SavedLogin[]) =>
     if (error instanceof CommandFailure || !(error instanceof Error && "code" in error)) throw error;
     throw new CommandFailure(
       exitCodes.failed,
-      `${directory} cannot be written (${String(error.code)}). Set XDG_CONFIG_HOME to a folder that this user may write to, or use FACTORY_SECRETS_TOKEN instead of a login.`,
+      `${directory} cannot be written (${systemReason(error)}). Set XDG_CONFIG_HOME to a folder that this user may write to, or use FACTORY_SECRETS_TOKEN instead of a login.`,
     );
   }
 }

@@ -3,9 +3,9 @@ import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { readPrivateFile, writePrivateFile } from "../data-directory.js";
-import { DatabaseUnusable } from "../database-unusable.js";
+import { DatabaseUnusable } from "../wait-for-database.js";
 import { locateCluster } from "./cluster-home.js";
-import { findPostmaster } from "./find-postmaster.js";
+import { findPostmaster } from "./postmaster.js";
 
 const Password = z.string().regex(/^[A-Za-z0-9_-]+$/);
 const Connection = z.object({

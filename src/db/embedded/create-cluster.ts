@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { access, chown, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { DatabaseUnusable } from "../database-unusable.js";
+import { DatabaseUnusable } from "../wait-for-database.js";
 import type { ClusterHome } from "./cluster-home.js";
 
 const run = promisify(execFile);

@@ -3,7 +3,7 @@ import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode } from "../../core/error-code.js";
-import { DatabaseUnusable } from "../database-unusable.js";
+import { DatabaseUnusable } from "../wait-for-database.js";
 import { processIdentity } from "./process-identity.js";
 
 export type DirectoryLock = { release(): Promise<void> };

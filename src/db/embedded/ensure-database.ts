@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { errorCode } from "../../core/error-code.js";
 import { createClient } from "../connections.js";
-import { DatabaseUnusable } from "../database-unusable.js";
+import { DatabaseUnusable } from "../wait-for-database.js";
 import { type Connection, connectionUrl } from "./connection-file.js";
 
 // Postgres documentation, appendix A: wrong password or no such role, no such role, no such database.

@@ -12,12 +12,14 @@ import {
 } from "./create-cluster.js";
 import { lockDirectory } from "./directory-lock.js";
 import { checkIsOurs, ensureDatabase } from "./ensure-database.js";
-import type { Postmaster } from "./find-postmaster.js";
-import { findPlatformPackage, type PlatformPackage, thisMachine } from "./platform-package.js";
-import { preparePostgresBinaries } from "./postgres-binaries.js";
-import { boundPostgresLog } from "./postgres-log.js";
+import {
+  findPlatformPackage,
+  type PlatformPackage,
+  preparePostgresBinaries,
+  thisMachine,
+} from "./postgres-binaries.js";
+import { boundPostgresLog, type Postmaster, runPostmaster, stopPostmaster } from "./postmaster.js";
 import { respondsToSignals } from "./process-identity.js";
-import { runPostmaster, stopPostmaster } from "./run-postmaster.js";
 
 export type EmbeddedPostgresDeps = {
   /** Told of each step that takes longer than a second. */

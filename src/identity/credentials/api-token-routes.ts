@@ -1,5 +1,5 @@
-import type { AuditWriter } from "../../audit/record.js";
-import { requestedBy } from "../../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../../audit/record.js";
+
 import { databaseNow } from "../../core/database-clock.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Withdrawals } from "../../db/withdrawals.js";

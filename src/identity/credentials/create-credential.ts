@@ -1,16 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { EventBody } from "../../audit/events.js";
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
 import { type Actor, actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Grant } from "../../core/grant.js";
-import type { Permission, Role } from "../../core/permissions.js";
+import { type Permission, roles as permissionsOfRoles, type Role } from "../../core/permissions.js";
+import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { invalidCredential } from "../invalid-credential.js";
 import { createToken, hashToken } from "../token.js";
-import { grantedExpiry } from "./granted-expiry.js";
-import { type Granted, grantedPermissions } from "./granted-permissions.js";
 import { insertCredential } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter };
@@ -158,4 +156,58 @@ async function create(
   const stored = { ...credential, factoryId: factory?.id, tokenHash: hashToken(token) };
   if (!(await insertCredential(deps.prisma, stored, maker?.id, audit))) throw invalidCredential();
   return { id, token, createdAt, ...(expiresAt && { expiresAt }) };
+}
+
+/**
+ * How long a credential that is asked for may live.
+ * @param asked - `undefined` for as long as its maker
+ * @throws Problem `invalid-request` for a time that is past; `forbidden` for one after its maker's own
+ */
+export function grantedExpiry(maker: Pick<Caller, "expiresAt">, asked: Date | undefined, now: Date): Date | undefined {
+  if (asked && asked <= now) {
+    throw new Problem("invalid-request", "/expiresAt: lies in the past", {
+      invalid: [{ at: "/expiresAt", reason: "lies in the past" }],
+    });
+  }
+  if (maker.expiresAt && asked && asked > maker.expiresAt) {
+    throw new Problem(
+      "forbidden",
+      `A token never outlives its maker, which expires at ${maker.expiresAt.toISOString()}.`,
+    );
+  }
+  return asked ?? maker.expiresAt;
+}
+
+/** What a new credential is given: all its permissions, each once, and the roles that some of them were asked for as. */
+export type Granted = { permissions: readonly Permission[]; roles: readonly Role[] };
+
+/**
+ * What a credential that is asked for in permissions, in roles or in both may have. A role counts as what it holds
+ * today: a later release that adds to it gives nothing to those who hold it already.
+ * @throws Problem `invalid-request` when neither is named; `forbidden` for anything that the maker lacks
+ */
+export function grantedPermissions(
+  maker: Pick<Caller, "permissions" | "grants">,
+  asked: { permissions?: readonly Permission[] | undefined; roles?: readonly Role[] | undefined },
+): Granted {
+  const roles = [...new Set(asked.roles)];
+  const permissions = [
+    ...new Set([...(asked.permissions ?? []), ...roles.flatMap((role) => [...permissionsOfRoles[role]])]),
+  ];
+  if (permissions.length === 0) throw nothingAsked();
+  const beyond = permissions.filter((permission) => !maker.permissions.has(permission));
+  if (beyond.length > 0) {
+    throw new Problem(
+      "forbidden",
+      `A token never grants more than its maker has: this credential lacks ${beyond.join(", ")}.`,
+    );
+  }
+  // What is made here has no grants, and so reaches every registry.
+  if (maker.grants) throw new Problem("forbidden", "A credential that is limited by grants makes no other.");
+  return { permissions, roles };
+}
+
+function nothingAsked(): Problem {
+  const reason = "must have permissions, roles or both";
+  return new Problem("invalid-request", `the body: ${reason}`, { invalid: [{ at: "", reason }] });
 }

@@ -1,5 +1,5 @@
-import type { AuditWriter } from "../../audit/record.js";
-import { requestedBy } from "../../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../../audit/record.js";
+
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";

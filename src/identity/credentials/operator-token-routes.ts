@@ -1,12 +1,12 @@
-import type { AuditWriter } from "../../audit/record.js";
-import { requestedBy } from "../../audit/requested-by.js";
+import { type AuditWriter, requestedBy } from "../../audit/record.js";
 import { databaseNow } from "../../core/database-clock.js";
+import { roleNames, roles } from "../../core/permissions.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { IdParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
-import { CreatedOperatorToken, OperatorTokenList, OperatorTokenRequest } from "../contract.js";
+import { CreatedOperatorToken, OperatorTokenList, OperatorTokenRequest, RoleList } from "../contract.js";
 import { createOperatorToken } from "./create-credential.js";
 import { listCredentials } from "./store.js";
 import { operatorTokenView } from "./views.js";
@@ -81,3 +81,22 @@ const deleteOperatorToken = route(
 );
 
 export const operatorTokenRoutes = [listOperatorTokens, addOperatorToken, deleteOperatorToken];
+
+const listRoles = route(
+  {
+    id: "listRoles",
+    method: "get",
+    path: "/v1/roles",
+    tag: "Access",
+    summary: "List the roles and their permissions",
+    auth: "any-caller",
+    replies: { 200: { description: "Every role.", content: { "application/json": RoleList } } },
+    problems: [],
+  },
+  async () => ({
+    status: 200,
+    body: { items: roleNames.map((name) => ({ name, permissions: [...roles[name]] })) },
+  }),
+);
+
+export const roleRoutes = [listRoles];

@@ -1,24 +1,25 @@
-import { requestedBy } from "../../audit/requested-by.js";
+import type { z } from "zod";
+import { requestedBy } from "../../audit/record.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { lightPage, newestFirst, pageOf } from "../../http/page.js";
 import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { json, route } from "../../http/route.js";
-import { changeAuthority, createAuthority, removeAuthority } from "./authority-changes.js";
-import { authorityView, revocationListView } from "./authority-view.js";
+import { changeAuthority, createAuthority, type DeviceDeps, removeAuthority } from "./authority-changes.js";
 import {
   DeviceAuthority,
   DeviceAuthorityChange,
   DeviceAuthorityDetail,
   DeviceAuthorityList,
   DeviceAuthorityRequest,
+  DevicePolicy,
   RevocationListRequest,
   RevocationListView,
 } from "./contract.js";
+import { readAuthority } from "./read-authority.js";
 import { readForLists, replaceRevocationList } from "./replace-revocation-list.js";
-import type { RevocationLists } from "./revocation-lists.js";
-import { listAuthorities, weighAuthorities } from "./store.js";
-import type { DeviceDeps } from "./write-change.js";
+import type { RevocationList, RevocationLists } from "./revocation-lists.js";
+import { type AuthorityRow, listAuthorities, weighAuthorities } from "./store.js";
 
 type Reader = { prisma: PrismaClient };
 type WithLists = { revocationLists: RevocationLists };
@@ -167,3 +168,39 @@ export const authorityRoutes = [
   deleteDeviceAuthority,
   putRevocationList,
 ];
+
+/**
+ * An authority as replies show it.
+ * @throws Error when what is stored cannot be read: it could when it was stored
+ */
+export function authorityView(row: Omit<AuthorityRow, "revocationLists">): z.input<typeof DeviceAuthority> {
+  const authority = readAuthority(row.certificates);
+  if (!authority) throw new Error("a stored device authority cannot be read");
+  const { grants, maxTtlSeconds, allowStaleRevocationLists } = DevicePolicy.parse(row.policy);
+  return {
+    id: row.id,
+    name: row.name,
+    fingerprint: authority.root.fingerprint,
+    subject: authority.root.subject,
+    expiresAt: authority.root.notAfter.toISOString(),
+    policy: {
+      ...(grants && { grants }),
+      ...(maxTtlSeconds !== undefined && { maxTtlSeconds }),
+      ...(allowStaleRevocationLists !== undefined && { allowStaleRevocationLists }),
+    },
+    version: row.version,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+    createdBy: row.createdByName,
+  };
+}
+
+export function revocationListView(list: RevocationList): z.input<typeof RevocationListView> {
+  return {
+    issuer: list.issuer,
+    number: list.number.toString(),
+    thisUpdate: list.thisUpdate.toISOString(),
+    nextUpdate: list.nextUpdate.toISOString(),
+    revoked: list.revoked.size,
+  };
+}

@@ -4,13 +4,11 @@ import type { EventBody } from "../../audit/events.js";
 import { actorOf } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
-import { authorityToChange } from "./authority-changes.js";
+import { authorityToChange, type DeviceChange, type DeviceDeps, writeChange } from "./authority-changes.js";
 import { normalSerial } from "./certificate.js";
 import { type DeniedDeviceRequest, maxDenials } from "./contract.js";
-import { announcedDenial } from "./denials/announced-denials.js";
-import { type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials/store.js";
+import { announcedDenial, type DenialRow, type Denied, deleteDenial, denialsLike, insertDenial } from "./denials.js";
 import { checkMayLetIn } from "./policy-limits.js";
-import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
 
 /**
  * Refuses a device, or one certificate, from its next request on.

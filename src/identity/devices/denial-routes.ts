@@ -1,13 +1,13 @@
 import type { z } from "zod";
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import type { PrismaClient } from "../../db/database.js";
 import { FactoryIdParams, FactoryParams, PageQuery } from "../../http/contract.js";
 import { newestFirst, pageOf } from "../../http/page.js";
 import { json, route } from "../../http/route.js";
+import type { DeviceDeps } from "./authority-changes.js";
 import { DeniedDevice, DeniedDeviceList, DeniedDeviceRequest } from "./contract.js";
 import { allowAgain, denyDevice } from "./denial-changes.js";
-import { type DenialRow, listDenials } from "./denials/store.js";
-import type { DeviceDeps } from "./write-change.js";
+import { type DenialRow, listDenials } from "./denials.js";
 
 const listDeniedDevices = route(
   {

@@ -1,5 +1,5 @@
+import type { RepeatableEvent } from "../../audit/counted-events.js";
 import type { AuditWriter } from "../../audit/record.js";
-import type { RepeatableEvent } from "../../audit/repeated-events.js";
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { RefusalReason } from "./verify-chain.js";

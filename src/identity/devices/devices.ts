@@ -6,24 +6,24 @@ import { z } from "zod";
 import type { AuditWriter } from "../../audit/record.js";
 import type { Caller } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
+import { createPauses } from "../../core/pauses.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { FactoryName } from "../../http/contract.js";
-import { type Certificate, readCertificate } from "./certificate.js";
+import { type Certificate, readCertificate, x509 } from "./certificate.js";
 import { type DeviceRefusal, recordDeviceRefusal } from "./device-refusals.js";
 import {
   type DeviceProxySettings,
   ForwardedCertificateReader,
   type ForwardedCertificates,
 } from "./forwarded-certificate.js";
-import { type Candidate, findCandidates } from "./lookup/store.js";
-import { type Admitted, RememberedDevices } from "./remembered-devices.js";
+import { type Admitted, type Candidate, findCandidates, RememberedDevices } from "./remembered-devices.js";
+
 import type { RevocationLists } from "./revocation-lists.js";
 import { type RegisteredAnchor, TrustAnchors } from "./trust-anchors.js";
 import { verifyChain } from "./verify-chain.js";
-import { x509 } from "./x509-library.js";
 
 /** More than any device needs to show its way up to a root. What exceeds it is not looked at. */
 const maxPresented = 8;
@@ -125,6 +125,13 @@ export class Devices {
     return forwarded === "refused" || !this.#remembered.has(hash("sha256", forwarded.leaf));
   }
 
+  /** SHA-256 of the certificate that a device came with, hexadecimal. The caller must be one that `authenticate` gave. */
+  fingerprintOf(caller: Caller): string {
+    const presented = this.#ofCaller.get(caller);
+    if (presented === undefined) throw new Error("a device is known by the certificate that it came with");
+    return presented.leaf.fingerprint;
+  }
+
   /** Whether the client of this connection has shown a certificate that was accepted before, here or elsewhere. */
   isKnown(socket: Request["socket"]): boolean {
     const shown = fingerprintOfSocket(socket);
@@ -183,10 +190,16 @@ export class Devices {
     let refusal: DeviceRefusal | undefined;
     let accepted: Admitted | undefined;
     const authorities: string[] = [];
+    const pause = createPauses();
     for (const candidate of own) {
+      await pause();
       const anchor = await this.#anchors.of(candidate);
       if (anchor === undefined) continue;
-      const verdict = verifyChain(anchor, { leaf: presented.leaf, presented: presented.others, now: databaseNow() });
+      const verdict = await verifyChain(anchor, {
+        leaf: presented.leaf,
+        presented: presented.others,
+        now: databaseNow(),
+      });
       const { factory, authority, denied } = candidate;
       const facts = { deviceId: claims.deviceId, serial: presented.leaf.serial };
       if (!verdict.ok) {
@@ -223,7 +236,9 @@ export class Devices {
     const genuine: Candidate[] = [];
     for (const candidate of candidates.filter(({ factory }) => factory.name !== claims.factory).slice(0, maxForeign)) {
       const anchor = await this.#anchors.of(candidate);
-      if (anchor && verifyChain(anchor, { leaf, presented: others, now: databaseNow() }).ok) genuine.push(candidate);
+      if (!anchor) continue;
+      const { ok } = await verifyChain(anchor, { leaf, presented: others, now: databaseNow() });
+      if (ok) genuine.push(candidate);
     }
     const [first] = genuine;
     if (!first || genuine.some(({ factory }) => factory.id !== first.factory.id)) return undefined;

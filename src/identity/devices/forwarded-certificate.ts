@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
-import { readPemBlocks } from "./pem.js";
+import { readPemBlocks } from "./certificate.js";
 
 /** A proxy that terminates the devices' TLS and hands on their certificates. */
 export type DeviceProxySettings = {

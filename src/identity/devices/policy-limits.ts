@@ -1,9 +1,9 @@
 import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
-import { isWithin } from "../oidc/rule-limits.js";
+import { isWithin } from "../trust-rules/rule-changes.js";
 import type { DevicePolicy } from "./contract.js";
 
-type Maker = Pick<Caller, "permissions" | "grants" | "maxTtlSeconds">;
+export type Maker = Pick<Caller, "permissions" | "grants" | "maxTtlSeconds">;
 
 /**
  * Devices never get more than whoever lets them in has.
@@ -29,5 +29,5 @@ export function checkMayLetIn(maker: Pick<Maker, "permissions">): void {
   throw beyond("this credential lacks registry-tokens:issue, which is what devices are let in for.");
 }
 
-const beyond = (what: string): Problem =>
-  new Problem("forbidden", `Devices never get more than whoever lets them in has: ${what}`);
+export const beyond = (what: string): Problem =>
+  new Problem("forbidden", `Devices never get more than the caller who registers them has: ${what}`);

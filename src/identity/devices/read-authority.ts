@@ -1,6 +1,6 @@
+import { createPauses } from "../../core/pauses.js";
 import { Problem } from "../../core/problem.js";
-import { type Certificate, isStrongKey, readCertificate } from "./certificate.js";
-import { readPemBlocks } from "./pem.js";
+import { type Certificate, isStrongKey, readCertificate, readPemBlocks } from "./certificate.js";
 import { failureOfIssuer } from "./verify-chain.js";
 
 /** The certificates that a factory registers: a self-signed root and any intermediates. */
@@ -26,7 +26,7 @@ export function readAuthority(pem: string): AuthorityCertificates | undefined {
  * Reads a bundle that somebody wants to register, and refuses one whose devices would all be refused.
  * @throws Problem `certificate-unsuitable` with the sentence that says what is wrong
  */
-export function readNewAuthority(pem: string, now: Date): AuthorityCertificates {
+export async function readNewAuthority(pem: string, now: Date): Promise<AuthorityCertificates> {
   if (pem.includes("PRIVATE KEY")) {
     throw unsuitable("There is a private key in it. Keep that where it is made, and send certificates alone.");
   }
@@ -45,11 +45,17 @@ export function readNewAuthority(pem: string, now: Date): AuthorityCertificates 
   if (new Set(all.map(({ fingerprint }) => fingerprint)).size !== all.length) {
     throw unsuitable("The bundle holds a certificate twice.");
   }
-  for (const certificate of all) checkIssuer(certificate, all, now);
+  // Each key is looked at before any is used: verifying with a weak one can take long.
+  for (const certificate of all) checkIssuer(certificate, now);
+  const pause = createPauses();
+  for (const certificate of all) {
+    await pause();
+    checkSignature(certificate, all);
+  }
   return authority;
 }
 
-function checkIssuer(certificate: Certificate, all: readonly Certificate[], now: Date): void {
+function checkIssuer(certificate: Certificate, now: Date): void {
   const name = `The certificate ${certificate.subject}`;
   if (failureOfIssuer(certificate, []) === "not-a-ca") {
     throw unsuitable(`${name} is not a CA: it needs basicConstraints CA:TRUE and, in keyUsage, keyCertSign.`);
@@ -62,13 +68,19 @@ function checkIssuer(certificate: Certificate, all: readonly Certificate[], now:
   }
   if (!isStrongKey(certificate.publicKey) || !certificate.hasStrongSignature) {
     throw unsuitable(
-      `${name} is weak: the key must be RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519, the hash SHA-256 or better.`,
+      `${name} is weak: the key must be RSA of 2048 to 8192 bits with an exponent from 3 to 2^32-1, P-256, P-384, P-521 or Ed25519, the hash SHA-256 or better.`,
     );
   }
   if (certificate.notAfter < now) throw unsuitable(`${name} has expired.`);
+}
+
+function checkSignature(certificate: Certificate, all: readonly Certificate[]): void {
   const issuers = all.filter(({ subjectHash }) => subjectHash === certificate.issuerHash);
   if (!issuers.some(({ publicKey }) => certificate.isSignedBy(publicKey))) {
-    throw unsuitable(`${name} is signed by none of the bundle. Send the whole chain up to its root.`);
+    const { subject } = certificate;
+    throw unsuitable(
+      `The certificate ${subject} is signed by none of the bundle. Send the whole chain up to its root.`,
+    );
   }
 }
 

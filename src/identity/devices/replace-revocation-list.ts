@@ -1,14 +1,20 @@
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
-import { authorityEvent, authorityToChange, noSuchAuthority } from "./authority-changes.js";
+import {
+  authorityEvent,
+  authorityToChange,
+  type DeviceChange,
+  type DeviceDeps,
+  noSuchAuthority,
+  writeChange,
+} from "./authority-changes.js";
+import { readPemBlocks, strictBase64 } from "./certificate.js";
 import { DevicePolicy } from "./contract.js";
-import { readPemBlocks, strictBase64 } from "./pem.js";
 import { type AuthorityCertificates, readAuthority, unsuitable } from "./read-authority.js";
-import { maxRevocationListBytes, type RevocationList } from "./revocation-list.js";
-import type { RevocationLists } from "./revocation-lists.js";
+import { maxRevocationListBytes, type RevocationList, type RevocationLists } from "./revocation-lists.js";
+
 import { type AuthorityRow, findAuthority, updateAuthority } from "./store.js";
-import { type DeviceChange, type DeviceDeps, writeChange } from "./write-change.js";
 
 /** A list of which the issuer's clock and ours may disagree. */
 const maxSkewMs = 5 * 60_000;

@@ -1,9 +1,8 @@
 import { LRUCache } from "lru-cache";
 import type { PrismaClient } from "../../db/database.js";
 import { DevicePolicy } from "./contract.js";
-import type { Candidate } from "./lookup/store.js";
-import { readStoredAuthority } from "./lookup/store.js";
 import { readAuthority } from "./read-authority.js";
+import { type Candidate, readStoredAuthority } from "./remembered-devices.js";
 import type { RevocationLists } from "./revocation-lists.js";
 import type { TrustAnchor } from "./verify-chain.js";
 

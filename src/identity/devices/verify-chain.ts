@@ -1,5 +1,6 @@
+import { createPauses } from "../../core/pauses.js";
 import { type Certificate, isStrongKey, keyUsages } from "./certificate.js";
-import type { RevocationList } from "./revocation-list.js";
+import type { RevocationList } from "./revocation-lists.js";
 
 /** Why a certificate is refused. The audit of the factory names one of these; the device is told none. */
 export const refusalReasons = [
@@ -40,48 +41,79 @@ export type ChainVerdict = { ok: true; validUntil: Date } | { ok: false; reason:
 const maxIntermediates = 4;
 /** Most ways up that are tried: names can be chosen so that there are many. */
 const maxPaths = 16;
+/** Most steps in looking for them: fifteen certificates of one name have 32,760 ways that lead nowhere. */
+const maxSteps = 2_000;
+
+/** Whether the issuer's key made the certificate's signature. False for a key with which others can sign as well. */
+type SignatureCheck = (issuer: Certificate, certificate: Certificate) => Promise<boolean>;
+
+/**
+ * Checks each pair once, and lets others have a turn: a signature of RSA-8192 takes half a millisecond to verify, and the
+ * paths of one certificate can have eighty.
+ */
+function createSignatureCheck(): SignatureCheck {
+  const pause = createPauses();
+  const checked = new Map<string, boolean>();
+  return async (issuer, certificate) => {
+    const pair = `${issuer.fingerprint} ${certificate.fingerprint}`;
+    const known = checked.get(pair);
+    if (known !== undefined) return known;
+    await pause();
+    const isSigned = isStrongKey(issuer.publicKey) && certificate.isSignedBy(issuer.publicKey);
+    checked.set(pair, isSigned);
+    return isSigned;
+  };
+}
 
 /**
  * Verifies a certificate up to one registered root: RFC 5280, section 6, without policies and name constraints, whose
  * presence is refused.
  * @param presented - what came with the leaf; only what the root vouches for is believed
  */
-export function verifyChain(
+export async function verifyChain(
   anchor: TrustAnchor,
   { leaf, presented, now }: { leaf: Certificate; presented: readonly Certificate[]; now: Date },
-): ChainVerdict {
+): Promise<ChainVerdict> {
   const pool = new Map([...anchor.intermediates, ...presented].map((one) => [one.fingerprint, one]));
   pool.delete(anchor.root.fingerprint);
   pool.delete(leaf.fingerprint);
-  const paths = pathsUp(anchor.root, [...pool.values()], [leaf]).slice(0, maxPaths);
+  const search = { root: anchor.root, pool: [...pool.values()], stepsLeft: maxSteps };
+  const paths = pathsUp(search, [leaf]).slice(0, maxPaths);
+  const isSigned = createSignatureCheck();
   let refused: ChainVerdict = { ok: false, reason: "unknown-authority", isGenuine: false };
   for (const path of paths) {
-    const reason = failureOf(path, anchor, now);
+    const reason = await failureOf(path, { anchor, now, isSigned });
     if (reason === undefined) return { ok: true, validUntil: validUntil(path, anchor) };
     // A forged certificate's faults say less than those of a genuine one.
-    if (!refused.isGenuine) refused = { ok: false, reason, isGenuine: isGenuine(path) };
+    if (!refused.isGenuine) refused = { ok: false, reason, isGenuine: await isGenuine(path, isSigned) };
   }
   return refused;
 }
 
-function isGenuine(path: readonly Certificate[]): boolean {
-  return path.every((certificate, at) => {
+async function isGenuine(path: readonly Certificate[], isSigned: SignatureCheck): Promise<boolean> {
+  for (const [at, certificate] of path.entries()) {
     const issuer = path[at - 1];
-    return issuer === undefined || certificate.isSignedBy(issuer.publicKey);
-  });
+    if (issuer && !(await isSigned(issuer, certificate))) return false;
+  }
+  return true;
 }
 
 // By names and key identifiers alone: signatures are verified from the root down, so that no key is used for which
 // nobody vouched.
-function pathsUp(root: Certificate, pool: readonly Certificate[], below: readonly Certificate[]): Certificate[][] {
+function pathsUp(
+  search: { root: Certificate; pool: readonly Certificate[]; stepsLeft: number },
+  below: readonly Certificate[],
+): Certificate[][] {
+  const { root, pool } = search;
   const [top] = below;
-  if (!top) return [];
+  if (!top || search.stepsLeft <= 0) return [];
+  search.stepsLeft -= 1;
   const paths = couldHaveIssued(root, top) ? [[root, ...below]] : [];
   if (below.length > maxIntermediates) return paths;
   for (const candidate of pool) {
     if (paths.length >= maxPaths) break;
     if (below.includes(candidate) || !couldHaveIssued(candidate, top)) continue;
-    paths.push(...pathsUp(root, pool, [candidate, ...below]));
+    paths.push(...pathsUp(search, [candidate, ...below]));
   }
   return paths;
 }
@@ -93,11 +125,16 @@ function couldHaveIssued(issuer: Certificate, issued: Certificate): boolean {
   return subjectKeyId === undefined || authorityKeyId === undefined || subjectKeyId === authorityKeyId;
 }
 
-function failureOf(path: readonly Certificate[], anchor: TrustAnchor, now: Date): RefusalReason | undefined {
+type Judging = { anchor: TrustAnchor; now: Date; isSigned: SignatureCheck };
+
+async function failureOf(
+  path: readonly Certificate[],
+  { anchor, now, isSigned }: Judging,
+): Promise<RefusalReason | undefined> {
   for (const [at, certificate] of path.entries()) {
     const issuer = path[at - 1];
     const reason =
-      (issuer && failureOfSignature(certificate, issuer)) ??
+      (issuer && (await failureOfSignature(certificate, issuer, isSigned))) ??
       failureOfCertificate(certificate, now) ??
       (at < path.length - 1 ? failureOfIssuer(certificate, path.slice(at + 1, -1)) : failureOfLeaf(certificate)) ??
       (issuer && failureOfRevocation(certificate, issuer, anchor, now));
@@ -106,9 +143,13 @@ function failureOf(path: readonly Certificate[], anchor: TrustAnchor, now: Date)
   return undefined;
 }
 
-function failureOfSignature(certificate: Certificate, issuer: Certificate): RefusalReason | undefined {
+async function failureOfSignature(
+  certificate: Certificate,
+  issuer: Certificate,
+  isSigned: SignatureCheck,
+): Promise<RefusalReason | undefined> {
   if (!certificate.hasStrongSignature) return "weak-key";
-  return certificate.isSignedBy(issuer.publicKey) ? undefined : "bad-signature";
+  return (await isSigned(issuer, certificate)) ? undefined : "bad-signature";
 }
 
 function failureOfCertificate(certificate: Certificate, now: Date): RefusalReason | undefined {

@@ -1,20 +1,18 @@
 import type { z } from "zod";
-import type { AuditWriter } from "../../audit/record.js";
-import type { RequestedBy } from "../../audit/requested-by.js";
+import type { AuditWriter, RequestedBy } from "../../audit/record.js";
 import { isPermission, type Permission } from "../../core/permissions.js";
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
-import { workloadPermissions } from "../oidc/judge-workload.js";
-import { openSession, type SessionRequests } from "../oidc/open-session.js";
-import type { Workloads } from "../oidc/workloads.js";
+import { workloadPermissions } from "../trust-rules/judge-workload.js";
+import { openSession, type SessionRequests } from "../trust-rules/open-session.js";
+import type { Workloads } from "../trust-rules/workloads.js";
 import type { AccessTokens, Subject } from "./access-tokens.js";
 import { authenticateClient, type PresentedClient } from "./authenticate-client.js";
 import type { ProvenClient } from "./clients/store.js";
-import type { TokenReply, TokenRequest } from "./contract.js";
-import { type ClientSession, openClientSession } from "./sessions/open-session.js";
-import { refreshClientSession } from "./sessions/refresh-session.js";
-import { reportedShortSeconds } from "./token-life.js";
+import { type ClientSession, openClientSession, refreshClientSession } from "./sessions.js";
+import { reportedShortSeconds } from "./signed-tokens.js";
+import type { TokenReply, TokenRequest } from "./token-routes.js";
 
 export type TokenDeps = {
   prisma: PrismaClient;
@@ -85,7 +83,7 @@ async function forRefreshToken(deps: TokenDeps, input: Input): Promise<Reply> {
 
 async function provenClient(deps: TokenDeps, { client: presented }: Input): Promise<ProvenClient> {
   const client = await authenticateClient(deps.prisma, presented);
-  await deps.sessionRequests.count({ kind: "oauth-client", id: client.id, name: client.name });
+  deps.sessionRequests.count({ kind: "oauth-client", id: client.id, name: client.name });
   return client;
 }
 

@@ -1,7 +1,7 @@
 import { Problem } from "../../core/problem.js";
 import type { PrismaClient } from "../../db/database.js";
 import { isUuid } from "../../http/page.js";
-import { decodeFormText } from "../../http/parse-form.js";
+import { decodeFormText } from "../../http/read-body.js";
 import { hashToken, isWellFormedToken } from "../token.js";
 import { findProvenClient, type ProvenClient } from "./clients/store.js";
 
@@ -9,7 +9,7 @@ import { findProvenClient, type ProvenClient } from "./clients/store.js";
 export const invalidClient = (): Problem =>
   new Problem(
     "invalid-client",
-    "This client_id and client_secret are not valid: mistyped, expired or withdrawn. Ask whoever gave them to you.",
+    "This client_id and client_secret are not valid: mistyped, expired or withdrawn. Ask the person who gave them to you.",
   );
 
 /** Where a request to the token endpoint can say which client it comes from. */

@@ -1,21 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KeyUnavailable } from "../../crypto/key-encryption-key.js";
-import { readKnownKeys } from "../../crypto/store.js";
-import { proveActiveKey } from "../prove-active-key.js";
+import { readKnownKeys } from "../../crypto/open-key-ring.js";
+import { proveActiveKey } from "../change-keys.js";
 import { forgetReplica, reportReplica } from "../store.js";
-import { runTask } from "./run-task.js";
+import { runTask, type TaskDeps, workOf } from "./run-task.js";
 import { claimTask, listIdleTasks, releaseTask } from "./store.js";
-import { type TaskDeps, workOf } from "./work-of.js";
 
 const tickMs = 2_000;
 const checkKeysMs = 30_000;
 const retrySeconds = 10;
 
 /**
- * What a replica does for keys in the background: it tells the others which ones it holds, works on tasks that nobody
+ * What a replica does for keys in the background: it tells the others which ones it holds, works on tasks that no one
  * works on (they are taken up after a crash, by whichever replica is first), and asks keys that are elsewhere whether
- * they still answer and are still those that were added, so that `/readyz` tells of it before somebody needs them.
+ * they still answer and are still those that were added, so that `/readyz` tells of it before someone needs them.
  */
 export class KeyTasks {
   readonly #deps: TaskDeps & { onError: (error: unknown, what: string) => void };
@@ -33,7 +32,7 @@ export class KeyTasks {
     this.#loop = Promise.all([this.#tickUntilClosed(), this.#proveActiveKey()]);
   }
 
-  /** Works on a task, if nobody does yet. */
+  /** Works on a task, if no one does yet. */
   begin(id: string): void {
     if (this.#running.has(id) || this.#stopping.signal.aborted) return;
     const running = this.#work(id).finally(() => this.#running.delete(id));

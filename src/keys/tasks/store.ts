@@ -51,7 +51,7 @@ export async function listTasks(prisma: PrismaClient): Promise<TaskRow[]> {
   return rows.map(taskRow);
 }
 
-/** Takes a task that nobody works on. @returns it, or `undefined` when it has ended or another has it */
+/** Takes a task that no one works on. @returns it, or `undefined` when it has ended or another has it */
 export async function claimTask(prisma: PrismaClient, id: string, holder: string): Promise<TaskRow | undefined> {
   const claimed = await prisma.$executeRawUnsafe(
     `/* claim-key-task */ UPDATE key_tasks SET holder = $2::uuid, leased_until = now() + make_interval(secs => $3)
@@ -63,7 +63,7 @@ export async function claimTask(prisma: PrismaClient, id: string, holder: string
   return claimed === 1 ? findTask(prisma, id) : undefined;
 }
 
-/** Tasks that nobody works on and whose key, if they are about one, is among these. */
+/** Tasks that no one works on and whose key, if they are about one, is among these. */
 export async function listIdleTasks(prisma: PrismaClient, heldKeys: readonly string[]): Promise<string[]> {
   const rows = await prisma.$queryRawUnsafe<{ id: string }[]>(
     `/* list-idle-key-tasks */ SELECT id FROM key_tasks
@@ -106,7 +106,7 @@ export async function endTask(
   return ended.count === 1;
 }
 
-/** Lets a task go, with what keeps it from going on. Nobody takes it before `afterSeconds`. */
+/** Lets a task go, with what keeps it from going on. No one takes it before `afterSeconds`. */
 export async function releaseTask(
   prisma: PrismaClient,
   task: { id: string; holder: string; problem: string | undefined; afterSeconds: number },

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { AuditWriter } from "../../audit/record.js";
-import { type RequestedBy, requestedBy } from "../../audit/requested-by.js";
+import { type AuditWriter, type RequestedBy, requestedBy } from "../../audit/record.js";
+
 import { actorOf, type Caller, type FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { Problem } from "../../core/problem.js";
@@ -10,10 +10,16 @@ import { pageOf } from "../../http/page.js";
 import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
-import { allowUnusableRule, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
-import { CurrentVersion } from "../versions/contract.js";
-import { holdDeleted, listDeleted, removeForGood } from "./store.js";
-import { type UndeleteDeps, undeletableSince, undeleteSecret } from "./undelete-secret.js";
+import { allowUnusableRule, onceJudged, refuseUnusableDeleted, type UnusableDeps } from "../refuse-unusable.js";
+import { CurrentVersion } from "../versions/routes.js";
+import {
+  holdDeleted,
+  listDeleted,
+  removeForGood,
+  type UndeleteDeps,
+  undeletableSince,
+  undeleteSecret,
+} from "./undelete-secret.js";
 
 const DeletedSecret = z
   .object({
@@ -95,8 +101,10 @@ const undelete = route(
     const requested = requestedBy(request);
     const input = { factory, caller, name, precondition: preconditionOf(request), requested };
     const since = undeletableSince(deps.undeleteDays, databaseNow());
-    if (!query.allowUnusable) await refuseUnusableDeleted(deps, input, since);
-    const version = await undeleteSecret(deps, input);
+    const version = await onceJudged(
+      async () => (query.allowUnusable ? undefined : await refuseUnusableDeleted(deps, input, since)),
+      (judgedBy) => undeleteSecret(deps, { ...input, judgedBy }),
+    );
     return { status: 200, body: { name, version }, headers: etagOf(version) };
   },
 );

@@ -7,10 +7,17 @@ import { route } from "../../http/route.js";
 import { SecretParams } from "../contract.js";
 import { noSecret } from "../versions/change-version.js";
 import { findHead } from "../versions/store.js";
-import { RotationReport, RotationReportQuery, SecretUsage } from "./contract.js";
-import { isWanted, rotationCsv, rotationItem } from "./rotation-report.js";
-import type { SecretUses } from "./secret-uses.js";
-import { listUses, readRotation } from "./store.js";
+import {
+  isWanted,
+  RotationReport,
+  RotationReportQuery,
+  readRotation,
+  rotationCsv,
+  rotationItem,
+  SecretUsage,
+} from "./rotation-report.js";
+
+import { listUses, type SecretUses } from "./secret-uses.js";
 
 type Reader = { prisma: PrismaClient };
 

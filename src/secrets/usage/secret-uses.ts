@@ -1,6 +1,5 @@
 import type { Actor } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
-import { type UseRow, writeUses } from "./store.js";
 
 /** A token that left, and by which version of which secret. */
 export type Use = { secret: { id: string; version: number }; actor: Actor; at: Date; tokenUntil: Date };
@@ -58,4 +57,49 @@ export class SecretUses {
     clearInterval(this.#timer);
     await this.flush();
   }
+}
+
+/** One caller's use of one version. */
+export type UseRow = {
+  secret_id: string;
+  version: number;
+  actor_kind: string;
+  actor_id: string;
+  actor_name: string;
+  last_used_at: string;
+  tokens_until: string;
+};
+
+/** Writes what was counted. In the order of their keys, so that replicas that do so at once wait for each other in turn. */
+export async function writeUses(prisma: PrismaClient, rows: readonly UseRow[]): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `/* write-secret-uses */
+     INSERT INTO secret_uses (secret_id, version, actor_kind, actor_id, actor_name, last_used_at, tokens_until)
+     SELECT secret_id, version, actor_kind, actor_id, actor_name, last_used_at, tokens_until
+     FROM jsonb_to_recordset($1::jsonb) AS row(secret_id uuid, version int, actor_kind text, actor_id text,
+       actor_name text, last_used_at timestamptz, tokens_until timestamptz)
+     ORDER BY secret_id, version, actor_kind, actor_id
+     ON CONFLICT (secret_id, version, actor_kind, actor_id) DO UPDATE SET actor_name = EXCLUDED.actor_name,
+       last_used_at = GREATEST(secret_uses.last_used_at, EXCLUDED.last_used_at),
+       tokens_until = GREATEST(secret_uses.tokens_until, EXCLUDED.tokens_until)`,
+    JSON.stringify(rows),
+  );
+}
+
+/** Forgets uses that were over `keepSeconds` ago. */
+export async function deleteOldUses(prisma: PrismaClient, keepSeconds: number): Promise<void> {
+  await prisma.$executeRawUnsafe(
+    `DELETE FROM secret_uses WHERE last_used_at < now() - make_interval(secs => $1::float8)
+       AND tokens_until < now() - make_interval(secs => $1::float8)`,
+    keepSeconds,
+  );
+}
+
+/** Who used which version of a secret, latest first. */
+export async function listUses(prisma: PrismaClient, secretId: string, most: number) {
+  return prisma.secretUse.findMany({
+    where: { secretId },
+    orderBy: [{ lastUsedAt: "desc" }, { actorId: "asc" }, { version: "desc" }],
+    take: most,
+  });
 }

@@ -1,10 +1,10 @@
 import type { Caller } from "../../core/caller.js";
 import { Problem } from "../../core/problem.js";
 import type { Transaction } from "../../db/database.js";
-import { checkDelivery } from "../delivery/deliverability.js";
-import { isDelivered } from "../delivery/store.js";
+import { checkDelivery, isDelivered } from "../delivery.js";
+
 import { changedMeanwhile } from "../plan-change.js";
-import { refuseUnusablePrevious, type UnusableDeps } from "../refuse-unusable.js";
+import { onceJudged, refuseUnusablePrevious, type UnusableDeps } from "../refuse-unusable.js";
 import { changeVersion, checkPrecondition, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
 import { findHead, findVersion, type HeldSecret, setCurrent, stageAgain, unstage } from "./store.js";
 
@@ -108,22 +108,16 @@ async function checkNewCurrent(
   checkDelivery(caller, { named, before, after });
 }
 
-const maxAttempts = 20;
-
 /**
- * The same for a version that is looked at first. Where another became the one before meanwhile, that one is looked at.
+ * The same for a version that is looked at first. Where another became the one before meanwhile, or there is another
+ * config, it looks again.
  * @throws Problem as `rollBack`, and `secret-malformed` when the entries that name the secret cannot use its value
  */
-export async function rollBackUsable(deps: VersionDeps & UnusableDeps, input: VersionInput): Promise<Current> {
-  for (let attempt = 1; ; attempt += 1) {
-    const expected = await refuseUnusablePrevious(deps, input);
-    try {
-      return await rollBack(deps, { ...input, expected });
-    } catch (error) {
-      const isLost = error instanceof Problem && error.code === "conflict";
-      if (!isLost || attempt === maxAttempts) throw error;
-    }
-  }
+export function rollBackUsable(deps: VersionDeps & UnusableDeps, input: VersionInput): Promise<Current> {
+  return onceJudged(
+    () => refuseUnusablePrevious(deps, input),
+    (judged) => rollBack(deps, { ...input, ...judged }),
+  );
 }
 
 const notStaged = (version: number): Problem =>

@@ -1,19 +1,18 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { requestedBy } from "../../audit/requested-by.js";
+import { requestedBy } from "../../audit/record.js";
 import type { Caller, FactoryRef } from "../../core/caller.js";
 import type { PrismaClient } from "../../db/database.js";
-import { Flag, PageQuery } from "../../http/contract.js";
+import { Flag, NextPageToken, PageQuery, Timestamp, VersionInPath } from "../../http/contract.js";
 import { pageOf } from "../../http/page.js";
 import { etag, etagOf, preconditionOf } from "../../http/preconditions.js";
 import { type RequestFacts, route } from "../../http/route.js";
 import { SecretParams, WrittenSecret } from "../contract.js";
 import type { OpenDeps } from "../open-secret.js";
-import { allowUnusableRule, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
+import { allowUnusableRule, onceJudged, refuseUnusableStored, type UnusableDeps } from "../refuse-unusable.js";
 import type { SecretsDeps } from "../write-secrets.js";
-import { noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
-import { CurrentVersion, type SecretVersion, SecretVersionList, SecretVersionParams } from "./contract.js";
-import { destroyVersion, graceEnd } from "./destroy-version.js";
+import { destroyVersion, graceEnd, noSecret, type VersionDeps, type VersionInput } from "./change-version.js";
+
 import {
   type Current,
   promoteTriedVersion,
@@ -24,6 +23,49 @@ import {
 } from "./promote-version.js";
 import { restoreVersion } from "./restore-version.js";
 import { findHead, type findVersion, type HeldSecret, listVersions } from "./store.js";
+
+export const SecretVersionParams = SecretParams.extend({ version: VersionInPath });
+
+export const SecretVersion = z
+  .object({
+    version: z.int(),
+    state: z.enum(["current", "previous", "staged", "superseded", "destroyed"]).meta({
+      id: "SecretVersionState",
+      description:
+        "`current`: what tokens are minted from. `previous`: what was current before, and what a rollback goes back to. `staged`: waits to be promoted. `destroyed`: its value is gone for good.",
+    }),
+    fingerprint: z.string().optional().meta({
+      description:
+        "Keyed: two versions of one secret hold the same value when theirs are equal. Absent once destroyed, and where it is not known since its key was replaced.",
+      example: "fp-5e1f0c9a3b7d2468ace0",
+    }),
+    deliverToJobs: z.boolean().meta({
+      description:
+        "While it is current, its value may leave in a job's /secrets. Never for a version that was current while an entry named the secret.",
+    }),
+    createdAt: Timestamp,
+    createdBy: z.string(),
+    expiresAt: Timestamp.optional().meta({ description: "When the credential in it ends, as its writer noted." }),
+    restoredFrom: z.int().optional().meta({ description: "The older version that this one repeats." }),
+    keptUntil: Timestamp.optional().meta({
+      description:
+        "Of the previous one: until then it is destroyed with `force` only. Tokens minted from it stay valid.",
+    }),
+    destroyedAt: Timestamp.optional(),
+  })
+  .meta({ id: "SecretVersion" });
+
+export const SecretVersionList = z
+  .object({ items: z.array(SecretVersion), nextPageToken: NextPageToken })
+  .meta({ id: "SecretVersionList" });
+
+export const CurrentVersion = z
+  .object({
+    name: z.string(),
+    version: z.int().meta({ description: "The current version now." }),
+    previousVersion: z.int().optional().meta({ description: "The one before, which a rollback goes back to." }),
+  })
+  .meta({ id: "CurrentVersion" });
 
 const shownBytes = 10;
 
@@ -167,10 +209,14 @@ const promote = route(
     ],
   },
   async (deps: TriedPromotionDeps & UnusableDeps, input) => {
-    const promote = input.query.doctor ? promoteTriedVersion : promoteVersion;
+    const { doctor, allowUnusable } = input.query;
     const target = { ...inputOf(input), version: input.params.version };
-    if (!input.query.allowUnusable) await refuseUnusableStored(deps, target);
-    return currentReply(await promote(deps, target));
+    const judge = async () => (allowUnusable ? undefined : await refuseUnusableStored(deps, target));
+    // What was tried at registries is not tried again: how often that is done is limited.
+    const current = doctor
+      ? await promoteTriedVersion(deps, { ...target, judgedBy: await judge() })
+      : await onceJudged(judge, (judgedBy) => promoteVersion(deps, { ...target, judgedBy }));
+    return currentReply(current);
   },
 );
 

@@ -143,11 +143,20 @@ export async function emptyVersion(
   await transaction.secret.update({ where: { id: secretId }, data: { destroyedVersions: { increment: 1 } } });
 }
 
-/** Token answers may differ from now on. @returns the new generation, or `undefined` when the factory is gone */
-export async function raiseGeneration(transaction: Transaction, factoryId: string): Promise<bigint | undefined> {
+/**
+ * Token answers may differ from now on.
+ * @param configVersion - only if that is the current config; 0 for none
+ * @returns the new generation, or `undefined` when the factory is gone or has another config
+ */
+export async function raiseGeneration(
+  transaction: Transaction,
+  factoryId: string,
+  configVersion: number | undefined,
+): Promise<bigint | undefined> {
+  const isJudged = configVersion !== undefined && { configVersion: configVersion === 0 ? null : configVersion };
   const [raised] = await transaction.factory.updateManyAndReturn({
     select: { generation: true },
-    where: { id: factoryId, deletedAt: null },
+    where: { id: factoryId, deletedAt: null, ...isJudged },
     data: { generation: { increment: 1 } },
   });
   return raised?.generation;

@@ -2,7 +2,7 @@ import type { Invalid, ProblemCode } from "../../core/problem.js";
 import { Problem } from "../../core/problem.js";
 import { addEntry, removeEntry, replaceEntry } from "../../factory-config/edit-entries.js";
 import { readDocument } from "../../factory-config/read-document.js";
-import { readRevocationList } from "../../identity/devices/revocation-list.js";
+import { readRevocationList } from "../../identity/devices/revocation-lists.js";
 
 /** What reads or edits a document of a tenant that can be large. */
 const documentTasks = { readDocument, addEntry, replaceEntry, removeEntry, readRevocationList };

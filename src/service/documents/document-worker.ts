@@ -5,7 +5,7 @@ import { packageRoot } from "../../core/package-root.js";
 import { Problem, type ProblemCode } from "../../core/problem.js";
 import type { RegistryEntry } from "../../factory-config/entry.js";
 import type { ConfigDocuments, ReadDocument } from "../../factory-config/read-document.js";
-import type { ListContent, RevocationListReader } from "../../identity/devices/revocation-list.js";
+import type { ListContent, RevocationListReader } from "../../identity/devices/revocation-lists.js";
 import type { DocumentFailure } from "../../observability/metrics.js";
 import type { Answer, InputOf, OutputOf, TaskName } from "./document-tasks.js";
 

@@ -1,12 +1,11 @@
-import { createDoctors } from "../../broker/doctor/create-doctors.js";
-import type { DoctorDeps } from "../../broker/doctor/examine-secret.js";
-import { requirePassed } from "../../broker/doctor/require-passed.js";
-import type { Facts } from "../../broker/factory-facts.js";
-import type { BrokerDeps } from "../../broker/issue-token.js";
-import { createProducts, type Products } from "../../broker/products.js";
+import { createDoctors } from "../../broker/doctor/examine-registry.js";
+import { type DoctorDeps, requirePassed } from "../../broker/doctor/examine-secret.js";
+import { unservedRegistries } from "../../broker/issue/decide-demands.js";
+import type { Facts } from "../../broker/issue/factory-facts.js";
+import type { BrokerDeps } from "../../broker/issue/issue-token.js";
+import { createProducts, type Products } from "../../broker/issue/products.js";
 import { createProviders } from "../../broker/providers/create-providers.js";
 import type { CheckDeps } from "../../broker/references/check-references.js";
-import { unservedRegistries } from "../../broker/unserved-registries.js";
 import type { FactoryRef } from "../../core/caller.js";
 import { databaseNow } from "../../core/database-clock.js";
 import { signAssertion } from "../../federation/sign-assertion.js";
@@ -33,7 +32,7 @@ export function createMinting(input: {
   const now = databaseNow;
   const way = { outbound, settings: { allowedRealms, passThroughHosts }, now };
   return {
-    ...createProducts({ providers: createProviders(way), now, random: Math.random }),
+    ...createProducts({ ...way, providers: createProviders(way), random: Math.random }),
     assert: (asserted) => signAssertion({ federationKeys, federationUrl: publicUrl, now }, asserted),
     doctors: createDoctors(way),
     doctorLimit: new SecretQuestions({ perMinute: 5, what: "This secret was tried too often." }),

@@ -1,16 +1,16 @@
+import { UnknownCallers } from "../../audit/counted-events.js";
 import type { AuditWriter } from "../../audit/record.js";
-import { UnknownCallers } from "../../audit/refusals.js";
 import { databaseNow } from "../../core/database-clock.js";
 import type { Database } from "../../db/database.js";
 import type { Generations } from "../../db/generations.js";
 import type { Withdrawals } from "../../db/withdrawals.js";
 import { Callers } from "../../identity/callers.js";
 import { Devices } from "../../identity/devices/devices.js";
-import type { RevocationListReader } from "../../identity/devices/revocation-list.js";
-import { RevocationLists } from "../../identity/devices/revocation-lists.js";
+import { type RevocationListReader, RevocationLists } from "../../identity/devices/revocation-lists.js";
+
 import type { AccessTokens } from "../../identity/oauth/access-tokens.js";
-import { KeySets } from "../../identity/oidc/key-sets.js";
-import { Workloads } from "../../identity/oidc/workloads.js";
+import { KeySets } from "../../identity/trust-rules/key-sets.js";
+import { Workloads } from "../../identity/trust-rules/workloads.js";
 import type { Logger } from "../../observability/log.js";
 import type { Outbound } from "../../outbound/outbound.js";
 import type { Settings } from "../../settings/settings.js";

@@ -34,6 +34,17 @@ export function createLimits(input: { settings: Settings; pool: Database["pool"]
       perMinute: tokenRequestsPerMinute,
       onLimited: () => metrics.requestLimited("costly-requests"),
     }),
+    relayTokenRequests: new TokenRequests({
+      tokens: "tokens of the relay",
+      perMinute: tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("relay-token-requests"),
+    }),
+    // One credential can stand for the nodes of a cluster, and an image for several platforms has several manifests.
+    relayedManifests: new TokenRequests({
+      tokens: "manifests",
+      perMinute: 10 * tokenRequestsPerMinute,
+      onLimited: () => metrics.requestLimited("relayed-manifests"),
+    }),
     sessionRequests: new TokenRequests({
       tokens: "access tokens",
       perMinute: tokenRequestsPerMinute,

@@ -1,24 +1,25 @@
 import type { AuditWriter } from "../../audit/record.js";
-import type { Facts } from "../../broker/factory-facts.js";
+import type { Facts } from "../../broker/issue/factory-facts.js";
 import {
   checkCredentialText,
+  checkOtherCloud,
   checkUnnamedCredentialText,
   mistakesFor,
 } from "../../broker/secret-formats/check-credential-text.js";
-import { checkOtherCloud } from "../../broker/secret-formats/check-other-cloud.js";
+
 import type { FactoryRef } from "../../core/caller.js";
 import type { Database } from "../../db/database.js";
-import { mentionsOf } from "../../factory-config/mentions-of.js";
-import { ParsedVersions } from "../../factory-config/parsed-versions.js";
+import { mentionsOf, ParsedVersions } from "../../factory-config/current-config.js";
+
 import type { ConfigDocuments } from "../../factory-config/read-document.js";
 import { SecretQuestions } from "../../limits/secret-questions.js";
 import type { Logger } from "../../observability/log.js";
 import type { FactoryKeys } from "../../secrets/factory-keys.js";
 import { SecretHeads } from "../../secrets/secret-heads.js";
-import { SecretWriter } from "../../secrets/secret-writer.js";
 import { SecretUses } from "../../secrets/usage/secret-uses.js";
 import { valueWarnings } from "../../secrets/value-warnings.js";
 import type { SecretsDeps } from "../../secrets/write-secrets.js";
+import { SecretWriter } from "../../secrets/write-statement.js";
 import type { Settings } from "../../settings/settings.js";
 
 /** What writes secrets. Which entries name a secret, and what form they need, the parsed factory-config says. */
@@ -46,13 +47,14 @@ export function createSecretsDeps(input: {
           : [...checkOtherCloud(types, text), ...types.flatMap((type) => checkCredentialText(type, text))];
       return [...valueWarnings(value), ...remarks];
     },
-    mistakesFor: async (factory, name, value, as) => {
-      const known = await (as === "present" ? facts.present(factory) : facts.of(factory));
-      const named = known.entries.filter(({ entry }) => entry.secretName === name);
-      if (named.length === 0) return undefined;
+    mistakesFor: async (factory, name, value) => {
+      const named = (await facts.of(factory)).entries.filter(({ entry }) => entry.secretName === name);
+      if (named.length === 0) return [];
       const text = value.revealText();
       return [...new Set(named.flatMap(({ entry }) => mistakesFor(entry, text)))];
     },
+    configVersion: async (factory, isRead) =>
+      (await (isRead === "anew" ? facts.present(factory) : facts.of(factory))).configVersion,
     entriesNaming: async (factory, names) =>
       (await facts.present(factory)).entries
         .filter(({ entry }) => entry.secretName !== undefined && names.includes(entry.secretName))

@@ -1,14 +1,21 @@
 import type { KeyRing } from "../../crypto/key-ring.js";
-import { readKnownKeys } from "../../crypto/store.js";
+import { readKnownKeys } from "../../crypto/open-key-ring.js";
 import type { Database } from "../../db/database.js";
 import { clockIsRight } from "../../db/measure-clock.js";
 import { migrationsAreComplete } from "../../db/migrate.js";
-import type { Drain } from "../../http/drain.js";
 import { openApiTexts } from "../../http/openapi.js";
+import type { Drain } from "../../http/server.js";
 import type { Metrics } from "../../observability/metrics.js";
-import { offeredDirectory, readOffered, readOfferedHelper } from "../command-line/read-offered.js";
-import { compressText, type OpenApiFiles, type ProbeResult, type ReadinessProbe } from "../health/routes.js";
-import { databaseAnswers, databaseTakesWrites } from "../health/store.js";
+import {
+  compressText,
+  databaseAnswers,
+  databaseTakesWrites,
+  type OpenApiFiles,
+  type ProbeResult,
+  type ReadinessProbe,
+} from "../health.js";
+import { offeredDirectory, readOffered, readOfferedHelper } from "../offered-files.js";
+
 import { routes } from "../routes.js";
 
 export const databaseAway = "The database does not answer.";
@@ -52,7 +59,7 @@ async function compressedOpenApi(): Promise<OpenApiFiles> {
 
 const okIf = (holds: boolean): ProbeResult => (holds ? "ok" : "failed");
 
-/** Remembers an answer for a second, whoever asks: making it takes milliseconds, and anybody can ask. */
+/** Remembers an answer for a second, no matter who asks: making it takes milliseconds, and anybody can ask. */
 function forASecond<T>(make: () => Promise<T>): () => Promise<T> {
   let made: { value: Promise<T>; until: number } | undefined;
   return () => {

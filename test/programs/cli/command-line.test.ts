@@ -1,11 +1,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, test, vi } from "vitest";
-import { commandTree } from "../../../src/cli/completion/command-tree.js";
+import { isForJob } from "../../../src/cli/client/run-commands.js";
 import { run } from "../../../src/cli/factory-secrets.js";
+import { commandTree } from "../../../src/cli/operator/completion.js";
 import { run as runPacked } from "../../../src/cli/packed-program.js";
 
 /** What a program prints, in this process. */
@@ -61,6 +62,59 @@ test("the program of the clone has every command that other machines get", async
   const ofServer = /^(audit (rotate-key|prune)|operator-token|(signing-)?keys( .*)?|backup|restore)$/;
   expect(own.filter((path) => !packed.includes(path) && !ofServer.test(path))).toEqual([]);
   expect(packed.filter((path) => ofServer.test(path))).toEqual([]);
+});
+
+test("a command of a job, and --version, load nothing of the operator's commands", () => {
+  const dist = new URL("../../../dist/", import.meta.url);
+  const loaded = new Set<string>();
+  const load = (url: URL): void => {
+    if (loaded.has(url.href)) return;
+    loaded.add(url.href);
+    const imports = readFileSync(url, "utf8").matchAll(/^(?:import|\} from|export .* from) ?[^"\n]*"(\.[^"]+)";$/gm);
+    for (const [, path = ""] of imports) load(new URL(path, url));
+  };
+  load(new URL("cli/factory-secrets.js", dist));
+  const modules = [...loaded].flatMap((url) => [...readFileSync(new URL(url), "utf8").matchAll(/^\/\/ (src\/.*)$/gm)]);
+  const names = modules.map(([, name = ""]) => name);
+  expect(names).toContain("src/cli/job/job-commands.ts");
+  expect(names.filter((name) => /^src\/cli\/(?:operator|server)\//.test(name))).toEqual([]);
+  const job = [new Command("ci"), new Command("check")];
+  for (const argv of [["--version"], ["ci", "login"], ["--url", "https://x", "check"]])
+    expect(isForJob(job, argv)).toBe(true);
+  for (const argv of [["secrets", "list"], ["--help"], [], ["--url", "ci", "secrets"]])
+    expect(isForJob(job, argv)).toBe(false);
+});
+
+describe("what is mistyped", () => {
+  /** What a program says on standard error. */
+  async function complaint(exitCode: number, ...argv: string[]): Promise<string> {
+    const out = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    const err = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    try {
+      expect(await run(argv)).toBe(exitCode);
+      expect(out.mock.calls).toEqual([]);
+      return err.mock.calls.map(([text]) => String(text)).join("");
+    } finally {
+      out.mockRestore();
+      err.mockRestore();
+    }
+  }
+
+  test("a group without a command prints its help on standard error and ends with 1", async () => {
+    for (const group of [["secrets"], ["devices", "authorities"], ["ci"], ["audit"], ["signing-keys"], []])
+      expect(await complaint(1, ...group)).toMatch(/^Usage: factory-secrets [\s\S]*\nCommands:\n/);
+  });
+
+  test.each([
+    [["secrets", "lst", "--json"], "Unknown command `secrets lst`. Did you mean `secrets list`?"],
+    [["--json", "secrets", "remove", "x"], "Unknown command `secrets remove`. Did you mean `secrets rm`?"],
+    [["secret", "list"], "Unknown command `secret`. Did you mean `secrets`?"],
+    [["devices", "authorities", "shwo"], "Did you mean `devices authorities show`?"],
+    [["ci", "lgin"], "Unknown command `ci lgin`. Did you mean `ci login`?"],
+    [["secrets", "xyzzy"], "Unknown command `secrets xyzzy`. To see all: factory-secrets secrets --help"],
+  ])("of %j the nearest command is suggested", async (argv, sentence) => {
+    expect(await complaint(2, ...argv)).toContain(sentence);
+  });
 });
 
 describe("completion", () => {

@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
-import { withOptionsBehind } from "../../../src/cli/client/leading-options.js";
 import { timeOf } from "../../../src/cli/client/read-time.js";
+import { withOptionsLast } from "../../../src/cli/client/run-commands.js";
 import { newSigningKey, nowSeconds, signToken } from "../../support/oidc-issuer.js";
-import { openJobMachine } from "./ci/job-machine.js";
+import { openJobMachine } from "./job/job-machine.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -34,7 +34,7 @@ describe("options in front of the command", () => {
       ["secrets", "list", "--url", "x"],
     ],
   ])("%j is read as %j", (given, expected) => {
-    expect(withOptionsBehind(program, given)).toEqual(expected);
+    expect(withOptionsLast(program, given)).toEqual(expected);
   });
 });
 
@@ -93,7 +93,7 @@ describe("a command of a job", () => {
   test("explain prints the claims of the token, but none of a person, and its times by the service's clock", async () => {
     const done = await run("http", "ci", "explain");
     expect(done.stdout).toMatch(
-      /Clock of the service: .*\nIssued: .* ago\nExpires: .* s ago \(this alone refuses it\)/,
+      /Clock of the service: .*\nIssued: .* ago\nExpires: .* s ago \(the token is refused for this\)/,
     );
     expect(JSON.parse(done.stdout.slice(done.stdout.indexOf("\n{")))).toMatchObject({
       ...{ iss: "https://ci.example.test", sub: "repo:acme/app", ref: "refs/heads/main", repository_id: "7" },

@@ -48,14 +48,20 @@ async function killWhile(command: CommandProcess, watcher: pg.Client | pg.Pool, 
 describe("SIGKILL", () => {
   it("in the middle of a backup leaves no file of its name, and the next goes through", async () => {
     const out = join(directory, "whole");
-    const settings = { DATABASE_URL: service.databaseUrl };
+    const settings = { DATABASE_URL: service.databaseUrl, FACTORY_SECRETS_KEY: service.key };
     const killed = startCommand(settings, "backup", "--out", out);
     expect(await killWhile(killed, service.database.pool, "audit_events")).toBe(true);
     const left = await readdir(directory);
     expect(left.filter((name) => !name.endsWith(".partial"))).toEqual([]);
     expect(left).toHaveLength(1);
     for (const partial of left) {
-      const check = await runCommand({}, "restore", "--in", join(directory, partial), "--check");
+      const check = await runCommand(
+        { FACTORY_SECRETS_KEY: service.key },
+        "restore",
+        "--in",
+        join(directory, partial),
+        "--check",
+      );
       expect(check.code).toBe(1);
     }
     expect(await runCommand(settings, "backup", "--out", out)).toMatchObject({ code: 0 });
@@ -63,7 +69,7 @@ describe("SIGKILL", () => {
 
   it("at any table of a restore leaves nothing there, and it can be run again", async () => {
     const file = join(directory, "whole");
-    const settings = { DATABASE_URL: empty.url };
+    const settings = { DATABASE_URL: empty.url, FACTORY_SECRETS_KEY: service.key };
     const relations = "SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     for (const table of ["key_encryption_keys", "credentials", "audit_events"]) {
       const restore = startCommand(settings, "restore", "--in", file);

@@ -38,7 +38,7 @@ beforeAll(async () => {
   testDatabase = await createTestDatabase();
   database = openDatabase({ url: testDatabase.url, connections: 4, onError: () => undefined });
   await start();
-  token = /FS_TOKEN=(fso_\S+)/.exec(server.said())?.[1] ?? "";
+  token = /FACTORY_SECRETS_TOKEN=(fso_\S+)/.exec(server.said())?.[1] ?? "";
   keys = await openKeys(database.prisma, readSettings(settings()), undefined);
   for (let n = 0; n < factories; n += 1) await ask("POST", "/v1/factories", { name: `f${n}` });
   await Promise.all(Array.from({ length: secrets }, (_, n) => put(`s${n}`)));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { keyEncryptionKeyId } from "../../../src/crypto/envelope.js";
-import { findPostmaster } from "../../../src/db/embedded/find-postmaster.js";
+import { findPostmaster } from "../../../src/db/embedded/postmaster.js";
 import { type BrokeredFactory, startBrokeredFactory } from "../../support/broker/brokered-factory.js";
 import type { CloudEndpoint } from "../../support/clouds/cloud-endpoint.js";
 import type { StandInClouds } from "../../support/clouds/start-stand-in-clouds.js";
@@ -12,7 +12,7 @@ import { secretValue, watched } from "../../support/leak-watch.js";
 import { createTestDatabase } from "../../support/test-database.js";
 import { endServerProcesses, startServerProcess } from "./server-process.js";
 
-const tokenLine = /FS_TOKEN=(fso_\S+)/g;
+const tokenLine = /FACTORY_SECRETS_TOKEN=(fso_\S+)/g;
 const newKey = (): string => randomBytes(32).toString("base64");
 
 afterEach(endServerProcesses);

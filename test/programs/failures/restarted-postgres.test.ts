@@ -56,7 +56,7 @@ it("a Postgres that is restarted again and again under load ends no replica, and
   const start = (): ServerProcess => startServerProcess({ DATABASE_URL: own.url, FACTORY_SECRETS_KEY: own.key });
   const first = start();
   const urls = [await first.listening()];
-  const token = /FS_TOKEN=(fso_\S+)/.exec(first.said())?.[1] ?? "";
+  const token = /FACTORY_SECRETS_TOKEN=(fso_\S+)/.exec(first.said())?.[1] ?? "";
   const servers = [first, start()];
   urls.push((await servers[1]?.listening()) ?? "");
   await request(`${urls[0]}/v1/factories`, {

@@ -5,8 +5,12 @@ import { join } from "node:path";
 import pg from "pg";
 import { settleClusterHome } from "../../../src/db/embedded/cluster-home.js";
 import { postgresEnvironment } from "../../../src/db/embedded/create-cluster.js";
-import { findPlatformPackage, thisMachine } from "../../../src/db/embedded/platform-package.js";
-import { preparePostgresBinaries } from "../../../src/db/embedded/postgres-binaries.js";
+import {
+  findPlatformPackage,
+  preparePostgresBinaries,
+  thisMachine,
+} from "../../../src/db/embedded/postgres-binaries.js";
+
 import { freePort } from "../../support/free-port.js";
 
 /** A Postgres on a given cluster that takes no writes, because it takes itself for a standby. */

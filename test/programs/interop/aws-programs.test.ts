@@ -4,7 +4,7 @@ import { ECRClient, GetAuthorizationTokenCommand } from "@aws-sdk/client-ecr";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type AwsFactory, host, region, startAwsFactory } from "../../support/aws/aws-factory.js";
 import { pull } from "../../support/broker/brokered-factory.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { environmentOf, type Job } from "./aws-jobs.js";
 import {
   awsCli,

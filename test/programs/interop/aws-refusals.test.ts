@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type AwsFactory, host, otherHost, startAwsFactory } from "../../support/aws/aws-factory.js";
 import { pull } from "../../support/broker/brokered-factory.js";
 import { whileAnswering } from "../../support/cli/stand-in-service.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { deadPort, endJob, environmentOf, expireJob, type Job, narrowJob } from "./aws-jobs.js";
 import { type AwsOutcome, type AwsProgram, awsPrograms } from "./run-aws-programs.js";
 

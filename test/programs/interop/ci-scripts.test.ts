@@ -11,7 +11,7 @@ import {
   startBrokeredFactory,
 } from "../../support/broker/brokered-factory.js";
 import { watched } from "../../support/leak-watch.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 
 // A checkout of github.com/foundriesio/ci-scripts. It reads /secrets and nothing else, so it runs in a mount namespace.
 const checkout = process.env.FACTORY_SECRETS_TEST_CI_SCRIPTS;

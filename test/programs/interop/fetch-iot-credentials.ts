@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Issued } from "../../support/devices/device-certificates.js";
 import { runProgram } from "../../support/programs/run-to-end.js";
 import { startConnectProxy } from "../../support/registry/connect-proxy.js";
-import type { JobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/job/job-machine.js";
 import { python } from "./run-aws-programs.js";
 
 export const IotKeys = z.object({ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() });

@@ -8,7 +8,7 @@ import { ecrClient } from "../../support/clouds/aws-clients.js";
 import { type Issued, makeDevice, makeRoot } from "../../support/devices/device-certificates.js";
 import { makeServerFiles, register } from "../../support/devices/device-service.js";
 import { hoursFromNow } from "../../support/devices/refused-device.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { deadPort } from "./aws-jobs.js";
 import { fetchIotCredentials, IotKeys, type IotRequest } from "./fetch-iot-credentials.js";
 import { python, withoutPython } from "./run-aws-programs.js";

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
 import { type PrivateRegistry, startPrivateRegistry } from "../../support/registry/private-registry.js";
 import { judgeByUsers } from "../../support/registry/registry-realm.js";
-import type { JobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/job/job-machine.js";
 import { type BrokerUnderTest, startBrokerFor } from "./broker-under-test.js";
 import {
   docker,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { createAwsDoctor } from "../../../src/broker/doctor/aws/examine-aws.js";
-import type { MintRequest, OpenedSecret } from "../../../src/broker/provider.js";
-import { createAwsProvider } from "../../../src/broker/providers/aws.js";
+import { createAwsProvider } from "../../../src/broker/providers/aws/aws.js";
+import { createAwsDoctor } from "../../../src/broker/providers/aws/doctor.js";
+import type { MintRequest, OpenedSecret } from "../../../src/broker/providers/provider.js";
 import { Plaintext } from "../../../src/crypto/plaintext.js";
 import type { AwsEntry } from "../../../src/factory-config/entry.js";
 import { parseConnectTo } from "../../../src/outbound/connect-to.js";

@@ -8,7 +8,7 @@ import { makeServerFiles, register } from "../../support/devices/device-service.
 import { formIn, watched } from "../../support/leak-watch.js";
 import { startPrivateRegistry } from "../../support/registry/private-registry.js";
 import { judgeByUsers } from "../../support/registry/registry-realm.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { environmentOf } from "./aws-jobs.js";
 import { type AzureRegistry, startAzureRegistry, storedAzurePassword } from "./azure-registry.js";
 import { startBrokerFor } from "./broker-under-test.js";

@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
 import type { PrivateRegistry } from "../../support/registry/private-registry.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 
 const dockerRegistry = process.env.FACTORY_SECRETS_TEST_DOCKER_REGISTRY;
 const skopeo = process.env.FACTORY_SECRETS_TEST_SKOPEO;

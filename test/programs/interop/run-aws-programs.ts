@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { region } from "../../support/aws/aws-factory.js";
 import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
-import type { JobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/job/job-machine.js";
 
 export const awsCli = process.env.FACTORY_SECRETS_TEST_AWS_CLI;
 export const python = process.env.FACTORY_SECRETS_TEST_AWS_PYTHON;

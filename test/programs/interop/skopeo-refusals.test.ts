@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { listenOnLoopback, whileAnswering } from "../../support/cli/stand-in-service.js";
-import type { JobMachine } from "../cli/ci/job-machine.js";
+import type { JobMachine } from "../cli/job/job-machine.js";
 import { type AzureRegistry, startAzureRegistry } from "./azure-registry.js";
 import {
   copyImage,
@@ -89,7 +89,7 @@ describe.skipIf(isMissing)(
       [
         "a job for repositories, where Azure's password is for all",
         async () => narrow({ registry: azure.registry.host, repositories: ["acme/base"] }),
-        /gives a bearer, and a credential helper can only hand a password/,
+        /gives a bearer token, and a credential helper can pass only a password/,
       ],
     ];
 
@@ -125,7 +125,7 @@ describe.skipIf(isMissing)(
       await close();
       const at = (url: string) => copy(machineOf(job.token, { FACTORY_SECRETS_URL: url }));
       const [down, slow] = await Promise.all([at(`http://127.0.0.1:${port}`), whileAnswering(() => undefined, at)]);
-      const nothing = `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Tried for 20 s.\n`;
+      const nothing = `Nothing listens at http://127.0.0.1:${port}: the connection was refused. Gave up after 20 s.\n`;
       expect(down).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(nothing) });
       expect(slow).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("did not answer within") });
     });

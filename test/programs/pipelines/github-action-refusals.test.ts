@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { bearerHost } from "../cli/ci/factory-for-jobs.js";
+import { bearerHost } from "../cli/job/factory-for-jobs.js";
 import { type ActionStep, type GitHubRunner, openGitHubRunner, type StepResult } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 

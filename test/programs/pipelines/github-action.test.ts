@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { bearerHost, passwordHost } from "../cli/ci/factory-for-jobs.js";
+import { bearerHost, passwordHost } from "../cli/job/factory-for-jobs.js";
 import { action, type GitHubRunner, openGitHubRunner } from "./github-runner.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 

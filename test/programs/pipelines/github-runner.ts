@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { recordText } from "../../support/leak-watch.js";
 import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { Action } from "./action-metadata.js";
 import { linkPrograms } from "./link-programs.js";
 

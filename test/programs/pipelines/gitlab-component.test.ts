@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { whileAnswering } from "../../support/cli/stand-in-service.js";
-import { bearerHost, passwordHost } from "../cli/ci/factory-for-jobs.js";
+import { bearerHost, passwordHost } from "../cli/job/factory-for-jobs.js";
 import { componentJob } from "./gitlab-component.js";
 import { type GitLabRunner, type JobOptions, openGitLabRunner } from "./gitlab-runner.js";
 import { findProgram } from "./link-programs.js";

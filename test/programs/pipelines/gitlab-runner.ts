@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { recordText } from "../../support/leak-watch.js";
 import { type ProgramResult, runProgram } from "../../support/programs/run-to-end.js";
-import { type JobMachine, openJobMachine } from "../cli/ci/job-machine.js";
+import { type JobMachine, openJobMachine } from "../cli/job/job-machine.js";
 import { componentJob } from "./gitlab-component.js";
 import { linkPrograms } from "./link-programs.js";
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { newSigningKey, nowSeconds, signToken } from "../../support/oidc-issuer.js";
-import { bearerHost, type FactoryForJobs, passwordHost, startFactoryForJobs } from "../cli/ci/factory-for-jobs.js";
+import { bearerHost, type FactoryForJobs, passwordHost, startFactoryForJobs } from "../cli/job/factory-for-jobs.js";
 
 /** A factory that lets the jobs of one project in, by the ID tokens of its CI system. */
 export type TrustingFactory = FactoryForJobs & {

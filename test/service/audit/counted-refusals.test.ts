@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type RepeatableEvent, RepeatedEvents } from "../../../src/audit/repeated-events.js";
+import { type RepeatableEvent, RepeatedEvents } from "../../../src/audit/counted-events.js";
 import { routes } from "../../../src/service/routes.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { pathOfRoute } from "../http/route-path.js";

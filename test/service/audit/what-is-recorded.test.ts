@@ -246,6 +246,7 @@ describe("the list is filtered", () => {
     expect((await events({ from: at })).map(({ action }) => action)).toContain("secret.written");
     expect((await events({ to: at })).map(({ action }) => action)).not.toContain("secret.written");
     expect(await events({ from: "2999-01-01T00:00:00Z" })).toEqual([]);
+    expect(await events({ from: "2026-01-01T00:00:00.0001Z", to: "2026-01-01T00:00:00.0002Z" })).toEqual([]);
     expect((await events({ from: "0001-01-01T00:00:00Z", to: "9999-12-31T23:59:59.999999Z" })).length).toBeGreaterThan(
       1,
     );
@@ -255,6 +256,9 @@ describe("the list is filtered", () => {
     { from: "yesterday" },
     { to: "2026-13-01T00:00:00Z" },
     { from: "0000-01-01T00:00:00Z" },
+    { from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z" },
+    { from: "2026-01-01T00:00:00Z", to: "2026-01-01T00:00Z" },
+    { from: "2026-01-01T00:00:00.0002Z", to: "2026-01-01T00:00:00.0001Z" },
     { secret: "\0" },
     { actor: "\0" },
     { action: "\0" },

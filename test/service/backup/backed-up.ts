@@ -1,16 +1,22 @@
 import { Writable } from "node:stream";
 import pg from "pg";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { type Made, makeBackup } from "../../../src/backup/make/make-backup.js";
-import { type Restored, restoreBackup, verifyBackup } from "../../../src/backup/restore/restore-backup.js";
+import { type Made, makeBackup } from "../../../src/backup/make-backup.js";
+import { type Restored, restoreBackup, verifyBackup } from "../../../src/backup/restore-backup.js";
+import type { KeyEncryptionKey } from "../../../src/crypto/key-encryption-key.js";
+import { parseKey } from "../../../src/crypto/read-key.js";
+import { withClient } from "../../../src/db/connections.js";
 import { readMigrations, tablesOf } from "../../../src/db/migrate.js";
-import { withClient } from "../../../src/db/one-client.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 
 /** A backup in memory, and what was said while it was made. */
-export type BackedUp = { bytes: Buffer; made: Made; said: string[] };
+export type BackedUp = { bytes: Buffer; key: string; made: Made; said: string[] };
 
-export async function backUp(url: string): Promise<BackedUp> {
+/** The key-encryption key of a service in tests, by its base64. */
+export const keysOf = (...keys: string[]): KeyEncryptionKey[] =>
+  keys.map((key) => parseKey("env:FACTORY_SECRETS_KEY", "FACTORY_SECRETS_KEY", key));
+
+export async function backUp({ databaseUrl: url, key }: { databaseUrl: string; key: string }): Promise<BackedUp> {
   const chunks: Buffer[] = [];
   const said: string[] = [];
   const sink = new Writable({
@@ -21,10 +27,10 @@ export async function backUp(url: string): Promise<BackedUp> {
   });
   const knownTables = tablesOf(await readMigrations(migrationsDirectory));
   const made = await makeBackup(
-    { url, knownTables, onProgress: () => undefined, say: (line) => said.push(line) },
+    { url, keys: keysOf(key), knownTables, onProgress: () => undefined, say: (line) => said.push(line) },
     sink,
   );
-  return { bytes: Buffer.concat(chunks), made, said };
+  return { bytes: Buffer.concat(chunks), key, made, said };
 }
 
 /** Bytes as a file gives them. */
@@ -33,13 +39,18 @@ export async function* inChunks(bytes: Buffer, size = 64 * 1024): AsyncGenerator
 }
 
 /** Checks a backup, then restores it, as the command does. */
-export async function restoreInto(url: string, bytes: Buffer, revokeCredentials = false): Promise<Restored> {
+export async function restoreInto(
+  url: string,
+  { bytes, key }: { bytes: Buffer; key: string },
+  revokeCredentials = false,
+): Promise<Restored> {
   const migrations = await readMigrations(migrationsDirectory);
   const open = () => inChunks(bytes);
-  const verified = await verifyBackup(open, migrations);
+  const keys = keysOf(key);
+  const verified = await verifyBackup(open, keys, migrations);
   // Its pool is never used: the event goes with the restore.
   const audit = new AuditWriter(new pg.Pool({ connectionString: url }));
   return withClient(url, "test restore", (client) =>
-    restoreBackup({ client, audit, migrations }, { ...verified, open }, { revokeCredentials }),
+    restoreBackup({ client, audit, keys, migrations }, { ...verified, open }, { revokeCredentials }),
   );
 }

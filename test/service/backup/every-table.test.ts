@@ -1,8 +1,8 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { leftOut } from "../../../src/backup/left-out.js";
-import { inOrderOfNeed } from "../../../src/backup/make/make-backup.js";
-import { readSequences, readTables, type Table } from "../../../src/backup/make/store.js";
+import { leftOut } from "../../../src/backup/format.js";
+import { inOrderOfNeed, readSequences, readTables, type Table } from "../../../src/backup/make-backup.js";
+
 import { readMigrations, tablesOf } from "../../../src/db/migrate.js";
 import { migrationsDirectory } from "../../../src/db/open-service-database.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
@@ -28,7 +28,7 @@ const tablesThere = namesOf("SELECT tablename AS name FROM pg_tables WHERE schem
 
 describe("every table", () => {
   it("is in a backup, or named as left out on purpose", async () => {
-    const { made } = await backUp(service.databaseUrl);
+    const { made } = await backUp(service);
     const inBackup = new Set(made.header.tables.map(({ name }) => name));
     expect((await tablesThere()).filter((name) => !inBackup.has(name))).toEqual([...leftOut.keys()].toSorted());
     expect([...leftOut.keys()].filter((name) => inBackup.has(name))).toEqual([]);
@@ -40,7 +40,7 @@ describe("every table", () => {
   });
 
   it("goes with all of its columns", async () => {
-    const { made } = await backUp(service.databaseUrl);
+    const { made } = await backUp(service);
     const columnsThere = namesOf(
       `SELECT table_name || '.' || column_name AS name FROM information_schema.columns
        WHERE table_schema = 'public' AND is_generated = 'NEVER' ORDER BY 1`,
@@ -92,8 +92,8 @@ it("nothing that means something in one Postgres alone goes into another", async
 
 it("a table of somebody else is told of, and left alone", async () => {
   await client.query("CREATE TABLE of_somebody_else (id int); INSERT INTO of_somebody_else VALUES (1)");
-  const { made, said } = await backUp(service.databaseUrl);
-  expect(said).toEqual(["The table of_somebody_else is none of this release's, and not in the backup."]);
+  const { made, said } = await backUp(service);
+  expect(said).toEqual(["The table of_somebody_else does not belong to this release and is not in the backup."]);
   expect(made.header.tables.map(({ name }) => name)).not.toContain("of_somebody_else");
   await client.query("DROP TABLE of_somebody_else");
 });

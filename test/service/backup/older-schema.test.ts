@@ -23,7 +23,7 @@ beforeAll(async () => {
   await applyNext(client, (await readMigrations(migrationsDirectory)).slice(0, 1));
   await client.query("COMMIT");
   await client.query(await readFile(rows, "utf8"));
-  backedUp = await backUp(old.url);
+  backedUp = await backUp({ databaseUrl: old.url, key });
 });
 afterAll(async () => {
   await client.end();
@@ -43,7 +43,7 @@ it("events that wait to be sealed stand in many small transactions, however many
      FROM (SELECT * FROM audit_events ORDER BY id LIMIT 1) AS e, generate_series(1, 3000)`,
   );
   const database = await createTestDatabase("empty");
-  await restoreInto(database.url, (await backUp(old.url)).bytes);
+  await restoreInto(database.url, await backUp({ databaseUrl: old.url, key }));
   const restored = new pg.Client({ connectionString: database.url });
   await restored.connect();
   const { rows: sizes } = await restored.query<{ size: number; from: string }>(
@@ -60,7 +60,7 @@ it("events that wait to be sealed stand in many small transactions, however many
 
 it("a backup of an older release is restored, and brought up to date", async () => {
   const database = await createTestDatabase("empty");
-  await restoreInto(database.url, backedUp.bytes);
+  await restoreInto(database.url, backedUp);
   const service = await startTestService({}, { databaseUrl: database.url, key });
   const { rows: factories } = await service.database.pool.query("SELECT id FROM factories WHERE name = 'acme'");
   const stored = await createStoredValues(service, factories[0]?.id);

@@ -20,15 +20,15 @@ it("is of one moment, however many write meanwhile, and keeps none of them waiti
   const backups = [];
   for (let round = 0; round < 2; round += 1) {
     const before = [...load.acknowledged];
-    const { bytes } = await backUp(broker.service.databaseUrl);
+    const backup = await backUp(broker.service);
     expect(load.acknowledged.length).toBeGreaterThan(before.length);
-    backups.push({ before, bytes });
+    backups.push({ before, backup });
   }
   await load.stop();
   expect([...load.statuses.keys()].filter((status) => status !== 200 && status !== 201)).toEqual([]);
-  for (const { before, bytes } of backups) {
+  for (const { before, backup } of backups) {
     const database = await createTestDatabase("empty");
-    await restoreInto(database.url, bytes);
+    await restoreInto(database.url, backup);
     const stored = await createStoredValues({ databaseUrl: database.url, key: broker.service.key }, broker.factory.id);
     const { current, audited } = await stored.versions();
     // Each version that stands has its audit row, and no row tells of one that does not.
@@ -45,7 +45,7 @@ it("keeps migrations out until it is done, and is refused while one is under way
   await client.connect();
   await client.query("BEGIN");
   await client.query("SELECT pg_advisory_xact_lock($1)", [advisoryLockId]);
-  await expect(backUp(broker.service.databaseUrl)).rejects.toThrow("is being migrated at this moment");
+  await expect(backUp(broker.service)).rejects.toThrow("is being migrated at this moment");
   await client.query("ROLLBACK");
   // Who needs no migration is not kept waiting by a backup either.
   await client.query("BEGIN");

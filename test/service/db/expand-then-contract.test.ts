@@ -16,6 +16,11 @@ const contracted: Record<string, readonly string[]> = {
   "20261129000000_aws_keys": ["the unique data_keys.data_keys_aws_keys_key "],
   // It announces no keys.
   "20261129060000_announced_signing_keys": ["the unique signing_keys.signing_keys_announced_key "],
+  // Nothing was released with the chains of hashes.
+  "20261201010000_transparency_logs": [
+    ...["audit_chains.", "audit_statements.", "audit_seals.", "audit_shipments."],
+    "the unique audit_seals.",
+  ],
 };
 
 let database: TestDatabase;

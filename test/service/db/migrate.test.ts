@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { DatabaseUnusable } from "../../../src/db/database-unusable.js";
 import { applyMigrations, assertUtf8 } from "../../../src/db/migrate.js";
+import { DatabaseUnusable } from "../../../src/db/wait-for-database.js";
 import { createTestDatabase, type TestDatabase } from "../../support/test-database.js";
 
 const onProgress = () => undefined;

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { databaseTrouble } from "../../../src/core/database-errors.js";
-import { explainConnection } from "../../../src/db/explain-connection.js";
-import { withClient } from "../../../src/db/one-client.js";
+import { withClient } from "../../../src/db/connections.js";
+import { explainConnection } from "../../../src/db/wait-for-database.js";
 import { readSettings, SettingsError } from "../../../src/settings/settings.js";
 import {
   createTestCertificateAuthority,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ParsedVersions } from "../../../src/factory-config/parsed-versions.js";
+import { ParsedVersions } from "../../../src/factory-config/current-config.js";
 import { DocumentWorker } from "../../../src/service/documents/document-worker.js";
 import { expectCpuSecondsBelow } from "../../support/cpu-seconds.js";
 import { problemsOf } from "../../support/factory-config/problems-of.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
-import { remarkOnSettings } from "../../../src/factory-config/remark-on-settings.js";
+import { remarkOnSettings } from "../../../src/factory-config/remarks.js";
 import { parseAddressRanges, refusalOfAddress } from "../../../src/outbound/addresses.js";
 import { parseConnectTo } from "../../../src/outbound/connect-to.js";
 import { startConfigOverHttp } from "./config-over-http.js";

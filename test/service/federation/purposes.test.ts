@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { Generations } from "../../../src/db/generations.js";
-import { apiAccess, federation } from "../../../src/identity/oauth/keys/key-use.js";
+import { apiAccess, federation } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
 import { SigningKeys } from "../../../src/identity/oauth/keys/signing-keys.js";
 import { login, makeClient } from "../oauth/oauth-factory.js";
 import { ecr, type KeylessFactory, keylessConfig, startKeylessFactory, trustEverywhere } from "./keyless-factory.js";

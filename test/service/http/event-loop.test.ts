@@ -13,6 +13,9 @@ const factory = "stalls";
 const ofFactory = `/v1/factories/${factory}`;
 const yaml = "application/yaml";
 
+/** Well below the limit, since the next machine may be slower. */
+const whatAnyMayHoldMs = 15;
+
 let service: TestService;
 let watch: StallWatch;
 const expectNoStall: StallWatch["expectNoStall"] = (...input) => watch.expectNoStall(...input);
@@ -228,6 +231,77 @@ describe("lists of large rows", () => {
     }
     expect(seen.length).toBeGreaterThanOrEqual(25);
     expect(new Set(seen).size).toBe(seen.length);
+  });
+});
+
+describe("bodies that are right, with as many values as are taken", () => {
+  const ofThis = "/v1/factories/large-bodies";
+  const repositories = (grant: number) => Array.from({ length: 100 }, (_, at) => `team${grant}/a${at}`);
+  const grants = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({ registry: `r${at}.example.com`, repositories: repositories(at) }));
+  const conditions = [
+    { claim: "repository_id", equals: "1" },
+    { claim: "repository_owner_id", equals: "1" },
+    ...Array.from({ length: 48 }, (_, at) => ({
+      claim: `c${at}`,
+      equalsAny: Array.from({ length: 50 }, (_, value) => `${at} ${value}`),
+    })),
+  ];
+  const rule = { issuer: "https://token.actions.githubusercontent.com", conditions: conditions.slice(0, 2) };
+  let number = 0;
+  const numbered = () => {
+    number += 1;
+    return String(number);
+  };
+  const post = (path: string, body: () => object): Sent => ({
+    method: "POST",
+    path: `${ofThis}/${path}`,
+    get body() {
+      return JSON.stringify({ name: numbered(), ...body() });
+    },
+  });
+
+  beforeAll(async () => {
+    await service.createFactory("large-bodies");
+  });
+
+  it.each<[string, () => Promise<Sent>, number]>([
+    ["a job of ten thousand repositories", async () => post("jobs", () => ({ grants: grants(100) })), 201],
+    [
+      "a job whose grants are for one registry",
+      async () =>
+        post("jobs", () => ({ grants: grants(100).map((grant) => ({ ...grant, registry: "r.example.com" })) })),
+      201,
+    ],
+    [
+      "a trust rule of many repositories",
+      async () => post("trust-rules", () => ({ ...rule, audience: numbered(), grants: grants(40) })),
+      201,
+    ],
+    [
+      "a trust rule of many values",
+      async () => post("trust-rules", () => ({ ...rule, conditions, audience: numbered(), grants: grants(1) })),
+      201,
+    ],
+    [
+      "an authority whose devices may pull ten thousand repositories",
+      async () => {
+        const { pem } = await makeRoot();
+        return post("device-authorities", () => ({ certificates: pem, policy: { grants: grants(100) } }));
+      },
+      201,
+    ],
+    [
+      "fifty demands of a hundred repositories",
+      async () => ({
+        method: "POST",
+        path: `${ofThis}/registry-tokens`,
+        body: JSON.stringify({ requests: grants(50), allowPartial: true }),
+      }),
+      200,
+    ],
+  ])("%s", async (what, sent, status) => {
+    await expectNoStall(what, await sent(), [status, 409], whatAnyMayHoldMs);
   });
 });
 

@@ -20,6 +20,12 @@ export function pathOfRoute(route: Walked, factory: string): string {
   throw new Error(`no candidate fits the parameters of ${route.id}`);
 }
 
+/** A path of this operation of the relay, for an image of the factory. */
+export function pathOfOperation(path: string, factory: string): string {
+  const digest = `sha256:${"a".repeat(64)}`;
+  return path.replace("{name}", `${factory}/ghcr.io/acme/app`).replace("{reference}", "1").replace("{digest}", digest);
+}
+
 /** Every route, as one line for a table of tests. */
 export function titleOfRoute(route: { method: Method; path: string }): string {
   return `${route.method.toUpperCase()} ${route.path}`;

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Permission, permissions } from "../../../src/core/permissions.js";
 import { createToken } from "../../../src/identity/token.js";
+import { relayOperations } from "../../../src/relay/relay-wire.js";
 import { routes } from "../../../src/service/routes.js";
+import { askRelay, basic } from "../../support/broker/relayed-factory.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 import { login, makeClient, watchIssued } from "../oauth/oauth-factory.js";
 import { expectProblem } from "./expect-problem.js";
-import { pathOfRoute, titleOfRoute } from "./route-path.js";
+import { pathOfOperation, pathOfRoute, titleOfRoute } from "./route-path.js";
 
 type WalkedRoute = (typeof routes)[number];
 type Callers = {
@@ -197,6 +199,57 @@ describe.each(routes.map((route) => [titleOfRoute(route), route] as const))("%s"
     expectProblem(await call(route, callers.job), "forbidden");
   });
 });
+
+describe.each(Object.values(relayOperations).map((operation) => [operation.path, operation] as const))(
+  "GET %s, in the words of a registry",
+  (_path, { id, path }) => {
+    const ask = async (token: string | undefined, factory = own) => {
+      const headers = token === undefined ? {} : { authorization: basic("any", token) };
+      const { status, text } = await askRelay(service.url, pathOfOperation(path, factory), headers);
+      return { status, text, isError: text.startsWith('{"errors":[{"code":"') };
+    };
+
+    it("answers a caller without a credential 401, whatever the factory", async () => {
+      const here = await ask(undefined);
+      expect(here).toMatchObject({ status: 401, isError: true });
+      expect(await ask(undefined, "no-such-factory")).toEqual(here);
+    });
+
+    it("answers every credential that is not valid one and the same 401, whatever the factory", async () => {
+      const answers = new Set<string>();
+      for (const token of Object.values(callers.invalid)) {
+        for (const factory of [own, "no-such-factory"]) answers.add(JSON.stringify(await ask(token, factory)));
+      }
+      expect([...answers]).toHaveLength(1);
+      expect(JSON.parse([...answers][0] ?? "")).toMatchObject({ status: 401, isError: true });
+    });
+
+    if (id === "relayPing" || id === "relayToken") {
+      it("answers any valid credential, of whichever factory", async () => {
+        for (const token of [callers.job, callers.almighty, ...Object.values(callers.foreign)]) {
+          expect((await ask(token)).status).toBe(200);
+        }
+      });
+    } else {
+      it("answers another factory's credential the 404 of a factory that does not exist", async () => {
+        for (const token of Object.values(callers.foreign)) {
+          const here = await ask(token);
+          expect(here).toMatchObject({ status: 404, isError: true });
+          expect(await ask(token, "no-such-factory")).toEqual(here);
+        }
+      });
+    }
+
+    if (id === "relayPing") return;
+    it("refuses every permission but the one that pulls", async () => {
+      const needed: Permission = "registry-tokens:issue";
+      for (const token of [callers.lacking.get(needed), callers.lackingInScope.get(needed)]) {
+        const { status, text } = await ask(token);
+        expect([status, text]).toEqual([id === "relayToken" ? 401 : 403, expect.stringContaining(needed)]);
+      }
+    });
+  },
+);
 
 it("lets a job do nothing but what jobs are for", () => {
   const open = routes.filter(({ auth }) => typeof auth === "object" && auth.permission === "registry-tokens:issue");

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { permissions, roleNames, roles } from "../../../src/core/permissions.js";
 import type { Problem } from "../../../src/core/problem.js";
-import { grantedPermissions } from "../../../src/identity/credentials/granted-permissions.js";
+import { grantedPermissions } from "../../../src/identity/credentials/create-credential.js";
 import { roundsOf } from "../../support/rounds.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { AuditWriter } from "../../../src/audit/record.js";
 import type { KeyEncryptionKey } from "../../../src/crypto/key-encryption-key.js";
 import { KeyRing } from "../../../src/crypto/key-ring.js";
-import { readActiveKey } from "../../../src/crypto/store.js";
+import { readActiveKey } from "../../../src/crypto/open-key-ring.js";
 import { KeyTasks } from "../../../src/keys/tasks/key-tasks.js";
 import { rewrapWork } from "../../../src/keys/work/rewrap/rewrap.js";
 import { FactoryKeys } from "../../../src/secrets/factory-keys.js";

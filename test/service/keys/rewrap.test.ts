@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { AuditSigningKey } from "../../../src/audit/chain/signing-key.js";
+import { AuditSigningKey } from "../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../src/audit/record.js";
 import { KeyRing } from "../../../src/crypto/key-ring.js";
-import { readKnownKeys } from "../../../src/crypto/store.js";
-import { apiAccess } from "../../../src/identity/oauth/keys/key-use.js";
-import { rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+import { readKnownKeys } from "../../../src/crypto/open-key-ring.js";
+import { apiAccess, rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+
 import { readSigningKeys } from "../../../src/identity/oauth/keys/store.js";
 import { FactoryKeys } from "../../../src/secrets/factory-keys.js";
 import { type KeyedService, startKeyedService } from "../../support/keys/keyed-service.js";

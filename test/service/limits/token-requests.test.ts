@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { TokenRequests } from "../../../src/limits/token-requests.js";
+import { type BrokeredFactory, startBrokeredFactory } from "../../support/broker/brokered-factory.js";
+import { watched } from "../../support/leak-watch.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";
 import { login, makeClient, refresh } from "../oauth/oauth-factory.js";
@@ -48,26 +50,93 @@ it("limits the access tokens that one client asks for, each of which opens a ses
     .toContain('limited_requests_total{limit="session-requests"} 2');
 });
 
+describe("a request that demands several tokens", () => {
+  const host = "demands.example.test";
+  const names = Array.from({ length: 50 }, (_, at) => `acme/app${at}`);
+  let broker: BrokeredFactory;
+  beforeAll(async () => {
+    const password = watched("not-a-real-secret-demands-1c2d");
+    const rights = Object.fromEntries(names.map((name) => [name, ["pull"]] as const));
+    broker = await startBrokeredFactory(
+      (clouds) => void clouds.docker.addRegistry({ host, users: { ci: { password, rights } } }),
+      { FACTORY_SECRETS_MAX_TOKEN_REQUESTS_PER_MINUTE: "10" },
+    );
+    await broker.putSecret("creds", `ci:${password}`);
+    await broker.putConfig(`container_registries:\n- type: generic\n  url: ${host}\n  generic_secret_name: creds\n`);
+  });
+  afterAll(() => broker.close());
+
+  const demands = (from: number, to: number, more: object = {}) => ({
+    requests: names.slice(from, to).map((name) => ({ registry: host, repositories: [name] })),
+    ...more,
+  });
+  it("counts each token that is minted for it, and those that are cached as one request", async () => {
+    const { token } = await broker.openJob();
+    expect((await broker.ask(token, demands(0, 8))).status).toBe(200);
+    const other = (await broker.openJob()).token;
+    for (let times = 0; times < 10; times += 1) expect((await broker.ask(other, demands(0, 8))).status).toBe(200);
+    expectProblem(await broker.ask(other, demands(0, 8)), "too-many-requests");
+    // Of its own ten, eight are used: one more request, with one token.
+    expect((await broker.ask(token, demands(8, 9))).status).toBe(200);
+    expect((await broker.ask(token, demands(9, 10))).status).toBe(200);
+    expectProblem(await broker.ask(token, demands(10, 11)), "too-many-requests");
+  });
+
+  it("is refused where it would have too many minted, and says when to come back", async () => {
+    const { token } = await broker.openJob();
+    const refused = await broker.ask(token, demands(20, 50));
+    expectProblem(refused, "too-many-requests");
+    const seconds = Number(refused.headers["retry-after"]);
+    expect(seconds).toBeGreaterThan(50);
+    expect(seconds).toBeLessThanOrEqual(60);
+    // What was minted until then is kept for the next request, of whoever asks.
+    const other = (await broker.openJob()).token;
+    const { body, status } = await broker.ask(other, demands(20, 50, { allowPartial: true }));
+    expect(status).toBe(200);
+    expect(body.tokens).toHaveLength(20);
+    expect(body.failures).toHaveLength(10);
+    expect(body.failures[0]).toMatchObject({ code: "too-many-requests" });
+  });
+});
+
 describe("who counts as one caller", () => {
   const allowed = { tokens: "tokens", perMinute: 1, onLimited: () => undefined };
   const session = { kind: "oauth-client", id: "session 1", actorId: "client", name: "builds" } as const;
   const job = { kind: "oidc", id: "rule", name: "repo:acme/app:ref:refs/heads/main" } as const;
 
-  it("is an OAuth client with all its sessions", async () => {
+  it("is an OAuth client with all its sessions", () => {
     const requests = new TokenRequests(allowed);
-    await requests.count(session);
-    await expect(requests.count({ ...session, id: "session 2" })).rejects.toMatchObject({ code: "too-many-requests" });
+    requests.count(session);
+    expect(() => requests.count({ ...session, id: "session 2" })).toThrow(
+      expect.objectContaining({ code: "too-many-requests" }),
+    );
   });
 
-  it("is each subject that a trust rule lets in", async () => {
+  it("is each subject that a trust rule lets in", () => {
     const requests = new TokenRequests(allowed);
-    await requests.count(job);
-    await requests.count({ ...job, name: "repo:acme/other:ref:refs/heads/main" });
-    await expect(requests.count(job)).rejects.toMatchObject({ code: "too-many-requests", retryAfterSeconds: 60 });
+    requests.count(job);
+    requests.count({ ...job, name: "repo:acme/other:ref:refs/heads/main" });
+    expect(() => requests.count(job)).toThrow(
+      expect.objectContaining({ code: "too-many-requests", retryAfterSeconds: 60 }),
+    );
   });
 
-  it("is nobody where there is no limit", async () => {
+  it("counts for a minute from its first request on, and says how long that is", () => {
+    vi.useFakeTimers({ toFake: ["performance", "setTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    // No process is asked anything in its first millisecond.
+    vi.advanceTimersByTime(1);
+    const requests = new TokenRequests({ ...allowed, perMinute: 2 });
+    requests.count(job);
+    vi.advanceTimersByTime(40_000);
+    requests.count(job);
+    expect(() => requests.count(job)).toThrow(expect.objectContaining({ retryAfterSeconds: 20 }));
+    vi.advanceTimersByTime(20_001);
+    requests.count(job);
+  });
+
+  it("is nobody where there is no limit", () => {
     const requests = new TokenRequests({ ...allowed, perMinute: 0 });
-    for (let index = 0; index < 100; index += 1) await requests.count(job);
+    for (let index = 0; index < 100; index += 1) requests.count(job);
   });
 });

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { listSigningKeys, replaceSigningKey } from "../../../src/cli/signing-keys.js";
+import { listSigningKeys, replaceSigningKey } from "../../../src/cli/server/credentials.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { Generations } from "../../../src/db/generations.js";
-import { federation } from "../../../src/identity/oauth/keys/key-use.js";
-import { announceKey, promoteKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+import { announceKey, federation, promoteKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+
 import { SigningKeys, type SigningKeysDeps } from "../../../src/identity/oauth/keys/signing-keys.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 
@@ -111,7 +111,7 @@ describe("signing-keys rotate --purpose federation", () => {
     expect((signsFrom?.getTime() ?? 0) - Date.now()).toBeGreaterThan(2 * dayMs - 60_000);
     expect((await replica().forSigning()).id).toBe(id);
     expect(await idsOf(replica())).toEqual(expect.arrayContaining([id, keyId]));
-    await expect(rotate(false)).rejects.toThrow("waits for its turn");
+    await expect(rotate(false)).rejects.toThrow("is published already");
     const lines = await listSigningKeys(deps.prisma);
     expect(lines).toEqual([
       expect.stringMatching(new RegExp(`^${keyId}  federation  RS256  made .* signs from `)),

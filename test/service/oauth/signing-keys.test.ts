@@ -3,10 +3,10 @@ import { AuditWriter } from "../../../src/audit/record.js";
 import { run } from "../../../src/cli/factory-secrets.js";
 import { openKeyRing } from "../../../src/crypto/open-key-ring.js";
 import { Generations } from "../../../src/db/generations.js";
-import { apiAccess } from "../../../src/identity/oauth/keys/key-use.js";
-import { rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+import { apiAccess, rotateSigningKey } from "../../../src/identity/oauth/keys/rotate-signing-key.js";
+
 import { SigningKeys } from "../../../src/identity/oauth/keys/signing-keys.js";
-import { sweepOAuth } from "../../../src/identity/oauth/sweep.js";
+import { sweepOAuth } from "../../../src/identity/oauth/sessions.js";
 import { polledAnew } from "../../support/polled-anew.js";
 import { startOwnTestService, startTestService, type TestService } from "../../support/test-service.js";
 import { login, makeClient, type TestClient } from "./oauth-factory.js";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { BrokeredFactory } from "../../support/broker/brokered-factory.js";
+import { roundsOf } from "../../support/rounds.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { type DeliveryCaller, newDelivery, startDeliveryService } from "./delivery-factory.js";
 import { openStored } from "./open-stored.js";
@@ -137,7 +138,7 @@ const begun = fc.array(fc.record({ op: fc.constant("put" as const), said: fc.boo
   maxLength: 3,
 });
 
-const runs = Number(process.env.FACTORY_SECRETS_TEST_MODEL_RUNS ?? 15);
+const runs = Number(process.env.FACTORY_SECRETS_TEST_MODEL_RUNS ?? roundsOf(6, 15));
 
 it("gives a job nothing that was not stored as deliverable or ever opened a registry, whatever callers without secrets:deliver do", async () => {
   const move = fc.record({ step: steps, isDeliverer: fc.constantFrom(true, false) });

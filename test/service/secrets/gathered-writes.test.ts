@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeChangeSets } from "../../../src/secrets/store.js";
+import { writeChangeSets } from "../../../src/secrets/write-statement.js";
 import { secretValue } from "../../support/leak-watch.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 
@@ -15,6 +15,29 @@ afterAll(async () => {
 });
 
 const names = Array.from({ length: 30 }, (_, index) => `secret_${index}`);
+
+describe("a write by one replica", () => {
+  const config = "container_registries:\n- type: generic\n  url: ghcr.io\n  generic_secret_name: creds\n";
+  const other = config.replace("creds", "other");
+
+  it("is judged by what another one has changed, whichever way it remembers the secret", async () => {
+    const factory = await service.createFactory();
+    const path = `/v1/factories/${factory.name}`;
+    const [here, elsewhere] = [service.as(service.operatorToken), replica.as(service.operatorToken)];
+    const put = (name: string) => here.put(`${path}/secrets/${name}`).send({ value: `u:${secretValue()}` });
+    const publish = (text: string) =>
+      elsewhere.put(`${path}/config`).set("Content-Type", "application/yaml").send(text);
+    expect([(await put("creds")).status, (await put("other")).status, (await put("creds")).status]).toEqual([
+      201, 201, 200,
+    ]);
+    expect((await publish(config)).status).toBe(201);
+    expect((await here.delete(`${path}/secrets/creds`)).body.code).toBe("secret-in-use");
+    expect((await publish(other)).status).toBe(200);
+    // The other one is still remembered as free, and this one as named.
+    expect((await here.delete(`${path}/secrets/other`)).body.code).toBe("secret-in-use");
+    expect((await here.delete(`${path}/secrets/creds`)).status).toBe(204);
+  });
+});
 
 describe("writes at the same time", () => {
   it("have each its own outcome, whatever becomes of those they are gathered with", async () => {
@@ -52,7 +75,6 @@ describe("writes at the same time", () => {
       ...({
         op: "delete",
         name,
-        if_version: null,
         forced: false,
         purged: false,
         data_key_id: null,
@@ -62,12 +84,10 @@ describe("writes at the same time", () => {
         fingerprint: null,
         fingerprint_key_id: null,
         restored_from: null,
-        if_destroyed: null,
         description: null,
         expires_at: null,
         deliver_to_jobs: false,
-        judged: true,
-        if_deliver_to_jobs: null,
+        judged_by: null,
       } as const),
     });
     for (const name of ["a", "b"]) {
@@ -77,12 +97,22 @@ describe("writes at the same time", () => {
     const sets = rows.map(({ id, name, nextVersion }) => ({
       ...common,
       factoryId: factory.id,
-      changes: [{ ...deletion(name), secret_id: id, version: nextVersion }],
+      changes: [
+        {
+          ...deletion(name),
+          secret_id: id,
+          version: nextVersion,
+          seen_current: 1,
+          seen_destroyed: 0,
+          seen_named: false,
+          seen_deliver_to_jobs: false,
+        },
+      ],
     }));
     const limits = { maxSecrets: 10 };
-    expect(await writeChangeSets(prisma, limits, sets)).toEqual([false, false]);
+    expect(await writeChangeSets(prisma, limits, sets)).toEqual(["changed", "changed"]);
     expect(await prisma.secret.count({ where: { factoryId: factory.id, deletedAt: null } })).toBe(2);
-    expect(await writeChangeSets(prisma, limits, sets.slice(0, 1))).toEqual([true]);
+    expect(await writeChangeSets(prisma, limits, sets.slice(0, 1))).toEqual(["written"]);
     expect(await prisma.secret.count({ where: { factoryId: factory.id, deletedAt: null } })).toBe(1);
   });
 });

@@ -88,7 +88,7 @@ describe("If-Match", () => {
   it.each(["1", " 7 "])("%j, a version without quotes, is refused with the way to write it", async (version) => {
     const { put } = await newSecret(1);
     const { detail } = expectProblem(await put({ "If-Match": version }), "invalid-request");
-    expect(detail).toContain(`Write it as "${version.trim()}", with them.`);
+    expect(detail).toContain(`Write "${version.trim()}".`);
   });
 
   it("holds for a deletion", async () => {

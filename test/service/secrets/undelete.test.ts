@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditWriter } from "../../../src/audit/record.js";
-import { sweepDeletedSecrets } from "../../../src/secrets/deleted/sweep-deleted.js";
+import { sweepDeletedSecrets } from "../../../src/secrets/deleted/undelete-secret.js";
 import { secretValue } from "../../support/leak-watch.js";
 import { startOwnTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";

@@ -26,7 +26,10 @@ const fioctl = (secrets: object[]) =>
 
 async function publish(entries = "- {type: generic, url: quay.example.test, generic_secret_name: creds}\n") {
   const reply = operator().put(`${base}/config`).query({ allowMissingSecrets: "true" });
-  await reply.set("Content-Type", "application/yaml").send(entries).expect(201);
+  await reply
+    .set("Content-Type", "application/yaml")
+    .send(entries)
+    .expect(({ ok }) => expect(ok).toBe(true));
 }
 
 function expectRefused(reply: Parameters<typeof expectProblem>[0]) {
@@ -126,5 +129,70 @@ describe("a value that the entries which name its secret cannot use", () => {
     await publish("- {type: aws, region: us-east-2, aws_creds_secret_name: creds, profile: ci}\n");
     expect(expectRefused(await put(`[default]\n${keys}`))).toContain("It has no profile [ci].");
     await put(`\uFEFF[ci]\n${keys}aws_security_token = x\n`).expect(201);
+  });
+});
+
+describe("a config that names the secret again between the look at a value and the moment that it becomes current", () => {
+  const stage = (value: string) => operator().put(`${base}/secrets/creds`).query({ stage: "true" }).send({ value });
+  const unnamed = "- {type: generic, url: other.example.test, generic_secret_name: other}\n";
+
+  /** A config names the secret, which has versions 1 to 3 that no registry can use but the first; then another config does not. */
+  async function prepare(): Promise<void> {
+    await put(good).expect(201);
+    await publish();
+    await publish(unnamed);
+    await put(path).expect(200);
+    await put("ci:not-a-real-secret-2").expect(200);
+    await stage(path);
+  }
+
+  /** Goes back to the first config, in one transaction, while the request waits for the secret after it has looked. */
+  async function republishInside(send: () => Promise<Parameters<typeof expectProblem>[0]>) {
+    const client = await service.database.pool.connect();
+    try {
+      await client.query("BEGIN");
+      await client.query("SELECT id FROM secrets WHERE factory_id = $1 AND name = 'creds' FOR UPDATE", [factory.id]);
+      const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+      const sent = send();
+      const waiting = "SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+      await expect.poll(async () => (await service.database.pool.query(waiting, [rows[0]?.pid])).rowCount).toBe(1);
+      await client.query("UPDATE secrets SET named = deleted_at IS NULL WHERE factory_id = $1 AND name = 'creds'", [
+        factory.id,
+      ]);
+      await client.query(
+        "UPDATE factories SET config_version = 1, named_secrets = '{creds}', generation = generation + 1 WHERE id = $1",
+        [factory.id],
+      );
+      await client.query("COMMIT");
+      return await sent;
+    } finally {
+      client.release();
+    }
+  }
+
+  it.each<[string, () => Promise<Parameters<typeof expectProblem>[0]>]>([
+    ["a promotion", async () => post("/creds/versions/4:promote")],
+    ["a rollback", async () => post("/creds:rollback")],
+    ["a restore", async () => post("/creds/versions/2:restore")],
+    ["a write", async () => put(path)],
+  ])("is found by %s", async (_, send) => {
+    await prepare();
+    const before = await version();
+    expectRefused(await republishInside(send));
+    expect(await version()).toBe(before);
+  });
+
+  it("is found by an undelete", async () => {
+    await prepare();
+    await put(path).expect(200);
+    await operator().delete(`${base}/secrets/creds`).expect(204);
+    expectRefused(await republishInside(async () => post("/creds:undelete")));
+    expectProblem(await operator().get(`${base}/secrets/creds`), "not-found");
+  });
+
+  it("refuses none that it can use", async () => {
+    await prepare();
+    const reply = await republishInside(async () => put("ci:not-a-real-secret-3"));
+    expect(reply.status).toBe(200);
   });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readOffered } from "../../../src/service/command-line/read-offered.js";
+import { readOffered } from "../../../src/service/offered-files.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 
 let service: TestService;

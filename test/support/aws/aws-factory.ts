@@ -95,7 +95,7 @@ export type Signing = {
   /** `""` takes one away. */
   headers?: Record<string, string>;
   body?: string;
-  /** What somebody on the way makes of it. */
+  /** What someone on the way makes of it. */
   tamper?: (request: { headers: Record<string, string>; body: string; url: string }) => void;
 };
 

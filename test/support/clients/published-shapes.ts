@@ -1,4 +1,4 @@
-// The parts of Kubernetes' published types that our examples use, strict: a member that is misspelt is none of them.
+// The parts of Kubernetes' published types that our examples use, strict: a member that is misspelt is not one of them.
 import { z } from "zod";
 
 const Name = z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/);

@@ -6,7 +6,7 @@ const folder = new URL("../../../examples/kubernetes/", import.meta.url);
 
 export const readExample = (name: string): string => readFileSync(new URL(name, folder), "utf8");
 
-/** The documents of a manifest, as plain data. @throws when it is no YAML */
+/** The documents of a manifest, as plain data. @throws when it is not YAML */
 export function readManifests(name: string): unknown[] {
   return parseAllDocuments(readExample(name)).map((document) => {
     const [problem] = [...document.errors, ...document.warnings];

@@ -13,7 +13,11 @@ export type CloudRequest = {
   body: string;
 };
 
-export type CloudReply = { status: number; headers?: Readonly<Record<string, string | string[]>>; body: string };
+export type CloudReply = {
+  status: number;
+  headers?: Readonly<Record<string, string | string[]>>;
+  body: string | Buffer;
+};
 
 /**
  * What can go wrong on purpose: `throttle` is the cloud's own way of saying so; `garbage` is not JSON or XML;

@@ -7,7 +7,7 @@ const Claims = z.record(z.string(), z.unknown());
 export type Claims = z.output<typeof Claims>;
 
 /**
- * Signs and verifies the tokens of one stand-in issuer. The real ones sign RS256; nobody but the issuer looks at these
+ * Signs and verifies the tokens of one stand-in issuer. The real ones sign RS256; no one but the issuer looks at these
  * signatures, and an EC key is made in no time (ES256).
  */
 export type JwtSigner = {

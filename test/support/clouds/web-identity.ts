@@ -37,7 +37,7 @@ const Claims = z.object({
 const longestSeconds = 300;
 
 /**
- * How the clouds come to the issuers of others: they fetch the discovery document and the key set of whoever an assertion
+ * How the clouds come to the issuers of others: they fetch the discovery document and the key set of the one who an assertion
  * says it is from, under its https name, and verify it for real.
  * Source: OpenID Connect Discovery 1.0; RFC 7517; RFC 7519.
  */

@@ -5,7 +5,7 @@ import { oneSentence, refusals, register, whoAmI } from "./device-service.js";
 
 export const hoursFromNow = (hours: number) => new Date(Date.now() + hours * 3_600_000);
 
-/** Shows the leaf and what stands between it and its root. */
+/** Shows the leaf and what is between it and its root. */
 export const chainOf = (device: Issued, ...above: readonly Issued[]) => ({
   pem: [device, ...above].map(({ pem }) => pem).join("\n"),
   keyPem: device.keyPem,

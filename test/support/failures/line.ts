@@ -6,7 +6,7 @@ export type Line = {
   port: number;
   /** Cuts every connection that is open. */
   cut(): void;
-  /** From now on nothing that is sent arrives, on old connections and new ones; nobody is told. */
+  /** From now on nothing that is sent arrives, on old connections and new ones; no one is told. */
   stall(): void;
   /** What was held back arrives. */
   resume(): void;

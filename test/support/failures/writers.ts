@@ -9,7 +9,7 @@ export type Load = {
   acknowledged: Acknowledged[];
   /** How often each status was answered. */
   statuses: Map<number, number>;
-  /** Ends every client after its request. @throws what a client met that is no answer */
+  /** Ends every client after its request. @throws what a client met that is not an answer */
   stop(): Promise<void>;
 };
 

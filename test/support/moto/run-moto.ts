@@ -24,7 +24,7 @@ const accountId = "123456789012";
 const hoursOfAPassword = 12;
 
 /**
- * Runs moto_server (PyPI `moto[server]`), somebody else's idea of AWS, behind TLS under the real host names.
+ * Runs moto_server (PyPI `moto[server]`), someone else's idea of AWS, behind TLS under the real host names.
  * moto answers `GetAuthorizationToken` with an expiry in 2015; the front puts it twelve hours ahead, as ECR does.
  */
 export async function runMoto(program: string, authority: TestCertificateAuthority, region: string): Promise<Moto> {

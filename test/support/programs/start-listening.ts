@@ -23,7 +23,7 @@ export async function startListening(options: {
   for await (const line of createInterface({ input: child.stderr })) {
     const port = options.listening.exec(line)?.[1];
     if (port !== undefined) {
-      // A log that nobody reads any more must not fill the pipe and stop the program.
+      // A log that no one reads any more must not fill the pipe and stop the program.
       child.stderr.resume();
       return { port: Number(port), stop: () => stop() };
     }

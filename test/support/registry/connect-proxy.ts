@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 export type ConnectProxy = { url: string; close(): Promise<void> };
 
 /**
- * An HTTP proxy that leads each named host to a port of 127.0.0.1 and nobody anywhere else. With it in `HTTPS_PROXY`,
+ * An HTTP proxy that leads each named host to a port of 127.0.0.1 and no one anywhere else. With it in `HTTPS_PROXY`,
  * programs that know nothing of our `CONNECT_TO` use real host names and verify real certificates for them.
  */
 export async function startConnectProxy(portOf: Readonly<Record<string, number>>): Promise<ConnectProxy> {

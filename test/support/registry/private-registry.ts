@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTestCertificateAuthority, type TestCertificateAuthority } from "../certificates.js";
+import type { CloudReply, CloudRequest } from "../clouds/cloud-endpoint.js";
 import { type ProgramResult, runProgram } from "../programs/run-to-end.js";
 import type { ListeningProgram } from "../programs/start-listening.js";
 import { type ConnectProxy, startConnectProxy } from "./connect-proxy.js";
@@ -16,6 +17,8 @@ export type PrivateRegistryOptions = {
   programs: { dockerRegistry: string; skopeo: string };
   /** Who judges the logins of a token realm at `https://<host>/token`, or the content of an htpasswd file. */
   auth: { kind: "token"; judge: Judge } | { kind: "htpasswd"; htpasswd: string };
+  /** Where the registry sends clients for blobs; without one it serves them itself. */
+  storageHost?: string;
 };
 
 export type PrivateRegistry = {
@@ -46,7 +49,7 @@ const realmPath = "/token";
  * led there by a proxy, so that it verifies the real name. Everything lies in a folder of its own until `close`.
  */
 export async function startPrivateRegistry(options: PrivateRegistryOptions): Promise<PrivateRegistry> {
-  const { host, programs } = options;
+  const { host, programs, storageHost } = options;
   const directory = await mkdtemp(join(tmpdir(), "private-registry-"));
   const authority = await createTestCertificateAuthority();
   const { realm, auth } = await authenticationOf(options, authority);
@@ -55,15 +58,19 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
     directory: join(directory, "registry"),
     publicUrl: `https://${host}`,
     auth,
+    ...(storageHost !== undefined && { redirectTo: `https://${storageHost}` }),
   });
+  const hosts = [host, ...(storageHost === undefined ? [] : [storageHost])];
   const front = await startTlsFront({
     authority,
-    hosts: [host],
+    hosts,
     upstreamPort: registry.port,
-    answer: (request) =>
-      realm !== undefined && request.path === realmPath ? answerRegistryRealm(realm, request) : undefined,
+    answer: (request) => {
+      if (request.host === storageHost) return answerFromStorage(registry.storage, request);
+      return realm !== undefined && request.path === realmPath ? answerRegistryRealm(realm, request) : undefined;
+    },
   });
-  const proxy = await startConnectProxy({ [host]: front.port });
+  const proxy = await startConnectProxy(Object.fromEntries(hosts.map((name) => [name, front.port])));
   const caFile = join(directory, "ca.pem");
   await writeFile(caFile, authority.caPem);
   const clientEnvironment = { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: caFile };
@@ -71,7 +78,7 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
   return {
     host,
     caPem: authority.caPem,
-    connectTo: `${host}:443=127.0.0.1:${front.port}`,
+    connectTo: hosts.map((name) => `${name}:443=127.0.0.1:${front.port}`).join(","),
     clientEnvironment,
     ...skopeoCommands(programs.skopeo, host, directory, clientEnvironment),
     expired: (token) => (realm === undefined ? token : ageToken(realm, token, 3_600)),
@@ -82,6 +89,12 @@ export async function startPrivateRegistry(options: PrivateRegistryOptions): Pro
     },
     close: () => closeAll(registry, front, proxy, directory),
   };
+}
+
+/** As a cloud's storage does, which knows nothing of registries: it takes no `Authorization` beside the signature. */
+async function answerFromStorage(folder: string, { path, headers }: CloudRequest): Promise<CloudReply> {
+  if (headers.authorization !== undefined) return { status: 400, body: "one way to authenticate is enough" };
+  return { status: 200, body: await readFile(join(folder, path)) };
 }
 
 /** How the registry authenticates, and for the token kind the realm that it trusts. */
@@ -104,7 +117,7 @@ function skopeoCommands(
   directory: string,
   environment: Readonly<Record<string, string>>,
 ): Pick<PrivateRegistry, "push" | "pushWith" | "pull"> {
-  // A home of its own keeps the logins of whoever runs the test out of it.
+  // A home of its own keeps the logins of the one who runs the test out of it.
   const inOwnHome = { ...environment, HOME: directory, XDG_RUNTIME_DIR: directory };
   const copy = (args: readonly string[]) => runProgram(skopeo, ["--insecure-policy", "copy", ...args], inOwnHome);
   const pushWith: PrivateRegistry["pushWith"] = (repository, destinationArguments) =>

@@ -17,22 +17,36 @@ export async function runDockerRegistry(options: {
   directory: string;
   publicUrl: string;
   auth: DockerRegistryAuth;
-}): Promise<ListeningProgram> {
+  /** Blobs are not served: clients are sent to where the path of the file is put behind this. */
+  redirectTo?: string;
+}): Promise<ListeningProgram & { storage: string }> {
   await mkdir(options.directory, { recursive: true });
   const configFile = join(options.directory, "config.yml");
   await writeFile(configFile, stringify(await configOf(options)));
-  return startListening({
+  const program = await startListening({
     program: options.program,
     args: ["serve", configFile],
     listening: /listening on [^ ]*:(\d+)/,
   });
+  return { ...program, storage: storageIn(options.directory) };
 }
 
-async function configOf(options: { directory: string; publicUrl: string; auth: DockerRegistryAuth }): Promise<unknown> {
+const storageIn = (directory: string): string => join(directory, "storage");
+
+async function configOf(options: {
+  directory: string;
+  publicUrl: string;
+  auth: DockerRegistryAuth;
+  redirectTo?: string;
+}): Promise<unknown> {
+  const { redirectTo } = options;
   return {
     version: "0.1",
     log: { level: "info", accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: join(options.directory, "storage") } },
+    storage: { filesystem: { rootdirectory: storageIn(options.directory) } },
+    ...(redirectTo !== undefined && {
+      middleware: { storage: [{ name: "redirect", options: { baseurl: redirectTo } }] },
+    }),
     // A secret of its own keeps the registry from warning; it protects nothing that outlives the test.
     http: { addr: "127.0.0.1:0", host: options.publicUrl, secret: "not-a-real-secret" },
     auth: await authOf(options.directory, options.auth),

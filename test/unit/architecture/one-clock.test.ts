@@ -4,7 +4,7 @@ import { readSourceFiles, type SourceFile } from "./source-files.js";
 /** Files of the server that may ask the machine what time it is, and why. */
 const exceptions: Readonly<Record<string, string>> = {
   "core/database-clock.ts": "compares it with the database's",
-  "broker/providers/google-token.ts": "the library counts the life of a token by it, and this takes it off again",
+  "broker/providers/google/token.ts": "the library counts the life of a token by it, and this takes it off again",
 };
 
 let files: SourceFile[];

@@ -25,7 +25,7 @@ export type SourceFile = {
 /** Every file of src/ that a person wrote. */
 export async function readSourceFiles(): Promise<SourceFile[]> {
   const paths = await readdir(root, { recursive: true });
-  const written = paths.filter((path) => path.endsWith(".ts") && !path.startsWith("db/generated/"));
+  const written = paths.filter((path) => path.endsWith(".ts") && !path.includes("/generated/"));
   return Promise.all(written.sort().map(readSourceFile));
 }
 

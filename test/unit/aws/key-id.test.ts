@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { deriveSecretAccessKey } from "../../../src/aws/keys/aws-keys.js";
-import { accessKeyIdOf, entryTagOf, parseAccessKeyId } from "../../../src/aws/keys/key-id.js";
+import { accessKeyIdOf, deriveSecretAccessKey, entryTagOf, parseAccessKeyId } from "../../../src/aws/aws-keys.js";
 
 const entryId = "123456789012.dkr.ecr.us-east-2.amazonaws.com";
 

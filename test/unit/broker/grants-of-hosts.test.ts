@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { RegistryTokenRequest } from "../../../src/broker/contract.js";
-import { decideDemands } from "../../../src/broker/decide-demands.js";
-import type { FactoryFacts, KnownEntry } from "../../../src/broker/factory-facts.js";
+import { RegistryTokenRequest } from "../../../src/broker/issue/contract.js";
+import { decideDemands } from "../../../src/broker/issue/decide-demands.js";
+import type { FactoryFacts, KnownEntry } from "../../../src/broker/issue/factory-facts.js";
 import { Grant } from "../../../src/core/grant.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
 
@@ -21,7 +21,7 @@ function factsOf(text: string): FactoryFacts {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.invalid));
   const entries: KnownEntry[] = parsed.config.entries.map(({ entry }) => ({ entry, hash: entry.id, isApproved: true }));
   const factory = { id: "1", name: "acme" };
-  return { factory, generation: 1n, entries, secrets: new Map() };
+  return { factory, generation: 1n, configVersion: 1, entries, secrets: new Map() };
 }
 
 /** The hosts that a job with grants for these registries gets tokens for, or the code of its refusal. */

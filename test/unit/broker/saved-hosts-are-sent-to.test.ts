@@ -7,7 +7,7 @@ import { Problem } from "../../../src/core/problem.js";
 import { Plaintext } from "../../../src/crypto/plaintext.js";
 import type { RegistryEntry } from "../../../src/factory-config/entry.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
-import { remarkOnSettings } from "../../../src/factory-config/remark-on-settings.js";
+import { remarkOnSettings } from "../../../src/factory-config/remarks.js";
 import { createOutbound, outboundDefaults } from "../../../src/outbound/outbound.js";
 
 // Names are resolved to nothing: what is asked here is whether the service would dial at all.

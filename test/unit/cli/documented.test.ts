@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { expect, test } from "vitest";
-import { auditCommand } from "../../../src/cli/audit/commands.js";
-import { backupCommands } from "../../../src/cli/backup/commands.js";
 import { exitCodes } from "../../../src/cli/client/command-failure.js";
-import { commandTree } from "../../../src/cli/completion/command-tree.js";
-import { keysCommand } from "../../../src/cli/keys/commands.js";
 import { auditCommands } from "../../../src/cli/operator/audit-commands.js";
+import { commandTree } from "../../../src/cli/operator/completion.js";
 import { operatorCommands } from "../../../src/cli/operator/operator-commands.js";
+import { serverCommands } from "../../../src/cli/server/server-commands.js";
 import { clientNames } from "../../../src/settings/client-names.js";
 
 const text = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
@@ -29,20 +27,15 @@ test("docs/cli.md has a line for every command, in the order of help", () => {
       .filter(({ subcommands, path }) => subcommands.length === 0 && path !== "")
       .map(({ path }) => path.slice(1).replaceAll("/", " "));
   const audit = leaves(new Command().addCommand(auditCommands({ open: unused, finish: unused })));
-  const settings = { environment: {}, say: unused };
-  const server = new Command().addCommand(auditCommand(settings));
-  const keys = new Command().addCommand(keysCommand(settings));
-  for (const command of backupCommands(settings)) keys.addCommand(command);
+  const server = new Command();
+  for (const command of serverCommands({ environment: {}, say: unused }, { open: unused, finish: unused }))
+    server.addCommand(command);
   const documented = cellsBelow("Every command").filter((cell) => cell !== "command" && !cell.startsWith("---"));
   expect(documented).toEqual([
     ...leaves(program),
     ...audit,
     "completion",
     ...leaves(server).filter((command) => !audit.includes(command)),
-    "operator-token",
-    "signing-keys list",
-    "signing-keys rotate",
-    ...leaves(keys),
   ]);
 });
 

@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
-import { RegistryTokenRequest } from "../../../src/broker/contract.js";
-import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
-import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
+import { RegistryTokenRequest } from "../../../src/broker/issue/contract.js";
+import { TrustRuleRequest } from "../../../src/identity/trust-rules/contract.js";
+import { lintRule } from "../../../src/identity/trust-rules/lint-rule.js";
 import { routes } from "../../../src/service/routes.js";
 import { readSettings, settingNames } from "../../../src/settings/settings.js";
 import * as shapes from "../../support/clients/published-shapes.js";

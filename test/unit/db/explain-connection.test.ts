@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { explainConnection } from "../../../src/db/explain-connection.js";
 import { openServiceDatabase } from "../../../src/db/open-service-database.js";
+import { explainConnection } from "../../../src/db/wait-for-database.js";
 import { readSettings } from "../../../src/settings/settings.js";
 
 const password = "not-a-real-secret-1";

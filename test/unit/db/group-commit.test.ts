@@ -35,6 +35,30 @@ describe("a group commit", () => {
     await group.flush();
   });
 
+  it("begins the next statement before those go on that the last one has answered", async () => {
+    const { group, calls } = controlled(2);
+    let running = 0;
+    const first = [1, 2].map((item) => group.add(item).then(() => (running = calls.length)));
+    await turn();
+    const second = group.add(3);
+    calls[0]?.finish(["one", "two"]);
+    await Promise.all(first);
+    expect(running).toBe(2);
+    calls[1]?.finish(["three"]);
+    expect(await second).toBe("three");
+  });
+
+  it("writes what is added in any turn after an outcome: none waits for an item behind it", async () => {
+    for (let turns = 0; turns < 10; turns += 1) {
+      const group = new GroupCommit<number, string>(async (batch) => batch.map(String), 10);
+      await group.add(1);
+      for (let passed = 0; passed < turns; passed += 1) await Promise.resolve();
+      const second = group.add(2);
+      await turn();
+      expect(await Promise.race([second, turn().then(() => "still waiting")])).toBe("2");
+    }
+  });
+
   it("tries each alone when their statement fails, so that one fails nobody else", async () => {
     const { group, calls } = controlled(10);
     const outcomes = settled([group.add(1), group.add(2)]);

@@ -3,7 +3,7 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { AuditEvent } from "../../../src/audit/contract.js";
-import { knownEntryKeys } from "../../../src/factory-config/entry-keys.js";
+import { knownEntryKeys } from "../../../src/factory-config/entry.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
 import { firstSteps } from "../../../src/service/first-steps.js";
 import { settingNames } from "../../../src/settings/settings.js";
@@ -49,8 +49,8 @@ describe.each(documents)("%s", (path) => {
   });
 });
 
-test("the README's table lists every setting and no other, in the order of the code", () => {
-  const table = read("README.md").split("## Settings")[1]?.split("\n## ")[0] ?? "";
+test("the table of docs/settings.md lists every setting and no other, in the order of the code", () => {
+  const table = read("docs/settings.md").split("## Settings")[1]?.split("\n## ")[0] ?? "";
   const rows = [...table.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name);
   expect(rows).toEqual(Object.keys(settingNames));
 });
@@ -78,10 +78,10 @@ test("the README shows the commands that the first start prints", () => {
   const where = { url: "http://127.0.0.1:8080", token: "fso_...", dataDirectory: undefined, keySource: undefined };
   const printed = firstSteps({ ...where, ownTls: false });
   const commands = [...printed.matchAll(/^ {2}(\S.*)$/gm)].map(([, command]) => command ?? "");
-  expect(commands.length).toBeGreaterThan(8);
+  expect(commands).toHaveLength(8);
   expect(commands.filter((command) => !readme.includes(command))).toEqual([]);
-  // Who speaks TLS with a certificate of a private authority has to tell curl and fioctl of it, each in its own way.
-  const forOwnTls = /export CURL_CA_BUNDLE=\S+ SSL_CERT_FILE=\S+\n/;
+  // With a certificate of a private authority, the command line, curl and fioctl each need its root, by their own variable.
+  const forOwnTls = /export FACTORY_SECRETS_CA_FILE=\S+ CURL_CA_BUNDLE=\S+ SSL_CERT_FILE=\S+\n/;
   expect([printed, firstSteps({ ...where, ownTls: true })].map((text) => forOwnTls.test(text))).toEqual([false, true]);
 });
 

@@ -1,17 +1,19 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { TrustRuleRequest } from "../../../src/identity/oidc/contract.js";
-import { lintRule } from "../../../src/identity/oidc/lint-rule.js";
+import { TrustRuleRequest } from "../../../src/identity/trust-rules/contract.js";
+import { lintRule } from "../../../src/identity/trust-rules/lint-rule.js";
 
 const folder = new URL("../../../examples/", import.meta.url);
-const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+const guides = ["ci.md", "devices.md"].map((name) =>
+  readFileSync(new URL(`../../../docs/${name}`, import.meta.url), "utf8"),
+);
 const names = readdirSync(folder).filter((name) => name.includes("."));
 const ofClusters = readdirSync(new URL("kubernetes/", folder));
 const clusters = readFileSync(new URL("../../../docs/clusters.md", import.meta.url), "utf8");
 const read = (name: string) => readFileSync(new URL(name, folder), "utf8");
 
-test.each(names)("the README shows examples/%s as it is", (name) => {
-  expect(readme).toContain(read(name).trimEnd());
+test.each(names)("a guide shows examples/%s as it is", (name) => {
+  expect(guides.join("\n")).toContain(read(name).trimEnd());
 });
 
 test.each(ofClusters)("docs/clusters.md shows examples/kubernetes/%s, or leads to it", (name) => {

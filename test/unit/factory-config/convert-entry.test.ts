@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { RegistryEntryInput, RegistryEntryView } from "../../../src/factory-config/contract.js";
 import { entryFromInput, viewOfEntry } from "../../../src/factory-config/convert-entry.js";
-import { RegistryEntryInput, RegistryEntryView } from "../../../src/factory-config/entry-contract.js";
 
 const inputs: RegistryEntryInput[] = [
   { type: "aws", secretName: "x", region: "us-east-2" },
@@ -12,6 +12,8 @@ const inputs: RegistryEntryInput[] = [
   { type: "gar", secretName: "x", hosts: ["eu.gcr.io", "gcr.io"] },
   { type: "generic", secretName: "x", url: "ghcr.io" },
   { type: "generic", secretName: "x", url: "ghcr.io", passThrough: true },
+  { type: "generic", secretName: "x", url: "quay.io", relay: "stream" },
+  { type: "aws", secretName: "x", region: "us-east-2", relay: "stream" },
 ];
 
 function entryOf(input: RegistryEntryInput) {
@@ -60,12 +62,12 @@ describe("RegistryEntryInput", () => {
     [
       { type: "gar", secretName: "x", region: "us-east-2" },
       ["region"],
-      "An entry of type gar has no region. It can have url, hosts, garWorkloadIdentityProvider, garServiceAccount.",
+      "An entry of type gar has no region. It can have url, hosts, garWorkloadIdentityProvider, garServiceAccount, relay.",
     ],
     [
       { type: "aws", secretName: "x", passThrough: true },
       ["passThrough"],
-      "An entry of type aws has no passThrough. It can have url, region, profile, awsRoleArn.",
+      "An entry of type aws has no passThrough. It can have url, region, profile, awsRoleArn, relay.",
     ],
   ])("refuses a field of another type: %j", (input, path, message) => {
     expect(RegistryEntryInput.safeParse(input).error?.issues).toMatchObject([{ path, message }]);

@@ -16,7 +16,7 @@ function entryArbitrary(n: number): fc.Arbitrary<RegistryEntry> {
   return names.chain((secretName) =>
     fc.constantFrom<RegistryEntry>(
       { id: `h${n}.io:5000`, type: "generic", host: `h${n}.io:5000`, secretName, passThrough: n % 2 === 0 },
-      { id: `r${n}.azurecr.io`, type: "azure", host: `r${n}.azurecr.io`, secretName },
+      { id: `r${n}.azurecr.io`, type: "azure", host: `r${n}.azurecr.io`, secretName, relay: "stream" },
       { id: `t${n}.azurecr.io`, type: "azure", host: `t${n}.azurecr.io`, secretName, tenantId: "example.com" },
       { id: aws, type: "aws", host: aws, region: `us-east-${(n % 8) + 1}`, secretName, profile: "ci" },
       { id: `aws:eu-west-${n}`, type: "aws", region: `eu-west-${n}`, secretName },
@@ -46,6 +46,7 @@ function pairsOf(entry: RegistryEntry): [string, string][] {
   if (view.profile !== undefined) pairs.push(["profile", view.profile]);
   if (view.azureTenantId !== undefined) pairs.push(["azure_tenant_id", view.azureTenantId]);
   if (view.hosts !== undefined) pairs.push(["hosts", `[${view.hosts.join(", ")}]`]);
+  if (view.relay !== undefined) pairs.push(["relay", view.relay]);
   if (view.passThrough !== undefined) pairs.push(["passThrough", "true"]);
   pairs.push([keyNames[view.type], `'${view.secretName}'`]);
   return pairs;

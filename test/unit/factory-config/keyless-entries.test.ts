@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { RegistryEntryInput } from "../../../src/factory-config/contract.js";
 import { entryFromInput, viewOfEntry } from "../../../src/factory-config/convert-entry.js";
 import { destinationsOf } from "../../../src/factory-config/destinations.js";
 import { addEntry, replaceEntry } from "../../../src/factory-config/edit-entries.js";
-import { RegistryEntryInput } from "../../../src/factory-config/entry-contract.js";
 import { parseDocument } from "../../../src/factory-config/parse-document.js";
 import { problemsOf } from "../../support/factory-config/problems-of.js";
 

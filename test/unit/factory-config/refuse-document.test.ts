@@ -52,12 +52,12 @@ describe("a document that is not what we read", () => {
     [
       "lmp:\n  b: 1\n  b: 2",
       "line 3, column 3",
-      "This key stands in the same mapping at line 2, column 3 already. Keep one of the two.",
+      "This key is in the same mapping at line 2, column 3 already. Keep one of the two.",
     ],
     [
       "- type: gar\n  type: aws\n  aws_creds_secret_name: x\n  region: us-east-2",
       "line 2, column 3",
-      "This key stands in the same mapping at line 1, column 3 already. Keep one of the two.",
+      "This key is in the same mapping at line 1, column 3 already. Keep one of the two.",
     ],
     [
       "a: !foo b",
@@ -76,7 +76,7 @@ describe("a document that is not what we read", () => {
     ],
     ["? [a]\n: b", "line 1, column 3", "A key must be plain text, without a tag, not a list, mapping or alias."],
     ["a: *b", "line 1, column 4", "This alias has no anchor before it."],
-    ["a: &a\n  b: *a", "line 2, column 6", "This alias stands inside what it names, so it has no end. Remove it."],
+    ["a: &a\n  b: *a", "line 2, column 6", "This alias is inside what it names, so it has no end. Remove it."],
     [
       "<<: {a: 1}",
       "line 1, column 1",

@@ -131,7 +131,7 @@ describe("an entry that is not valid", () => {
       "line 3, column 19",
       "A gar entry is for hosts of Google Artifact Registry: <location>-docker.pkg.dev or gcr.io. For another, use type generic.",
     ],
-    ["gar", "hosts: [gcr.io, GCR.io]", "", "line 3, column 19", "This host stands in the list already."],
+    ["gar", "hosts: [gcr.io, GCR.io]", "", "line 3, column 19", "This host is in the list already."],
     ["gar", "hosts: [gcr.io, 1]", "", "line 3, column 19", "A host must be text; found a number."],
     [
       "gar",
@@ -152,6 +152,14 @@ describe("an entry that is not valid", () => {
     ["generic", "url:", "", "line 3, column 3", "url must be text; found nothing."],
     ["generic", "url: a b", "", "line 3, column 8", "A host has no spaces, tabs or line ends in it."],
     ["generic", "url: a.io", "passThrough: yes", "line 4, column 16", "passThrough must be true or false; found text."],
+    [
+      "azure",
+      "relay: redirect",
+      "",
+      "line 3, column 10",
+      "relay can be stream. Leave it out, and the relay hands on redirects.",
+    ],
+    ["azure", "relay: true", "", "line 3, column 10", "relay must be text; found true or false. Put it in quotes."],
   ])("of type %s with %s %s", (type, first, second, at, reason) => {
     const key = { aws: "aws_creds", azure: "azure_principal", gar: "gar_creds", generic: "generic" }[type];
     const lines = [

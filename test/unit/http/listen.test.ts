@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import { expect, it } from "vitest";
-import { listen } from "../../../src/service/listen.js";
+import { listen } from "../../../src/service/servers.js";
 import { SettingsError } from "../../../src/settings/settings.js";
 
 const at = { host: "127.0.0.1", setting: "PORT" };

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Caller } from "../../../src/core/caller.js";
-import { callerWeight } from "../../../src/identity/caller-weight.js";
+import { callerWeight } from "../../../src/identity/callers.js";
 
 const caller: Caller = {
   kind: "job",

@@ -238,6 +238,7 @@ describe("the OpenAPI document", () => {
       "getReadiness",
       // Of a certificate OpenAPI 3.0 knows nothing.
       "getRoleAliasCredentials",
+      "getRoot",
       "listAuditCheckpointKeys",
       "requestToken",
     ]);

@@ -89,7 +89,7 @@ describe("a mistake is told:", () => {
     ],
     [
       { DATABASE_URL: `postgresql://u:${secret}/x@db:5432/db` },
-      "DATABASE_URL is no URL. Write special characters of the password as percent and two digits: / as %2F.",
+      "DATABASE_URL is not a URL. Write special characters of the password as percent and two digits: / as %2F.",
     ],
     [
       { FACTORY_SECRETS_TLS_CERT_FILE: "cert.pem" },
@@ -138,7 +138,7 @@ describe("a mistake is told:", () => {
     [{ DATABASE_DIRECT_URL: "postgresql://db" }, "DATABASE_DIRECT_URL is set without DATABASE_URL."],
     [
       { FACTORY_SECRETS_TRUSTED_PROXIES: "10.0.0.0/8, proxy" },
-      'FACTORY_SECRETS_TRUSTED_PROXIES: "proxy" is no address and no CIDR, such as 10.0.0.0/8.',
+      'FACTORY_SECRETS_TRUSTED_PROXIES: "proxy" is neither an address nor a CIDR, such as 10.0.0.0/8.',
     ],
   ])("%j", (environment, sentence) => {
     expect(mistakesOf(environment)).toEqual([sentence]);

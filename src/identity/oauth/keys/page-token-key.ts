@@ -4,7 +4,7 @@ import { databaseNow } from "../../../core/database-clock.js";
 import { EnvelopeError, keyBytes } from "../../../crypto/envelope.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
-import { openPageToken, type PageTokens, sealPageToken } from "../../../http/page-tokens.js";
+import { openPageToken, type PageTokens, sealPageToken } from "../../../http/page.js";
 import { placeSigningKey, readSigningKeys, type StoredSigningKey } from "./store.js";
 
 type Deps = { prisma: PrismaClient; audit: AuditWriter; keys: KeyRing };

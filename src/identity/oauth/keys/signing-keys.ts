@@ -3,10 +3,17 @@ import type { AuditWriter } from "../../../audit/record.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
 import type { Generations } from "../../../db/generations.js";
-import type { KeyUse } from "./key-use.js";
-import { type KeyStep, nextStep, signingKeyOf } from "./next-step.js";
-import type { PublishedKey } from "./public-jwk.js";
-import { announceKey, promoteKey, rotateSigningKey } from "./rotate-signing-key.js";
+import {
+  announceKey,
+  type KeyStep,
+  type KeyUse,
+  nextStep,
+  type PublishedKey,
+  promoteKey,
+  rotateSigningKey,
+  signingKeyOf,
+} from "./rotate-signing-key.js";
+
 import { readSigningKeys, type SigningKeySnapshot, type StoredSigningKey } from "./store.js";
 
 type Held = SigningKeySnapshot & { publicKeys: ReadonlyMap<string, { key: KeyObject; verifyUntil: Date | undefined }> };

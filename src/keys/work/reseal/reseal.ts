@@ -17,7 +17,7 @@ import {
 /**
  * Seals every version of a factory's secrets under its new data key, deleted secrets included, and then removes the old
  * one. Numbers, fingerprints and everything else of a version stay. A destroyed version has nothing to seal: it is only
- * moved, so that it does not keep the old key alive. Whoever still seals under that meanwhile is found in another round,
+ * moved, so that it does not keep the old key alive. Anyone who still seals under that in the meantime is found in another round,
  * and once it is removed can do so no more.
  */
 export function resealWork(

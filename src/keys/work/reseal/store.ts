@@ -49,6 +49,12 @@ export async function placeDataKey(transaction: Transaction, factoryId: string, 
   await transaction.$executeRawUnsafe("SELECT pg_notify('factory_secrets_data_keys', $1)", factoryId);
 }
 
+/** Makes this the data key of its purpose, unless the factory has one. Called with the factory locked. */
+export async function placeMissing(transaction: Transaction, factoryId: string, key: WrappedDataKey): Promise<void> {
+  const active = { factoryId, purpose: key.purpose, state: "active" };
+  if ((await transaction.dataKey.count({ where: active })) === 0) await placeDataKey(transaction, factoryId, key);
+}
+
 const sealedElsewhere = `secrets s JOIN secret_versions v ON v.secret_id = s.id
   JOIN data_keys k ON k.id = v.data_key_id WHERE s.factory_id = $1::uuid AND k.state = 'retired'`;
 
@@ -100,7 +106,7 @@ export async function readSealedBefore(
 
 /**
  * Puts ciphertexts in the place of those that they were read as. Rows that others hold are left for later: so this waits
- * for nobody, and closes no circle with who writes secrets. A version that was destroyed meanwhile stays empty.
+ * for no one, and closes no circle with who writes secrets. A version that was destroyed in the meantime stays empty.
  * @returns how many were put
  */
 export async function replaceSealed(

@@ -1,9 +1,9 @@
 import { EnvelopeError } from "../../../crypto/envelope.js";
 import type { KeyEncryptionKey } from "../../../crypto/key-encryption-key.js";
 import type { KeyRing } from "../../../crypto/key-ring.js";
-import { countWrapped } from "../../../crypto/store.js";
+import { countWrapped } from "../../../crypto/open-key-ring.js";
 import type { PrismaClient } from "../../../db/database.js";
-import { openStoredKey, wrapStoredKey } from "../../stored-key.js";
+import { openStoredKey, wrapStoredKey } from "../../store.js";
 import type { KeyWork } from "../../tasks/run-task.js";
 import { type MovedKey, readWrapped, replaceWrapped, type StoredKey } from "./store.js";
 
@@ -16,7 +16,7 @@ export function rewrapWork({ prisma, keys }: { prisma: PrismaClient; keys: KeyRi
   const broken: string[] = [];
   let isRoundOver = false;
   return {
-    // Made the active one again meanwhile: what it wraps is where it belongs.
+    // Made the active one again in the meantime: what it wraps is where it belongs.
     count: async () => ((await keys.active()).id === keyId ? 0 : countWrapped(prisma, keyId)),
     async batch(most) {
       const by = await keys.active();

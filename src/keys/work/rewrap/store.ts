@@ -69,7 +69,7 @@ const moved = (table: string, kind: string, id: string): string =>
 
 /**
  * Puts keys in the place of those that they were read as, all in one statement. One that was changed or removed
- * meanwhile is left alone.
+ * in the meantime is left alone.
  * @returns how many were put
  */
 export async function replaceWrapped(prisma: PrismaClient, keys: readonly MovedKey[]): Promise<number> {

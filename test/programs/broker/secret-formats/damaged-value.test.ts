@@ -117,7 +117,7 @@ describe.each(["azure", "generic"] as const)("a pair for %s", (form) => {
     [" ci:not-a-real-secret-1", "blank"],
     ["ci: not-a-real-secret-1", "blank"],
     ["ci:not-a-real-secret-1 ", "blank"],
-    ["ci:not-a-real-secret-1\u00a0", "blank"],
+    ["ci:not-a-real-secret-1\u00a0", "invisible character (U+00A0)"],
     ["https://ci:not-a-real-secret-1@ghcr.io", "URL"],
     ['[{"appId":"x","password":"not-a-real-secret-1","tenant":"y"}]', "It is JSON"],
   ])("written as %j is not taken for one", (text, sentence) => {

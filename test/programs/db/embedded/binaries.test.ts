@@ -6,8 +6,8 @@ import {
   findPlatformPackage,
   type PlatformPackage,
   thisMachine,
-} from "../../../../src/db/embedded/platform-package.js";
-import { boundPostgresLog } from "../../../../src/db/embedded/postgres-log.js";
+} from "../../../../src/db/embedded/postgres-binaries.js";
+import { boundPostgresLog } from "../../../../src/db/embedded/postmaster.js";
 import { makeScratch, query, type Scratch, silent } from "./scratch.js";
 
 const isRoot = process.geteuid?.() === 0;

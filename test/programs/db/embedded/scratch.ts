@@ -8,13 +8,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import pg from "pg";
-import { findPostmaster } from "../../../../src/db/embedded/find-postmaster.js";
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresInput,
   openEmbeddedPostgres,
 } from "../../../../src/db/embedded/open-embedded-postgres.js";
-import { stopPostmaster } from "../../../../src/db/embedded/run-postmaster.js";
+import { findPostmaster, stopPostmaster } from "../../../../src/db/embedded/postmaster.js";
 
 export const silent = { onProgress: () => undefined, onUnexpectedExit: () => undefined };
 

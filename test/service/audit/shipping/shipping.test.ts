@@ -4,19 +4,17 @@ import type { IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readExportLine } from "../../../../src/audit/chain/export-format.js";
-import { readPublicKeys } from "../../../../src/audit/chain/public-keys.js";
-import { AuditSigningKey } from "../../../../src/audit/chain/signing-key.js";
-import { verifyExport } from "../../../../src/audit/chain/verify-export.js";
+import { readPublicKeys } from "../../../../src/audit/log/checkpoint.js";
+import { AuditSigningKey } from "../../../../src/audit/log/signing-key.js";
 import { AuditWriter } from "../../../../src/audit/record.js";
-import { parseShipTo } from "../../../../src/audit/shipping/ship-to.js";
 import { AuditShipper, type Target } from "../../../../src/audit/shipping/shipper.js";
-import { createTarget } from "../../../../src/audit/shipping/targets.js";
+import { createTarget, parseShipTo } from "../../../../src/audit/shipping/targets.js";
+
 import { openKeyRing } from "../../../../src/crypto/open-key-ring.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
 import { startTlsServer, type TestServer, testAuthority } from "../../outbound/tls-server.js";
-import { type SealedService, signedOf, startSealedService } from "../chain/sealed-service.js";
+import { notesIn, type SealedService, startSealedService, verifyLines } from "../log/sealed-service.js";
 
 const host = "siem.example.test";
 type Received = { body: string; signature: string };
@@ -68,23 +66,20 @@ async function targetOf(text: string): Promise<Target> {
 const shipper = () =>
   new AuditShipper({ prisma: sealed.service.database.prisma, targets: [], onError: () => undefined });
 
-/** Positions of the events in what was sent, in the order in which they came. */
-function positionsIn(text: string): number[] {
-  return text.split("\n").flatMap((line) => {
-    const read = readExportLine(line);
-    return read?.type === "event" ? [read.sealed.position] : [];
-  });
+/** Ids of the events in what was sent, in the order in which they came. */
+function idsIn(text: string): string[] {
+  return text
+    .split("\n")
+    .flatMap((line) => (line.endsWith("}") && line.includes('"index":') ? [JSON.parse(line).id] : []));
 }
 
-const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
-
-async function lastPosition(): Promise<number> {
+/** Ids of all events in the order in which they were sealed. */
+async function sealedIds(): Promise<string[]> {
   await sealed.seal();
-  const { rows } = await sealed.service.database.pool.query<{ n: number }>(
-    "SELECT max(position)::int AS n FROM audit_seals WHERE chain_id = $1",
-    [sealed.installation],
+  const { rows } = await sealed.service.database.pool.query<{ id: string }>(
+    "SELECT event_id::text AS id FROM audit_seals ORDER BY number",
   );
-  return rows[0]?.n ?? 0;
+  return rows.map(({ id }) => id);
 }
 
 describe("shipping to a file", () => {
@@ -93,11 +88,11 @@ describe("shipping to a file", () => {
   it("appends events and checkpoints once, for the owner's eyes", async () => {
     const target = await targetOf(`file:${path()}`);
     const sender = shipper();
-    const last = await lastPosition();
+    const ids = await sealedIds();
     await sender.ship(target);
     await sender.ship(target);
     const text = await readFile(path(), "utf8");
-    expect(positionsIn(text)).toEqual(upTo(last));
+    expect(idsIn(text)).toEqual(ids);
     expect((await stat(path())).mode & 0o777).toBe(0o600);
   });
 
@@ -106,28 +101,25 @@ describe("shipping to a file", () => {
     const sender = shipper();
     await appendFile(path(), '{"type":"ev');
     await sealed.service.createFactory();
-    const last = await lastPosition();
+    const ids = await sealedIds();
     // The lease of the shipper before is not over, as after a SIGKILL.
     expect(await sender.ship(target)).toBe(false);
     await sealed.service.database.pool.query("UPDATE audit_shipments SET leased_until = now()");
     await sender.ship(target);
-    expect(positionsIn(await readFile(path(), "utf8"))).toEqual(upTo(last));
+    expect(idsIn(await readFile(path(), "utf8"))).toEqual(ids);
     await rename(path(), join(directory, "rotated"));
     await sealed.service.createFactory();
-    const next = await lastPosition();
+    const next = await sealedIds();
     await sender.ship(target);
-    expect(positionsIn(await readFile(path(), "utf8"))).toEqual(upTo(next).slice(last));
+    expect(idsIn(await readFile(path(), "utf8"))).toEqual(next.slice(ids.length));
   });
 
   it("leaves checkpoints that convict a rewritten history", async () => {
     const lines = await sealed.exported();
-    const shippedLines = (await readFile(join(directory, "rotated"), "utf8")).split("\n");
-    const held = shippedLines.filter((line) => line.startsWith('{"type":"checkpoint"')).map(signedOf);
-    expect(held.length).toBeGreaterThan(0);
-    async function* chunks() {
-      yield `${lines.join("\n")}\n`;
-    }
-    expect(await verifyExport(chunks(), { held })).toMatchObject({ held: held.length });
+    const kept = notesIn((await readFile(join(directory, "rotated"), "utf8")).split("\n"));
+    expect(kept.length).toBeGreaterThan(1);
+    const logs = await verifyLines(lines, { kept });
+    expect(logs.reduce((sum, log) => sum + log.kept, 0)).toBe(kept.length);
   });
 });
 
@@ -142,13 +134,13 @@ describe("shipping to a webhook", () => {
     await sender.ship(target);
     expect(received).toHaveLength(3);
     expect(received[2]?.body).toBe(received[0]?.body);
-    expect(positionsIn(received[2]?.body ?? "")).toEqual(upTo(await lastPosition()));
+    expect(idsIn(received[2]?.body ?? "")).toEqual(await sealedIds());
 
     const { body } = await sealed.service.as(undefined).get("/v1/audit/checkpoint-keys");
     const keys = readPublicKeys(body.items[0].publicKey);
     const { signature = "", body: sent = "" } = received[2] ?? {};
     const [, seconds = "", keyId = "", ed25519 = ""] = /^t=(\d+),keyId=([0-9a-f]+),ed25519=(.+)$/.exec(signature) ?? [];
-    const key = keys.get(keyId);
+    const key = keys.find(({ id }) => id === keyId)?.key;
     if (key === undefined) throw new Error("signed by another key");
     const signed = (text: string) => Buffer.from(`factory-secrets.audit-delivery.v1\n${seconds}\n${text}`);
     expect(verify(null, signed(sent), key, Buffer.from(ed25519, "base64"))).toBe(true);
@@ -179,8 +171,11 @@ describe("shipping to a webhook", () => {
       targets: [target],
       onError: () => undefined,
     });
-    const last = await lastPosition();
-    expect(await sender.lag()).toEqual([{ target: target.id, events: last }]);
+    await sealed.seal();
+    const { rows } = await sealed.service.database.pool.query<{ n: number }>(
+      "SELECT ((SELECT count(*) FROM audit_seals) + (SELECT count(*) FROM audit_checkpoints))::int AS n",
+    );
+    expect(await sender.lag()).toEqual([{ target: target.id, events: rows[0]?.n }]);
     await sender.ship(target);
     expect(await sender.lag()).toEqual([{ target: target.id, events: 0 }]);
   });

@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
-import { parseShipTo } from "../../../../src/audit/shipping/ship-to.js";
 import { type SyslogPlace, sendSyslog, syslogFrame } from "../../../../src/audit/shipping/syslog.js";
+import { parseShipTo } from "../../../../src/audit/shipping/targets.js";
 import { listen, startTcpServer, type TestServer, testAuthority } from "../../outbound/tls-server.js";
 
 const now = new Date("2026-11-24T08:00:00.123Z");

@@ -1,6 +1,10 @@
 import type { Check } from "../../../../src/broker/doctor/check.js";
-import { createDoctors } from "../../../../src/broker/doctor/create-doctors.js";
-import { type ExaminedRegistry, examineRegistry } from "../../../../src/broker/doctor/examine-registry.js";
+import {
+  createDoctors,
+  type ExaminedRegistry,
+  examineRegistry,
+} from "../../../../src/broker/doctor/examine-registry.js";
+
 import { Plaintext } from "../../../../src/crypto/plaintext.js";
 import type { RegistryEntry } from "../../../../src/factory-config/entry.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";

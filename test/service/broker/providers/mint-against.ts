@@ -1,7 +1,7 @@
-import { mintInTime } from "../../../../src/broker/open-and-mint.js";
-import type { MintedToken } from "../../../../src/broker/provider.js";
+import { mintInTime } from "../../../../src/broker/issue/open-and-mint.js";
 import { createProviders, mintToken } from "../../../../src/broker/providers/create-providers.js";
-import type { AllowedRealm } from "../../../../src/broker/providers/token-realm.js";
+import type { AllowedRealm } from "../../../../src/broker/providers/docker/docker-token.js";
+import type { MintedToken } from "../../../../src/broker/providers/provider.js";
 import { Plaintext } from "../../../../src/crypto/plaintext.js";
 import type { RegistryEntry } from "../../../../src/factory-config/entry.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { MintedToken } from "../../../../src/broker/provider.js";
+import type { MintedToken } from "../../../../src/broker/providers/provider.js";
 import type { DockerRegistryOptions } from "../../../support/clouds/docker/answer-docker-registry.js";
 import { type StandInClouds, startStandInClouds } from "../../../support/clouds/start-stand-in-clouds.js";
 import { type MintOptions, mintAgainst } from "./mint-against.js";

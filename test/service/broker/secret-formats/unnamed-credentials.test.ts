@@ -13,7 +13,7 @@ describe("a secret that no entry names yet", () => {
       `[default]\n${keys}endpoint_url = https://attacker.example\n`,
       "endpoint_url is not allowed",
     ],
-    ["no profile", keys, "Line 1: it stands before the first profile"],
+    ["no profile", keys, "Line 1: this line is outside any profile"],
   ])("is warned of when it is an AWS credentials file with %s", (_what, text, sentence) => {
     const messages = checkUnnamedCredentialText(text).map(({ message }) => message);
     expect(messages.join(" ")).toContain(sentence);

@@ -19,7 +19,7 @@ test("audit export writes the events of the factory to a new file, for its owner
   expect(events.length).toBeGreaterThan(0);
   expect(statSync(out).mode & 0o777).toBe(0o600);
   const again = await desk.run(["audit", "export", "--out", out]);
-  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. Nothing is overwritten.\n` });
+  expect(again).toMatchObject({ exitCode: 1, err: `${out} exists. It was not overwritten; name another file.\n` });
 });
 
 test("audit export --format cef writes an event a line", async () => {
@@ -57,7 +57,7 @@ test("audit export that breaks off says so, and leaves no half of a file", async
   expect(readdirSync(desk.directory)).not.toContain("half.ndjson");
 });
 
-test("audit export of what is another page is no export", async () => {
+test("audit export refuses the page of another server", async () => {
   const { desk } = served;
   const out = join(desk.directory, "page.ndjson");
   const done = await whileAnswering(
@@ -66,4 +66,20 @@ test("audit export of what is another page is no export", async () => {
   );
   expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("not as factory-secrets does") });
   expect(readdirSync(desk.directory)).not.toContain("page.ndjson");
+});
+
+test("audit checkpoint and audit prove print what the service says", async () => {
+  const { desk } = served;
+  const isSigned = /^factory-secrets\/[0-9a-f-]{36}\/[0-9a-f-]{36}\n\d+\n\S{44}\n\n\u2014 factory-secrets\//;
+  expect(await desk.run(["audit", "checkpoint"])).toMatchObject({ exitCode: 0, out: expect.stringMatching(isSigned) });
+  const { out } = await desk.run(["audit", "tail", "--output", "json"]);
+  const [id] = /[0-9a-f]{32}/.exec(out.slice(out.indexOf('"id"'))) ?? [];
+  const proof = await desk.run(["audit", "prove", "--event", id ?? ""]);
+  expect(proof).toMatchObject({
+    exitCode: 0,
+    out: expect.stringMatching(/^c2sp\.org\/tlog-proof@v1\nextra \S+\nindex \d+\n/),
+  });
+  expect(await desk.run(["audit", "prove", "--event", "0"])).toMatchObject({ out: "", exitCode: 5 });
+  const whole = await desk.run(["audit", "checkpoint", "--installation"]);
+  expect(whole.out).toMatch(/^factory-secrets\/[0-9a-f-]{36}\n/);
 });

@@ -38,7 +38,7 @@ describe("config", () => {
 
   test("put, get, history and restore go together", async () => {
     expect(await put("ghcr.io")).toEqual({ exitCode: 0, out: "Published version 1.\n", err: "" });
-    expect((await put("ghcr.io")).out).toBe("Version 1 says the same already.\n");
+    expect((await put("ghcr.io")).out).toBe("Nothing was published: version 1 has the same content.\n");
     const second = await served.desk.run(
       ["config", "put", "-", "--reason", "moved", "--if-version", "1"],
       documentOf("quay.io"),
@@ -98,7 +98,9 @@ describe("config edit", () => {
     served.desk.environment.EDITOR = editorWriting(documentOf("not a host"), documentOf("quay.io"));
     const done = await served.desk.runWith(["y"], ["config", "edit"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Edit again? [Y/n] "] });
-    expect(done.err).toMatch(/factory-config\.yml:4:8: .*\nIt cannot be published so\.\nPublished version 2\.\n$/);
+    expect(done.err).toMatch(
+      /factory-config\.yml:4:8: .*\nThe document cannot be published like this\.\nPublished version 2\.\n$/,
+    );
   });
 
   test("keeps the text when it is given up, and says where", async () => {
@@ -120,7 +122,7 @@ describe("config edit", () => {
     expect((await config("get")).out).toBe(documentOf("ghcr.io"));
   });
 
-  test("does not undo what somebody else has published meanwhile, and keeps the text", async () => {
+  test("does not undo what others published meanwhile, and keeps the text", async () => {
     await put("ghcr.io");
     const meanwhile = `${served.service.url}/v1/factories/${served.desk.environment.FACTORY_SECRETS_FACTORY}/config`;
     const mine = join(served.desk.directory, "mine");
@@ -141,7 +143,7 @@ describe("config edit", () => {
     expect(readFileSync(keptPath(failed.err), "utf8")).toContain("# more");
     served.desk.environment.EDITOR = "false";
     const missing = await config("edit");
-    expect(missing).toMatchObject({ exitCode: 1, err: expect.stringContaining("Set EDITOR to another.") });
+    expect(missing).toMatchObject({ exitCode: 1, err: expect.stringContaining("Set EDITOR to another editor.") });
     expect(missing.err).not.toContain("Your text is kept");
   });
 

@@ -10,7 +10,7 @@ afterAll(() => desk.close());
 
 /** Every command that asks first, with what it says would happen. */
 const commands: readonly (readonly [command: string, would: string])[] = [
-  ["secrets rm x", "x would be deleted."],
+  ["secrets rm x", "The secret x would be deleted."],
   ["secrets rm x --purge", "Every value of x would be destroyed for good."],
   ["secrets purge x", "The deleted values of x would be destroyed for good."],
   ["secrets destroy x 5", "The value of version 5 of x would be destroyed for good."],
@@ -19,11 +19,11 @@ const commands: readonly (readonly [command: string, would: string])[] = [
     "trust-rules rm 018f3c1e-0000-7000-8000-000000000000",
     "The rule 018f3c1e-0000-7000-8000-000000000000 would be withdrawn.",
   ],
-  ["devices authorities rm a1", "No device of the authority a1 would be let in any more."],
+  ["devices authorities rm a1", "Every device of the authority a1 would be refused."],
   ["api-tokens rm t1", "The API token t1 would stop working."],
   ["oauth-clients rm c1", "The OAuth client c1 would stop working."],
-  ["oauth-clients rm-secret c1 s1", "The secret s1 would stop working."],
-  ["factories rm acme", "acme and every secret in it would be destroyed, for good."],
+  ["oauth-clients rm-secret c1 s1", "The secret s1 of the client c1 would stop working."],
+  ["factories rm acme", "The factory acme and every secret in it would be destroyed for good."],
 ];
 
 describe.each(commands)("%s", (command, would) => {
@@ -39,13 +39,13 @@ describe.each(commands)("%s", (command, would) => {
         expect(await desk.run(args)).toEqual({
           exitCode: 2,
           out: "",
-          err: `${would} Nothing was done: there is no terminal to confirm it on. Give --yes.\n`,
+          err: `${would} Not confirmed: no terminal. Pass \`--yes\` to skip the question.\n`,
         });
         expect(await desk.runWith(["n"], args)).toEqual({
           exitCode: 1,
           out: "",
-          err: "Nothing was done.\n",
-          asked: [`${would} Go on? [y/N] `],
+          err: "Not confirmed. Nothing was changed.\n",
+          asked: [`${would} Continue? [y/N] `],
         });
       },
     );
@@ -60,13 +60,13 @@ test.each([
   "secrets verify x",
   "registries add --from-file -",
   "trust-rules explain",
-])("%s asks and reads nothing before it is known whose factory is meant", async (command) => {
+])("%s asks and reads nothing before the factory is known", async (command) => {
   const args = [...command.split(" "), "--url", "http://127.0.0.1:9"];
   const elsewhere = openOperatorDesk({ FACTORY_SECRETS_TOKEN: "fso_not-a-token" });
   expect(await elsewhere.runWith([], args)).toEqual({
     exitCode: 2,
     out: "",
-    err: "Which factory? Set FACTORY_SECRETS_FACTORY to its name, or give --factory NAME.\n",
+    err: "No factory is named. Set FACTORY_SECRETS_FACTORY to its name, or pass --factory NAME.\n",
     asked: [],
   });
   elsewhere.close();

@@ -31,7 +31,7 @@ describe("jobs", () => {
     const grants = ["--grant", "ghcr.io=acme/base,acme/app", "--grant", "quay.io"];
     const done = await run("jobs", "open", "nightly", "--ttl", "600", ...grants);
     expect(done).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^fsj_\S+\n$/) });
-    expect(done.err).toMatch(/^Job [0-9a-f-]{36}, until \S+Z\. This is shown this once\.\n$/);
+    expect(done.err).toMatch(/^Job [0-9a-f-]{36}, until \S+Z\. The credential is shown only now\.\n$/);
     const { name, grants: held } = await whoIs(done.out.trim());
     expect({ name, held }).toEqual({
       name: "nightly",
@@ -57,17 +57,20 @@ describe("jobs", () => {
       await open("e-same"),
     ];
     const done = await run("jobs", "end", "e-one", "e-two");
-    expect(done).toMatchObject({ exitCode: 0, err: expect.stringMatching(/^(Ended [0-9a-f-]{36}\. .*\n){2}$/) });
+    expect(done).toMatchObject({
+      exitCode: 0,
+      err: expect.stringMatching(/^(Ended the job [0-9a-f-]{36}\. .*\n){2}$/),
+    });
     for (const token of [one, two]) expect((await whoIs(token ?? "")).code).toBe("unauthenticated");
     const unclear = await run("jobs", "end", "e-same");
     expect(unclear).toMatchObject({
       exitCode: 2,
-      err: expect.stringMatching(/^Several jobs that run are named "e-same"\. .*: [0-9a-f-]{36}, [0-9a-f-]{36}\n$/),
+      err: expect.stringMatching(/^Several running jobs are named "e-same"\. .*: [0-9a-f-]{36}, [0-9a-f-]{36}\n$/),
     });
     for (const token of [same, again]) expect((await whoIs(token ?? "")).name).toBe("e-same");
     expect(await run("jobs", "end", "e-one")).toMatchObject({
       exitCode: 2,
-      err: 'No job that runs is named "e-one". factory-secrets jobs list shows them.\n',
+      err: 'No running job is named "e-one". To see the running jobs: factory-secrets jobs list\n',
     });
   });
 
@@ -159,7 +162,10 @@ grants:
 
   test("are put from a file, changed by their name, and withdrawn", async () => {
     const made = await put(rule);
-    expect(made).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^Made "main branch", [0-9a-f-]{36}\.\n$/) });
+    expect(made).toMatchObject({
+      exitCode: 0,
+      out: expect.stringMatching(/^Created "main branch", [0-9a-f-]{36}\.\n$/),
+    });
     expect((await run("trust-rules", "list")).out).toMatch(/\n[0-9a-f-]{36} {2}main branch {2}github-actions /);
     const shown = await run("trust-rules", "show", "main branch", "-o", "yaml");
     const changed = await put(shown.out.replace("acme/base", "acme/app"));
@@ -175,8 +181,11 @@ grants:
   test("that would let strangers in are refused, thing by thing", async () => {
     const open = await put(rule.replace(/- \{ claim: repository.*\n/g, ""));
     expect(open).toMatchObject({ exitCode: 5, err: expect.stringMatching(/\n {2}\S+: .*\n\(unsafe-rule, /) });
-    expect(await put("- a list\n")).toMatchObject({ exitCode: 2, err: "-: this is no mapping of names to values.\n" });
-    expect(await put("issuer: x\n")).toMatchObject({ exitCode: 2, err: "-: the rule has no name.\n" });
+    expect(await put("- a list\n")).toMatchObject({ exitCode: 2, err: "-: not a mapping of names to values.\n" });
+    expect(await put("issuer: x\n")).toMatchObject({
+      exitCode: 2,
+      err: "-: the rule has no name. Add a line such as: name: main branch\n",
+    });
   });
 
   test("explain says condition by condition why claims are let in or not", async () => {
@@ -187,13 +196,13 @@ grants:
     const letIn = await run("trust-rules", "explain", "--claims", claims);
     expect(letIn).toMatchObject({
       exitCode: 0,
-      out: expect.stringMatching(/Let in\. It may pull:\n {2}ghcr\.io acme\/base\n$/),
+      out: expect.stringMatching(/Accepted\. It may pull:\n {2}ghcr\.io acme\/base\n$/),
     });
     writeFileSync(claims, good.replace("heads/main", "heads/next"));
     const refused = await run("trust-rules", "explain", "--claims", claims);
     expect(refused.exitCode).toBe(1);
     expect(refused.out).toMatch(/\n {2}ok {2}repository_id: .*\n[\s\S]*\n {2}NO {2}ref: .*; found "refs\/heads\/next"/);
-    expect(refused.out).toMatch(/No rule lets it in\.\n$/);
+    expect(refused.out).toMatch(/No rule accepts it\. The lines marked NO say why\.\n$/);
     const token = await desk.run(["trust-rules", "explain"], "not.a.token");
     expect(token).toMatchObject({ exitCode: 2, err: expect.stringMatching(/\n {2}\/idToken: not a signed JWT/) });
   });
@@ -219,7 +228,7 @@ grants:
       const yaml = await run("trust-rules", "templates", name, "-o", "yaml");
       expect(await put(yaml.out)).toMatchObject({
         exitCode: 0,
-        out: expect.stringMatching(`^Made "example for ${name}", `),
+        out: expect.stringMatching(`^Created "example for ${name}", `),
       });
       const json = await run("trust-rules", "templates", name, "-o", "json");
       expect(await put(json.out)).toMatchObject({ exitCode: 0, out: expect.stringMatching(/^Changed/) });

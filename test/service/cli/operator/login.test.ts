@@ -31,19 +31,19 @@ describe("login", () => {
     const done = await desk.run(["login", "--url", `${service.url}/`], `${token}\n`);
     expect(done).toMatchObject({ exitCode: 0, out: "" });
     expect(done.err).toBe(
-      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Kept in ${path()}.\n`,
+      `Logged in to ${service.url}, factory "${factory}" as "${permissions.join(" ")}". Saved in ${path()}.\n`,
     );
     expect(statSync(path()).mode & 0o777).toBe(0o600);
     expect(statSync(join(desk.directory, "logins")).mode & 0o777).toBe(0o700);
     expect(kept()).toEqual([{ url: service.url, anyFactory: false, factory, token }]);
     const who = await desk.run(["whoami"]);
     expect(who.out).toMatch(
-      new RegExp(`^service: +${service.url}\ncredential: +the login that is kept for .*\nkind: +api-token\n`),
+      new RegExp(`^service: +${service.url}\ncredential: +the saved login for .*\nkind: +api-token\n`),
     );
     expect(await desk.run(["secrets", "list"])).toMatchObject({ exitCode: 0 });
   });
 
-  test("asks whoever sits there, without showing the token", async () => {
+  test("asks the person at the terminal, without showing the token", async () => {
     const token = await apiToken(factory);
     const done = await desk.runWith([service.url, token], ["login"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["URL of the service: ", "Token (not shown): "] });
@@ -53,11 +53,11 @@ describe("login", () => {
     const token = await apiToken(factory);
     const mistyped = token.slice(0, -1) + (token.endsWith("x") ? "y" : "x");
     const wrong = await desk.run(["login", "--url", service.url], mistyped);
-    expect(wrong).toMatchObject({ exitCode: 4, err: expect.stringContaining("does not accept what was given") });
+    expect(wrong).toMatchObject({ exitCode: 4, err: expect.stringContaining("does not accept the given credential") });
     const elsewhere = await desk.run(["login", "--url", service.url, "--factory", other], token);
     expect(elsewhere).toMatchObject({
       exitCode: 4,
-      err: `That is a credential of the factory "${factory}", not of "${other}".\n`,
+      err: `The credential is for the factory "${factory}", not for "${other}". The login was not saved.\n`,
     });
     const nowhere = await desk.run(["login", "--url", service.url, "--factory", "no-such"], service.operatorToken);
     expect(nowhere).toMatchObject({
@@ -65,18 +65,18 @@ describe("login", () => {
       err: expect.stringMatching(/^There is no factory "no-such"\.\n\(not-found, /),
     });
     const blank = await desk.run(["login", "--url", service.url], "two words");
-    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("holds blanks") });
+    expect(blank).toMatchObject({ exitCode: 2, err: expect.stringContaining("contains blanks") });
     expect(() => kept()).toThrow();
   });
 
-  test("names what holds a URL that is none", async () => {
+  test("names the option or setting with an invalid URL", async () => {
     const sentence = "must be an http:// or https:// URL without a user, a query or a fragment.\n";
     expect(await desk.run(["login", "--url", "localhost:8080"])).toMatchObject({
       exitCode: 2,
       err: `--url ${sentence}`,
     });
     const typed = await desk.runWith(["localhost:8080"], ["login"]);
-    expect(typed).toMatchObject({ exitCode: 2, err: `It ${sentence}` });
+    expect(typed).toMatchObject({ exitCode: 2, err: `The URL ${sentence}` });
     desk.environment.FACTORY_SECRETS_URL = "localhost:8080";
     expect(await desk.run(["whoami"])).toMatchObject({ exitCode: 2, err: `FACTORY_SECRETS_URL ${sentence}` });
   });
@@ -94,7 +94,7 @@ describe("login", () => {
     const after = await desk.run(["secrets", "list"]);
     expect(after).toMatchObject({
       exitCode: 4,
-      err: expect.stringMatching(/^The service does not accept the login that is kept/),
+      err: expect.stringMatching(/^The service does not accept the saved login/),
     });
   });
 
@@ -140,13 +140,13 @@ describe("a login that is kept", () => {
     const who = await desk.run(["whoami"]);
     expect(who.out).toContain("credential:  the token in FACTORY_SECRETS_TOKEN\nkind:        operator\n");
     const again = await desk.run(["login", "--url", service.url], await apiToken(factory));
-    expect(again.err).toContain("FACTORY_SECRETS_TOKEN is set, and wins over this login.");
+    expect(again.err).toContain("FACTORY_SECRETS_TOKEN is set and wins over this login.");
   });
 
   test("that others may read is warned of", async () => {
     chmodSync(path(), 0o644);
     expect((await desk.run(["whoami"])).err).toBe(
-      `Warning: others on this machine may read your logins. Run: chmod 600 ${path()}\n`,
+      `Warning: other users of this machine can read your logins. To stop that: chmod 600 ${path()}\n`,
     );
   });
 
@@ -157,17 +157,23 @@ describe("a login that is kept", () => {
       err: `Forgot the login to ${service.url}, factory "${factory}".\n`,
     });
     expect(kept()).toEqual([]);
-    expect(await desk.run(["logout"])).toMatchObject({ exitCode: 0, err: "There is no such login.\n" });
+    expect(await desk.run(["logout"])).toMatchObject({
+      exitCode: 0,
+      err: "No login was forgotten: none is saved for this service and factory.\n",
+    });
     expect((await service.as(token).get("/v1/whoami")).status).toBe(200);
   });
 });
 
-test("what is no file of logins is left as it is", async () => {
+test("a file that is not one of logins is not changed", async () => {
   mkdirSync(join(desk.directory, "logins"));
   for (const text of ["not JSON", '{"logins":[{"url":"https://secrets.example.com"}]}']) {
     writeFileSync(path(), text);
     const done = await desk.run(["login", "--url", service.url], await apiToken(factory));
-    expect(done).toMatchObject({ exitCode: 1, err: expect.stringContaining("is not what factory-secrets writes") });
+    expect(done).toMatchObject({
+      exitCode: 1,
+      err: expect.stringContaining("is not a file that factory-secrets wrote"),
+    });
     expect(readFileSync(path(), "utf8")).toBe(text);
   }
 });
@@ -181,12 +187,12 @@ test("without any login the way to one is told", async () => {
   desk.environment.FACTORY_SECRETS_TOKEN = service.operatorToken;
   expect(await desk.run(["secrets", "list"])).toMatchObject({
     exitCode: 2,
-    err: expect.stringMatching(/^Where is the service\?/),
+    err: expect.stringMatching(/^The URL of the service is not set\./),
   });
   desk.environment.FACTORY_SECRETS_URL = service.url;
   desk.environment.FACTORY_SECRETS_TOKEN = service.operatorToken;
   expect(await desk.run(["secrets", "list"])).toMatchObject({
     exitCode: 2,
-    err: expect.stringMatching(/^Which factory\?/),
+    err: expect.stringMatching(/^No factory is named\./),
   });
 });

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommands } from "../../../../src/cli/client/run-commands.js";
 import { auditCommands } from "../../../../src/cli/operator/audit-commands.js";
+import type { OperatorContext } from "../../../../src/cli/operator/operator-client.js";
 import { operatorCommands } from "../../../../src/cli/operator/operator-commands.js";
-import type { OperatorContext } from "../../../../src/cli/operator/operator-context.js";
-import { paintFor } from "../../../../src/cli/operator/paint.js";
+import { paintFor } from "../../../../src/cli/operator/print.js";
 import { recordText } from "../../../support/leak-watch.js";
 
 export type Said = { exitCode: number; out: string; err: string };
@@ -16,7 +16,7 @@ export type OperatorDesk = {
   environment: Record<string, string>;
   /** What is piped in; without it, nothing is. */
   run(args: readonly string[], input?: string | Buffer): Promise<Said>;
-  /** With somebody at the terminal, who gives these answers in turn. */
+  /** With a person at the terminal who gives these answers. */
   runWith(answers: readonly string[], args: readonly string[]): Promise<Said & { asked: readonly string[] }>;
   close(): void;
 };
@@ -44,7 +44,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
           err += `${line}\n`;
         },
         note: (line) => {
-          if (given.person.isThere) err += `${line}\n`;
+          if (given.person.isAtTerminal) err += `${line}\n`;
         },
       },
       paint: paintFor(false),
@@ -70,11 +70,11 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
     recordText(`${out}\n${err}`);
     return { exitCode, out, err };
   };
-  const nobody = { isThere: false, ask: () => noAnswer("ask"), askHidden: () => noAnswer("askHidden") };
+  const noPerson = { isAtTerminal: false, ask: () => noAnswer("ask"), askHidden: () => noAnswer("askHidden") };
   return {
     directory,
     environment: desk,
-    run: (args, input = "") => start(args, { person: nobody, readInput: () => Promise.resolve(Buffer.from(input)) }),
+    run: (args, input = "") => start(args, { person: noPerson, readInput: () => Promise.resolve(Buffer.from(input)) }),
     async runWith(answers, args) {
       const asked: string[] = [];
       const left = [...answers];
@@ -84,7 +84,7 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
         return answer === undefined ? noAnswer(question) : Promise.resolve(answer);
       };
       const said = await start(args, {
-        person: { isThere: true, ask, askHidden: ask },
+        person: { isAtTerminal: true, ask, askHidden: ask },
         readInput: () => noAnswer("standard input"),
       });
       return { ...said, asked };
@@ -93,4 +93,4 @@ export function openOperatorDesk(environment: Record<string, string>): OperatorD
   };
 }
 
-const noAnswer = (question: string): Promise<never> => Promise.reject(new Error(`nobody answers: ${question}`));
+const noAnswer = (question: string): Promise<never> => Promise.reject(new Error(`no answer is given to: ${question}`));

@@ -47,13 +47,13 @@ describe("registries", () => {
     expect((await registries("list")).out).toContain("europe-docker.pkg.dev, us-docker.pkg.dev");
     expect(await registries("rm", "ghcr.io")).toMatchObject({
       exitCode: 2,
-      err: expect.stringContaining("Give --yes"),
+      err: expect.stringContaining("Pass `--yes`"),
     });
     const removed = await registries("rm", "ghcr.io", "--yes", "--allow-missing-secrets");
     expect((await config("get")).out).toMatch(/^# ours\n/);
     expect((await registries("list")).out).not.toContain("ghcr.io");
     const [, back = ""] =
-      /^Removed ghcr\.io\. To undo: factory-secrets (config restore \d+)\n$/.exec(removed.err) ?? [];
+      /^Removed ghcr\.io\. To undo: factory-secrets (config restore \d+)\n$/m.exec(removed.err) ?? [];
     expect(await served.desk.run([...back.split(" "), "--allow-missing-secrets"])).toMatchObject({ exitCode: 0 });
     expect((await registries("list")).out).toContain("ghcr.io");
   });
@@ -91,7 +91,7 @@ describe("registries", () => {
     });
     expect(await registries("add")).toMatchObject({
       exitCode: 2,
-      err: expect.stringMatching(/^Say what the entry shall be/),
+      err: expect.stringMatching(/^No member of the entry was given/),
     });
     expect(await registries("show", "quay.io")).toMatchObject({
       exitCode: 5,
@@ -100,7 +100,7 @@ describe("registries", () => {
     const broken = await served.desk.run(["registries", "add", "--from-file", "-"], "type: [gar\n");
     expect(broken).toMatchObject({
       exitCode: 2,
-      err: expect.stringMatching(/^-:\d+:\d+: this is neither YAML nor JSON\.\n$/),
+      err: expect.stringMatching(/^-:\d+:\d+: not valid YAML or JSON\.\n$/),
     });
   });
 });

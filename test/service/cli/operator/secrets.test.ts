@@ -57,13 +57,13 @@ describe("secrets set", () => {
     expect(await isStored("piped", `${value}\n`)).toBe(true);
   });
 
-  test("asks for it twice, unseen, where somebody sits", async () => {
+  test("asks for it twice at a terminal, without echo", async () => {
     const value = secretValue();
     const done = await desk.runWith([value, value], ["secrets", "set", "typed"]);
     expect(done).toMatchObject({ exitCode: 0, asked: ["Value of typed (not shown): ", "Once more: "] });
     expect(await isStored("typed", value)).toBe(true);
     const slipped = await desk.runWith([value, `${value}x`], ["secrets", "set", "typed"]);
-    expect(slipped).toMatchObject({ exitCode: 2, err: "The two are not the same. Nothing was stored.\n" });
+    expect(slipped).toMatchObject({ exitCode: 2, err: "The two values differ. Nothing was stored.\n" });
   });
 
   test("takes it from an argument only with a warning", async () => {
@@ -78,7 +78,7 @@ describe("secrets set", () => {
   test("refuses an empty value, and a file that is not there", async () => {
     expect(await secrets(["set", "empty"], "")).toMatchObject({
       exitCode: 2,
-      err: "The value is empty: is the file there?\n",
+      err: "The value is empty. Nothing was sent.\n",
     });
     expect(await secrets(["set", "empty", "--from-file", "/no/such/file"])).toMatchObject({
       exitCode: 2,
@@ -146,11 +146,11 @@ describe("what is known of a secret", () => {
     await secrets(["set", "verified"], value);
     expect(await secrets(["verify", "verified"], value)).toMatchObject({
       exitCode: 0,
-      out: "It is version 1 of verified.\n",
+      out: "The value is version 1 of verified.\n",
     });
     expect(await secrets(["verify", "verified"], secretValue())).toMatchObject({
       exitCode: 1,
-      out: "It is not version 1 of verified, the current one.\n",
+      out: "The value is not version 1 of verified, the current one.\n",
     });
   });
 });
@@ -201,13 +201,13 @@ describe("the versions of a secret", () => {
     const asked = await secrets(["rm", "deleted"]);
     expect(asked).toMatchObject({
       exitCode: 2,
-      err: "deleted would be deleted. Nothing was done: there is no terminal to confirm it on. Give --yes.\n",
+      err: "The secret deleted would be deleted. Not confirmed: no terminal. Pass `--yes` to skip the question.\n",
     });
     const refused = await desk.runWith(["n"], ["secrets", "rm", "deleted"]);
     expect(refused).toMatchObject({
       exitCode: 1,
-      err: "Nothing was done.\n",
-      asked: ["deleted would be deleted. Go on? [y/N] "],
+      err: "Not confirmed. Nothing was changed.\n",
+      asked: ["The secret deleted would be deleted. Continue? [y/N] "],
     });
     expect(await desk.runWith(["y"], ["secrets", "rm", "deleted"])).toMatchObject({ exitCode: 0 });
     expect((await secrets(["list", "--deleted"])).out).toMatch(/\ndeleted {2}1 /);
@@ -229,7 +229,7 @@ describe("the versions of a secret", () => {
     await secrets(["set", "unused"], secretValue());
     const usage = await secrets(["usage", "unused"]);
     expect(usage.out).toMatch(
-      /^version: +1\nentries: +none\nlast used: +not in the last 90 days\nolder tokens until: none lives\n$/,
+      /^version: +1\nentries: +none\nlast used: +not in the last 90 days\nolder tokens until: none is valid\n$/,
     );
     const report = await secrets(["report", "--rotated-before", "2999-01-01T00:00:00Z"]);
     expect(report.out).toMatch(/\nunused +1 +0 /);
@@ -240,7 +240,7 @@ test("doctor and promote --doctor ask the registries of a secret; one that no en
   await secrets(["set", "examined"], secretValue());
   const report = await secrets(["doctor", "examined"]);
   expect(report).toMatchObject({ exitCode: 1, err: "", out: expect.stringMatching(/^examined, version 1\n/) });
-  expect(report.out).toContain("Nothing to try: no registry entry names it.");
+  expect(report.out).toContain("Nothing to try: no registry entry names this secret.");
   const json = JSON.parse((await secrets(["doctor", "examined", "--version", "1", "-o", "json"])).out);
   expect(json).toMatchObject({ name: "examined", version: 1, outcome: "unknown", passed: true, registries: [] });
   await secrets(["set", "examined", "--stage"], secretValue());

@@ -59,7 +59,7 @@ test("secrets doctor of a secret that no entry names says that there is nothing 
     );
     expect(done.exitCode).toBe(1);
     expect(done.out).not.toContain("Jobs get tokens");
-    if (output === "table") expect(done.out).toContain("Nothing to try: no registry entry names it.");
+    if (output === "table") expect(done.out).toContain("Nothing to try: no registry entry names this secret.");
   }
 });
 
@@ -137,7 +137,7 @@ test("secrets doctor shows what each registry says, and ends with 1 when jobs ge
   expect(done).toEqual({
     exitCode: 1,
     err: "",
-    out: "ghcr_creds, version 2\n  warning  quoted: It stands in quotes.\n\nghcr.io (generic)\n  as ci\n  ok       destination: It may be sent there.\n  failed   login: The registry refuses it.\n\nJobs would not get every token by it.\n",
+    out: "ghcr_creds, version 2\n  warning  quoted: It stands in quotes.\n\nghcr.io (generic)\n  as ci\n  ok       destination: It may be sent there.\n  failed   login: The registry refuses it.\n\nJobs do not get every token with it. Correct the failed checks above.\n",
   });
 });
 
@@ -194,5 +194,7 @@ test("audit tail --since with --lines, and without --since, prints the last ones
 
 test("audit tail takes a time once", async () => {
   expect(await tailOf("--since", "2h", "--from", "2h")).toMatchObject({ exitCode: 2, asked: [] });
+  expect(await tailOf("--since", "2h", "--until", "3h")).toMatchObject({ exitCode: 2, asked: [] });
+  expect(await tailOf("--since", "2026-11-30", "--until", "2026-11-30")).toMatchObject({ exitCode: 2, asked: [] });
   expect(await tailOf("--until", "2h", "--to", "2h")).toMatchObject({ exitCode: 2, asked: [] });
 });

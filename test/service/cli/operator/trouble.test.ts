@@ -36,7 +36,7 @@ describe("what an operator reads", () => {
     expect(await desk.run(["secrets", "list"])).toMatchObject({
       exitCode: 4,
       err: expect.stringMatching(
-        /^The service does not accept the token in FACTORY_SECRETS_TOKEN: it was withdrawn, has expired, or is not copied whole\. Log in again: factory-secrets login\n\(unauthenticated, request \S+\)\n$/,
+        /^The service does not accept the token in FACTORY_SECRETS_TOKEN: it was withdrawn, has expired, or is not copied whole\. To log in again: factory-secrets login\n\(unauthenticated, request \S+\)\n$/,
       ),
     });
   });
@@ -45,7 +45,7 @@ describe("what an operator reads", () => {
     for (const path of ["/api", "/api/", "/v1"]) {
       const done = await list(`${service.url}${path}`, "--timeout", "2");
       expect(done.exitCode).toBeGreaterThan(3);
-      expect(done.err).toContain(`It has the path ${path.replace(/\/$/, "")}; try ${service.url} without it.`);
+      expect(done.err).toContain(`The URL has the path ${path.replace(/\/$/, "")}; try ${service.url} without it.`);
     }
     expect((await list(`${service.url}/`)).exitCode).toBe(0);
   });
@@ -55,9 +55,7 @@ describe("what an operator reads", () => {
       const done = await desk.run(["registries", "add", "--type", "generic", "--url", url, "--secret", "x"]);
       expect(done).toMatchObject({
         exitCode: 2,
-        err: expect.stringMatching(
-          /^--url must be an http.* the host of a registry is given with --host or --registry\.\n$/,
-        ),
+        err: expect.stringMatching(/^--url must be an http.* name a registry with --host or --registry\.\n$/),
       });
     }
     const help = (await desk.run(["registries", "add", "--help"])).out;
@@ -69,7 +67,7 @@ describe("what an operator reads", () => {
     expect(await desk.run(["secrets", "list"])).toMatchObject({
       exitCode: 4,
       err: expect.stringMatching(
-        /^This credential lacks the permission secrets:list\.\nThat is the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
+        /^This credential lacks the permission secrets:list\.\nThe command used the token in FACTORY_SECRETS_TOKEN, which wins over a login\.\n\(forbidden, request /,
       ),
     });
     const token = desk.environment.FACTORY_SECRETS_TOKEN;
@@ -97,13 +95,13 @@ describe("what an operator reads", () => {
 });
 
 describe("a service", () => {
-  test("that is down is asked again until patience runs out", async () => {
+  test("that is down is asked again until the timeout", async () => {
     const { port, close } = await listenOnLoopback(createServer());
     await close();
     const done = await list(`http://127.0.0.1:${port}`, "--timeout", "3");
     expect(done).toMatchObject({ exitCode: 6, out: "" });
     expect(done.err).toMatch(
-      /^Nothing listens at .* Trying again for up to 3 s \.\.\.\nNothing listens at .* Tried for 3 s \(--timeout\)\.\n$/,
+      /^Nothing listens at .* Trying again for up to 3 s \.\.\.\nNothing listens at .* Gave up after 3 s \(--timeout\)\.\n$/,
     );
   });
 
@@ -134,19 +132,19 @@ describe("a service", () => {
     expect(done).toMatchObject({
       exitCode: 6,
       err: expect.stringContaining(
-        `It redirects to ${done.elsewhere}, where no token is sent: if the service is there, use that URL.`,
+        `It redirects to ${done.elsewhere}, and tokens are not sent to redirects. If the service is there, use that URL.`,
       ),
     });
     expect(seen).toEqual([]);
   });
 
-  test("that is none of ours is told apart, with 200 too, and nothing of its page is shown", async () => {
+  test("that is not factory-secrets is recognised, with 200 too, and its page is not shown", async () => {
     for (const status of [200, 403, 404]) {
       const done = await whileAnswering(
         (_, response) => response.writeHead(status, { "content-type": "text/html" }).end("<html>Welcome</html>"),
         (url) => list(url),
       );
-      expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("Is FACTORY_SECRETS_URL right?") });
+      expect(done).toMatchObject({ exitCode: 6, err: expect.stringContaining("Check FACTORY_SECRETS_URL or --url.") });
       expect(done.err).not.toContain("Welcome");
     }
   });
@@ -161,7 +159,7 @@ describe("a service", () => {
     const caFile = join(desk.directory, "ca.pem");
     writeFileSync(caFile, authority.caPem);
     const refused = await list(url);
-    expect(refused).toMatchObject({ exitCode: 6, err: expect.stringContaining("is not trusted here") });
+    expect(refused).toMatchObject({ exitCode: 6, err: expect.stringContaining("that this machine does not trust") });
     expect(refused.err).toContain("Set FACTORY_SECRETS_CA_FILE");
     desk.environment.FACTORY_SECRETS_TOKEN = "";
     expect(await desk.run(["login", "--url", url, "--ca-file", caFile], service.operatorToken)).toMatchObject({
@@ -180,7 +178,7 @@ describe("a service", () => {
     expect(done.exitCode).toBe(6);
     const lines = done.err.trimEnd().split("\n");
     expect(lines.at(-1)).toMatch(
-      / broke \(\w+\)\. Tried for 3 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
+      / broke \(\w+\)\. Gave up after 3 s \(--timeout\)\. Does it speak TLS\? Try https:\/\/\.$/,
     );
     expect(lines.slice(0, -1).join("\n")).not.toContain("TLS");
   });
@@ -214,7 +212,7 @@ describe("a service", () => {
     expect(await count("secrets", "set", "x")).toBe(1);
   });
 
-  test("that says that somebody else was first is asked again to write, when it says", async () => {
+  test("that says that another writer was first is asked again after Retry-After", async () => {
     let tries = 0;
     await whileAnswering(
       (_, response) => {
@@ -235,7 +233,7 @@ describe("a service", () => {
     );
     expect(done).toMatchObject({
       exitCode: 6,
-      err: expect.stringContaining("\nIt may have been done all the same: look first.\n"),
+      err: expect.stringContaining("\nThe service may have done it anyway. Check before you repeat the command.\n"),
     });
   });
 

@@ -66,6 +66,17 @@ describe("whoever debugs a red build", () => {
     });
   });
 
+  it("sees that a token without a jti is refused, whatever other rule it matches, once a single-use rule matches", async () => {
+    const many = await rule();
+    const conditions = [{ claim: "project_id", equals: many.project }];
+    const once = await factory.trust({ issuer: issuer.url, conditions, singleUse: true });
+    const token = signed({ project_id: many.project, jti: undefined });
+    const { body } = await explain({ idToken: token });
+    expect(body).toMatchObject({ matches: false, grants: [] });
+    expect([explained(body, many.id)?.matches, explained(body, once)?.matches]).toEqual([true, false]);
+    expect((await factory.present(token)).status).toBe(401);
+  });
+
   it.each<[string, Record<string, unknown>, unknown, string | undefined]>([
     [
       "a text where the rule wants a boolean",

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { RuleTerms, type TrustRule } from "../../../../src/identity/oidc/contract.js";
-import type { IdTokenFailure } from "../../../../src/identity/oidc/id-token-failure.js";
-import { KeySets } from "../../../../src/identity/oidc/key-sets.js";
-import { checkIdToken } from "../../../../src/identity/oidc/verify-id-token.js";
+import { RuleTerms, type TrustRule } from "../../../../src/identity/trust-rules/contract.js";
+import { judgeRule } from "../../../../src/identity/trust-rules/judge-rules.js";
+import { KeySets } from "../../../../src/identity/trust-rules/key-sets.js";
+import {
+  checkIdToken,
+  type IdTokenFailure,
+  parseIdToken,
+} from "../../../../src/identity/trust-rules/verify-id-token.js";
+
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, type Outbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
 import {
@@ -45,8 +50,11 @@ beforeEach(() => {
   return () => keySets.close();
 });
 
-const check = (token: string) =>
-  checkIdToken({ keySets, now: () => new Date() }, { factoryId: "factory", rule }, token);
+function check(token: string) {
+  const parsed = parseIdToken(token);
+  const verdict = judgeRule(rule, typeof parsed === "string" ? { claims: {} } : parsed);
+  return checkIdToken({ keySets, now: () => new Date() }, { factoryId: "factory", verdict }, { token, parsed });
+}
 
 describe("what is wrong with a token, for one rule", () => {
   it("is nothing with a good one, whatever its other claims", async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { KeySource } from "../../../../src/identity/oidc/fetch-key-set.js";
-import { KeySets } from "../../../../src/identity/oidc/key-sets.js";
+import { KeySets, type KeySource } from "../../../../src/identity/trust-rules/key-sets.js";
+
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, type Outbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
 import { newSigningKey, startTestIssuers, type TestIssuer, type TestIssuers } from "../../../support/oidc-issuer.js";

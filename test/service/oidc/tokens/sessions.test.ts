@@ -3,10 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AuditWriter } from "../../../../src/audit/record.js";
 import type { Caller } from "../../../../src/core/caller.js";
 import { Generations } from "../../../../src/db/generations.js";
-import { KeySets } from "../../../../src/identity/oidc/key-sets.js";
-import { openSession, sweepWorkloads } from "../../../../src/identity/oidc/open-session.js";
-import { Workloads } from "../../../../src/identity/oidc/workloads.js";
 import { findCallerById } from "../../../../src/identity/store.js";
+import { KeySets } from "../../../../src/identity/trust-rules/key-sets.js";
+import { openSession, sweepWorkloads } from "../../../../src/identity/trust-rules/open-session.js";
+import { Workloads } from "../../../../src/identity/trust-rules/workloads.js";
 import { parseConnectTo } from "../../../../src/outbound/connect-to.js";
 import { createOutbound, type Outbound, outboundDefaults } from "../../../../src/outbound/outbound.js";
 import type { TestIssuer } from "../../../support/oidc-issuer.js";
@@ -118,7 +118,7 @@ describe("a token that was let in before", () => {
 describe("a session that is opened for an ID token", () => {
   const open = (token: string) => {
     const { prisma, pool } = factory.service.database;
-    const sessionRequests = { count: async () => undefined };
+    const sessionRequests = { count: () => undefined };
     const deps = { prisma, audit: new AuditWriter(pool), workloads, sessionRequests };
     return openSession(deps, {
       token,

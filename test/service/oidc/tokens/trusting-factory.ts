@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RuleTerms } from "../../../../src/identity/oidc/contract.js";
+import { RuleTerms } from "../../../../src/identity/trust-rules/contract.js";
 import {
   type BrokeredFactory,
   startBrokeredFactory,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findKey, parseKeySet } from "../../../../src/identity/oidc/json-web-keys.js";
+import { findKey, parseKeySet } from "../../../../src/identity/trust-rules/web-keys.js";
 import { newSigningKey } from "../../../support/oidc-issuer.js";
 
 const { jwk } = newSigningKey("RS256", "good");
@@ -38,7 +38,16 @@ describe("a key set", () => {
   );
 
   it("verifies nothing by a key whose restrictions cannot be read, or whose private half is in it", async () => {
-    for (const members of [{ use: 5 }, { key_ops: "sign" }, { alg: {} }, { d: null }, { d: "AA" }]) {
+    for (const members of [
+      { use: 5 },
+      { use: "SIG" },
+      { use: "tls" },
+      { alg: "rs256" },
+      { key_ops: "sign" },
+      { alg: {} },
+      { d: null },
+      { d: "AA" },
+    ]) {
       const set = parse({ ...jwk, ...members });
       expect(set?.ignored).toHaveLength(1);
       expect(set && (await findKey(set, wanted))).toBeUndefined();

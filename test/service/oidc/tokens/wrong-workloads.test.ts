@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { relayOperations } from "../../../../src/relay/relay-wire.js";
 import { routes } from "../../../../src/service/routes.js";
+import { askRelay, basic } from "../../../support/broker/relayed-factory.js";
 import { newSigningKey, nowSeconds } from "../../../support/oidc-issuer.js";
 import { expectProblem } from "../../http/expect-problem.js";
-import { pathOfRoute, titleOfRoute } from "../../http/route-path.js";
+import { pathOfOperation, pathOfRoute, titleOfRoute } from "../../http/route-path.js";
 import { startTrustingFactory, type TrustingFactory } from "./trusting-factory.js";
 
 type WalkedRoute = (typeof routes)[number];
@@ -71,5 +73,25 @@ describe.concurrent.each(guarded.map((route) => [titleOfRoute(route), route] as 
   if (["issueRegistryTokens", "checkReferences", "getAwsCredentials", "makeJobAwsKeys"].includes(route.id)) return;
   it("refuses a workload", async () => {
     expectProblem(await call(route, good), "forbidden");
+  });
+});
+
+const operations = Object.values(relayOperations).filter(({ id }) => id !== "relayPing");
+describe.concurrent.each(operations.map(({ id, path }) => [path, id] as const))("GET %s", (path, id) => {
+  const ask = (token: string, name: string) =>
+    askRelay(factory.service.url, pathOfOperation(path, name), { authorization: basic(name, token) });
+
+  it("answers every ID token that is worth nothing one and the same 401, whatever the factory", async () => {
+    const names = [factory.factory.name, "no-such-factory"];
+    const calls = Object.values(invalid).flatMap((token) => names.map((name) => ask(token, name)));
+    const answers = (await Promise.all(calls)).map(({ status, text }) => JSON.stringify([status, text]));
+    expect(new Set(answers).size).toBe(1);
+    expect(answers[0]).toContain("[401,");
+  });
+
+  // The stand-in has no such blob: what it sends in its place is cut off.
+  if (id === "relayBlob") return;
+  it("lets in the one that a rule takes", async () => {
+    expect((await ask(good, factory.factory.name)).status).not.toBe(401);
   });
 });

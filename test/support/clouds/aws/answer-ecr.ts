@@ -6,7 +6,7 @@ import { answerRepositoryOperation, type EcrRepositories, type RepositoryOperati
 import type { IamDirectory, Principal } from "./iam-directory.js";
 import { type SignatureVerdict, verifySigV4 } from "./verify-sigv4.js";
 
-/** What stands behind a registry password that was handed out. */
+/** What follows a registry password that was handed out. */
 export type IssuedPassword = {
   principal: Principal;
   registryFlavour: EcrFlavour["name"];

@@ -6,7 +6,7 @@ import { trustsWebIdentity } from "./web-identity-trust.js";
 export type WebIdentityDeps = SessionDeps & { webIdentities: WebIdentityVerifier };
 
 /**
- * STS `AssumeRoleWithWebIdentity`: nobody signs the request; the token's issuer has to be a provider of the role's
+ * STS `AssumeRoleWithWebIdentity`: no one signs the request; the token's issuer has to be a provider of the role's
  * account, registered for the token's audience, and the role's trust policy has to let its subject in.
  * Source: AWS Security Token Service API Reference.
  */

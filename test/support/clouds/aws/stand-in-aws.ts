@@ -34,7 +34,7 @@ export type StandInAws = {
   addRegistry(accountId: string, region: string): { host: string; endpoint: CloudEndpoint };
   /** Makes a repository in the registry of an account in a region, or, without a region, in its public one. */
   addRepository(repository: { accountId: string; name: string; region?: string }): void;
-  /** What stands behind a password that ECR handed out. */
+  /** What follows a password that ECR handed out. */
   issuedPassword(password: string): IssuedPassword | undefined;
 };
 

@@ -29,7 +29,7 @@ export type DockerRegistryOptions = {
   claims?: (claims: Claims) => Claims;
   /** Changes what the realm replies. */
   reply?: (members: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
-  /** `/v2/` asks nobody for a credential; the repositories do. */
+  /** `/v2/` asks no one for a credential; the repositories do. */
   isRootOpen?: boolean;
   /** Sent in place of the registry's own `WWW-Authenticate` headers. */
   challenges?: readonly string[];

@@ -43,7 +43,7 @@ export type StandInGoogle = {
   allowToRead(member: string, readable: readonly string[]): void;
   /** Opens an Artifact Registry host, for example `us-docker.pkg.dev`. */
   addRegistry(host: string): { host: string; endpoint: CloudEndpoint };
-  /** What stands behind an access token that was handed out. */
+  /** What follows an access token that was handed out. */
   issuedToken(accessToken: string): IssuedGoogleToken | undefined;
 };
 

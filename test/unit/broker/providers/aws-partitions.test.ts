@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { isAwsServiceHost } from "../../../../src/broker/providers/aws-service-host.js";
+import { isAwsServiceHost } from "../../../../src/broker/providers/aws/clients.js";
 import {
   awsPartitionForm,
   awsPartitionOf,

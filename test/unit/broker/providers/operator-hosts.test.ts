@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseAllowedRealms, parsePassThroughHosts } from "../../../../src/broker/providers/operator-hosts.js";
+import { parseAllowedRealms, parsePassThroughHosts } from "../../../../src/broker/providers/docker/generic.js";
 
 describe("parseAllowedRealms", () => {
   it("reads pairs in any spelling of the hosts", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { RealmReply } from "../../../../src/broker/providers/realm-reply.js";
-import { compareAccess, readTokenClaims } from "../../../../src/broker/providers/token-claims.js";
+import { RealmReply } from "../../../../src/broker/providers/docker/docker-token.js";
+import { compareAccess, readTokenClaims } from "../../../../src/broker/providers/docker/token-claims.js";
 
 const tokenWith = (payload: unknown) => `e30.${Buffer.from(JSON.stringify(payload)).toString("base64url")}.x`;
 const granted = { type: "repository", name: "acme/app", actions: ["pull"] };

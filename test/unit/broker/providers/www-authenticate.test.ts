@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseChallenges } from "../../../../src/broker/providers/www-authenticate.js";
+import { parseChallenges } from "../../../../src/broker/providers/docker/docker-token.js";
 import { expectCpuSecondsBelow } from "../../../support/cpu-seconds.js";
 
 const read = (...headers: string[]) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseAwsCredentials, resolveAwsProfile } from "../../../../src/broker/secret-formats/aws-credentials.js";
+import { parseAwsCredentials, resolveAwsProfile } from "../../../../src/broker/providers/aws/credentials-file.js";
 
 const keys = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key=not-a-real-secret-1\n";
 const expectedKeys = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "not-a-real-secret-1" };
@@ -55,7 +55,7 @@ describe("parseAwsCredentials", () => {
     ["a duplicate key", `[default]\n${keys}${keys}`, "Line 4: aws_access_key_id appears twice"],
     ["a duplicate profile", `[default]\n${keys}[default]\n${keys}`, "Line 4: profile [default] appears twice"],
     ["a lone carriage return", `[default]\r${keys}`, "Its lines end in carriage returns alone"],
-    ["a key before any profile", keys, "Line 1: it stands before the first profile"],
+    ["a key before any profile", keys, "Line 1: this line is outside any profile"],
     ["[profile x]", `[profile default]\n${keys}`, "Line 1: write [name] instead"],
     ["text after a section", `[default] # x\n${keys}`, "Line 1: it is not the head of a profile"],
     ["a space in a section", `[ default ]\n${keys}`, "Line 1: it is not the head"],

@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { parseAzurePrincipal } from "../../../../src/broker/secret-formats/azure-principal.js";
+import { parseAzurePrincipal } from "../../../../src/broker/providers/azure/principal.js";
+import { parseUserPassword } from "../../../../src/broker/providers/docker/user-password.js";
 import { checkCredentialText } from "../../../../src/broker/secret-formats/check-credential-text.js";
-import { parseUserPassword } from "../../../../src/broker/secret-formats/user-password.js";
 
 describe("parseUserPassword", () => {
   it("splits at the first colon and drops one line end", () => {
@@ -64,8 +64,8 @@ describe("what people store in the place of a credential", () => {
     ["aws", '{ // keys\n "AccessKeyId": "x" }', "It begins like JSON and is not valid JSON"],
     ["aws", "apiVersion: v1\nkind: Secret\ndata:\n  a: e30=\n", "It is a Kubernetes Secret"],
     ["aws", "[default]\naws_access_key_id\u00a0= x\n", "Line 2: it holds an invisible character (U+00A0)"],
-    ["azure", `WARNING: The output includes credentials\n${principal}\n`, "Text stands before its JSON"],
-    ["azure", `// made by az\n${principal}`, "Text stands before its JSON"],
+    ["azure", `WARNING: The output includes credentials\n${principal}\n`, "There is text before the JSON"],
+    ["azure", `// made by az\n${principal}`, "There is text before the JSON"],
     [
       "azure",
       '{"appId":"a","fileWithCertAndPrivateKey":"/x.pem","tenant":"t"}',
@@ -76,7 +76,7 @@ describe("what people store in the place of a credential", () => {
     ["azure", "ARM_CLIENT_ID=a\nARM_CLIENT_SECRET=b\n", "It sets environment variables"],
     ["azure", '{"accessToken":"x","loginServer":"x.azurecr.io"}', "It is an access token of the Azure CLI"],
     ["azure", '{"passwords":[{"name":"p","value":"x"}],"username":"u"}', "It is the JSON of az acr credential show"],
-    ["gar", `// key of ci\n${keyFile(pem("pkcs8"))}`, "Text stands before its JSON"],
+    ["gar", `// key of ci\n${keyFile(pem("pkcs8"))}`, "There is text before the JSON"],
     ["gar", keyFile(pem("pkcs8")).replace("}", ",}"), "It begins like JSON and is not valid JSON"],
     ["gar", keyFile(pem("pkcs8").replaceAll("\n", " ")), "Its private_key has lost its line ends"],
     ["gar", keyFile(pem("pkcs8").slice(0, 600)), "Its private_key is cut off"],
@@ -94,8 +94,8 @@ describe("what people store in the place of a credential", () => {
       '{"ServerURL":"ghcr.io","Username":"me","Secret":"x"}',
       "It is the reply of a docker credential helper",
     ],
-    ["generic", "me:$GHCR_TOKEN", "A variable's name or a placeholder"],
-    ["generic", "me:***", "A variable's name or a placeholder"],
+    ["generic", "me:$GHCR_TOKEN", "It holds a variable's name or a placeholder"],
+    ["generic", "me:***", "It holds a variable's name or a placeholder"],
   ] as const)("is named: for %s, %j", (type, text, sentence) => {
     const introduction = /^A registry entry uses this secret as [\w ]+\. /;
     const [warning] = checkCredentialText(type, text);

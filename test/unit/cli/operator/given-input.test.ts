@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { timeOf } from "../../../../src/cli/client/read-time.js";
-import { readInput } from "../../../../src/cli/operator/read-value.js";
+import { readInput } from "../../../../src/cli/operator/given-input.js";
 
 const now = new Date("2026-06-01T12:00:00Z");
 
@@ -36,6 +36,6 @@ test("input is read to its end, and refused where it has none", async () => {
       for (; given < 100; given += 1) yield Buffer.alloc(1024 * 1024);
     })(),
   );
-  await expect(readInput(endless, "/dev/zero")).rejects.toThrow("/dev/zero has more than 16 MiB.");
+  await expect(readInput(endless, "/dev/zero")).rejects.toThrow("/dev/zero has more than 16 MiB, which is the limit.");
   expect(given).toBeLessThan(40);
 });

@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { harmless } from "../../../../src/cli/client/output.js";
-import { mayColour, paintFor } from "../../../../src/cli/operator/paint.js";
-import { personAt } from "../../../../src/cli/operator/person.js";
+import { personAt } from "../../../../src/cli/operator/given-input.js";
+import { mayColour, paintFor } from "../../../../src/cli/operator/print.js";
 
 /** A terminal of which everything that is shown is kept. */
 function seat() {
@@ -25,7 +25,7 @@ function seat() {
   };
 }
 
-describe("whoever sits at the terminal", () => {
+describe("the person at the terminal", () => {
   test("is not shown what they type when it is hidden", async () => {
     const { input, person, shown } = seat();
     const answer = person.askHidden("Token: ");
@@ -38,7 +38,7 @@ describe("whoever sits at the terminal", () => {
     const { input, person } = seat();
     const answer = person.askHidden("Value: ");
     input.write("-----BEGIN\rnot-a-real-key\r-----END\r");
-    await expect(answer).rejects.toThrow("That has several lines. Give it with --from-file FILE.");
+    await expect(answer).rejects.toThrow("The input has several lines. Pass it with --from-file FILE.");
   });
 
   test("answers one question after the other", async () => {
@@ -55,19 +55,19 @@ describe("whoever sits at the terminal", () => {
     const interrupted = seat();
     const never = interrupted.person.askHidden("Value: ");
     interrupted.input.write("\u0003");
-    await expect(never).rejects.toThrow("Nobody answered.");
+    await expect(never).rejects.toThrow("The input ended without an answer.");
     expect(interrupted.interrupts()).toBe(1);
     const ended = seat();
     const nothing = ended.person.ask("Go on? ");
     ended.input.end();
-    await expect(nothing).rejects.toThrow("Nobody answered.");
+    await expect(nothing).rejects.toThrow("The input ended without an answer.");
   });
 
-  test("is nobody where input or output is no terminal", () => {
+  test("is not there when input or output is not a terminal", () => {
     const { input, output } = seat();
     const interrupt = () => undefined;
-    expect(personAt({ input: new PassThrough(), output, interrupt }).isThere).toBe(false);
-    expect(personAt({ input, output: new PassThrough(), interrupt }).isThere).toBe(false);
+    expect(personAt({ input: new PassThrough(), output, interrupt }).isAtTerminal).toBe(false);
+    expect(personAt({ input, output: new PassThrough(), interrupt }).isAtTerminal).toBe(false);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { claimAt, holds } from "../../../../src/identity/oidc/conditions.js";
-import { type TrustCondition, TrustRuleRequest } from "../../../../src/identity/oidc/contract.js";
+import { claimAt, holds } from "../../../../src/identity/trust-rules/conditions.js";
+import { type TrustCondition, TrustRuleRequest } from "../../../../src/identity/trust-rules/contract.js";
 import { someRule } from "./some-rule.js";
 
 const claim = "c";

@@ -1,7 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { type TemplateName, type TrustCondition, TrustRuleRequest } from "../../../../src/identity/oidc/contract.js";
-import { lintRule, refuseUnsafe } from "../../../../src/identity/oidc/lint-rule.js";
-import { judgeOf, templates } from "../../../../src/identity/oidc/templates/templates.js";
+import {
+  type TemplateName,
+  type TrustCondition,
+  TrustRuleRequest,
+} from "../../../../src/identity/trust-rules/contract.js";
+import { lintRule, refuseUnsafe } from "../../../../src/identity/trust-rules/lint-rule.js";
+import { judgeOf, templates } from "../../../../src/identity/trust-rules/templates/templates.js";
 import { someRule } from "./some-rule.js";
 
 const github = "https://token.actions.githubusercontent.com";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { matchesGlob, saysSomething } from "../../../../src/identity/oidc/match-glob.js";
+import { matchesGlob, saysSomething } from "../../../../src/identity/trust-rules/conditions.js";
 import { expectCpuSecondsBelow } from "../../../support/cpu-seconds.js";
 
 describe("a glob", () => {

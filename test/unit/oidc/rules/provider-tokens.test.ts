@@ -1,10 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type Claims, claimAt } from "../../../../src/identity/oidc/conditions.js";
-import type { TemplateName, TrustCondition } from "../../../../src/identity/oidc/contract.js";
-import { lintRule } from "../../../../src/identity/oidc/lint-rule.js";
-import { matchRules, trustedBy } from "../../../../src/identity/oidc/match-rules.js";
-import { templates } from "../../../../src/identity/oidc/templates/templates.js";
-import { audience, someRule } from "./some-rule.js";
+import { type Claims, claimAt } from "../../../../src/identity/trust-rules/conditions.js";
+import type { TemplateName, TrustCondition } from "../../../../src/identity/trust-rules/contract.js";
+import { lintRule } from "../../../../src/identity/trust-rules/lint-rule.js";
+import { templates } from "../../../../src/identity/trust-rules/templates/templates.js";
+import { audience, matchRules, someRule, trustedBy } from "./some-rule.js";
 
 const uuid = (last: number) => `00000000-0000-4000-8000-00000000000${last}`;
 

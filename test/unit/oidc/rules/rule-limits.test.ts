@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../../src/core/grant.js";
 import { type Permission, permissions } from "../../../../src/core/permissions.js";
-import { checkMaker, isWithin } from "../../../../src/identity/oidc/rule-limits.js";
+import { checkMaker, isWithin } from "../../../../src/identity/trust-rules/rule-changes.js";
 
 const repositories = ["a", "b", "c"];
 const registries = ["one.example", "two.example"];

@@ -1,4 +1,6 @@
-import type { TrustRule } from "../../../../src/identity/oidc/contract.js";
+import type { Claims } from "../../../../src/identity/trust-rules/conditions.js";
+import type { TrustRule } from "../../../../src/identity/trust-rules/contract.js";
+import { decide, judgeRules, matches, type Trusted } from "../../../../src/identity/trust-rules/judge-rules.js";
 
 export const audience = "https://secrets.example.com";
 
@@ -17,4 +19,16 @@ export function someRule(parts: Partial<TrustRule> = {}): TrustRule {
     singleUse: false,
     ...parts,
   };
+}
+
+export function matchRules(rules: readonly TrustRule[], claims: Claims): TrustRule[] {
+  return judgeRules(rules, { claims })
+    .filter(matches)
+    .map(({ rule }) => rule);
+}
+
+/** What the bearer of a token with these claims and a `jti` gets. */
+export function trustedBy(rules: readonly TrustRule[], claims: Claims): Trusted | undefined {
+  const decision = decide(judgeRules(rules, { claims: { jti: "1", ...claims } }), claims);
+  return typeof decision === "string" ? undefined : decision;
 }

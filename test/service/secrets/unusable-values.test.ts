@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { deafen } from "../../support/deafen.js";
 import { startTestService, type TestService } from "../../support/test-service.js";
 import { expectProblem } from "../http/expect-problem.js";
 
@@ -53,6 +54,7 @@ describe("a value that the entries which name its secret cannot use", () => {
 
   it("is refused although nothing was heard yet of the config that names its secret", async () => {
     await put(good).expect(201);
+    await deafen(service);
     await publish();
     expectRefused(await put(path));
     expect(await version()).toBe(1);
@@ -61,6 +63,7 @@ describe("a value that the entries which name its secret cannot use", () => {
 
   it("is refused although nothing was heard yet of the config that waits for its secret", async () => {
     await operator().put(`${base}/secrets/other`).send({ value: good }).expect(201);
+    await deafen(service);
     await publish();
     expectRefused(await put(path));
     expectProblem(await operator().get(`${base}/secrets/creds`), "not-found");
